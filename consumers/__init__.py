@@ -1,0 +1,1 @@
+"""The partner's side of the feed. Imports nothing of `streamer`."""

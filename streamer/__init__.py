@@ -1,0 +1,1 @@
+"""Wikipedia's edits, enriched with their articles, as one live feed for every partner."""

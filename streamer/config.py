@@ -1,0 +1,261 @@
+"""`streamer.toml` and the environment → frozen, validated settings.
+
+Strict: an unknown key or a bad value names its path and what is allowed. Every key has a default
+that works. `STREAMER_SECTION__KEY` in the environment beats the file.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from streamer.errors import ConfigError
+
+ENV_PREFIX: Final = "STREAMER_"
+WIKIMEDIA_STREAM: Final = "https://stream.wikimedia.org/v2/stream"
+STREAMS: Final = (
+    "recentchange",
+    "mediawiki.page_change.v1",
+    "mediawiki.revision-visibility-change",
+    "mediawiki.revision-tags-change",
+    "mediawiki.page_revert_risk_prediction_change.v1",
+)
+RPM_UNIDENTIFIED: Final = 10
+RPM_IDENTIFIED: Final = 200
+"""Wikimedia's rate tiers for clients without and with a contact in the User-Agent."""
+SMALL_WIKIS: Final = ("scowiki", "alswiki")
+"""What ten requests a minute can follow."""
+
+Positive = Annotated[float, Meta(gt=0)]
+NonNegative = Annotated[float, Meta(ge=0)]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class SourceSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    url: str = WIKIMEDIA_STREAM
+    """An EventStreams base (`…/v2/stream`), or `file:PATH`."""
+    streams: tuple[str, ...] = STREAMS
+    contact: str = ""
+    """Mail address or page of the operator; goes into the User-Agent."""
+    rewind_s: NonNegative = 10.0
+    silence_s: Positive = 60.0
+    """A connection without a byte for so long is given up."""
+    speed: Literal["recorded", "full"] = "full"
+    """Of a file: at the recorded pace, or as fast as it goes."""
+    max_event_bytes: Annotated[int, Meta(ge=65_536)] = 16_777_216
+
+
+class AdmitSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    wikis: tuple[str, ...] = ()
+    """Globs of database names; empty: all, or two small ones where there is no contact."""
+    namespaces: tuple[int, ...] = ()
+    """Empty: all."""
+    bots: bool = True
+
+
+class MediaWikiSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    hosts: tuple[str, ...] = (
+        "*.wikipedia.org",
+        "*.wiktionary.org",
+        "*.wikibooks.org",
+        "*.wikinews.org",
+        "*.wikiquote.org",
+        "*.wikisource.org",
+        "*.wikiversity.org",
+        "*.wikivoyage.org",
+        "*.wikimedia.org",
+        "*.wikidata.org",
+        "*.mediawiki.org",
+        "*.wikifunctions.org",
+        "wikisource.org",
+    )
+    """Allow-list of names and `*.suffixes`."""
+    endpoint: str = ""
+    """If set, all wikis are asked at this base URL, with their own name in Host."""
+    requests_per_minute: Annotated[int, Meta(ge=1)] | None = None
+    """None: 200 with a contact or an endpoint of one's own, 10 without."""
+    concurrency: Annotated[int, Meta(ge=1, le=100)] = 3
+    batch: Annotated[int, Meta(ge=1, le=500)] = 50
+    maxlag: Annotated[int, Meta(ge=0)] = 5
+    timeout_s: Positive = 30.0
+    retries: Annotated[int, Meta(ge=1)] = 5
+    """Failures of one change, while its wiki answers others, before it is a dead letter."""
+    missing_retry_s: NonNegative = 10.0
+    """`gone` needs three tries over at least so long: replica lag looks like a deletion."""
+    defer_after_s: Positive = 300.0
+
+
+class SecuritySettings(Struct, frozen=True, forbid_unknown_fields=True):
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    username: str = ""
+    password: str = ""
+    password_file: str = ""
+    ca_file: str = ""
+
+
+class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    kind: Literal["local", "kafka"] = "local"
+    path: str = "data/streamer.db"
+    bootstrap: tuple[str, ...] = ("127.0.0.1:9092",)
+    security: SecuritySettings = SecuritySettings()
+    prefix: Annotated[str, Meta(pattern="^[a-z][a-z0-9-]{0,39}$")] = "wiki"
+    partitions: Annotated[int, Meta(ge=10, multiple_of=10)] = 10
+    replication: Annotated[int, Meta(ge=1)] = 3
+    history_hours: Positive = 6.0
+    retention_gb: Positive = 4.0
+
+
+class DeliverSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    """0: any free one; the log line `listening` says which."""
+    admin_port: Port = 9090
+    heartbeat_s: Positive = 15.0
+    retained_mb: Positive = 256.0
+    """Frames of all feeds that this process keeps for its slow readers."""
+    max_connections: Annotated[int, Meta(ge=1)] = 10_000
+    behind_tls: bool = False
+    drain_s: NonNegative = 10.0
+
+
+class PrivacySettings(Struct, frozen=True, forbid_unknown_fields=True):
+    secret_file: str = ""
+    secret: str = ""
+    """From the environment; a file is better."""
+
+
+class PartnersSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    file: str = "partners.toml"
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    source: SourceSettings = SourceSettings()
+    admit: AdmitSettings = AdmitSettings()
+    mediawiki: MediaWikiSettings = MediaWikiSettings()
+    log: LogSettings = LogSettings()
+    deliver: DeliverSettings = DeliverSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    partners: PartnersSettings = PartnersSettings()
+
+    @property
+    def identified(self) -> bool:
+        """Whether Wikimedia would know whom to write to; an endpoint of one's own needs no contact."""
+        return bool(self.source.contact or self.mediawiki.endpoint)
+
+    @property
+    def requests_per_minute(self) -> int:
+        configured = self.mediawiki.requests_per_minute
+        if configured is not None:
+            return configured
+        return RPM_IDENTIFIED if self.identified else RPM_UNIDENTIFIED
+
+    @property
+    def admitted_wikis(self) -> tuple[str, ...]:
+        """Globs; empty: all."""
+        if self.admit.wikis or self.identified or self.source.url.startswith("file:"):
+            return self.admit.wikis
+        return SMALL_WIKIS if self.source.url == WIKIMEDIA_STREAM else ()
+
+    @property
+    def user_agent(self) -> str:
+        """Names the product and the operator, as Wikimedia's policy asks; the stream refuses default ones."""
+        contact = self.source.contact or "no contact configured"
+        return f"wikipedia-realtime-streamer/0.1 ({contact}) aiohttp"
+
+
+def load(path: str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """`path`, else `$STREAMER_CONFIG`, else `streamer.toml` of the working directory, else the defaults.
+
+    Raises ConfigError naming file, key and what is allowed.
+    """
+    environ = os.environ if environ is None else environ
+    named = path or environ.get("STREAMER_CONFIG")
+    file = Path(named or "streamer.toml")
+    tree: dict[str, Any] = {}
+    if named or file.exists():
+        tree = read_toml(file)
+    _overlay(tree, environ)
+    return convert(tree, Settings, str(file))
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(str(file), "no such file") from None
+    except IsADirectoryError:
+        raise ConfigError(str(file), "is a directory, not a TOML file") from None
+    except PermissionError:
+        raise ConfigError(str(file), "may not be read: check its owner and mode") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(file), f"is not UTF-8 (byte {error.start})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(file), f"is not TOML: {error}") from None
+
+
+T = TypeVar("T")
+
+
+def convert(tree: object, kind: type[T], where: str) -> T:
+    """Validates; ConfigError names `where` and the path inside, e.g. `streamer.toml: source.rewind_s`."""
+    try:
+        return msgspec.convert(tree, kind)
+    except msgspec.ValidationError as error:
+        raise _named(str(error), kind, where) from None
+
+
+def _named(message: str, kind: type, where: str) -> ConfigError:
+    problem, _, at = message.partition(" - at `$")
+    path = at.rstrip("`").lstrip(".")
+    unknown = re.search(r"unknown field `([^`]+)`", problem)
+    if unknown:
+        section = _struct_at(kind, path)
+        allowed = ", ".join(section.__struct_fields__) if section else ""
+        name = f"{path}.{unknown[1]}" if path else unknown[1]
+        return ConfigError(f"{where}: {name}", f"unknown key; allowed here: {allowed}")
+    problem = problem[:1].lower() + problem[1:]
+    return ConfigError(f"{where}: {path}" if path else where, problem)
+
+
+def _struct_at(kind: type, path: str) -> type[Struct] | None:
+    for name in filter(None, path.split(".")):
+        if not issubclass(kind, Struct):
+            return None
+        kind = get_type_hints(kind).get(name, object)
+    return kind if issubclass(kind, Struct) else None
+
+
+def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Values from the environment are TOML where they parse as such, else plain text."""
+    known = get_type_hints(Settings)
+    for name, text in sorted(environ.items()):
+        if not name.startswith(ENV_PREFIX) or "__" not in name:
+            continue
+        *sections, key = name[len(ENV_PREFIX) :].lower().split("__")
+        if sections[0] not in known:
+            raise ConfigError(f"${name}", f"no such section; allowed: {', '.join(known)}")
+        table = tree
+        for section in sections:
+            table = table.setdefault(section, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"${name}", f"{section} is not a table")
+        table[key] = _from_environment(text, sections, key)
+
+
+def _from_environment(text: str, sections: list[str], key: str) -> object:
+    kind = _struct_at(Settings, ".".join(sections))
+    hint = get_type_hints(kind).get(key) if kind else None
+    if hint is str or hint is None:
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        if "tuple" in str(hint):
+            return [part.strip() for part in text.split(",") if part.strip()]
+        return text

@@ -1,0 +1,1 @@
+"""Changes become articles: the second role."""

@@ -1,0 +1,1 @@
+"""The log: where the roles meet. `base` is the contract, `local` and `kafka` keep it."""

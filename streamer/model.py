@@ -1,0 +1,423 @@
+"""What travels: changes and hints into enrich, articles out of it, and how their records look.
+
+Times inside records of our own are Unix milliseconds; in the article object, which is the partner's
+contract, they are RFC 3339 text. Titles are with spaces and with their namespace, as a reader sees
+them. Nothing here but an article holds a comment or the name of a person.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final, Literal, get_args
+from uuid import UUID, uuid5
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from streamer.log.base import Headers, Stored
+
+Kind = Literal["create", "edit", "move", "delete", "restore", "visibility", "refresh"]
+EventType = Literal["update", "delete", "visibility-change"]
+Hideable = Literal["text", "comment", "editor"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+EVENT_TYPE: Final[Mapping[Kind, EventType]] = {
+    "create": "update",
+    "edit": "update",
+    "move": "update",
+    "restore": "update",
+    "refresh": "update",
+    "delete": "delete",
+    "visibility": "visibility-change",
+}
+"""The usual type of each kind; a visibility change of an older revision is `update` when it restates
+the article, and a move out of a partner's scope arrives as `delete`."""
+
+IDENTIFIERS: Final = UUID("6e1f2c1a-6d3c-5f0b-9a77-0f2b64d1c7d3")
+"""The namespace of every `event.identifier`. Changing it changes every identifier."""
+
+
+def identifier_of_revision(wiki: str, revision: int) -> str:
+    """`event.identifier` of a create or an edit: equal on every run and for all partners."""
+    return str(uuid5(IDENTIFIERS, f"{wiki}|rev|{revision}"))
+
+
+def identifier_of_event(meta_id: str) -> str:
+    """`event.identifier` of a change that upstream named itself (`meta.id`)."""
+    return str(uuid5(IDENTIFIERS, meta_id))
+
+
+def identifier_of_log(wiki: str, log_id: int) -> str:
+    return str(uuid5(IDENTIFIERS, f"{wiki}|log|{log_id}"))
+
+
+def identifier_derived(cause: str, what: Literal["redirect", "replay", "reconcile"]) -> str:
+    """Of a change that follows from another one, whose identifier is `cause`."""
+    return str(uuid5(IDENTIFIERS, f"{cause}|{what}"))
+
+
+class Place(Struct, frozen=True, omit_defaults=True):
+    """Where a page was: for moves."""
+
+    title: str
+    namespace: int
+
+
+class Visibility(Struct, frozen=True):
+    """What can still be seen of a revision."""
+
+    text: bool = True
+    editor: bool = True
+    comment: bool = True
+
+    def hides(self) -> tuple[Hideable, ...]:
+        hidden: list[Hideable] = []
+        if not self.text:
+            hidden.append("text")
+        if not self.comment:
+            hidden.append("comment")
+        if not self.editor:
+            hidden.append("editor")
+        return tuple(hidden)
+
+
+class Change(Struct, frozen=True, omit_defaults=True, tag_field="record", tag="change"):
+    """One admitted change: ends in exactly one counted outcome. 0 and "" mean unknown."""
+
+    identifier: str
+    kind: Kind
+    wiki: str
+    server_name: str
+    title: str
+    namespace: int
+    edited_ms: int
+    """When it happened on the wiki."""
+    upstream_ms: int
+    """`meta.dt`: when upstream's stream got it."""
+    page_id: int = 0
+    revision: int = 0
+    parent: int = 0
+    bot: bool = False
+    minor: bool = False
+    size: int | None = None
+    parent_size: int | None = None
+    is_redirect: bool | None = None
+    user_removed: bool = False
+    """The stream has removed the user: it stays removed whatever the API says."""
+    previous: Place | None = None
+    """Of a move: the old place."""
+    visibility: Visibility | None = None
+    suppressed: bool = False
+    log_id: int = 0
+    cause: str = ""
+    """What made a refresh or a derived change: protect, import, merge, upload, redirect, replay, …"""
+    stream: str = ""
+    """The upstream stream, e.g. `mediawiki.recentchange`."""
+    upstream_id: str = ""
+    """`meta.id`."""
+    traceparent: str = ""
+
+
+class EditorFigures(Struct, frozen=True, omit_defaults=True):
+    """What hints say of an editor: figures, never the name."""
+
+    edit_count: int | None = None
+    groups: tuple[str, ...] | None = None
+    registered_ms: int | None = None
+    is_bot: bool | None = None
+    is_temporary: bool | None = None
+
+
+class Hint(Struct, frozen=True, omit_defaults=True, tag_field="record", tag="hint"):
+    """Metadata that came for free, about one revision. Never counted, never required."""
+
+    wiki: str
+    page_id: int
+    revision: int
+    upstream_ms: int
+    parent: int = 0
+    sha1: str = ""
+    """Hex, 40 characters."""
+    parent_sha1: str = ""
+    content_model: str = ""
+    size: int | None = None
+    parent_size: int | None = None
+    parent_edited_ms: int | None = None
+    editor: EditorFigures | None = None
+    reverted_oldest: int = 0
+    reverted_newest: int = 0
+    tags: tuple[str, ...] | None = None
+    previous_tags: tuple[str, ...] | None = None
+    scores: dict[str, float] | None = None
+    """Model name to the probability that the revision will be reverted."""
+
+
+ChangeRecord = Change | Hint
+
+_change_decoder = msgspec.json.Decoder(ChangeRecord)
+_encoder = msgspec.json.Encoder()
+
+
+def decode_change(value: bytes) -> ChangeRecord:
+    """Raises msgspec.ValidationError or msgspec.DecodeError."""
+    record: ChangeRecord = _change_decoder.decode(value)
+    return record
+
+
+def encode_value(value: object) -> bytes:
+    """One line of UTF-8 JSON that no line splitter cuts: U+0085, U+2028 and U+2029 are escaped."""
+    encoded = _encoder.encode(value)
+    if b"\xc2\x85" in encoded:
+        encoded = encoded.replace(b"\xc2\x85", b"\\u0085")
+    if b"\xe2\x80\xa8" in encoded or b"\xe2\x80\xa9" in encoded:
+        encoded = encoded.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    return encoded
+
+
+def rfc3339(time_ms: int) -> str:
+    """`2026-11-21T12:00:00Z`: without fractions, because Enterprise's clients parse exactly this."""
+    return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def rfc3339_ms(time_ms: int) -> str:
+    """`2026-11-21T12:00:00.123Z`, for the times that are ours (`event.*`, `ce_time`)."""
+    seconds, ms = divmod(time_ms, 1000)
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms:03d}Z"
+
+
+def page_key(wiki: str, page_id: int) -> str:
+    return f"{wiki}:{page_id}"
+
+
+def revision_key(wiki: str, page_id: int, revision: int) -> str:
+    """Of a late record, and of a cut-off that concerns one revision."""
+    return f"{wiki}:{page_id}/{revision}"
+
+
+# ── the article object ─────────────────────────────────────────────────────────────────────────
+
+Maybe = UnsetType
+"""A field typed `X | Maybe` may be absent from the JSON."""
+
+
+class Size(Struct, frozen=True):
+    value: float
+    unit_text: str = "B"
+
+
+class Editor(Struct, frozen=True):
+    identifier: int | Maybe = UNSET
+    name: str | Maybe = UNSET
+    edit_count: int | Maybe = UNSET
+    groups: list[str] | Maybe = UNSET
+    is_bot: bool | Maybe = UNSET
+    is_anonymous: bool | Maybe = UNSET
+    is_admin: bool | Maybe = UNSET
+    is_temporary: bool | Maybe = UNSET
+    date_started: str | Maybe = UNSET
+
+
+class Version(Struct, frozen=True):
+    identifier: int
+    comment: str | Maybe = UNSET
+    tags: list[str] | Maybe = UNSET
+    is_minor_edit: bool | Maybe = UNSET
+    number_of_characters: int | Maybe = UNSET
+    size: Size | Maybe = UNSET
+    scores: dict[str, object] | Maybe = UNSET
+    editor: Editor | Maybe = UNSET
+    is_current: bool | Maybe = UNSET
+    parent_identifier: int | Maybe = UNSET
+    sha1: str | Maybe = UNSET
+    content_model: str | Maybe = UNSET
+
+
+class PreviousVersion(Struct, frozen=True):
+    identifier: int
+    number_of_characters: int | Maybe = UNSET
+    size: Size | Maybe = UNSET
+    sha1: str | Maybe = UNSET
+
+
+class Namespace(Struct, frozen=True):
+    identifier: int
+    name: str | Maybe = UNSET
+
+
+class Language(Struct, frozen=True):
+    identifier: str
+    name: str | Maybe = UNSET
+    direction: str | Maybe = UNSET
+
+
+class Entity(Struct, frozen=True):
+    identifier: str
+    url: str
+
+
+class Link(Struct, frozen=True):
+    name: str
+    url: str
+
+
+class Project(Struct, frozen=True):
+    identifier: str
+    name: str | Maybe = UNSET
+    url: str | Maybe = UNSET
+    in_language: Language | Maybe = UNSET
+
+
+class ArticleBody(Struct, frozen=True):
+    wikitext: str | Maybe = UNSET
+    """The content as the wiki holds it, whatever its model (JSON for items)."""
+    text: str | Maybe = UNSET
+    html: str | Maybe = UNSET
+
+
+class Licence(Struct, frozen=True):
+    name: str
+    url: str
+    identifier: str | Maybe = UNSET
+
+
+class Protection(Struct, frozen=True):
+    type: str
+    level: str
+    expiry: str
+
+
+class Attribution(Struct, frozen=True):
+    text: str
+    revision_url: str
+    history_url: str
+
+
+class PreviousPlace(Struct, frozen=True):
+    name: str
+    namespace: Namespace
+
+
+class RevisionVisibility(Struct, frozen=True):
+    """Of a visibility change: which revision, and what can still be seen of it."""
+
+    identifier: int
+    visibility: Visibility
+
+
+class Event(Struct, frozen=True):
+    identifier: str
+    type: EventType
+    kind: Kind
+    sequence: int
+    date_created: str
+    date_published: str
+    late: bool | Maybe = UNSET
+    previous: PreviousPlace | Maybe = UNSET
+    revision: RevisionVisibility | Maybe = UNSET
+
+
+class Article(Struct, frozen=True):
+    """The value of a record in `wiki.articles.v1`. Deliver adds event.partition and event.offset."""
+
+    name: str
+    identifier: int
+    url: str
+    namespace: Namespace
+    is_part_of: Project
+    event: Event
+    abstract: str | Maybe = UNSET
+    date_created: str | Maybe = UNSET
+    date_modified: str | Maybe = UNSET
+    date_previously_modified: str | Maybe = UNSET
+    version: Version | Maybe = UNSET
+    previous_version: PreviousVersion | Maybe = UNSET
+    in_language: Language | Maybe = UNSET
+    main_entity: Entity | Maybe = UNSET
+    categories: list[Link] | Maybe = UNSET
+    templates: list[Link] | Maybe = UNSET
+    redirects: list[Link] | Maybe = UNSET
+    article_body: ArticleBody | Maybe = UNSET
+    license: list[Licence] | Maybe = UNSET
+    visibility: Visibility | Maybe = UNSET
+    protection: list[Protection] | Maybe = UNSET
+    attribution: Attribution | Maybe = UNSET
+    redirect_target: str | Maybe = UNSET
+    is_disambiguation: bool | Maybe = UNSET
+
+
+class DeadLetter(Struct, frozen=True, omit_defaults=True):
+    """The value of a record in `wiki.deadletter.v1`."""
+
+    change: Change
+    stage: str
+    code: str
+    attempts: int
+    failed_ms: int
+
+
+class Signal(Struct, frozen=True, omit_defaults=True):
+    """The value of a record in `wiki.signals.v1`: these revisions of this page were reverted by that one."""
+
+    page_id: int
+    by: int
+    reverted: tuple[int, ...]
+    upstream_ms: int
+
+
+class Withdrawal(Struct, frozen=True):
+    """The value of a record in `wiki.withdrawals.v1` (streamer.cutoffs)."""
+
+    sequence: int
+    hides: tuple[Hideable, ...]
+
+
+# ── headers ────────────────────────────────────────────────────────────────────────────────────
+
+TICK_KEY: Final = ".tick"
+TICK_TYPE: Final = "wiki.tick"
+
+
+def article_headers(
+    article: Article, *, key: str, server_name: str, edited_ms: int, traceparent: str = ""
+) -> Headers:
+    """CloudEvents binary mode, and what cut-offs, settle and compaction decide by."""
+    event = article.event
+    headers: list[tuple[str, bytes]] = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event.identifier.encode()),
+        ("ce_type", f"wiki.article.{event.type}".encode()),
+        ("ce_source", f"https://{server_name}".encode()),
+        ("ce_subject", key.encode()),
+        ("ce_time", rfc3339_ms(edited_ms).encode()),
+        ("ce_sequence", str(event.sequence).encode()),
+        ("content-type", b"application/json"),
+        ("kind", event.kind.encode()),
+    ]
+    if traceparent:
+        headers.append(("traceparent", traceparent.encode()))
+    version = article.version
+    if version is not UNSET:
+        headers.append(("rev", str(version.identifier).encode()))
+        if version.parent_identifier is not UNSET:
+            headers.append(("parent", str(version.parent_identifier).encode()))
+        if version.sha1 is not UNSET:
+            headers.append(("sha1", version.sha1.encode()))
+    return tuple(headers)
+
+
+def is_tick(record: Stored) -> bool:
+    return record.key == TICK_KEY
+
+
+class Topics:
+    """The names, under the configured prefix."""
+
+    def __init__(self, prefix: str = "wiki") -> None:
+        self.changes: Final = f"{prefix}.changes.v1"
+        self.articles: Final = f"{prefix}.articles.v1"
+        self.withdrawals: Final = f"{prefix}.withdrawals.v1"
+        self.signals: Final = f"{prefix}.signals.v1"
+        self.deadletter: Final = f"{prefix}.deadletter.v1"
+        self.meta: Final = f"{prefix}.meta.v1"
+
+    def of_partner(self, partner: str) -> str:
+        return f"{self.articles}.{partner}"

@@ -1,0 +1,1 @@
+"""One article, many partners: the third role."""

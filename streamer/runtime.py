@@ -1,0 +1,72 @@
+"""What every role is handed: settings, the log, its health, a clock, and the wish to stop."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from streamer.config import Settings
+from streamer.health import Health
+from streamer.log.base import Log, TopicSpec
+from streamer.model import Topics
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Passed in, so that a test can own the time. `now_ms` may step back; `monotonic_s` never does."""
+
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    now_us: Callable[[], int] = lambda: time.time_ns() // 1_000
+    monotonic_s: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """`draining` set: take no new input, finish what is in flight, commit, return."""
+
+    settings: Settings
+    log: Log
+    health: Health = field(default_factory=Health)
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    clock: Clock = field(default_factory=Clock)
+
+    @property
+    def topics(self) -> Topics:
+        return Topics(self.settings.log.prefix)
+
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+def topic_specs(settings: Settings) -> list[TopicSpec]:
+    """The shared topics with their policies (DESIGN: the table of section 3)."""
+    topics = Topics(settings.log.prefix)
+    partitions = settings.log.partitions
+    lag = int(settings.log.history_hours * HOUR_MS)
+    return [
+        TopicSpec(topics.changes, partitions, compact=False, retention_ms=7 * DAY_MS),
+        article_spec(settings, topics.articles),
+        TopicSpec(
+            topics.withdrawals,
+            partitions,
+            compact=True,
+            retention_ms=31 * DAY_MS,
+            compaction_lag_ms=lag,
+            protected=True,
+        ),
+        TopicSpec(topics.signals, partitions, compact=False, retention_ms=7 * DAY_MS),
+        TopicSpec(topics.deadletter, partitions, compact=False, retention_ms=30 * DAY_MS),
+        TopicSpec(topics.meta, partitions, compact=True, retention_ms=None, protected=True),
+    ]
+
+
+def article_spec(settings: Settings, name: str) -> TopicSpec:
+    """Of `wiki.articles.v1` and of each partner's topic."""
+    return TopicSpec(
+        name,
+        settings.log.partitions,
+        compact=True,
+        retention_ms=30 * DAY_MS,
+        compaction_lag_ms=int(settings.log.history_hours * HOUR_MS),
+    )

@@ -1,0 +1,1 @@
+"""A small invented wiki with its stream and its API, on loopback."""

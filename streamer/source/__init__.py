@@ -1,0 +1,1 @@
+"""Upstream events become changes and hints: the first role."""
