@@ -73,25 +73,36 @@ def _loop(main: Coroutine[object, object, None]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="streamer", description="Wikipedia's edits, with their articles, as a live feed for every partner."
+        prog="streamer",
+        description="Wikipedia's edits, with their articles, as a live feed for every partner.",
     )
     parser.add_argument(
-        "--config", metavar="PATH", help="settings; else $STREAMER_CONFIG, else streamer.toml in this directory"
+        "--config",
+        metavar="PATH",
+        help="settings; else $STREAMER_CONFIG, else streamer.toml in this directory",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     command = commands.add_parser("quickstart", help="all roles, a demo partner, one curl line to try")
     where = command.add_mutually_exclusive_group()
-    where.add_argument("--sandbox", action="store_true", help="the built-in wiki, without asking for Wikimedia")
+    where.add_argument(
+        "--sandbox", action="store_true", help="the built-in wiki, without asking for Wikimedia"
+    )
     where.add_argument("--live", action="store_true", help="Wikimedia or nothing")
     command.add_argument("--port", type=_port, help="of the feed (default: 8080, or a free one)")
-    command.add_argument("--data", type=Path, default=Path("data"), help="where the log is kept (default: data)")
+    command.add_argument(
+        "--data", type=Path, default=Path("data"), help="where the log is kept (default: data)"
+    )
     command.add_argument("--seed", type=int, help="of the sandbox wiki")
     command.set_defaults(command=_quickstart)
 
     command = commands.add_parser("run", help="the service, all roles or some")
     command.add_argument(
-        "--role", action="append", choices=ROLES, metavar="ROLE", help=f"one of {', '.join(ROLES)}; may be repeated"
+        "--role",
+        action="append",
+        choices=ROLES,
+        metavar="ROLE",
+        help=f"one of {', '.join(ROLES)}; may be repeated",
     )
     command.set_defaults(command=_run)
 
@@ -99,7 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_check)
 
     _partner_parser(commands.add_parser("partner", help="who gets a feed, and their keys"))
-    _sandbox_parser(commands.add_parser("sandbox", help="an invented wiki with its stream and its API, on loopback"))
+    _sandbox_parser(
+        commands.add_parser("sandbox", help="an invented wiki with its stream and its API, on loopback")
+    )
     return parser
 
 
@@ -127,7 +140,10 @@ def _sandbox_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="default: a random one, printed")
     parser.add_argument("--rate", type=_rate, default=1.0, metavar="EDITS", help="edits a second (default 1)")
     parser.add_argument(
-        "--recording", type=Path, metavar="FILE", help="answer for the events of a recording (.sse or .jsonl, .gz)"
+        "--recording",
+        type=Path,
+        metavar="FILE",
+        help="answer for the events of a recording (.sse or .jsonl, .gz)",
     )
     parser.set_defaults(command=_sandbox)
 
