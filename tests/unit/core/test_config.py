@@ -98,7 +98,7 @@ def test_a_mistake_in_the_environment_is_named(name: str, value: str, problem: s
 
 
 def test_without_a_contact_the_budget_is_small() -> None:
-    """Wikimedia grants 10 requests a minute to the unidentified: then two small wikis; 200 and all with one."""
+    """Wikimedia grants 10 requests a minute to the unidentified: then two small wikis; else 200, and all."""
     anonymous = load(None, {})
     assert anonymous.requests_per_minute == 10
     assert len(anonymous.admitted_wikis) == 2
