@@ -1,7 +1,7 @@
-"""SSE bytes → events, by the WHATWG rules (html.spec.whatwg.org, 9.2.6), at wire speed.
+r"""SSE bytes → events, by the WHATWG rules (html.spec.whatwg.org, 9.2.6), at wire speed.
 
 What upstream sends nearly always (LF only, one `data` line, events apart by an empty line) is cut with
-`split(b"\\n\\n")`. There is one path, not two: a chunk that holds a CR is first rewritten to LF, since a
+`split(b"\n\n")`. There is one path, not two: a chunk that holds a CR is first rewritten to LF, since a
 CR can never be content, and an event that isn't of the usual shape is read line by line.
 """
 

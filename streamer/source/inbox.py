@@ -7,9 +7,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+from streamer.errors import SourceError
 from streamer.metrics import QUEUE_DEPTH
 from streamer.source.changes import Told
-from streamer.source.marks import Marks
 
 BATCH_EVENTS: Final = 500
 """What one commit takes, and what may wait meanwhile for the next."""
@@ -17,10 +17,10 @@ BATCH_EVENTS: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What one read of the socket or file brought. `marks` are those after it."""
+    """What one read of the socket or file brought. `marks` are those after it, as `Marks.as_dict`."""
 
     told: list[Told]
-    marks: Marks
+    marks: dict[str, int]
 
 
 class Inbox:
@@ -31,6 +31,8 @@ class Inbox:
         self._arrivals: deque[Arrival] = deque()
         self._events = 0
         self._closed = False
+        self.failure: SourceError | None = None
+        """Why nothing more will be put."""
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._full = asyncio.Event()

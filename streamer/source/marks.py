@@ -20,6 +20,7 @@ IDLE_MS: Final = 2 * 3_600_000
 came hours of stream time ago can be missing, and what we have dealt with since need not be remembered.
 Upstream's canaries keep every topic within an hour.
 """
+UNNAMED: Final = "*"
 DATA_CENTRES: Final = ("eqiad", "codfw")
 
 
@@ -61,7 +62,14 @@ class Marks:
         return True
 
     def get(self, topic: str) -> int:
-        return self._marks.get(topic, 0)
+        """For a topic that no id names (an event may not say its own): the newest of all."""
+        return self._marks.get(topic) or self.newest_ms
+
+    def named(self, topic: str) -> str:
+        """The topic where the ids name it, else one name for all others: events are untrusted input,
+        and must not make up topics without end.
+        """
+        return topic if topic in self._marks else UNNAMED
 
     def as_dict(self) -> dict[str, int]:
         return dict(self._marks)
@@ -83,7 +91,7 @@ class Marks:
         for stream in streams:
             for topic in self._topics_of(stream):
                 name, _, partition = topic.partition("/")
-                time_ms = self.get(topic)
+                time_ms = self._marks.get(topic, 0)
                 if not time_ms:
                     time_ms = started_ms - rewind_ms
                 elif not self.is_idle(topic):

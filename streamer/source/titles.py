@@ -18,7 +18,7 @@ def with_spaces(title: str) -> str:
 
 
 def namespace_of_target(target: str, old_title: str, old_namespace: int) -> int:
-    """recentchange's move log gives no namespace for the new title, so it is inferred.
+    """The move log of recentchange gives no namespace for the new title, so it is inferred.
 
     Certain without a prefix (it is 0) and with the old title's own; by its canonical English name; else
     the old one is assumed. Enrich goes by the wiki's answer; admission looks at both places.
