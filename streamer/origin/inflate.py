@@ -8,11 +8,11 @@ MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 times that. Beyond it an answer is no answer."""
 
 
-class TooLarge(Exception):  # noqa: N818 - reads as what the answer is
+class TooLarge(Exception):
     """More than the bound, packed or unpacked."""
 
 
-class Cut(Exception):  # noqa: N818 - 〃
+class Cut(Exception):
     """The stream ends before its end, or is none."""
 
 
