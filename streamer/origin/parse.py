@@ -131,7 +131,6 @@ class _Envelope(Struct):
     error: _Error | None = None
     query: _Query | None = None
     continue_: dict[str, str | int | float] | None = msgspec.field(name="continue", default=None)
-    batchcomplete: bool = False
 
 
 _decoder = msgspec.json.Decoder(_Envelope)
