@@ -48,7 +48,9 @@ def a_revision(number: int, **other: Any) -> dict[str, Any]:
         "timestamp": "2026-11-21T07:32:51Z",
         "size": 4,
         "sha1": "ab" * 20,
-        "slots": {"main": {"contentmodel": "wikitext", "contentformat": "text/x-wiki", "content": f"v{number}"}},
+        "slots": {
+            "main": {"contentmodel": "wikitext", "contentformat": "text/x-wiki", "content": f"v{number}"}
+        },
         "comment": "c",
         "tags": ["t"],
     } | other
@@ -102,7 +104,11 @@ def test_what_is_said_of_the_page_rides_along() -> None:
         pageprops={"wikibase_item": "Q42", "disambiguation": ""},
     )
     found = only(read(pages(page), "revision", [8]), 8)
-    assert (found.page.main_entity, found.page.is_disambiguation, found.page.is_redirect) == ("Q42", True, True)
+    assert (found.page.main_entity, found.page.is_disambiguation, found.page.is_redirect) == (
+        "Q42",
+        True,
+        True,
+    )
     assert found.page.protection[0].level == "sysop"
     assert found.page.last_revision == 99
 
@@ -294,7 +300,13 @@ def log_body(*entries: dict[str, Any]) -> Reply:
 
 def test_the_page_of_a_deletion_is_named_by_its_log_entry() -> None:
     """By log id; without one, by the second; hiding actions have no page to take away."""
-    entry = {"logid": 5, "type": "delete", "action": "delete", "logpage": 12, "timestamp": "1970-01-01T00:00:09Z"}
+    entry = {
+        "logid": 5,
+        "type": "delete",
+        "action": "delete",
+        "logpage": 12,
+        "timestamp": "1970-01-01T00:00:09Z",
+    }
     redirect = entry | {"logid": 6, "action": "delete_redir", "logpage": 13}
     hiding = entry | {"logid": 7, "action": "revision", "logpage": 14}
     later = entry | {"logid": 8, "timestamp": "1970-01-01T00:00:10Z", "logpage": 15}

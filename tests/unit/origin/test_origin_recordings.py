@@ -19,7 +19,9 @@ def recorded(shared_data: Path, name: str) -> tuple[dict[str, list[str]], Reply]
     request = entry["request"]
     url = request if isinstance(request, str) else request["url"]
     body = entry["body"]
-    return parse_qs(urlsplit(url).query), Reply((body if isinstance(body, str) else json.dumps(body)).encode())
+    return parse_qs(urlsplit(url).query), Reply(
+        (body if isinstance(body, str) else json.dumps(body)).encode()
+    )
 
 
 def outcomes(shared_data: Path, name: str) -> dict[Key, str]:
@@ -69,7 +71,15 @@ def test_every_recorded_answer_has_a_verdict(shared_data: Path) -> None:
         ("revisions_suppressed.json", {26: "hidden"}),
         (
             "revisions_mixed_batch.json",
-            {2: "found", 3: "found", 24: "hidden", 21: "missing", 26: "hidden", 25: "found", 99999999: "missing"},
+            {
+                2: "found",
+                3: "found",
+                24: "hidden",
+                21: "missing",
+                26: "hidden",
+                25: "found",
+                99999999: "missing",
+            },
         ),
         ("revisions_same_page_multi_and_dup.json", dict.fromkeys((874, 2, 3, 4), "found")),
         (
@@ -105,7 +115,12 @@ def test_recorded_siteinfo(shared_data: Path) -> None:
     _, reply = recorded(shared_data, "siteinfo.json")
     _, site = read_log(reply, 1, 0, Asked("testwiki", "h", 7, None))
     assert site is not None
-    assert (site.wiki, site.name, site.direction, site.article_path) == ("testwiki", "TestWiki", "ltr", "/wiki/$1")
+    assert (site.wiki, site.name, site.direction, site.article_path) == (
+        "testwiki",
+        "TestWiki",
+        "ltr",
+        "/wiki/$1",
+    )
     assert site.namespaces[3] == "User talk"
     assert site.namespaces[-1] == "Special"
 
