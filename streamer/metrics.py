@@ -111,9 +111,9 @@ ENRICH_CUTOFFS: Final = Counter(
 ENRICH_RETRIES: Final = Counter(
     "streamer_enrich_retries", "Questions asked again, by reason.", ["reason"], registry=REGISTRY
 )
-UNRESOLVED_DELETES: Final = Counter(
-    "streamer_enrich_unresolved_deletes",
-    "Deletions whose page could not be found out: a person has to look.",
+UNRESOLVED_REMOVALS: Final = Counter(
+    "streamer_enrich_unresolved_removals",
+    "Deletions and hidden revisions whose page could not be found out: a person has to look.",
     registry=REGISTRY,
 )
 TEXT_SECONDS: Final = Histogram(

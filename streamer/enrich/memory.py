@@ -64,7 +64,7 @@ class Newest:
         return revision < self.revision(wiki, page_id)
 
     def published(self, wiki: str, page_id: int, revision: int, title: str) -> None:
-        """In the order of sequences; a late one is not told here. The revision may be lower than the last one:
+        """In the order of sequences; a late one is not told here. The revision may be lower than the last:
         a restored page may have lost its newest.
         """
         self._revisions.put((wiki, page_id), revision)
@@ -83,7 +83,7 @@ class Newest:
 @dataclass(frozen=True, slots=True)
 class Removal:
     read_no: int
-    """The lane's count of what it had read: whatever asked with a lower one may have asked before."""
+    """The count of what had been read: whatever asked with a lower one may have asked before."""
     read_ms: int
     edited_ms: int
 
@@ -92,6 +92,8 @@ class Removals:
     """Which pages were read to be removed, and when: what was asked before that is `gone`."""
 
     def __init__(self, limit: int = MAX_REMOVALS) -> None:
+        self.read_no = 0
+        """How many changes this process has read; a wiki's are all in one lane, so in its order."""
         self._pages: Recent[tuple[str, int], Removal] = Recent(limit)
         self._titles: Recent[tuple[str, str], int] = Recent(limit)
 
@@ -102,7 +104,7 @@ class Removals:
         self._pages.put((wiki, page_id), removal)
 
     def title_removed_after(self, wiki: str, title: str, read_no: int) -> bool:
-        """Whether a removal under this title was read after `read_no`. Only good enough to believe a "missing"."""
+        """Whether a removal under this title was read after `read_no`: enough to believe a "missing"."""
         return (self._titles.get((wiki, title)) or 0) > read_no
 
     def overtakes(
@@ -110,10 +112,10 @@ class Removals:
     ) -> bool:
         """Whether an answer about this page is of before its removal.
 
-        `read_no` is the lane's when the question was put: a later one cannot have been asked too early,
-        whatever the wall clock did. `edited_ms` is given for a create or an edit only: one that was made before
-        the removal and is read after it (the stream is out of order) is gone too, even if a lagging replica
-        still shows it. Wikis count whole seconds, so equal times tell nothing.
+        `read_no` is the count when the question was put: a later one cannot have been asked too early,
+        whatever the wall clock did. `edited_ms` is given for a create or an edit only: one that was made
+        before the removal and is read after it (the stream is out of order) is gone too, even if a lagging
+        replica still shows it. Wikis count whole seconds, so equal times tell nothing.
         """
         removal = self._pages.get((wiki, page_id))
         if removal is None:
@@ -164,7 +166,9 @@ def _joined(before: Hint, after: Hint) -> Hint:
         content_model=after.content_model or before.content_model,
         size=before.size if after.size is None else after.size,
         parent_size=before.parent_size if after.parent_size is None else after.parent_size,
-        parent_edited_ms=before.parent_edited_ms if after.parent_edited_ms is None else after.parent_edited_ms,
+        parent_edited_ms=before.parent_edited_ms
+        if after.parent_edited_ms is None
+        else after.parent_edited_ms,
         editor=after.editor or before.editor,
         reverted_oldest=after.reverted_oldest or before.reverted_oldest,
         reverted_newest=after.reverted_newest or before.reverted_newest,

@@ -33,6 +33,10 @@ class Order:
         for title in unique:
             self._queues.setdefault(title, deque()).append(ticket)
 
+    def is_waited_for(self, ticket: int) -> bool:
+        """Whether nothing of its titles was read before it and is still in."""
+        return ticket in self._titles and self._heads_all(ticket)
+
     def done(self, ticket: int) -> list[int]:
         """The tickets that this releases, in an order that keeps each title's."""
         if ticket not in self._titles or ticket in self._done:

@@ -33,10 +33,14 @@ NOT_PROSE: Final = (
 )
 # attributes are bounded, so that a page of nothing but "<ref" costs a constant for each
 _NOT_PROSE_TAG: Final = re.compile(rf"<(/?)({NOT_PROSE})\b([^<>]{{0,1000}})>", re.IGNORECASE)
-_LINE_BREAK: Final = re.compile(r"<br\s{0,10}/?>|</?(?:p|div|blockquote|li|ul|ol|dd|dt)\b[^<>]{0,500}>", re.IGNORECASE)
+_LINE_BREAK: Final = re.compile(
+    r"<br\s{0,10}/?>|</?(?:p|div|blockquote|li|ul|ol|dd|dt)\b[^<>]{0,500}>", re.IGNORECASE
+)
 _TAG: Final = re.compile(r"</?[A-Za-z][^<>]{0,500}>")
 _QUOTES: Final = re.compile(r"'{2,5}")
-_EXTERNAL: Final = re.compile(r"\[(?:https?:|ftp:|mailto:)?//[^\s\[\]<>]{1,2000}(?:[ \t]{1,10}([^\[\]\n]{0,1000}))?\]")
+_EXTERNAL: Final = re.compile(
+    r"\[(?:https?:|ftp:|mailto:)?//[^\s\[\]<>]{1,2000}(?:[ \t]{1,10}([^\[\]\n]{0,1000}))?\]"
+)
 _MAGIC: Final = re.compile(r"__[A-Z\u00c0-\u024f]{3,30}__")
 _HEADING: Final = re.compile(r"^(={1,6})[ \t]*(.{1,500}?)[ \t]*\1[ \t]*$", re.MULTILINE)
 _MARKER: Final = re.compile(r"^(?:[*#:;]+[ \t]*|-{4,})", re.MULTILINE)
@@ -55,7 +59,9 @@ class PlainText(NamedTuple):
 
 def plain_text(wikitext: str, dropped_namespaces: Iterable[str] = ()) -> PlainText:
     """`dropped_namespaces` are the wiki's own names of the file and category namespaces."""
-    dropped = {"file", "image", "media", "category"} | {name.casefold() for name in dropped_namespaces if name}
+    dropped = {"file", "image", "media", "category"} | {
+        name.casefold() for name in dropped_namespaces if name
+    }
     source = _without_not_prose(_without_comments(wikitext))
     source = _without_structures(source, dropped)
     source = _EXTERNAL.sub(lambda match: match[1] or "", source)
@@ -178,7 +184,9 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         try:
             answer = plain_text(wikitext, dropped)
         except (RecursionError, MemoryError, ValueError, IndexError, AttributeError, TypeError, KeyError):
-            answer = None  # the parser's own defects on strange markup: an article without text, not a failure
+            answer = (
+                None  # the parser's own defects on strange markup: an article without text, not a failure
+            )
         body = json.dumps(answer).encode()
         answers.write(LENGTH.pack(len(body)) + body)
         answers.flush()

@@ -115,7 +115,9 @@ class TextPool:
             log.warning("text worker died", extra={"chars": len(wikitext)})
             return None
         finally:
-            if not kept:  # also when cancelled between question and answer: the next one would get this answer
+            if (
+                not kept
+            ):  # also when cancelled between question and answer: the next one would get this answer
                 await each.stop()
             self._free.put_nowait(each)
         if answer is None:
