@@ -80,7 +80,7 @@ def article_of(
     hint: Hint | None = None,
     plain: PlainText | None = None,
 ) -> Article:
-    """With text hidden, the record says so, and nothing that came from the text, the comment or the editor."""
+    """With text hidden, the record says so, and nothing that came from text, comment or editor."""
     if not visibility.text:
         return _hidden(change, found, visibility, stamp)
     site, page, revision = found.site, found.page, found.revision

@@ -66,20 +66,19 @@ class Patience:
     attempts: int = 0
     _failed_s: float | None = None
 
-    def verdict(self, now_s: float, silent_s: float | None, *, any_host_answers: bool) -> str:
-        """The dead letter's code, or "" to go on. `silent_s`: how long its wiki has answered nothing, None
-        where it answers.
+    def verdict(self, now_s: float, failing_since_s: float | None, *, any_host_answers: bool) -> str:
+        """The dead letter's code, or "" to go on. `failing_since_s`: the monotonic second of the wiki's first
+        failure since its last answer, None where it answers.
         """
-        since_s = None if self._failed_s is None else now_s - self._failed_s
-        self._failed_s = now_s
-        if silent_s is None or (since_s is not None and silent_s < since_s) or self.counted == 0:
+        before_s, self._failed_s = self._failed_s, now_s
+        if before_s is None or failing_since_s is None or failing_since_s > before_s:
             # between two failures of this one the wiki answered others: it is the change, not the wiki
             self.counted += 1
         if self.counted >= self.settings.retries:
             return OriginUnavailable.code
-        if silent_s is not None and silent_s >= self.settings.defer_after_s and any_host_answers:
-            return "deferred"
-        return ""
+        if failing_since_s is None or not any_host_answers:
+            return ""
+        return "deferred" if now_s - failing_since_s >= self.settings.defer_after_s else ""
 
     def pause_s(self, retry_after_s: float | None) -> float:
         grown: float = min(BACKOFF_MOST_S, BACKOFF_S * 2 ** min(self.attempts, 10))
@@ -112,7 +111,6 @@ class Asker:
         tries = 0
         while True:
             await self.held.room(lambda: self.is_waited_for(work.offset))
-            read_no = self.removals.read_no
             answer = await self._patiently(change, patience, lambda: self._question(change))
             if isinstance(answer, Dead):
                 return answer
@@ -130,7 +128,7 @@ class Asker:
                 if tries >= MISSING_TRIES or not self._is_stale(change, answer):
                     work.held_bytes = answer.revision.size + len(answer.revision.content or "")
                     self.held.add(work.held_bytes)
-                    return Answered(answer, read_no, await self._plain(answer))
+                    return Answered(answer, await self._plain(answer))
                 ENRICH_RETRIES.labels("stale").inc()
             # replica lag looks like a deletion, and like an older page: ask again, later
             await asyncio.sleep(self.settings.missing_retry_s / (MISSING_TRIES - 1))

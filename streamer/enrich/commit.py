@@ -181,8 +181,7 @@ class Batch:
         if self._memory.removals.overtakes(
             wiki,
             page_id,
-            read_no=answered.read_no,
-            asked_ms=found.asked_ms,
+            read_no=work.read_no,
             edited_ms=change.edited_ms if by_revision else None,
         ):
             self.counts["gone"] += 1

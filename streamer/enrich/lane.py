@@ -179,7 +179,7 @@ class LaneWorker:
     def _take_change(self, record: Stored, change: Change, tasks: asyncio.TaskGroup) -> None:
         removals = self._memory.removals
         removals.read_no += 1
-        work = Work(record.offset, change, removals.read_no, self._runtime.clock.now_ms())
+        work = Work(record.offset, change, removals.read_no)
         try:
             self._shared.origin.check_host(change.server_name)
         except HostNotAllowed as error:
@@ -218,7 +218,7 @@ class LaneWorker:
             self._hand_over(EarlyCutoff(change.wiki, page_id, change.revision, hides))
 
     def _removed(self, work: Work, page_ids: tuple[int, ...]) -> None:
-        removal = Removal(work.read_no, work.read_ms, work.change.edited_ms)
+        removal = Removal(work.read_no, work.change.edited_ms)
         for page_id in page_ids:
             self._memory.removals.resolved(work.change.wiki, page_id, removal)
 

@@ -83,13 +83,12 @@ class Newest:
 @dataclass(frozen=True, slots=True)
 class Removal:
     read_no: int
-    """The count of what had been read: whatever asked with a lower one may have asked before."""
-    read_ms: int
+    """The count of what had been read, this one included."""
     edited_ms: int
 
 
 class Removals:
-    """Which pages were read to be removed, and when: what was asked before that is `gone`."""
+    """Which pages were read to be removed, and when: what was read before that is `gone`."""
 
     def __init__(self, limit: int = MAX_REMOVALS) -> None:
         self.read_no = 0
@@ -107,22 +106,18 @@ class Removals:
         """Whether a removal under this title was read after `read_no`: enough to believe a "missing"."""
         return (self._titles.get((wiki, title)) or 0) > read_no
 
-    def overtakes(
-        self, wiki: str, page_id: int, *, read_no: int, asked_ms: int, edited_ms: int | None
-    ) -> bool:
-        """Whether an answer about this page is of before its removal.
+    def overtakes(self, wiki: str, page_id: int, *, read_no: int, edited_ms: int | None) -> bool:
+        """Whether what a change that was read as number `read_no` has found of this page is `gone`.
 
-        `read_no` is the count when the question was put: a later one cannot have been asked too early,
-        whatever the wall clock did. `edited_ms` is given for a create or an edit only: one that was made
-        before the removal and is read after it (the stream is out of order) is gone too, even if a lagging
-        replica still shows it. Wikis count whole seconds, so equal times tell nothing.
+        A removal waits for nobody, so whatever was read before it and is not out yet must not come out
+        after it: not what was asked before, and not what a lagging replica still answers. `edited_ms` is
+        given for a create or an edit only: one that was made before the removal and read after it (the
+        stream is out of order) is gone too. Wikis count whole seconds, so equal times tell nothing.
         """
         removal = self._pages.get((wiki, page_id))
         if removal is None:
             return False
-        if edited_ms is not None and edited_ms < removal.edited_ms:
-            return True
-        return read_no < removal.read_no and asked_ms <= removal.read_ms
+        return read_no < removal.read_no or (edited_ms is not None and edited_ms < removal.edited_ms)
 
 
 class HiddenRevisions:

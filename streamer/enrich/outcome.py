@@ -29,8 +29,6 @@ class Answered:
     """An article can be made, unless a removal is read before the commit."""
 
     found: Found
-    read_no: int
-    """How many changes had been read when the question was put."""
     plain: PlainText | None = None
 
 
@@ -64,7 +62,7 @@ class Work:
     offset: int
     change: Change
     read_no: int
-    read_ms: int
+    """How many changes had been read, this one included (streamer.enrich.memory.Removals)."""
     outcome: Outcome | None = None
     held_bytes: int = 0
     cutoff_written: bool = False
