@@ -151,6 +151,52 @@ ORIGIN_BREAKERS_OPEN: Final = Gauge(
 
 # ── enrich ─────────────────────────────────────────────────────────────────────────────────────
 
+ENRICH_OPEN: Final = Gauge(
+    "streamer_enrich_open_changes",
+    "Changes that enrich has read and not yet committed.",
+    ["partition"],
+    registry=REGISTRY,
+)
+ENRICH_HELD_BYTES: Final = Gauge(
+    "streamer_enrich_held_bytes",
+    "Content that was fetched and waits for its commit.",
+    registry=REGISTRY,
+)
+ENRICH_PUBLISHED: Final = Counter(
+    "streamer_enrich_published",
+    "Records committed to the articles topic by this process.",
+    ["kind", "type"],
+    registry=REGISTRY,
+)
+ENRICH_LATE: Final = Counter(
+    "streamer_enrich_late",
+    "Edits published after a newer revision of their page.",
+    registry=REGISTRY,
+)
+ENRICH_CUTOFFS: Final = Counter(
+    "streamer_enrich_cutoffs", "Withdrawals written.", ["scope"], registry=REGISTRY
+)
+ENRICH_RETRIES: Final = Counter(
+    "streamer_enrich_retries", "Questions asked again, by reason.", ["reason"], registry=REGISTRY
+)
+UNRESOLVED_REMOVALS: Final = Counter(
+    "streamer_enrich_unresolved_removals",
+    "Deletions and hidden revisions whose page could not be found out: a person has to look.",
+    registry=REGISTRY,
+)
+TEXT_SECONDS: Final = Histogram(
+    "streamer_enrich_text_seconds",
+    "Plain text extraction, question to answer of a worker.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 2, 5),
+    registry=REGISTRY,
+)
+TEXT_FAILURES: Final = Counter(
+    "streamer_enrich_text_failures",
+    "Articles published without text, by reason.",
+    ["reason"],
+    registry=REGISTRY,
+)
+
 # ── log ────────────────────────────────────────────────────────────────────────────────────────
 
 LOG_COMMIT_SECONDS: Final = Histogram(
