@@ -85,6 +85,35 @@ EDIT_TO_DELIVERY: Final = Histogram(
 
 # ── log ────────────────────────────────────────────────────────────────────────────────────────
 
+LOG_COMMIT_SECONDS: Final = Histogram(
+    "streamer_log_commit_seconds",
+    "A transaction of the local log, with the wait for its turn and the flush.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5, 10),
+    registry=REGISTRY,
+)
+LOG_APPENDED_RECORDS: Final = Counter(
+    "streamer_log_appended_records", "Records appended by this process.", registry=REGISTRY
+)
+LOG_APPENDED_BYTES: Final = Counter(
+    "streamer_log_appended_bytes", "Their keys, headers and values as stored.", registry=REGISTRY
+)
+LOG_FILE_BYTES: Final = Gauge("streamer_log_file_bytes", "Size of the local log's file.", registry=REGISTRY)
+LOG_WAL_BYTES: Final = Gauge("streamer_log_wal_bytes", "Size of its write-ahead log.", registry=REGISTRY)
+LOG_OVER_BUDGET: Final = Gauge(
+    "streamer_log_over_budget",
+    "1 while the local log is over its bound and all it holds is still to be read.",
+    registry=REGISTRY,
+)
+LOG_DELETED: Final = Counter(
+    "streamer_log_deleted_records",
+    "Records removed by the cleaner, by reason.",
+    ["reason"],
+    registry=REGISTRY,
+)
+LOG_LANE_RESTARTS: Final = Counter(
+    "streamer_log_lane_restarts", "Lanes started anew after an error.", ["group", "code"], registry=REGISTRY
+)
+
 # ── route ──────────────────────────────────────────────────────────────────────────────────────
 
 PARTNERS_FILE_INVALID: Final = Gauge(
