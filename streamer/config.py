@@ -115,6 +115,9 @@ class DeliverSettings(Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: Port = 8080
     """0: any free one; the log line `listening` says which."""
+    admin_host: str = "127.0.0.1"
+    """Where `/livez`, `/readyz` and `/metrics` are served: apart from `host`, so that a public feed does
+    not publish its metrics."""
     admin_port: Port = 9090
     heartbeat_s: Positive = 15.0
     retained_mb: Positive = 256.0
