@@ -45,6 +45,10 @@ class Frame:
     def ndjson(self) -> bytes:
         return self.sse[self.json_at : -1] if self.sse else b""
 
+    def position(self) -> str:
+        """The id."""
+        return self.sse[len(b"id: ") : self.json_at - len(b"\ndata: ")].decode()
+
     def data(self) -> bytes:
         """The JSON object alone."""
         return self.sse[self.json_at : -2]
