@@ -87,6 +87,33 @@ EDIT_TO_DELIVERY: Final = Histogram(
 
 # ── route ──────────────────────────────────────────────────────────────────────────────────────
 
+PARTNERS_FILE_INVALID: Final = Gauge(
+    "streamer_partners_file_invalid",
+    "1 while partners.toml is wrong and the rules before it stay in force.",
+    registry=REGISTRY,
+)
+PARTNERS_RELOADS: Final = Counter(
+    "streamer_partners_reloads", "Changes of partners.toml, by result.", ["result"], registry=REGISTRY
+)
+ROUTE_PARKED: Final = Gauge(
+    "streamer_route_parked",
+    "1 while a partner's topic takes nothing and its routing waits.",
+    ["partner"],
+    registry=REGISTRY,
+)
+ROUTE_BEHIND: Final = Gauge(
+    "streamer_route_behind_offsets",
+    "How far a partner is behind the partner that is furthest ahead in the same partition.",
+    ["partner", "partition"],
+    registry=REGISTRY,
+)
+ROUTE_PASS: Final = Histogram(
+    "streamer_route_pass_seconds",
+    "From what was read to its commit, for all partners of a pass.",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+    registry=REGISTRY,
+)
+
 # ── deliver ────────────────────────────────────────────────────────────────────────────────────
 
 DELIVER_CONNECTIONS: Final = Gauge(
