@@ -61,6 +61,8 @@ class Ended(Exception):
         self.reason = reason
 
 
+LINGER_S: Final = 5.0
+"""After `bye`, for a client that does not take the last bytes."""
 RESETS: Final = frozenset({"stalled", "failed"})
 
 
@@ -115,11 +117,10 @@ class Connection:
             return
         self._cut = reason
         self._wake.set()
-        if self._writing:
-            if patience_s > 0:
-                asyncio.get_running_loop().call_later(patience_s, self._reset)
-            else:
-                self._reset()
+        if self._writing and patience_s == 0:
+            self._reset()
+        else:
+            asyncio.get_running_loop().call_later(patience_s or LINGER_S, self._reset)
 
     def _reset(self) -> None:
         if self._transport is not None:
@@ -127,15 +128,21 @@ class Connection:
 
     # ── the stream ─────────────────────────────────────────────────────────────────────────────
 
-    async def run(self, beginning: Beginning) -> str:
-        """The reason why it ended; "client" where the client left."""
+    @property
+    def reason(self) -> str:
+        """Why it ended: "client" where the client left."""
+        return self._cut or "client"
+
+    async def run(self, beginning: Beginning) -> None:
+        """Returns when the stream is over; cancelled where the client has left."""
         self._feed.followers.add(self)
         try:
             await self._stream(beginning)
         except Ended as ended:
-            return await self._say_bye(ended.reason)
+            self._cut = ended.reason
+            await self._say_bye(ended.reason)
         except ConnectionError:
-            return self._cut or "client"
+            return
         finally:
             self._feed.followers.discard(self)
 
@@ -148,23 +155,22 @@ class Connection:
                 for offset, live in zip(beginning.offsets, self._feed.vector.offsets, strict=True)
             ],
         )
-        self._told_at_s = self._clock.monotonic_s()
+        self._tell(vector.id())
         if beginning.gap is not None:
             await self._say_gap(beginning.gap)
         await self._catch_up(vector)
-        self._told = self._told or self._feed.vector.id()
         await self._live()
 
-    async def _say_bye(self, reason: str) -> str:
+    async def _say_bye(self, reason: str) -> None:
         if reason in RESETS:
             self._reset()
-            return reason
+            return
+        asyncio.get_running_loop().call_later(LINGER_S, self._reset)
         try:
             if self._sse:
                 await self._write(bye(reason))
         except (ConnectionError, Ended):
             self._reset()
-        return reason
 
     async def _say_gap(self, gap: Gap) -> None:
         await self._write(control("gap", {"reason": gap.reason, "position": gap.position}, gap.position))
@@ -247,9 +253,7 @@ class Connection:
                 reader.drop(tp)
                 del todo[tp]
 
-    async def _write_records(
-        self, records: Sequence[Stored], vector: Vector, target: Sequence[int]
-    ) -> None:
+    async def _write_records(self, records: Sequence[Stored], vector: Vector, target: Sequence[int]) -> None:
         """Each record is judged just before its chunk is written: a batch may take a slow client minutes."""
         frames: list[Frame] = []
         size = 0
@@ -376,6 +380,7 @@ class Connection:
             self._writing = False
         self._bytes.inc(len(data))
         self._wrote_at_s = self._clock.monotonic_s()
+        await asyncio.sleep(0)  # a client that takes all at once must not keep the loop
 
     def _tell(self, position: str) -> None:
         self._told = position

@@ -147,9 +147,7 @@ class Feed:
 class Feeds:
     """The feeds of a process: each is read while somebody is connected to it. `group` owns their tasks."""
 
-    def __init__(
-        self, log: Log, withdrawals: Withdrawals, budget: Budget, group: asyncio.TaskGroup
-    ) -> None:
+    def __init__(self, log: Log, withdrawals: Withdrawals, budget: Budget, group: asyncio.TaskGroup) -> None:
         self._log = log
         self._withdrawals = withdrawals
         self._budget = budget
@@ -173,4 +171,5 @@ class Feeds:
             self._holders[info] -= 1
             if not self._holders[info]:
                 del self._holders[info]
-                self._feeds.pop(info)[1].cancel()
+                if info in self._feeds:
+                    self._feeds.pop(info)[1].cancel()
