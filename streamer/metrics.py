@@ -258,3 +258,34 @@ ROUTE_PASS: Final = Histogram(
 )
 
 # ── deliver ────────────────────────────────────────────────────────────────────────────────────
+
+DELIVER_CONNECTIONS: Final = Gauge(
+    "streamer_deliver_connections", "Open streams.", ["partner", "format"], registry=REGISTRY
+)
+DELIVER_EVENTS: Final = Counter(
+    "streamer_deliver_events",
+    "Articles written to clients.",
+    ["partner", "format"],
+    registry=REGISTRY,
+)
+DELIVER_BYTES: Final = Counter(
+    "streamer_deliver_bytes", "Bytes of streams, before HTTP framing.", ["partner"], registry=REGISTRY
+)
+DELIVER_ENDED: Final = Counter(
+    "streamer_deliver_ended_streams",
+    "Streams that ended: client (it left), slow, stalled, drain, expired, failed.",
+    ["partner", "reason"],
+    registry=REGISTRY,
+)
+DELIVER_REFUSED: Final = Counter(
+    "streamer_deliver_refused_requests", "Requests answered with a problem.", ["code"], registry=REGISTRY
+)
+DELIVER_WITHHELD: Final = Counter(
+    "streamer_deliver_withheld_records",
+    "Records that were not written because their text was withdrawn, or because they are broken.",
+    ["partner", "reason"],
+    registry=REGISTRY,
+)
+DELIVER_RETAINED_BYTES: Final = Gauge(
+    "streamer_deliver_retained_bytes", "Frames kept for slow readers, all feeds.", registry=REGISTRY
+)
