@@ -227,7 +227,9 @@ def _time_ms(text: str) -> int:
     except ValueError:
         raise ConfigError("--since", f"{text!r} is no RFC 3339 time such as 2026-11-21T12:00:00Z") from None
     if time.tzinfo is None:
-        raise ConfigError("--since", f"{text!r} has no time zone: end it in Z, or in an offset such as +02:00")
+        raise ConfigError(
+            "--since", f"{text!r} has no time zone: end it in Z, or in an offset such as +02:00"
+        )
     return int(time.timestamp() * 1000)
 
 

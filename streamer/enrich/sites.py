@@ -62,7 +62,12 @@ class KeptSites:
                 assert info
                 await self._log.append(
                     [
-                        Record(self._topic, partition_of(site.wiki, info.partitions), site.wiki, encode_value(site))
+                        Record(
+                            self._topic,
+                            partition_of(site.wiki, info.partitions),
+                            site.wiki,
+                            encode_value(site),
+                        )
                         for site in sites
                     ]
                 )
