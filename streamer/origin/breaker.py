@@ -58,10 +58,6 @@ class Breakers:
         host = self._hosts.get(server_name)
         return host is not None and host.failures > 0
 
-    def is_open(self, server_name: str) -> bool:
-        host = self._hosts.get(server_name)
-        return host is not None and host.failures >= OPEN_AFTER
-
     @property
     def open_count(self) -> int:
         return sum(host.failures >= OPEN_AFTER for host in self._hosts.values())
@@ -75,12 +71,14 @@ class Breakers:
     def answered(self, server_name: str) -> None:
         self._host(server_name).failures = 0
 
-    def failed(self, server_name: str, now_s: float, retry_after_s: float | None) -> None:
+    def failed(self, server_name: str, now_s: float, retry_after_s: float | None) -> bool:
+        """Whether the breaker opened by this failure."""
         host = self._host(server_name)
         host.failures += 1
         pause_s = min(PAUSE_S * 2.0 ** min(host.failures - 1, 10), PAUSE_MOST_S)
         pause_s *= self.rng.uniform(0.5, 1.0)
         host.pause_until_s = now_s + max(pause_s, retry_after_s or 0.0)
+        return host.failures == OPEN_AFTER
 
     def pause(self, server_name: str, until_s: float) -> None:
         """It answered "later" (maxlag): it is well, and is left alone until then."""
@@ -135,9 +133,10 @@ class Reach:
             self._failing_since_s.pop(next(iter(self._failing_since_s)))
         self._failing_since_s[wiki] = now_s
 
-    def failing_since_s(self, wiki: str) -> float | None:
-        """The monotonic second of the first failure since its last answer; None where it answers."""
-        return self._failing_since_s.get(wiki)
+    def failing_since_s(self, wiki: str, now_s: float) -> float | None:
+        """How long ago its first failure since its last answer was; None where it answers."""
+        since_s = self._failing_since_s.get(wiki)
+        return None if since_s is None else now_s - since_s
 
     def any_answers(self, now_s: float) -> bool:
         """False once failures are all there was for a minute."""

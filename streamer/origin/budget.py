@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from math import inf
-from typing import Final, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 WINDOW_S: Final = 60.0
 BURST_PART: Final = 20
@@ -67,6 +67,7 @@ class Budget:
 
 
 By = Literal["revision", "title", "page", "log"]
+WAYS: Final[tuple[By, ...]] = get_args(By)
 
 
 class Lane(NamedTuple):

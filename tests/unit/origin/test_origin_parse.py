@@ -253,8 +253,11 @@ def test_too_many_values_name_the_limit() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"<html>", b"[]", b'{"query":{"pages":{"2":{}}}}', b'{"query":{"pages":[{"title":"\xff"}]}}']
-    + [b'{"a":' * 100_000],
+    [
+        *(b"", b"{", b"<html>", b"[]", b'{"query":{"pages":{"2":{}}}}'),
+        b'{"query":{"pages":[{"title":"\xff"}]}}',
+        b'{"a":' * 100_000,
+    ],
 )
 def test_nonsense_is_unparsable(body: bytes) -> None:
     """No JSON, JSON of another format version, invalid UTF-8, nesting without end."""
