@@ -163,6 +163,11 @@ class Origin:
     def waiting(self) -> int:
         return len(self._scheduler)
 
+    @property
+    def budget_used(self) -> int:
+        """Requests that count in the current minute."""
+        return self._budget.in_use(self._clock.monotonic_s())
+
     # ── waiting ────────────────────────────────────────────────────────────────────────────────
 
     async def _page(self, lane: Lane, key: Key) -> Answer:

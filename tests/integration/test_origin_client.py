@@ -440,6 +440,19 @@ async def test_the_budget_holds_on_the_wire(wiki: Wiki) -> None:
         await asyncio.gather(*callers, return_exceptions=True)
 
 
+async def passes(_: web.Request, __: dict[str, str]) -> None:
+    return None
+
+
+async def test_every_request_that_a_wiki_sees_is_counted(wiki: Wiki) -> None:
+    """Also where a kept connection turns out to be closed: HTTP clients like to repeat that unasked."""
+    wiki.fault = once(passes, hangs_up, hangs_up)
+    async with origin_of(wiki) as origin:
+        for number in (1, 2):
+            assert text((await many(origin, [number]))[0]) == f"text of {number}"
+        assert origin.budget_used == len(wiki.requests) == 4
+
+
 async def test_who_waits_at_the_end_is_told(wiki: Wiki) -> None:
     """Leaving the client while things wait and fly refuses them; nothing hangs."""
     never = asyncio.Event()
