@@ -281,7 +281,8 @@ class Origin:
         return outcome
 
     def _parameters(self, lane: Lane, items: list[Waiting], *, with_site: bool) -> query.Parameters:
-        maxlag = self._settings.maxlag
+        heeded = self._breakers.heeds_lag(lane.server_name, self._clock.monotonic_s())
+        maxlag = self._settings.maxlag if heeded else 0
         if lane.by == "log":
             title, _, time_ms = _log_key(items[0])
             return query.log_entries(title, time_ms, maxlag=maxlag, with_site=with_site)

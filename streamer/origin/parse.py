@@ -33,10 +33,12 @@ class Unparsable(Exception):
 class ApiError(Exception):
     """The wiki said an error, with status 200. `code` is its own word, e.g. `maxlag`."""
 
-    def __init__(self, code: str, limit: int | None, retry_after_s: float | None) -> None:
+    def __init__(self, code: str, limit: int | None, lag_type: str, retry_after_s: float | None) -> None:
         super().__init__(code)
         self.code = code
         self.limit = limit
+        self.lag_type = lag_type
+        """Of maxlag: whose lag, e.g. `db`, `wikibase-queryservice`."""
         self.retry_after_s = retry_after_s
 
 
@@ -125,6 +127,7 @@ class _Query(SiteQuery):
 class _Error(Struct):
     code: str
     limit: int | None = None
+    type: str = ""
 
 
 class _Envelope(Struct):
@@ -160,10 +163,11 @@ class Reply(Struct, frozen=True):
 def _decode(reply: Reply) -> _Envelope:
     try:
         envelope = _decoder.decode(reply.body)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
-        raise Unparsable(type(error).__name__) from None
-    if envelope.error is not None:
-        raise ApiError(envelope.error.code, envelope.error.limit, reply.retry_after_s)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as problem:
+        raise Unparsable(type(problem).__name__) from None
+    error = envelope.error
+    if error is not None:
+        raise ApiError(error.code, error.limit, error.type, reply.retry_after_s)
     return envelope
 
 

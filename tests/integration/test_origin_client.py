@@ -299,6 +299,32 @@ async def test_passing_trouble_is_tried_again(wiki: Wiki, fault: Fault) -> None:
         assert origin.any_host_answers
 
 
+async def test_the_lag_of_what_is_not_read_is_ignored(wiki: Wiki) -> None:
+    """Wikidata reports the lag of its query service as maxlag, for hours at times; texts don't need it."""
+
+    async def fault(_: web.Request, query: dict[str, str]) -> web.StreamResponse | None:
+        lag = {"code": "maxlag", "type": "wikibase-queryservice", "lag": 5.3}
+        return packed({"error": lag}) if "maxlag" in query else None
+
+    wiki.fault = fault
+    async with origin_of(wiki) as origin:
+        for number in (1, 2, 3):
+            assert text((await many(origin, [number]))[0]) == f"text of {number}"
+        assert len(wiki.asked) == 4
+
+
+async def test_saved_sites_are_not_asked_for_again(wiki: Wiki) -> None:
+    """What was kept of a wiki by an earlier run is good for 24 h."""
+    saved: list[SiteInfo] = []
+    async with origin_of(wiki, save_site=saved.append) as origin:
+        await many(origin, [1])
+    async with origin_of(wiki) as origin:
+        origin.know(saved)
+        await many(origin, [2])
+        assert [("meta" in query) for query in wiki.asked] == [True, False]
+        assert origin.site(WIKI) == saved[0]
+
+
 async def test_a_redirect_is_not_followed(wiki: Wiki) -> None:
     """It may lead anywhere: it is a failure, and what it points at is not contacted."""
     wiki.fault = status(302, Location="/w/api.php?action=evil")
