@@ -1,0 +1,224 @@
+"""The embedded log: one SQLite file, any number of processes, one of them per writing role.
+
+    roles ──► Lane.commit ──► Writer (a thread: group commit) ──► file ──► bell ──► other processes
+                                   │                                                  │
+    readers ◄── Tail (ends in memory) ◄──┴──────────────── look ◄─────────────────────┘
+
+Closing goes the other way: the tasks end, what is queued is written, the readers' threads end.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from streamer import metrics
+from streamer.errors import LogFull, LogUnavailable, TopicMissing
+from streamer.log.base import Bounds, LaneMain, Record, TopicInfo, TopicPartition, TopicSpec
+from streamer.log.bell import Bell, following
+from streamer.log.claims import locked
+from streamer.log.local_cleaner import Cleaner
+from streamer.log.local_file import open_file
+from streamer.log.local_lanes import claim_work, run_lanes
+from streamer.log.local_reader import LocalReader, ReadPool, first_at
+from streamer.log.local_topics import delete_work, ensure_work
+from streamer.log.local_writer import Claim, Writer, commit_work
+from streamer.log.packing import pack
+from streamer.log.position import Position
+from streamer.log.tail import Tail, TopicRow, look
+from streamer.runtime import Clock
+
+POLL_S: Final = 0.25
+"""Behind the bell: the most that a lost one costs."""
+DEAF_POLL_S: Final = 0.015
+"""Where the system has no bell to hear."""
+DEFAULT_RETENTION_BYTES: Final = 4 * 1024**3
+CLEAN_EVERY_S: Final = 5.0
+BELL_PAUSE_S: Final = 0.002
+"""Between two looks: a burst of commits is one."""
+
+logger = logging.getLogger(__name__)
+
+
+class LocalLog:
+    """`retention_bytes` bounds the file; `now_ms` is Unix time, and may step back."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        retention_bytes: int = DEFAULT_RETENTION_BYTES,
+        clock: Callable[[], int] | None = None,
+        clean_every_s: float = CLEAN_EVERY_S,
+    ) -> None:
+        self.path = Path(path).absolute()
+        self.retention_bytes = retention_bytes
+        self._now_ms = clock or Clock().now_ms
+        self._clean_every_s = clean_every_s
+        self._tail = Tail()
+        self._rang = asyncio.Event()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await asyncio.to_thread(open_file, self.path)
+            self._pool = ReadPool(self.path)
+            stack.push_async_callback(self._pool.close)
+            bell_path = Path(f"{self.path}.bell")
+            bell = Bell(bell_path)
+            stack.callback(bell.close)
+            self._writer = Writer(self.path, self._tail, bell, self._now_ms)
+            self._writer.start()
+            stack.push_async_callback(self._writer.close)
+            self._cleaner = Cleaner(self.path, self._writer, self._pool, self.retention_bytes, self._now_ms)
+            await self._look()
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            for name, work in (
+                ("log-follow", self._follow(bell_path)),
+                ("log-clean", self._cleaner.run(self._clean_every_s)),
+            ):
+                stack.callback(tasks.create_task(work, name=name).cancel)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    # ── topics ─────────────────────────────────────────────────────────────────────────────────
+
+    async def ensure_topics(self, specs: Iterable[TopicSpec]) -> None:
+        await self._writer.do(ensure_work(list(specs)), aside=True)
+
+    async def delete_topic(self, name: str) -> None:
+        """Returns once its records are physically gone, which takes a while if there are many."""
+        lanes = await self._writer.do(delete_work(name), aside=True)
+        await self._cleaner.drop_topic(lanes)
+
+    async def topic(self, name: str) -> TopicInfo | None:
+        await self._look()
+        row = self._tail.topics.get(name)
+        return row.info() if row else None
+
+    async def topics(self) -> list[TopicInfo]:
+        await self._look()
+        return [row.info() for row in self._tail.topics.values()]
+
+    async def bounds(self, tp: TopicPartition) -> Bounds:
+        await self._look()
+        return self._tail.bounds[self._lane(tp)]
+
+    async def offset_at(self, tp: TopicPartition, time_ms: int) -> int:
+        await self._look()
+        lane = self._lane(tp)
+        bounds = self._tail.bounds[lane]
+        return await self._pool.do(lambda connection: first_at(connection, lane, bounds, time_ms))
+
+    def _lane(self, tp: TopicPartition) -> int:
+        row = self._row(tp[0])
+        if not 0 <= tp[1] < len(row.lanes):
+            raise TopicMissing(f"the topic {tp[0]} has no partition {tp[1]}, only {len(row.lanes)}")
+        return row.lanes[tp[1]]
+
+    def _row(self, topic: str) -> TopicRow:
+        row = self._tail.topics.get(topic)
+        if row is None:
+            raise TopicMissing(f"there is no topic {topic}")
+        return row
+
+    # ── reading and appending ──────────────────────────────────────────────────────────────────
+
+    @asynccontextmanager
+    async def reader(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[LocalReader]:
+        await self._look()
+        yield LocalReader(self._tail, self._pool, self._look, starts)
+
+    async def append(self, records: Sequence[Record]) -> list[int]:
+        return await self.commit_as(records, {}, None)
+
+    async def commit_as(
+        self, records: Sequence[Record], positions: Mapping[TopicPartition, Position], claim: Claim | None
+    ) -> list[int]:
+        """A lane's commit; without a claim none is checked. ValueError for a position that doesn't fit."""
+        stored = {
+            TopicPartition(*tp): (position.next, position.metadata()) for tp, position in positions.items()
+        }
+        packed = await self._pool.run(lambda: pack(records))
+        return await self._writer.do(commit_work(packed, stored, claim))
+
+    async def committed(self, group: str) -> dict[TopicPartition, Position]:
+        rows = await self._pool.do(
+            lambda connection: connection.execute(
+                "SELECT name, partition, next, metadata FROM positions"
+                " JOIN lanes ON lanes.id = lane JOIN topics ON topics.id = topic WHERE grp = ? AND alive",
+                (group,),
+            ).fetchall()
+        )
+        return {
+            TopicPartition(topic, partition): Position.restore(following, metadata)
+            for topic, partition, following, metadata in rows
+        }
+
+    # ── lanes ──────────────────────────────────────────────────────────────────────────────────
+
+    async def run_lanes(
+        self, group: str, topic: str, run: LaneMain, *, partitions: Sequence[int] | None = None
+    ) -> None:
+        await self._look()
+        count = len(self._row(topic).lanes)
+        wanted = range(count) if partitions is None else partitions
+        with locked(Path(f"{self.path}.{group}.lock")):
+            await run_lanes(self, self._writer, group, topic, partitions=wanted, run=run)
+
+    async def fence(self, group: str) -> None:
+        """Takes the group from the worker that runs it: whatever it commits from now on is refused."""
+        await self._writer.do(claim_work(group), aside=True)
+
+    # ── following the file ─────────────────────────────────────────────────────────────────────
+
+    async def _look(self) -> None:
+        known = self._tail.change
+        self._tail.learn(await self._pool.do(lambda connection: look(connection, known)))
+
+    async def _follow(self, bell: Path) -> None:
+        """Learns what other processes committed: at once by the bell, or by and by."""
+        with following(bell, self._rang.set) as heard:
+            while True:
+                self._rang.clear()
+                try:
+                    await self._look()
+                except (LogFull, LogUnavailable) as error:
+                    logger.warning("the log can't be read", extra={"code": error.code, "reason": str(error)})
+                self._measure()
+                await asyncio.sleep(BELL_PAUSE_S)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_S if heard else DEAF_POLL_S):
+                        await self._rang.wait()
+
+    def _measure(self) -> None:
+        metrics.LOG_FILE_BYTES.set(size_of(self.path))
+        metrics.LOG_WAL_BYTES.set(size_of(Path(f"{self.path}-wal")))
+        metrics.LOG_OVER_BUDGET.set(self._tail.over_budget)
+
+    # ── cleaning ───────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def is_over_budget(self) -> bool:
+        """Over `retention_bytes`, and nothing may go: the source should wait until others have read."""
+        return self._tail.over_budget
+
+    async def clean(self) -> None:
+        """One pass of retention and compaction, now. It runs by itself every few seconds."""
+        await self._cleaner.clean()
+
+
+def size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
