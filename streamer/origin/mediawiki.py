@@ -31,7 +31,7 @@ from streamer.origin.budget import Batch, Budget, Lane, Scheduler
 from streamer.origin.fetch import Fetch
 from streamer.origin.hosts import Allowed
 from streamer.origin.inflate import TooLarge
-from streamer.origin.parse import AnotherWiki, ApiError, Asked, Key, Reading, Reply, Unparsable
+from streamer.origin.parse import AnotherPage, AnotherWiki, ApiError, Asked, Key, Reading, Reply, Unparsable
 from streamer.origin.retry import Retries
 from streamer.origin.siteinfo import Sites
 from streamer.origin.waiting import Outcome, Waiting, refuse_all
@@ -41,6 +41,8 @@ LANE_WAITING: Final = 1_000
 """What may wait for one wiki; who asks for more waits to ask."""
 PROBE_TIMEOUT_S: Final = 10.0
 """Of a request to a host that failed before: a silent host holds one slot for so long, not for thirty."""
+
+UNTAKEN: Final = {TooLarge: "too_large", Unparsable: "unparsable", AnotherPage: "another_page"}
 
 LogKey: TypeAlias = tuple[str, int, int]
 
@@ -269,8 +271,8 @@ class Origin:
             self._retries.failed(lane, items, error, self._clock.monotonic_s())
         except ApiError as error:
             outcome = self._retries.api_error(lane, items, error, self._clock.monotonic_s())
-        except (TooLarge, Unparsable) as error:
-            outcome = "too_large" if isinstance(error, TooLarge) else "unparsable"
+        except (TooLarge, Unparsable, AnotherPage) as error:
+            outcome = UNTAKEN[type(error)]
             self._retries.untaken(lane, items, AnswerInvalid(outcome))
         except AnswerInvalid as error:
             outcome = "invalid"

@@ -30,6 +30,12 @@ class Unparsable(Exception):
     """No JSON, or JSON of another shape."""
 
 
+class AnotherPage(Exception):
+    """It tells of what was not asked: an answer to another question, of which nothing is believed, since
+    what looks like ours in it may be mixed up too.
+    """
+
+
 class ApiError(Exception):
     """The wiki said an error, with status 200. `code` is its own word, e.g. `maxlag`."""
 
@@ -183,7 +189,7 @@ class Asked:
 
 
 def read_pages(reply: Reply, by: By, keys: Sequence[Key], asked: Asked) -> Reading:
-    """Raises Unparsable, ApiError; AnswerInvalid where it concerns all keys (another wiki)."""
+    """Raises Unparsable, AnotherPage, ApiError; AnotherWiki."""
     envelope = _decode(reply)
     query = envelope.query or _Query()
     brought, site = _site(query, asked)
@@ -192,13 +198,10 @@ def read_pages(reply: Reply, by: By, keys: Sequence[Key], asked: Asked) -> Readi
         reading.unanswered.extend(keys)
         return reading
     answer = _Answer(query, envelope.continue_ or {}, by, asked.asked_ms, site)
+    if answer.is_about_others(keys):
+        raise AnotherPage
     for key in keys:
         answer.judge(key, reading)
-    if reading.unanswered and answer.is_about_others(keys):
-        # not a word of what was asked, and words of what wasn't: it answers another question
-        for key in reading.unanswered:
-            reading.invalid[key] = AnswerInvalid("another_page", f"asked by {by}")
-        reading.unanswered.clear()
     return reading
 
 
