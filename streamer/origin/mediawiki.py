@@ -108,7 +108,7 @@ class Origin:
 
     async def revision(self, wiki: str, server_name: str, revision: int) -> Answer:
         """That revision, and its page as it is now."""
-        return await self._page(Lane(wiki, server_name, "revision"), revision)
+        return await self._page(Lane(wiki, server_name, "revision"), query.id_key(revision))
 
     async def title(self, wiki: str, server_name: str, title: str) -> Answer:
         """The current revision of the page of that title; a redirect is not followed."""
@@ -116,7 +116,7 @@ class Origin:
 
     async def page(self, wiki: str, server_name: str, page_id: int) -> Answer:
         """The current revision of the page."""
-        return await self._page(Lane(wiki, server_name, "page"), page_id)
+        return await self._page(Lane(wiki, server_name, "page"), query.id_key(page_id))
 
     async def deleted_page_id(
         self, wiki: str, server_name: str, title: str, log_id: int, time_ms: int
