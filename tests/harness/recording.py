@@ -49,7 +49,9 @@ def write_recording(file: Path, rng: random.Random, *, seconds: int = 20, events
         elif choice < 0.9:
             row |= _log("upload", "upload", number, {"img_sha1": "0" * 31}) | {"namespace": 6}
             row["title"] = f"File:Picture {number}.png"
-        elif choice < 0.93 and known[0][1] == 0:  # a move within the articles: the log names no other namespace
+        elif (
+            choice < 0.93 and known[0][1] == 0
+        ):  # a move within the articles: the log names no other namespace
             row |= _log("move", "move", number, {"target": row["title"], "noredir": rng.choice("01")})
             row["title"], row["namespace"] = known.pop(0)
         elif choice < 0.95:

@@ -71,7 +71,7 @@ class Service:
             *self._command,
             cwd=self.folder,
             env=environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-            stdout=asyncio.subprocess.DEVNULL,
+            stdout=(self.folder / "stdout").open("wb"),
             stderr=asyncio.subprocess.PIPE,
         )
         self._reading = asyncio.create_task(self._read())
@@ -129,6 +129,10 @@ class Service:
     async def terminate(self) -> int:
         self.signal(signal.SIGTERM)
         return await self.wait()
+
+    @property
+    def stdout(self) -> str:
+        return (self.folder / "stdout").read_text(encoding="utf-8")
 
     # ── what it says of itself ───────────────────────────────────────────────────────────────
 
