@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from streamer.errors import ConfigError, LogError, TopicMissing
-from streamer.metrics import COMMITTED, ERRORS, ROUTE_PARKED
+from streamer.metrics import ERRORS, ROUTE_PARKED
 from streamer.partners import Partners, PartnersWatch
 from streamer.route.feed import Routing
 from streamer.route.starts import GROUP
@@ -48,7 +48,6 @@ class Roster:
                 del self._routings[name]
                 self._parked_s.pop(name, None)
                 ROUTE_PARKED.remove(name)
-                COMMITTED.forget(GROUP, name)
             for name, partner in partners.items():
                 if self._partners.get(name) != partner:
                     self._routings[name] = Routing(partner, topics.of_partner(name))
