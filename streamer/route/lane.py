@@ -72,6 +72,8 @@ class RouteLane:
         self._lane = lane
         self._tp = TopicPartition(lane.topic, lane.partition)
         self._feeds: dict[str, Feed] = {}
+        self._parked: dict[str, Feed] = {}
+        """Where they stood: a topic that comes back empty goes on from there."""
         self._generation = 0
         self._turn = 0
         self._owed_s = 0.0
@@ -113,6 +115,8 @@ class RouteLane:
         """Makes the feeds those of the partners in force; takes up new ones and those due again."""
         self._generation = self._roster.generation
         routings = dict(self._roster.routings())
+        for name in self._parked.keys() - routings.keys():
+            del self._parked[name]
         for name in self._feeds.keys() - routings.keys():
             del self._feeds[name]
             COMMITTED.forget(GROUP, name)
@@ -133,34 +137,39 @@ class RouteLane:
         for routing in new:
             position = positions.get(self._place(routing))
             try:
+                await self._roster.ready_topic(routing, is_new=position is None)
                 if position is not None:
-                    await self._roster.check_topic(routing)
                     self._join(Feed.restore(routing, position))
                 else:
-                    await self._roster.make_topic(routing)
-                    start = await self._start_of(routing)
-                    starting.append(Draft.of(Feed(routing, start, counts_of({}))))
+                    starting.append(Draft.of(await self._new_feed(routing)))
             except (ConfigError, TopicMissing) as error:
                 self._park(routing, error)
         for draft in await self._commit(starting, None):
             self._join(draft.feed)
 
-    async def _start_of(self, routing: Routing) -> int:
+    async def _new_feed(self, routing: Routing) -> Feed:
+        """Of a partner without a position."""
+        parked = self._parked.get(routing.name)
+        if parked is not None:
+            return Feed(routing, parked.next, parked.counts)
         await self._caught_up(self._shared.meta)
         since_ms = self._shared.starts.since_ms(routing.name)
         if since_ms is None:
             since_ms = self._roster.since_ms(routing.name)
-        return await self._log.offset_at(self._tp, since_ms)
+        return Feed(routing, await self._log.offset_at(self._tp, since_ms), counts_of({}))
 
     def _join(self, feed: Feed) -> None:
         name = feed.routing.name
         feed.served = self._turn
         self._feeds[name] = feed
-        self._roster.unpark(name)
+        self._parked.pop(name, None)
+        self._roster.established(name)
         COMMITTED.set(GROUP, name, self._lane.partition, feed.counts)
 
     def _park(self, routing: Routing, error: ConfigError | LogError) -> None:
-        self._feeds.pop(routing.name, None)
+        feed = self._feeds.pop(routing.name, None)
+        if feed is not None:
+            self._parked[routing.name] = feed
         self._roster.park(routing, self._lane.partition, error)
 
     def _place(self, routing: Routing) -> TopicPartition:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from msgspec import UNSET
+
 from streamer.log.base import Record, partition_of
 from streamer.model import (
     EVENT_TYPE,
@@ -29,7 +31,6 @@ from streamer.model import (
     page_key,
     revision_key,
 )
-from msgspec import UNSET
 
 PARTITIONS = 10
 

@@ -1,6 +1,7 @@
 """The role on the real embedded log: articles in, partners' topics out."""
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from harness.articles import PARTITIONS, Page
+
 from streamer.config import LogSettings, Settings
 from streamer.cutoffs import cutoff_record
 from streamer.errors import ConfigError
@@ -21,7 +23,7 @@ from streamer.partners import PartnersWatch
 from streamer.partners_edit import add_partner, remove_partner
 from streamer.route.stage import run_route
 from streamer.route.starts import record_start
-from streamer.runtime import Runtime, topic_specs
+from streamer.runtime import Runtime, article_spec, topic_specs
 
 DEADLINE_S = 15.0
 SETTINGS = Settings(log=LogSettings(kind="local", partitions=PARTITIONS))
@@ -202,20 +204,21 @@ async def test_order_per_page(place: Place) -> None:
         last[stored.key] = sequence
 
 
-async def test_restart_in_the_middle(place: Place) -> None:
-    """However often the role is cut off, each article comes once and the sums stay."""
+async def test_restart_in_the_middle(place: Place, rng: random.Random) -> None:
+    """However often the role is cut off, and wherever it is, each article comes once and the sums stay."""
     async with place.routing():
         pass
-    for first in range(1, 400, 40):
-        await place.publish(*mixture(40, first))
+    for first in range(1, 600, 40):
         async with place.routing(drains=False):
-            await asyncio.sleep(0)  # cut off wherever it is
+            for at in range(first, first + 40, 4):
+                await place.publish(*mixture(4, at))
+            await asyncio.sleep(rng.random() * 0.02)  # the instant at which it is cut off
     async with place.routing():
-        await place.settled("everything", 400)
-        await place.settled("words", 400)
-    assert await place.sequences("everything") == list(range(1, 401))
-    assert await place.sequences("words") == [p.sequence for p in mixture(400) if wanted_by_words(p)]
-    assert await place.counts("everything") == {"published": 400}
+        await place.settled("everything", 600)
+        await place.settled("words", 600)
+    assert await place.sequences("everything") == list(range(1, 601))
+    assert await place.sequences("words") == [p.sequence for p in mixture(600) if wanted_by_words(p)]
+    assert await place.counts("everything") == {"published": 600}
 
 
 async def test_new_partner_is_live(place: Place) -> None:
@@ -376,15 +379,31 @@ async def test_late_records_ticks_and_tombstones(place: Place) -> None:
 
 async def test_missing_topic_parks_one_partner(place: Place) -> None:
     """A partner whose topic is gone waits with an alarm; the others go on, and it does when it is back."""
+    topic = place.topics.of_partner("words")
     async with place.routing() as runtime:
         await place.publish(*mixture(20))
         for partner in ("words", "everything"):
             await place.settled(partner, 20)
-        await place.log.delete_topic(place.topics.of_partner("words"))
+        await place.log.delete_topic(topic)
         await place.publish(*mixture(20, 21))
         await place.settled("everything", 40)
+        assert parked("words") == 1
+        assert parked("everything") == 0
         assert await ready(runtime)
+        assert await place.log.topic(topic) is None
+        await place.log.ensure_topics([article_spec(SETTINGS, topic)])
+        missed = [p.sequence for p in mixture(20, 21) if wanted_by_words(p)]
+
+        async def back() -> bool:
+            return await place.sequences("words") == missed
+
+        await until(back)
+        assert parked("words") == 0
     assert await place.sequences("everything") == list(range(1, 41))
+
+
+def parked(partner: str) -> float | None:
+    return REGISTRY.get_sample_value("streamer_route_parked", {"partner": partner})
 
 
 async def test_what_is_no_article_is_left_out(place: Place) -> None:
