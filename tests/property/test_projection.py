@@ -47,8 +47,6 @@ def invented(tree: Tree, random: Random) -> dict[str, Any]:
 
 
 articles = st.integers(0).map(lambda seed: invented(FIELDS, Random(seed)))
-    lambda random: invented(FIELDS, Random(random.getrandbits(64)))
-)
 
 
 def selected(value: Any, tree: dict[str, Any] | None) -> Any:
