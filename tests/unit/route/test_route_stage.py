@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -23,7 +24,7 @@ from streamer.partners import PartnersWatch
 from streamer.partners_edit import add_partner, remove_partner
 from streamer.route.stage import run_route
 from streamer.route.starts import record_start
-from streamer.runtime import Runtime, article_spec, topic_specs
+from streamer.runtime import DAY_MS, Runtime, article_spec, topic_specs
 
 DEADLINE_S = 15.0
 SETTINGS = Settings(log=LogSettings(kind="local", partitions=PARTITIONS))
@@ -109,7 +110,7 @@ def counts_in(position: Position) -> dict[str, int]:
 
 
 async def ready(runtime: Runtime) -> bool:
-    return not runtime.health.problems()
+    return runtime.health.components().get("route") == "ready"
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -208,17 +209,17 @@ async def test_restart_in_the_middle(place: Place, rng: random.Random) -> None:
     """However often the role is cut off, and wherever it is, each article comes once and the sums stay."""
     async with place.routing():
         pass
-    for first in range(1, 600, 40):
+    for first in range(1, 400, 40):
         async with place.routing(drains=False):
             for at in range(first, first + 40, 4):
                 await place.publish(*mixture(4, at))
             await asyncio.sleep(rng.random() * 0.02)  # the instant at which it is cut off
     async with place.routing():
-        await place.settled("everything", 600)
-        await place.settled("words", 600)
-    assert await place.sequences("everything") == list(range(1, 601))
-    assert await place.sequences("words") == [p.sequence for p in mixture(600) if wanted_by_words(p)]
-    assert await place.counts("everything") == {"published": 600}
+        await place.settled("everything", 400)
+        await place.settled("words", 400)
+    assert await place.sequences("everything") == list(range(1, 401))
+    assert await place.sequences("words") == [p.sequence for p in mixture(400) if wanted_by_words(p)]
+    assert await place.counts("everything") == {"published": 400}
 
 
 async def test_new_partner_is_live(place: Place) -> None:
@@ -245,7 +246,7 @@ async def test_since_catches_up_beside_the_others(place: Place) -> None:
     place.file.write_text(EVERYTHING)
     async with place.routing():
         await place.publish(*mixture(600))
-        await place.settled("everything", 600)
+        await place.settled("everything", 400)
         await record_start(place.log, place.topics, "late", 0)
         add_partner(place.file, "late")
         for first in range(601, 701, 10):
@@ -432,3 +433,63 @@ async def test_no_partners(place: Place) -> None:
         await place.publish(*mixture(4, 4))
         await place.settled("first", 4)
     assert await place.sequences("first") == [4, 5, 6, 7]
+
+
+async def test_refused_topic_parks_one_partner(place: Place) -> None:
+    """A topic of another number of partitions is never written: its partner waits, the others start."""
+    wrong = replace(article_spec(SETTINGS, place.topics.of_partner("words")), partitions=20)
+    await place.log.ensure_topics([wrong])
+    async with place.routing():
+        await place.publish(*mixture(10))
+        await place.settled("everything", 10)
+        assert parked("words") == 1
+    assert await place.counts("words") == {}
+
+
+async def test_pass_in_several_commits(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one commit would be too large, each partner's part is whole in its own, and the sums stay."""
+    monkeypatch.setattr("streamer.route.lane.COMMIT_BYTES", 1)
+    async with place.routing():
+        await place.publish(*mixture(100))
+        for partner in ("everything", "words", "humans"):
+            await place.settled(partner, 100)
+    assert await place.sequences("everything") == list(range(1, 101))
+    assert await place.sequences("humans") == [p.sequence for p in mixture(100) if wanted_by_humans(p)]
+
+
+async def test_expired_articles_are_counted(tmp_path: Path) -> None:
+    """What retention took before a partner was routed is counted `expired`, and it goes on behind it."""
+    file = tmp_path / "partners.toml"
+    file.write_text(EVERYTHING)
+    now_ms = [time.time_ns() // 1_000_000]
+    async with LocalLog(tmp_path / "log.db", clock=lambda: now_ms[0]) as log:
+        await log.ensure_topics(topic_specs(SETTINGS))
+        place = Place(log, file)
+        async with place.routing():
+            pass
+        await place.publish(*mixture(30))
+        now_ms[0] += 31 * DAY_MS
+        await log.clean()
+        await place.publish(*mixture(10, 31))
+        async with place.routing():
+            await place.settled("everything", 40)
+        assert await place.counts("everything") == {"published": 10, "expired": 30}
+
+
+async def test_start_taken_back(place: Place) -> None:
+    """`--since` of a partner that was never added does not reach a later one of its name."""
+    await record_start(place.log, place.topics, "words", 0)
+    await record_start(place.log, place.topics, "words", None)
+    await record_start(place.log, place.topics, "humans", 0)
+    await place.publish(*mixture(10))
+    await asyncio.sleep(0.002)  # the next millisecond: append times have no finer grain
+    async with place.routing():
+        await place.settled("humans", 10)
+    assert await place.counts("words") == {}
+
+
+async def test_start_needs_a_log(tmp_path: Path) -> None:
+    """On a log that the service never opened there is nothing to begin in the past of."""
+    async with LocalLog(tmp_path / "log.db") as log:
+        with pytest.raises(ConfigError, match="start the service once"):
+            await record_start(log, Runtime(SETTINGS, log).topics, "words", 0)
