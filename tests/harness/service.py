@@ -156,7 +156,14 @@ class Service:
         return counts
 
     async def until(self, holds: Callable[[dict[str, float]], bool], timeout_s: float = 60.0) -> None:
-        """Waits for the metrics to say so."""
-        async with asyncio.timeout(timeout_s):
-            while not holds(await self.metrics()):
-                await asyncio.sleep(0.1)
+        """Waits for the metrics to say so; a failure tells what they said instead."""
+        seen: dict[str, float] = {}
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not holds(seen := await self.metrics()):
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            told = {name: value for name, value in seen.items() if value and "bucket" not in name}
+            raise AssertionError(
+                "\n".join([f"not within {timeout_s} s", *map(str, told.items()), *self.lines[-20:]])
+            ) from None
