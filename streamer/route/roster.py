@@ -74,9 +74,12 @@ class Roster:
             raise ConfigError(routing.topic, f"has {info.partitions} partitions, not {partitions}")
 
     def park(self, routing: Routing, partition: int, error: ConfigError | LogError) -> None:
+        is_known = routing.name in self._parked_s
         self._parked_s[routing.name] = self._runtime.clock.monotonic_s()
         ROUTE_PARKED.labels(routing.name).set(1)
         ERRORS.labels(GROUP, error.code).inc()
+        if is_known:
+            return
         logger.error(
             "partner parked: its topic takes nothing; the others go on",
             extra={
