@@ -3,12 +3,14 @@
 import asyncio
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
 from harness.service import Service
 
 ARTICLES = 5
+OPEN = 'streamer_deliver_connections{format="sse",partner="demo"}'
 
 
 async def first_articles(line: str, count: int) -> list[dict[str, object]]:
@@ -37,11 +39,9 @@ async def test_the_printed_line_shows_articles(tmp_path: Path) -> None:
     async with Service(
         tmp_path, "[deliver]\nport = 0\nadmin_port = 0\n", "quickstart", "--sandbox"
     ) as service:
-        await service.event("listening")
+        line = await service.printed("curl .*")
         assert "INVENTED" in service.stdout
-        match = re.search(r"curl .*", service.stdout)
-        assert match, service.stdout
-        articles = await first_articles(match[0], ARTICLES)
+        articles = await first_articles(line, ARTICLES)
         for article in articles:
             event = article["event"]
             assert isinstance(event, dict)
@@ -50,7 +50,7 @@ async def test_the_printed_line_shows_articles(tmp_path: Path) -> None:
                 body = article["article_body"]
                 assert isinstance(body, dict)
                 assert isinstance(body["wikitext"], str)
-        key = re.search(r"wrs_[\w-]+", match[0])
+        key = re.search(r"wrs_[\w-]+", line)
         assert key
         assert not [line for line in service.lines if key[0] in line], "a key in the logs"
         assert await service.terminate() == 0
@@ -60,7 +60,7 @@ async def test_without_wikimedia_it_says_so_loudly(tmp_path: Path) -> None:
     """Where the stream can't be reached the sandbox takes over, and says why."""
     unreachable = '[source]\nurl = "http://127.0.0.1:9/v2/stream"\n[deliver]\nport = 0\nadmin_port = 0\n'
     async with Service(tmp_path, unreachable, "quickstart") as service:
-        await service.event("listening")
+        await service.printed("curl .*")
         assert "SANDBOX" in service.stdout
         assert "127.0.0.1:9 cannot be reached" in service.stdout
         assert await service.terminate() == 0
@@ -80,14 +80,10 @@ async def test_a_drain_is_no_failure(tmp_path: Path, signal_twice: bool) -> None
     async with Service(
         tmp_path, "[deliver]\nport = 0\nadmin_port = 0\n", "quickstart", "--sandbox"
     ) as service:
-        await service.event("listening")
-        match = re.search(r"curl .*", service.stdout)
-        assert match
-        reading = asyncio.create_task(first_articles(match[0], 10_000))
+        reading = asyncio.create_task(first_articles(await service.printed("curl .*"), 10_000))
         await service.event("connected to the stream")
+        await service.until(lambda metrics: metrics.get(OPEN, 0) > 0)
         if signal_twice:
-            import signal
-
             service.signal(signal.SIGTERM)
         assert await service.terminate() == 0
         with pytest.raises(AssertionError, match="the feed ended"):
