@@ -17,6 +17,7 @@ from streamer.deliver.sockets import bound_buffers
 from streamer.deliver.start import Beginning, resolve
 from streamer.errors import LogError
 from streamer.log.base import TopicInfo
+from streamer.log.waiting import Condition
 from streamer.metrics import DELIVER_CONNECTIONS, DELIVER_ENDED, DELIVER_REFUSED, ERRORS
 from streamer.partners import PartnersWatch
 from streamer.runtime import Runtime
@@ -62,6 +63,8 @@ class Articles:
 
     def __init__(self, runtime: Runtime, partners: PartnersWatch, feeds: Feeds) -> None:
         self.connections: set[Connection] = set()
+        self.left = Condition()
+        """Notified whenever a stream ends."""
         self._runtime = runtime
         self._partners = partners
         self._feeds = feeds
@@ -137,6 +140,7 @@ class Articles:
             await connection.run(beginning)
         finally:
             self.connections.discard(connection)
+            self.left.notify()
             open_streams.dec()
             DELIVER_ENDED.labels(partner, connection.reason).inc()
             logger.info("stream ended", extra={"partner": partner, "reason": connection.reason})

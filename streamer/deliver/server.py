@@ -42,6 +42,21 @@ async def run_deliver(
     runtime.health.expect(COMPONENT)
     withdrawals = Withdrawals(runtime.log, runtime.topics.withdrawals)
     await withdrawals.load()
+    try:
+        await _serve(runtime, partners, withdrawals, on_listening)
+    except BaseExceptionGroup as errors:
+        if len(errors.exceptions) == 1:  # its name is what callers look for
+            raise errors.exceptions[0] from None
+        raise
+
+
+async def _serve(
+    runtime: Runtime,
+    partners: PartnersWatch,
+    withdrawals: Withdrawals,
+    on_listening: Callable[[int], None] | None,
+) -> None:
+    settings = runtime.settings.deliver
     async with asyncio.TaskGroup() as group:
         feeds = Feeds(runtime.log, withdrawals, Budget(int(settings.retained_mb * MEGABYTE)), group)
         articles = Articles(runtime, partners, feeds)
@@ -145,6 +160,6 @@ async def _drain(articles: Articles, drain_s: float) -> None:
     try:
         async with asyncio.timeout(patience_s):
             while articles.connections:
-                await asyncio.sleep(0.02)
+                await articles.left.wait()
     except TimeoutError:
         logger.warning("streams were reset at the drain", extra={"streams": len(articles.connections)})
