@@ -38,9 +38,7 @@ PARTITIONS = 10
 
 
 def partners_toml(*, acme: str = KEY, limits: str = "") -> str:
-    return (
-        f'[acme]\nkeys = ["{hash_key(acme)}"]\n{limits}\n[globex]\nkeys = ["{hash_key(OTHER_KEY)}"]\n'
-    )
+    return f'[acme]\nkeys = ["{hash_key(acme)}"]\n{limits}\n[globex]\nkeys = ["{hash_key(OTHER_KEY)}"]\n'
 
 
 def article_record(
@@ -95,9 +93,7 @@ class Delivering:
         for page in pages:
             self.sequence += 1
             sequences.append(self.sequence)
-            records.append(
-                article_record(self.topic, page, 1000 + self.sequence, self.sequence, text=text)
-            )
+            records.append(article_record(self.topic, page, 1000 + self.sequence, self.sequence, text=text))
         await self.log.append(records)
         self.written.extend((r.partition, s) for r, s in zip(records, sequences, strict=True))
         return sequences
@@ -185,9 +181,7 @@ async def raw(
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", server.port))
     reader, writer = await asyncio.open_connection(sock=sock, limit=65_536)
-    writer.write(
-        f"GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n{head}\r\n".encode()
-    )
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n{head}\r\n".encode())
     try:
         yield reader, writer
     finally:
@@ -195,12 +189,19 @@ async def raw(
 
 
 async def problem(
-    server: Delivering, status: int, *, method: str = "GET", headers: dict[str, str] | None = None, **request: object
+    server: Delivering,
+    status: int,
+    *,
+    method: str = "GET",
+    headers: dict[str, str] | None = None,
+    **request: object,
 ) -> dict[str, object]:
     """The problem that this request gets; asserts its shape."""
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
-        session.request(method, server.url, headers=bearer() if headers is None else headers, **request) as answer,  # type: ignore[arg-type] # handed through
+        session.request(
+            method, server.url, headers=bearer() if headers is None else headers, **request
+        ) as answer,  # type: ignore[arg-type] # handed through
     ):
         assert answer.status == status, (answer.status, await answer.text())
         assert answer.content_type == "application/problem+json"

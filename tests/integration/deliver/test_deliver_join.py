@@ -52,7 +52,9 @@ async def follow(server: Delivering, rng: random.Random, done: asyncio.Event) ->
     return rows
 
 
-async def test_clients_that_break_at_every_border_see_one_sequence(tmp_path: Path, rng: random.Random) -> None:
+async def test_clients_that_break_at_every_border_see_one_sequence(
+    tmp_path: Path, rng: random.Random
+) -> None:
     """Twenty clients connect and resume while a writer appends: each has every record once, in order."""
     async with delivering(tmp_path, limits="limits = { requests_per_minute = 0 }") as server:
         await server.write(range(50))
