@@ -30,6 +30,7 @@ from streamer.deliver.encode import (
 from streamer.deliver.feed import Feed
 from streamer.deliver.position import Vector
 from streamer.deliver.request import Ask
+from streamer.deliver.sockets import reset
 from streamer.deliver.start import Beginning, Gap
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Log, Reader, Stored, TopicPartition
@@ -118,13 +119,14 @@ class Connection:
         self._cut = reason
         self._wake.set()
         if self._writing and patience_s == 0:
-            self._reset()
+            self.reset()
         else:
-            asyncio.get_running_loop().call_later(patience_s or LINGER_S, self._reset)
+            asyncio.get_running_loop().call_later(patience_s or LINGER_S, self.reset)
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
+        """The hard stop: the client sees an error."""
         if self._transport is not None:
-            self._transport.abort()
+            reset(self._transport)
 
     # ── the stream ─────────────────────────────────────────────────────────────────────────────
 
@@ -163,14 +165,14 @@ class Connection:
 
     async def _say_bye(self, reason: str) -> None:
         if reason in RESETS:
-            self._reset()
+            self.reset()
             return
-        asyncio.get_running_loop().call_later(LINGER_S, self._reset)
+        asyncio.get_running_loop().call_later(LINGER_S, self.reset)
         try:
             if self._sse:
                 await self._write(bye(reason))
         except (ConnectionError, Ended):
-            self._reset()
+            self.reset()
 
     async def _say_gap(self, gap: Gap) -> None:
         await self._write(control("gap", {"reason": gap.reason, "position": gap.position}, gap.position))

@@ -118,6 +118,8 @@ async def _listening(settings: DeliverSettings, articles: Articles) -> AsyncIter
         logger.info("listening", extra={"host": host, "port": port})
         yield site, port
     finally:
+        for connection in tuple(articles.connections):  # none after a drain that was in time
+            connection.reset()
         await runner.cleanup()
 
 
