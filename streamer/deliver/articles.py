@@ -28,7 +28,6 @@ MAX_BODY_BYTES: Final = 262_144
 BODY_DEADLINE_S: Final = 10.0
 TOPIC_WAIT_S: Final = 3.0
 """A partner that was added seconds ago has no topic yet."""
-OPEN_DEADLINE_S: Final = 5.0
 CONTENT_TYPE: Final[dict[Format, str]] = {
     "sse": "text/event-stream",
     "ndjson": "application/x-ndjson",

@@ -63,7 +63,8 @@ class Ended(Exception):
 
 
 LINGER_S: Final = 5.0
-"""After `bye`, for a client that does not take the last bytes."""
+"""For `bye` and what was written before it to leave."""
+FLUSH_POLL_S: Final = 0.02
 RESETS: Final = frozenset({"stalled", "failed"})
 
 
@@ -94,6 +95,7 @@ class Connection:
         self._wake = asyncio.Event()
         self._cut = ""
         self._writing = False
+        self._over = False
         self._index: int | None = None
         """Of the next frame in the feed's window; None while catching up."""
         self._told = ""
@@ -124,8 +126,8 @@ class Connection:
             asyncio.get_running_loop().call_later(patience_s or LINGER_S, self.reset)
 
     def reset(self) -> None:
-        """The hard stop: the client sees an error."""
-        if self._transport is not None:
+        """The hard stop: the client sees an error. Nothing once the stream is over."""
+        if self._transport is not None and not self._over:
             reset(self._transport)
 
     # ── the stream ─────────────────────────────────────────────────────────────────────────────
@@ -146,6 +148,7 @@ class Connection:
         except ConnectionError:
             return
         finally:
+            self._over = True
             self._feed.followers.discard(self)
 
     async def _stream(self, beginning: Beginning) -> None:
@@ -164,14 +167,17 @@ class Connection:
         await self._live()
 
     async def _say_bye(self, reason: str) -> None:
+        """Waits until the last bytes have left, so that the end is a clean one or a reset, nothing between."""
         if reason in RESETS:
             self.reset()
             return
-        asyncio.get_running_loop().call_later(LINGER_S, self.reset)
         try:
-            if self._sse:
-                await self._write(bye(reason))
-        except (ConnectionError, Ended):
+            async with asyncio.timeout(LINGER_S):
+                if self._sse:
+                    await self._write(bye(reason))
+                while self._transport is not None and self._transport.get_write_buffer_size():
+                    await asyncio.sleep(FLUSH_POLL_S)
+        except (ConnectionError, TimeoutError, Ended):
             self.reset()
 
     async def _say_gap(self, gap: Gap) -> None:
