@@ -8,6 +8,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -15,9 +16,14 @@ from streamer import logs, quickstart
 from streamer.check import run_check
 from streamer.config import Settings, load
 from streamer.errors import ConfigError, LogBusy, LogTooNew, StreamerError
-from streamer.partners_edit import add_partner, list_partners, remove_partner, rotate_partner
+from streamer.log.open import open_log
+from streamer.model import Topics
+from streamer.partners import load_partners
+from streamer.partners_edit import add_partner, check_new, list_partners, remove_partner, rotate_partner
 from streamer.pipeline import ROLES, run_pipeline
 from streamer.progress import show_progress
+from streamer.route.starts import record_start
+from streamer.runtime import topic_specs
 from streamer.sandbox.server import SandboxOptions, run_sandbox
 
 USAGE: Final = 2
@@ -200,7 +206,31 @@ def _partners_file(options: argparse.Namespace) -> tuple[Settings, Path]:
 
 
 def _partner_add(options: argparse.Namespace) -> None:
-    raise NotImplementedError
+    settings, file = _partners_file(options)
+    since_ms = None if options.since is None else _time_ms(options.since)
+    check_new(file, options.name, load_partners(file) if file.exists() else {})
+    if since_ms is not None or Path(settings.log.path).exists():
+        # before it stands in the file, so that a running service never takes it as starting now
+        _loop(_record_start(settings, options.name, since_ms))
+    print(add_partner(file, options.name))
+
+
+async def _record_start(settings: Settings, name: str, since_ms: int | None) -> None:
+    async with open_log(settings) as log:
+        await log.ensure_topics(topic_specs(settings))
+        await record_start(log, Topics(settings.log.prefix), name, since_ms)
+
+
+def _time_ms(text: str) -> int:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError("--since", f"{text!r} is no RFC 3339 time such as 2026-11-21T12:00:00Z") from None
+    if time.tzinfo is None:
+        raise ConfigError(
+            "--since", f"{text!r} has no time zone: end it in Z, or in an offset such as +02:00"
+        )
+    return int(time.timestamp() * 1000)
 
 
 def _partner_list(options: argparse.Namespace) -> None:

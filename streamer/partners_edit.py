@@ -44,15 +44,11 @@ def add_partner(file: Path, name: str, rules: Mapping[str, Any] | None = None) -
 
     `rules` are keys of the table, e.g. {"wikis": ["enwiki"]}. Raises ConfigError.
     """
-    if not NAME.fullmatch(name):
-        raise ConfigError(name, "a partner's name is 1 to 40 of a-z, 0-9 and -")
+    check_new(file, name, {})
     secret = new_secret()
 
     def edit(text: str, partners: Partners) -> str:
-        if name in partners:
-            raise ConfigError(
-                f"{file}: {name}", "this partner exists already; `rotate` gives it a further key"
-            )
+        check_new(file, name, partners)
         kept = "".join(line for line in text.splitlines(keepends=True) if line.strip() != NOBODY)
         if kept and not kept.endswith("\n"):
             kept += "\n"
@@ -61,6 +57,14 @@ def add_partner(file: Path, name: str, rules: Mapping[str, Any] | None = None) -
 
     _edit(file, edit)
     return secret
+
+
+def check_new(file: Path, name: str, partners: Partners) -> None:
+    """ConfigError where a partner of this name can't be added."""
+    if not NAME.fullmatch(name):
+        raise ConfigError(name, "a partner's name is 1 to 40 of a-z, 0-9 and -")
+    if name in partners:
+        raise ConfigError(f"{file}: {name}", "this partner exists already; `rotate` gives it a further key")
 
 
 def rotate_partner(file: Path, name: str, *, drop_old: bool = False) -> str:
