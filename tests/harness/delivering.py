@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,7 +127,11 @@ class Delivering:
 
 @asynccontextmanager
 async def delivering(
-    folder: Path, *, limits: str = "", deliver: DeliverSettings | None = None
+    folder: Path,
+    *,
+    limits: str = "",
+    deliver: DeliverSettings | None = None,
+    log_clock: Callable[[], int] | None = None,
 ) -> AsyncIterator[Delivering]:
     file = folder / "partners.toml"
     file.write_text(partners_toml(limits=limits))
@@ -135,7 +139,7 @@ async def delivering(
         log=LogSettings(path=str(folder / "log.db")),
         deliver=replace(deliver or DeliverSettings(), port=0),
     )
-    async with LocalLog(folder / "log.db") as log:
+    async with LocalLog(folder / "log.db", clock=log_clock) as log:
         await log.ensure_topics(topic_specs(settings))
         runtime = Runtime(settings, log)
         await log.ensure_topics([article_spec(settings, runtime.topics.of_partner("acme"))])

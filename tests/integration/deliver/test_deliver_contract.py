@@ -326,18 +326,56 @@ async def test_an_open_bind_needs_tls(tmp_path: Path, host: str) -> None:
 
 
 async def test_retention_that_overtook_a_position(tmp_path: Path) -> None:
-    """A position before the earliest record: 410 that says where the feed begins now."""
-    async with delivering(tmp_path) as server:
-        await server.write([1])
+    """A position before the earliest record: 410 with the earliest, or a gap and on from there."""
+    now_ms = [1_795_000_000_000]
+    async with delivering(tmp_path, log_clock=lambda: now_ms[0]) as server:
+        await server.write([1, 1, 1])
+        feed = Feed(server.url, KEY, since=EVER)
+        async with asyncio.timeout(5):
+            async for event in feed.events():
+                feed.last_id = event.id
+                break
+        now_ms[0] += 31 * 24 * 3_600_000
+        kept = await server.write([1, 1])
+        await server.log.clean()
         partition = server.written[0][0]
         bounds = await server.log.bounds(TopicPartition(server.topic, partition))
-        assert bounds.end == 1
-        info = await server.log.topic(server.topic)
-        assert info is not None
-        await server.log.delete_topic(server.topic)
-        await server.log.ensure_topics([article_spec(server.runtime.settings, server.topic)])
-        body = await problem(server, 410, headers=bearer(**{"Last-Event-ID": f"{info.epoch}.{partition}:1"}))
-        assert body["type"] == "urn:streamer:problem:recreated"
+        assert bounds == (3, 5)
+        resume = bearer(**{"Last-Event-ID": feed.last_id})
+        body = await problem(server, 410, headers=resume)
+        assert body["type"] == "urn:streamer:problem:expired"
+        assert f"{partition}:3" in str(body["earliest"])
+        got = await first(server, 2, last_id=str(body["earliest"]))
+        assert [a["event"]["sequence"] for a in got] == kept
+        await problem(server, 410, params={"offsets": f'{{"{partition}": 1}}'})
+        feed.url += "?on_gap=continue"
+        events = []
+        async with asyncio.timeout(5):
+            async for event in feed.events():
+                events.append(event)
+                if len(events) == 3:
+                    break
+        assert [event.name for event in events] == ["gap", "message", "message"]
+        assert json.loads(events[0].data)["reason"] == "expired"
+
+
+async def test_a_resume_beyond_the_history_gets_the_newest_state(tmp_path: Path) -> None:
+    """After compaction the newest record of each page that changed since, and the id goes over the holes."""
+    now_ms = [1_795_000_000_000]
+    async with delivering(tmp_path, log_clock=lambda: now_ms[0]) as server:
+        await server.write([1, 1, 1])
+        feed = Feed(server.url, KEY, since=EVER)
+        async with asyncio.timeout(5):
+            async for event in feed.events():
+                feed.last_id = event.id
+                break
+        now_ms[0] += 8 * 3_600_000
+        await server.write([1])  # 4: what compaction leaves of the four
+        now_ms[0] += 8 * 3_600_000
+        await server.write([1])
+        await server.log.clean()
+        got = await first(server, 2, last_id=feed.last_id)
+        assert [a["event"]["sequence"] for a in got] == [4, 5]
 
 
 async def test_a_topic_made_anew_ends_its_streams(tmp_path: Path) -> None:

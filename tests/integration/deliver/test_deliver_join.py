@@ -2,13 +2,19 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
-from harness.delivering import KEY, Delivering, delivering, serving
+import pytest
+from harness.delivering import KEY, PARTITIONS, Delivering, delivering, raw, serving
 from harness.feed import Feed
 
 from streamer.config import DeliverSettings
+from streamer.log.base import TopicPartition
+from streamer.log.local import LocalLog
+from streamer.log.local_reader import LocalReader
 
 CLIENTS = 20
 BATCHES = 60
@@ -104,3 +110,34 @@ async def test_a_resume_holds_across_a_restart_of_the_server(tmp_path: Path) -> 
                     if len(got) == 15:
                         break
         assert sorted(got) == first + second  # type: ignore[type-var] # numbers
+
+
+async def test_an_id_from_a_faster_process_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that knows more than this process's feed has read joins when the feed is there: no double."""
+    gate = asyncio.Event()
+    reader_of = LocalLog.reader
+
+    @asynccontextmanager
+    async def gated(self: LocalLog, starts: Mapping[TopicPartition, int]) -> AsyncIterator[LocalReader]:
+        if len(starts) == PARTITIONS and next(iter(starts)).topic.endswith(".acme"):
+            await gate.wait()
+        async with reader_of(self, starts) as reader:
+            yield reader
+
+    monkeypatch.setattr(LocalLog, "reader", gated)
+    async with delivering(tmp_path) as server, asyncio.timeout(10), raw(server) as (other, _):
+        await other.readuntil(b":ok\n")  # the feed stands where the log ended
+        await server.write([1, 1])
+        info = await server.log.topic(server.topic)
+        assert info is not None
+        partition = server.written[0][0]
+        position = ",".join(f"{p}:{2 if p == partition else 0}" for p in range(PARTITIONS))
+        async with raw(server, f"Last-Event-ID: {info.epoch}.{position}\r\n") as (reader, _):
+            await reader.readuntil(b":ok\n\r\n")
+            await asyncio.sleep(0.1)
+            gate.set()
+            await server.write([1])
+            event = await reader.readuntil(b"\n\n")
+    assert b'"sequence":3' in event

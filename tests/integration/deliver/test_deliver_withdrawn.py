@@ -3,8 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from harness.delivering import KEY, delivering, raw
 from harness.feed import Feed, Received
+
+from streamer.log.base import Stored
+from streamer.log.local_reader import LocalReader
 
 EVER = "2020-01-01T00:00:00Z"
 
@@ -93,3 +97,43 @@ async def test_the_retained_window_forgets_at_once(tmp_path: Path) -> None:
             text += await reader.read(1 << 20)
     assert text.count(b'"name":"Page 2"') == 20
     assert 1 <= text.count(b'"name":"Page 1"') <= 15
+
+
+@pytest.mark.parametrize("target", ["/v2/articles", f"/v2/articles?since={EVER}"])
+async def test_articles_wait_for_the_cut_offs_before_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    """While cut-offs that are already committed are not applied yet nothing is served, live or caught up."""
+    gate = asyncio.Event()
+    gate.set()
+    read = LocalReader.read
+
+    async def gated(self: LocalReader, **wishes: float) -> list[Stored]:
+        records = await read(self, **wishes)  # type: ignore[arg-type] # handed through
+        if any(tp.topic.endswith("withdrawals.v1") for tp in self._cursors):
+            await gate.wait()
+        return records
+
+    monkeypatch.setattr(LocalReader, "read", gated)
+    async with delivering(tmp_path) as server, asyncio.timeout(10):
+        server.sequence = 100
+        if "since" not in target:
+            reading = raw(server)
+            reader, _ = await reading.__aenter__()
+            await reader.readuntil(b":ok\n\r\n")
+        gate.clear()
+        await server.withdraw(5)  # 101, for everything of page 5 below it
+        server.sequence = 50
+        await server.write([5, 6])
+        if "since" in target:
+            reading = raw(server, target=target)
+            reader, _ = await reading.__aenter__()
+            await reader.readuntil(b":ok\n\r\n")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.4):
+                await reader.readuntil(b"\n\n")
+        gate.set()
+        event = await reader.readuntil(b"\n\n")
+        assert b'"name":"Page 6"' in event
+        assert b"Page 5" not in event
+        await reading.__aexit__(None, None, None)
