@@ -11,6 +11,7 @@ from streamer.deliver.admission import Admission
 from streamer.deliver.auth import Identity, identify, refuse_keys_in_query
 from streamer.deliver.connection import Connection
 from streamer.deliver.feed import Feed, Feeds
+from streamer.deliver.outlet import Outlet
 from streamer.deliver.problems import Problem, busy, of_http, unauthorized
 from streamer.deliver.request import Ask, Format, format_of, parameters_of, parse
 from streamer.deliver.sockets import bound_buffers
@@ -112,6 +113,8 @@ class Articles:
             raise busy(503, "draining", "this server is stopping")
         if not identity.still_valid(self._partners.current):
             raise unauthorized("this key was revoked")
+        transport = request.transport
+        assert transport is not None  # a client that left has cancelled its handler
         response = web.StreamResponse(
             headers={
                 "Content-Type": CONTENT_TYPE[ask.format],
@@ -120,15 +123,20 @@ class Articles:
             }
         )
         response.force_close()
-        bound_buffers(request.transport)
+        bound_buffers(transport)
         connection = Connection(
             log=self._runtime.log,
             feed=feed,
             ask=ask,
             identity=identity,
-            response=response,
-            transport=request.transport,
-            heartbeat_s=self._runtime.settings.deliver.heartbeat_s,
+            outlet=Outlet(
+                response,
+                transport,
+                ask.format,
+                partner=partner,
+                heartbeat_s=self._runtime.settings.deliver.heartbeat_s,
+                clock=self._runtime.clock,
+            ),
             clock=self._runtime.clock,
         )
         open_streams = DELIVER_CONNECTIONS.labels(partner, ask.format)

@@ -11,8 +11,8 @@ USER_TIMEOUT_MS: Final = 60_000
 """A client that acknowledges nothing for so long is gone, whatever the write deadline says."""
 
 
-def bound_buffers(transport: asyncio.BaseTransport | None) -> None:
-    sock = transport.get_extra_info("socket") if transport is not None else None
+def bound_buffers(transport: asyncio.BaseTransport) -> None:
+    sock = transport.get_extra_info("socket")
     if sock is None:
         return
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

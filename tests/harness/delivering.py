@@ -198,14 +198,14 @@ async def problem(
     *,
     method: str = "GET",
     headers: dict[str, str] | None = None,
-    **request: object,
+    params: dict[str, str] | None = None,
+    data: bytes | None = None,
 ) -> dict[str, object]:
     """The problem that this request gets; asserts its shape."""
+    headers = bearer() if headers is None else headers
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
-        session.request(
-            method, server.url, headers=bearer() if headers is None else headers, **request
-        ) as answer,  # type: ignore[arg-type] # handed through
+        session.request(method, server.url, headers=headers, params=params, data=data) as answer,
     ):
         assert answer.status == status, (answer.status, await answer.text())
         assert answer.content_type == "application/problem+json"

@@ -20,22 +20,15 @@ def read_by_sseclient(url: str, count: int, last_id: str = "") -> tuple[list[int
     request = urllib.request.Request(url, headers=headers)
     with urllib.request.urlopen(request, timeout=10) as response:
 
-        def lines() -> Iterator[bytes]:
+        def chunks() -> Iterator[bytes]:
             while line := response.readline():
                 yield line
 
-        class Source:
-            def __iter__(self) -> Iterator[bytes]:
-                return lines()
-
-            def close(self) -> None:
-                response.close()
-
         got: list[int] = []
-        for event in sseclient.SSEClient(Source()).events():
+        for event in sseclient.SSEClient(chunks()).events():
             if event.event == "message":
                 got.append(json.loads(event.data)["event"]["sequence"])
-                last_id = event.id
+                last_id = event.id or ""
             if len(got) == count:
                 break
     return got, last_id

@@ -249,7 +249,7 @@ async def test_a_cursor_tells_a_position_that_moves_without_articles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tombstones and ticks make no event, but the client's position follows them."""
-    monkeypatch.setattr("streamer.deliver.connection.CURSOR_S", 0.05)
+    monkeypatch.setattr("streamer.deliver.outlet.CURSOR_S", 0.05)
     async with delivering(tmp_path) as server:
         feed = Feed(server.url, KEY)
         async with asyncio.timeout(5):
@@ -346,7 +346,7 @@ async def test_retention_that_overtook_a_position(tmp_path: Path) -> None:
         assert body["type"] == "urn:streamer:problem:expired"
         assert f"{partition}:3" in str(body["earliest"])
         got = await first(server, 2, last_id=str(body["earliest"]))
-        assert [a["event"]["sequence"] for a in got] == kept
+        assert [a["event"]["sequence"] for a in got] == kept  # type: ignore[index] # objects
         await problem(server, 410, params={"offsets": f'{{"{partition}": 1}}'})
         feed.url += "?on_gap=continue"
         events = []
@@ -375,7 +375,7 @@ async def test_a_resume_beyond_the_history_gets_the_newest_state(tmp_path: Path)
         await server.write([1])
         await server.log.clean()
         got = await first(server, 2, last_id=feed.last_id)
-        assert [a["event"]["sequence"] for a in got] == [4, 5]
+        assert [a["event"]["sequence"] for a in got] == [4, 5]  # type: ignore[index] # objects
 
 
 async def test_a_topic_made_anew_ends_its_streams(tmp_path: Path) -> None:
