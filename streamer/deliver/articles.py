@@ -157,8 +157,12 @@ class Articles:
 async def _body(request: web.Request) -> bytes:
     if not request.can_read_body:
         return b""
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise Problem(415, "unsupported_encoding", "send the body as it is, without Content-Encoding")
     try:
         async with asyncio.timeout(BODY_DEADLINE_S):
             return await request.read()
     except TimeoutError:
         raise Problem(400, "bad_body", "the body did not come in time") from None
+    except web.RequestPayloadError:
+        raise Problem(400, "bad_body", "the body is broken off or not framed as it says") from None

@@ -104,6 +104,7 @@ async def _listening(settings: DeliverSettings, articles: Articles) -> AsyncIter
         access_log=None,  # targets are the partners' own business
         handler_cancellation=True,  # a client that leaves frees its place at once
         shutdown_timeout=1.0,
+        auto_decompress=False,  # nothing that we take is large enough to be packed
         max_line_size=8 * MAX_TARGET_CHARS,  # so that 414 is ours to say
         max_field_size=2 * MAX_TARGET_CHARS,
     )
