@@ -71,7 +71,7 @@ class Service:
             *self._command,
             cwd=self.folder,
             env=environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-            stdout=asyncio.subprocess.DEVNULL,
+            stdout=(self.folder / "stdout").open("wb"),
             stderr=asyncio.subprocess.PIPE,
         )
         self._reading = asyncio.create_task(self._read())
@@ -130,6 +130,10 @@ class Service:
         self.signal(signal.SIGTERM)
         return await self.wait()
 
+    @property
+    def stdout(self) -> str:
+        return (self.folder / "stdout").read_text(encoding="utf-8")
+
     # ── what it says of itself ───────────────────────────────────────────────────────────────
 
     async def metrics(self) -> dict[str, float]:
@@ -156,7 +160,14 @@ class Service:
         return counts
 
     async def until(self, holds: Callable[[dict[str, float]], bool], timeout_s: float = 60.0) -> None:
-        """Waits for the metrics to say so."""
-        async with asyncio.timeout(timeout_s):
-            while not holds(await self.metrics()):
-                await asyncio.sleep(0.1)
+        """Waits for the metrics to say so; a failure tells what they said instead."""
+        seen: dict[str, float] = {}
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not holds(seen := await self.metrics()):
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            told = {name: value for name, value in seen.items() if value and "bucket" not in name}
+            raise AssertionError(
+                "\n".join([f"not within {timeout_s} s", *map(str, told.items()), *self.lines[-20:]])
+            ) from None
