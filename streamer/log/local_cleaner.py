@@ -47,6 +47,11 @@ VACUUM_PAGES: Final = 64
 SPARE_BYTES: Final = 67_108_864
 """Free pages are kept for what comes next, unless they are more than this and VACUUM_SHARE of the file."""
 
+OLDEST: Final = (
+    "SELECT number, offset, ifnull(length(value), 0) FROM records"
+    " WHERE lane = ? AND offset < ? ORDER BY offset LIMIT ?"
+)
+
 logger = logging.getLogger(__name__)
 
 Reason = Literal["age", "room", "compaction", "topic"]
@@ -144,6 +149,8 @@ class Cleaner:
 
     async def _due(self, lane: _Lane, reason: Reason, start: int, older_ms: int) -> int:
         """The first offset that is not older than that. Idle lanes are asked for once, not at every pass."""
+        if start >= lane.bounds.end:
+            return start
         now_ms = self._now_ms()
         until_ms, end = self._idle.get((lane.id, reason), (0, -1))
         if now_ms < until_ms or (until_ms < 0 and end == lane.bounds.end):
@@ -269,10 +276,10 @@ def drop_slice(transaction: Transaction, lane: int, upto: int | None) -> tuple[i
     limit = upto if upto is not None else 2**62
     while True:
         rows = connection.execute(
-            "SELECT number, offset FROM records WHERE lane = ? AND offset < ? ORDER BY offset LIMIT ?",
+            OLDEST,
             (lane, limit, BATCH),
         ).fetchall()
-        connection.executemany("DELETE FROM records WHERE number = ?", [row[:1] for row in rows])
+        transaction.delete(rows)
         deleted += len(rows)
         more = len(rows) == BATCH
         if not more or time.monotonic() > until_s:
@@ -299,10 +306,13 @@ def compact_slice(transaction: Transaction, lane: int, upto: int) -> tuple[int, 
             (lane, upto, BATCH),
         ).fetchall()
         for offset, key, tombstone in rows:
-            deleted += connection.execute(
-                "DELETE FROM records WHERE compact AND lane = ? AND key = ? AND offset < ?",
+            older = connection.execute(
+                "SELECT number, offset, ifnull(length(value), 0) FROM records"
+                " WHERE compact AND lane = ? AND key = ? AND offset < ?",
                 (lane, key, offset + tombstone),
-            ).rowcount
+            ).fetchall()
+            transaction.delete(older)
+            deleted += len(older)
         more = len(rows) == BATCH
         connection.execute(
             "UPDATE lanes SET compacted = ? WHERE id = ?", (rows[-1][0] + 1 if more else upto, lane)
@@ -372,12 +382,12 @@ def room_slice(transaction: Transaction, head: _Head, limit: int) -> tuple[int, 
     deleted = 0
     while True:
         rows = connection.execute(
-            "SELECT number, offset FROM records WHERE lane = ? AND offset < ? ORDER BY offset LIMIT ?",
+            OLDEST,
             (head.lane, head.floor, BATCH),
         ).fetchall()
         rows = [row for row in rows if row[0] < limit]
         if rows:
-            connection.executemany("DELETE FROM records WHERE number = ?", [row[:1] for row in rows])
+            transaction.delete(rows)
             deleted += len(rows)
             connection.execute(
                 "UPDATE lanes SET earliest = ?, changed = ? WHERE id = ?",
@@ -388,9 +398,14 @@ def room_slice(transaction: Transaction, head: _Head, limit: int) -> tuple[int, 
     return deleted, used_bytes(connection), _next_number(connection, head.lane, head.floor)
 
 
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Brings commits from the WAL to the file, beside writers and readers."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
 def truncate_wal(connection: sqlite3.Connection) -> None:
     """The first step lets others commit; the second, which does not, is left with little to do."""
-    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    checkpoint(connection)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 

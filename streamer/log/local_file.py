@@ -28,7 +28,8 @@ APPLICATION_ID: Final = 0x57494B49
 """Says `file(1)` and ourselves that this SQLite file is a log."""
 SCHEMA_VERSION: Final = 1
 OPEN_DEADLINE_S: Final = 10.0
-CHECKPOINT_PAGES: Final = 4_000
+CHECKPOINT_PAGES: Final = 16_000
+"""64 MB of WAL: then a commit itself brings them to the file. Before that they go beside the commits."""
 
 SCHEMA: Final = """
 CREATE TABLE log (
