@@ -11,7 +11,8 @@ that commits, of this process and of others, hardly wait. A record that is remov
 - **room**: while the records need more than `retention_bytes`, the oldest of the topics that are
   not protected; never what a committed position has yet to read. A position protects its own
   topic from `next` on, unless its state says otherwise: `"input": {"topic": T, "next": N}` is
-  the same partition of T from N on, `"input": null` nothing.
+  the same partition of T from N on, `"input": null` nothing. One that its lane has left behind for
+  an hour, while it committed others (a partner that was removed, or is parked), protects nothing.
 """
 
 import asyncio
@@ -42,6 +43,7 @@ PAUSE_RATIO: Final = 2.0
 ROOM_TARGET: Final = 0.97
 OLDEST_WINDOW: Final = 2_000
 """Oldest first, give or take so many records: whole slices come from one partition."""
+ABANDONED_MS: Final = 3_600_000
 VACUUM_SHARE: Final = 0.25
 VACUUM_PAGES: Final = 64
 SPARE_BYTES: Final = 67_108_864
@@ -356,10 +358,19 @@ def _floors(connection: sqlite3.Connection, lanes: list[_Lane]) -> dict[int, int
     """The first offset of each lane that some group has yet to read."""
     by_id = {lane.id: lane for lane in lanes if lane.alive}
     by_name = {(lane.topic, lane.partition): lane.id for lane in by_id.values()}
+    rows = [
+        (group, by_id[lane], offset, metadata, ms)
+        for group, lane, offset, metadata, ms in connection.execute(
+            "SELECT grp, lane, next, metadata, ms FROM positions"
+        )
+        if lane in by_id
+    ]
+    newest_ms: dict[tuple[str, int], int] = {}
+    for group, lane, _, _, ms in rows:
+        newest_ms[group, lane.partition] = max(newest_ms.get((group, lane.partition), ms), ms)
     floors: dict[int, int] = {}
-    for lane_id, offset, metadata in connection.execute("SELECT lane, next, metadata FROM positions"):
-        lane = by_id.get(lane_id)
-        if lane is None:
+    for group, lane, offset, metadata, ms in rows:
+        if ms < newest_ms[group, lane.partition] - ABANDONED_MS:
             continue
         state = Position.restore(offset, metadata).state
         unread = _Input(lane.topic, offset)

@@ -58,6 +58,7 @@ CREATE UNIQUE INDEX records_offset ON records (lane, offset);
 CREATE INDEX records_key ON records (lane, key, offset) WHERE compact;
 CREATE TABLE positions (
     grp TEXT NOT NULL, lane INTEGER NOT NULL, next INTEGER NOT NULL, metadata TEXT NOT NULL,
+    ms INTEGER NOT NULL,
     PRIMARY KEY (grp, lane)
 ) WITHOUT ROWID;
 CREATE TABLE claims (grp TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;

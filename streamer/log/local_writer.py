@@ -161,11 +161,11 @@ def commit_work(
                 )
         group = claim.group if claim else ""
         rows = [
-            (group, transaction.lane(*tp), following, metadata)
+            (group, transaction.lane(*tp), following, metadata, transaction.now_ms)
             for tp, (following, metadata) in positions.items()
         ]
         offsets = transaction.append(records)
-        connection.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)", rows)
+        connection.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?)", rows)
         return offsets
 
     return work

@@ -14,12 +14,11 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import zstandard
 
-from streamer.log.base import Record, TopicPartition, TopicSpec
+from streamer.log.base import Lane, Record, TopicPartition, TopicSpec
 from streamer.log.local import LocalLog
 from streamer.log.position import Position
 
@@ -118,7 +117,7 @@ async def lanes_rate(folder: Path) -> Results:
         until_s = time.monotonic() + 2
         took: list[float] = []
 
-        async def work(lane) -> None:
+        async def work(lane: Lane) -> None:
             nonlocal commits
             records = batch(10, 2_000, lane.partition)
             while time.monotonic() < until_s:
@@ -136,7 +135,7 @@ async def lanes_rate(folder: Path) -> Results:
 
 
 async def tailing(folder: Path) -> Results:
-    """Another process commits to one of 100 topics of 10 partitions every 10 ms; readers of all of them wait here."""
+    """Another process commits to one of 100 topics every 10 ms; readers of all of them wait here."""
     path = folder / "tail.db"
     async with LocalLog(path) as log:
         names = [f"articles.{n}" for n in range(100)]
@@ -194,7 +193,7 @@ async def cleaning(folder: Path) -> Results:
     kept = TopicSpec("articles", 10, compact=False, retention_ms=60_000)
     async with LocalLog(path, clock=lambda: now_ms, clean_every_s=3600) as log:
         await log.ensure_topics([kept])
-        for seed in range(20):
+        for _ in range(20):
             await log.append([Record("articles", n % 10, "k", os.urandom(5_000)) for n in range(1_000)])
             now_ms += 1_000
         now_ms += 51_000  # ten of the twenty are due
@@ -226,7 +225,7 @@ async def cleaning(folder: Path) -> Results:
 async def main(out: str | None) -> None:
     with tempfile.TemporaryDirectory(dir=ROOT) as name:
         folder = Path(name)
-        runs: dict[str, Callable[[], Awaitable[Results]]] = {
+        runs = {
             "append 2 kB × 500": lambda: append_rate(
                 folder, size=2_000, per_batch=500, seconds=3, compact=True
             ),

@@ -67,7 +67,8 @@ def test_is_done_agrees_with_the_set(offsets: set[int]) -> None:
 @given(st.data())
 def test_progress_agrees_with_a_naive_model(data: st.DataObject) -> None:
     """Through any takes, finishes, holes, commits and restarts, an offset is worked on until it is
-    finished, and not once more: the position after a restart is done for exactly what was finished or is a hole.
+    finished, and not once more: after a restart the position is done for exactly what was finished,
+    or is a hole.
     """
     existing = sorted(data.draw(st.sets(st.integers(0, 60), max_size=40), label="offsets in the log"))
     finished: set[int] = set()

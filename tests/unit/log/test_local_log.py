@@ -363,6 +363,28 @@ async def test_oldest_goes_when_room_is_short(path: Path) -> None:
         assert not log.is_over_budget
 
 
+async def test_abandoned_position_protects_nothing(path: Path) -> None:
+    """A position that its lane left behind for an hour holds nothing up; one of a role that is down does."""
+    now_ms = 1_000_000
+    removed, quiet = TopicPartition("kept", 0), TopicPartition("kept", 1)
+
+    async def work(lane: Lane) -> None:
+        nonlocal now_ms
+        waits: dict[str, object] = {"input": {"topic": "t", "next": 0}}
+        await lane.commit([], {removed: Position(0, (), waits), quiet: Position(0, (), waits)})
+        now_ms += 4_000_000
+        await lane.commit([], {TP: Position(100)})
+
+    async with LocalLog(path, retention_bytes=1_000_000, clock=lambda: now_ms, clean_every_s=NEVER_S) as log:
+        await log.ensure_topics([T, KEPT])
+        await log.append(noise("t", 200))
+        await log.run_lanes("g", "t", work, partitions=[0])
+        await log.clean()
+        assert (await log.bounds(TP)).earliest > 90
+        assert (await log.bounds(TopicPartition("t", 1))).earliest == 0
+        assert log.is_over_budget
+
+
 async def test_over_budget_is_said(path: Path) -> None:
     """Where all is still to be read nothing goes, and the log says so everywhere, until it was read."""
 
