@@ -20,7 +20,7 @@ KILLS = 20
 
 @pytest.mark.timeout(180)
 async def test_kill_leaves_whole_commits(tmp_path: Path, rng: Random) -> None:
-    """After each of 20 kills records and position agree, in all three topics; the next process just goes on."""
+    """After each of 20 kills records and position agree in all topics; the next process goes on."""
     path = tmp_path / "log.db"
     total = 0
     for _ in range(KILLS):

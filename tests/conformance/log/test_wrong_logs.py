@@ -125,7 +125,7 @@ WRONG: tuple[tuple[type[LocalLog], Check], ...] = (
 @pytest.mark.parametrize(("kind", "check"), WRONG, ids=lambda part: part.__name__)
 async def test_a_wrong_log_fails(tmp_path: Path, kind: type[LocalLog], check: Check) -> None:
     """The check that is meant for this fault finds it."""
-    with pytest.raises(BaseException) as raised:  # noqa: B017 - through task groups and lanes
+    with pytest.raises(BaseException) as raised:
         await check(LocalEngine(tmp_path / "log.db", kind))
     assert _failures(raised.value), f"it failed, but not by an assertion: {raised.value!r}"
 

@@ -61,7 +61,8 @@ async def limit_pages(log: LocalLog, *, more: int) -> None:
 # ── the file ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_newer_file_is_refused(path: Path, log: LocalLog) -> None:
+@pytest.mark.usefixtures("log")
+async def test_newer_file_is_refused(path: Path) -> None:
     """A file of a newer version is not touched; the message names the file and both versions."""
     with sqlite3.connect(path) as other:
         other.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
@@ -71,7 +72,7 @@ async def test_newer_file_is_refused(path: Path, log: LocalLog) -> None:
 
 
 async def test_other_files_are_refused(tmp_path: Path) -> None:
-    """Text, another program's database, a directory: a LogError that says what it is, and nothing is changed."""
+    """Text, another program's database, a directory: a LogError that says what it is; all stays as it was."""
     text = tmp_path / "notes.txt"
     text.write_bytes(b"not a database, but someone's notes. " * 100)
     before = text.read_bytes()
@@ -96,7 +97,7 @@ async def test_other_files_are_refused(tmp_path: Path) -> None:
 
 
 async def test_damaged_file_is_named(path: Path) -> None:
-    """Pages overwritten with noise: a LogError with the file's name, not a wrong answer and no traceback of SQLite's."""
+    """Pages overwritten with noise: a LogError with the file's name, not a wrong answer."""
     async with LocalLog(path, clean_every_s=NEVER_S) as log:
         await log.ensure_topics([T])
         await log.append([Record("t", 0, "k", os.urandom(2000)) for _ in range(500)])
@@ -130,8 +131,8 @@ async def test_settings_choose_the_log(tmp_path: Path) -> None:
 # ── a full disk ────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_full_disk_loses_nothing(path: Path, log: LocalLog) -> None:
-    """On a full disk commits are refused whole with LogFull, reading goes on, and with room all works again."""
+async def test_full_disk_loses_nothing(log: LocalLog) -> None:
+    """On a full disk commits are refused whole with LogFull, and with room the lane goes on by itself."""
     await log.append([Record("t", 0, "k", b"before")])
     await limit_pages(log, more=4)
     lanes: list[Lane] = []
@@ -155,7 +156,7 @@ async def test_full_disk_loses_nothing(path: Path, log: LocalLog) -> None:
         assert [r.offset for r in await reader.read()] == list(range(11))
 
 
-async def test_full_disk_is_named(path: Path, log: LocalLog) -> None:
+async def test_full_disk_is_named(log: LocalLog) -> None:
     """LogFull is retriable and names the file."""
     await limit_pages(log, more=1)
     with pytest.raises(LogFull, match=r"log\.db: the disk is full") as raised:
@@ -216,7 +217,7 @@ async def test_second_process_of_a_role_is_refused(path: Path, log: LocalLog) ->
 async def test_two_runs_in_one_process_are_refused_too(log: LocalLog) -> None:
     """The lock is of the log, not of the process."""
 
-    async def again(lane: Lane) -> None:
+    async def again(_: Lane) -> None:
         with pytest.raises(LogBusy):
             await log.run_lanes("g", "t", lane_that_returns)
 
@@ -238,7 +239,7 @@ async def test_deaf_tailing(path: Path, log: LocalLog, monkeypatch: pytest.Monke
 
 
 async def test_only_the_wrong_one_fails(log: LocalLog) -> None:
-    """Of commits that share a transaction a refused one fails alone, a wrong type too is told to its caller."""
+    """Of commits that share a transaction a refused one fails alone; a bug is told to its caller too."""
     results = await asyncio.gather(
         *[log.append([Record("t" if n % 5 else "nowhere", 0, "k", b"%d" % n)]) for n in range(50)],
         log.append([Record("t", 0, "\ud800", b"not text")]),
@@ -298,8 +299,8 @@ def on_disk(path: Path) -> bytes:
 
 
 async def test_deleted_topic_is_gone_from_the_disk(path: Path, log: LocalLog) -> None:
-    """After deletion neither file nor WAL hold a record's text; made anew, the topic goes on behind the old offsets,
-    without the old positions.
+    """After deletion neither file nor WAL hold a record's text; made anew, the topic goes on behind the
+    old offsets, without the old positions.
     """
 
     async def work(lane: Lane) -> None:
@@ -318,7 +319,7 @@ async def test_deleted_topic_is_gone_from_the_disk(path: Path, log: LocalLog) ->
 
 
 async def test_compacted_text_is_gone_from_the_disk(path: Path, log: LocalLog) -> None:
-    """A withdrawn page's text is overwritten once a newer record of its key and the lag made it superfluous."""
+    """A text is overwritten once it has a newer record of its key and the lag is over."""
     await log.append([Record("compact", 0, f"k{n % 7}", MARK) for n in range(100)])
     await log.append([Record("compact", 0, f"k{n}", b"withdrawn") for n in range(7)])
     await asyncio.sleep(0.01)
@@ -336,7 +337,7 @@ def noise(topic: str, count: int) -> list[Record]:
 
 
 async def test_oldest_goes_when_room_is_short(path: Path) -> None:
-    """Over the bound the oldest records go, of topics that aren't protected, and of those only what was read."""
+    """Over the bound the oldest records go, of unprotected topics, and of those only what was read."""
     async with LocalLog(path, retention_bytes=3_000_000, clean_every_s=NEVER_S) as log:
         await log.ensure_topics([T, KEPT, TopicSpec("u", 10, compact=False, retention_ms=None)])
         await log.append(noise("kept", 20))
@@ -362,8 +363,30 @@ async def test_oldest_goes_when_room_is_short(path: Path) -> None:
         assert not log.is_over_budget
 
 
+async def test_abandoned_position_protects_nothing(path: Path) -> None:
+    """A position that its lane left behind for an hour holds nothing up; one of a role that is down does."""
+    now_ms = 1_000_000
+    removed, quiet = TopicPartition("kept", 0), TopicPartition("kept", 1)
+
+    async def work(lane: Lane) -> None:
+        nonlocal now_ms
+        waits: dict[str, object] = {"input": {"topic": "t", "next": 0}}
+        await lane.commit([], {removed: Position(0, (), waits), quiet: Position(0, (), waits)})
+        now_ms += 4_000_000
+        await lane.commit([], {TP: Position(100)})
+
+    async with LocalLog(path, retention_bytes=1_000_000, clock=lambda: now_ms, clean_every_s=NEVER_S) as log:
+        await log.ensure_topics([T, KEPT])
+        await log.append(noise("t", 200))
+        await log.run_lanes("g", "t", work, partitions=[0])
+        await log.clean()
+        assert (await log.bounds(TP)).earliest > 90
+        assert (await log.bounds(TopicPartition("t", 1))).earliest == 0
+        assert log.is_over_budget
+
+
 async def test_over_budget_is_said(path: Path) -> None:
-    """Where all is still to be read nothing goes, the log says so in every process, and takes it back later."""
+    """Where all is still to be read nothing goes, and the log says so everywhere, until it was read."""
 
     async def positions(log: LocalLog, following: int) -> None:
         async def work(lane: Lane) -> None:
