@@ -42,6 +42,7 @@ class Committer:
         self,
         runtime: Runtime,
         lane: Lane,
+        *,
         home: TopicPartition,
         next_event: int,
         standing: Standing,

@@ -21,10 +21,11 @@ from streamer.health import Health
 from streamer.metrics import ERRORS, SOURCE_CONNECTIONS, SOURCE_GAPS
 from streamer.source.admission import Rules
 from streamer.source.backoff import Backoff
-from streamer.source.changes import Told, interpret
+from streamer.source.changes import interpret
 from streamer.source.decode import Decoder, Frame
 from streamer.source.inbox import Arrival, Inbox
 from streamer.source.marks import Marks
+from streamer.source.told import Told
 
 logger = logging.getLogger(__name__)
 
