@@ -100,7 +100,8 @@ class EventStreams:
             ERRORS.labels("source", error.code).inc()
             logger.warning("the stream refused us", extra={"status": error.status, "reason": reason})
         except TimeoutError:
-            outcome, reason = "silent", f"no byte for {self.settings.silence_s:g} s"
+            outcome = "silent"
+            reason = f"no answer within {CONNECT_S:g} s, or no byte for {self.settings.silence_s:g} s"
             logger.warning("the stream went silent", extra={"silence_s": self.settings.silence_s})
         except (aiohttp.ClientError, OSError) as error:
             outcome, reason = "broken", f"{type(error).__name__}: {error}"
