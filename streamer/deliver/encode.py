@@ -22,6 +22,7 @@ HEARTBEAT: Final = b":hb\n"
 NDJSON_HEARTBEAT: Final = b" "
 """The one byte that every NDJSON client tolerates between lines."""
 
+DELETE_TYPE: Final = "wiki.article.delete"
 _objects = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -39,6 +40,7 @@ class Frame:
     json_at: int
     hidden: frozenset[Hideable]
     """What was already taken out of it."""
+    is_delete: bool = False
     delivered: bool = False
     """Whether it was written to any live connection yet."""
 
@@ -57,6 +59,17 @@ class Frame:
 def is_article(record: Stored) -> bool:
     """Tombstones and ticks are no events."""
     return record.value is not None and record.key != TICK_KEY
+
+
+def is_delete(record: Stored) -> bool:
+    return record.header("ce_type") == DELETE_TYPE
+
+
+def withheld(hidden: frozenset[Hideable], *, is_delete: bool) -> frozenset[Hideable]:
+    """What a cut-off takes from a record. A delete carries no text to withhold, and the page's leaving the
+    partner's scope must be told even where the page itself was deleted since.
+    """
+    return hidden - {"text"} if is_delete else hidden
 
 
 def number_of(record: Stored, header: str) -> int:
@@ -87,6 +100,7 @@ def frame_of(record: Stored, position: str, hidden: frozenset[Hideable]) -> Fram
         sse=b"%b%b\n\n" % (head, data),
         json_at=len(head),
         hidden=hidden,
+        is_delete=is_delete(record),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from streamer.deliver.encode import Frame, frame_of, is_article, number_of
+from streamer.deliver.encode import Frame, frame_of, is_article, is_delete, number_of, withheld
 from streamer.deliver.position import Vector
 from streamer.deliver.problems import busy
 from streamer.deliver.retained import Budget, Window
@@ -53,8 +53,11 @@ class Judge:
         """`position`: the id after the record."""
         if not is_article(record):
             return None
-        hidden = self.withdrawals.cutoffs.hidden(
-            record.key, number_of(record, "rev"), number_of(record, "ce_sequence")
+        hidden = withheld(
+            self.withdrawals.cutoffs.hidden(
+                record.key, number_of(record, "rev"), number_of(record, "ce_sequence")
+            ),
+            is_delete=is_delete(record),
         )
         if "text" in hidden:
             DELIVER_WITHHELD.labels(self.partner, "withdrawn").inc()

@@ -9,7 +9,7 @@ from collections import deque
 from typing import Final
 
 from streamer.cutoffs import Cutoffs
-from streamer.deliver.encode import Frame, strip
+from streamer.deliver.encode import Frame, strip, withheld
 from streamer.metrics import DELIVER_RETAINED_BYTES
 
 FRAME_OVERHEAD_BYTES: Final = 600
@@ -52,7 +52,9 @@ class Window:
         """Judges the retained frames of a page anew, after a cut-off with this key arrived."""
         for index in self._by_page.get(_page(key), ()):
             frame = self._frames[index]
-            hidden = cutoffs.hidden(frame.key, frame.revision, frame.sequence)
+            hidden = withheld(
+                cutoffs.hidden(frame.key, frame.revision, frame.sequence), is_delete=frame.is_delete
+            )
             if hidden - frame.hidden:
                 self.bytes -= _cost(frame)
                 strip(frame, hidden)
