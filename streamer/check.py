@@ -1,6 +1,5 @@
 """`streamer check`: what is wrong before anything is started."""
 
-import asyncio
 import os
 import shutil
 from pathlib import Path
@@ -35,7 +34,7 @@ def _settings(settings: Settings) -> list[Finding]:
         findings.append(
             (
                 True,
-                "source.contact is not set: Wikimedia grants 10 requests a minute; with a contact 200, all wikis",
+                "source.contact is not set: Wikimedia grants 10 requests a minute, with a contact 200",
             )
         )
     return findings
@@ -91,5 +90,5 @@ async def unreachable(settings: Settings) -> str:
             return f"{urlsplit(url).netloc} answers {response.status}"
     except aiohttp.InvalidURL:
         return f"{url!r} is no URL"
-    except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
         return f"{urlsplit(url).netloc} cannot be reached ({type(error).__name__})"

@@ -64,7 +64,7 @@ def _leaves(group: BaseExceptionGroup[StreamerError]) -> list[StreamerError]:
 
 
 def _loop(main: Coroutine[object, object, None]) -> None:
-    """uvloop where it runs, else asyncio's own."""
+    """Uvloop where it runs, else asyncio's own."""
     try:
         from uvloop import new_event_loop  # noqa: PLC0415 - absent on platforms that it does not support
     except ImportError:

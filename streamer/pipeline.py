@@ -50,7 +50,8 @@ async def run_pipeline(
     beside: Sequence[Callable[[Runtime], Awaitable[None]]] = (),
 ) -> None:
     """Runs until a signal and its drain. `beside` runs next to the roles (progress, quickstart's words)
-    and is cancelled with them. Errors that have a name come out as they are, alone or in a group."""
+    and is cancelled with them. Errors that have a name come out as they are, alone or in a group.
+    """
     async with AsyncExitStack() as stack:
         log = await stack.enter_async_context(open_log(settings))
         runtime = Runtime(settings, log)

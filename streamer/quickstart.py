@@ -4,6 +4,7 @@ All roles on the embedded log with one demo partner. Live Wikimedia where it can
 built-in sandbox wiki, which is said loudly, because its articles are invented.
 """
 
+import asyncio
 import errno
 import socket
 from contextlib import AsyncExitStack
@@ -34,7 +35,7 @@ async def run_quickstart(
         problem = "" if wish == "sandbox" else await unreachable(settings)
         if problem and wish == "live":
             raise ConfigError("source.url", f"{problem}; `--sandbox` runs on the built-in wiki instead")
-        data.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(data.mkdir, parents=True, exist_ok=True)
         if wish == "sandbox" or problem:
             sandbox = await stack.enter_async_context(Sandbox(SandboxOptions(seed=seed)))
             settings = _on_sandbox(settings, sandbox)
@@ -128,7 +129,7 @@ def _say_live(out: TextIO, settings: Settings) -> None:
         wikis = ", ".join(settings.admitted_wikis) or "all wikis"
         _say(
             out,
-            f"  Without a contact Wikimedia grants {RPM_UNIDENTIFIED} requests a minute, so this follows {wikis} only.",
+            f"  Without a contact Wikimedia grants {RPM_UNIDENTIFIED} requests a minute, enough for {wikis}.",
             "  For all wikis at 200 a minute: STREAMER_SOURCE__CONTACT=you@example.org make run",
         )
 

@@ -35,7 +35,7 @@ async def first_articles(line: str, count: int) -> list[dict[str, object]]:
 
 
 async def test_the_printed_line_shows_articles(tmp_path: Path) -> None:
-    """The curl line that quickstart prints works as it stands, within a minute, content and licence included."""
+    """The curl line works as printed, within a minute, content and licence included."""
     async with Service(
         tmp_path, "[deliver]\nport = 0\nadmin_port = 0\n", "quickstart", "--sandbox"
     ) as service:

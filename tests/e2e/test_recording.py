@@ -12,6 +12,7 @@ from harness.recording import write_recording
 from harness.service import Service
 from recording_oracle import expected
 from recording_setup import KEYS, config, write_partners
+
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
 Row = tuple[str, int, str, str | None]

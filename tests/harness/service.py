@@ -10,8 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO
-from typing import Self
+from typing import IO, Self
 
 import aiohttp
 

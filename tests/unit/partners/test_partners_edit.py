@@ -90,7 +90,7 @@ def test_who_is_and_is_not_there(file: Path) -> None:
 
 def test_bad_rules_change_nothing(file: Path) -> None:
     """Rules that the loader would refuse never get into the file."""
-    with pytest.raises(ConfigError, match=r"new: kinds"):
+    with pytest.raises(ConfigError, match=r"new\.kinds"):
         add_partner(file, "new", {"kinds": ["edits"]})
     assert file.read_text() == WRITTEN
     assert sorted(path.name for path in file.parent.iterdir()) == [".partners.toml.lock", "partners.toml"]

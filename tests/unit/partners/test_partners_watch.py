@@ -140,7 +140,7 @@ async def test_since_is_kept(file: Path) -> None:
 def test_wrong_at_the_start(file: Path) -> None:
     """There are no rules before it to keep: the service says what is wrong and doesn't start."""
     file.write_text("[acme]\nwiki = 1\n")
-    with pytest.raises(ConfigError, match=r"acme: wiki: unknown key; allowed here: .*wikis"):
+    with pytest.raises(ConfigError, match=r"acme\.wiki: unknown key; allowed here: .*wikis"):
         PartnersWatch(file)
 
 
