@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from streamer.config import MediaWikiSettings
@@ -33,8 +34,12 @@ class Fetch:
     addresses; no redirects, cookies, proxies or credentials from the environment.
     """
 
-    def __init__(self, settings: MediaWikiSettings, user_agent: str) -> None:
+    def __init__(
+        self, settings: MediaWikiSettings, user_agent: str, *, resolver: AbstractResolver | None = None
+    ) -> None:
+        """`resolver` instead of the system's; its addresses are judged all the same."""
         self._settings: Final = settings
+        self._resolver: Final = resolver
         self._endpoint: Final = _endpoint(settings.endpoint)
         self._headers: Final = {
             "User-Agent": user_agent,
@@ -46,7 +51,7 @@ class Fetch:
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
             limit=self._settings.concurrency,
-            resolver=None if self._endpoint else PublicResolver(),
+            resolver=None if self._endpoint else PublicResolver(self._resolver),
             ttl_dns_cache=DNS_KEPT_S,
             keepalive_timeout=KEPT_ALIVE_S,
         )

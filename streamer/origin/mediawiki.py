@@ -16,67 +16,35 @@ retry takes new arrivals along and is paid for like every other request.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from math import inf
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
 from streamer import metrics
 from streamer.config import Settings
-from streamer.errors import AnswerInvalid, OriginError, OriginUnavailable
+from streamer.errors import AnswerInvalid, OriginUnavailable
 from streamer.origin import parse, query
 from streamer.origin.answer import Answer, Found, Missing, SiteInfo
 from streamer.origin.breaker import Breakers, Reach
-from streamer.origin.budget import Batch, Budget, Item, Lane, Scheduler
+from streamer.origin.budget import Batch, Budget, Lane, Scheduler
 from streamer.origin.fetch import Fetch
 from streamer.origin.hosts import Allowed
 from streamer.origin.inflate import TooLarge
-from streamer.origin.parse import AnotherWiki, ApiError, Asked, Key, Reading, Reply, Unparsable
+from streamer.origin.parse import AnotherPage, AnotherWiki, ApiError, Asked, Key, Reading, Reply, Unparsable
+from streamer.origin.retry import Retries
 from streamer.origin.siteinfo import Sites
+from streamer.origin.waiting import Outcome, Waiting, refuse_all
 from streamer.runtime import Clock
-
-log = logging.getLogger(__name__)
 
 LANE_WAITING: Final = 1_000
 """What may wait for one wiki; who asks for more waits to ask."""
-FAILURES: Final = 4
-"""Requests that failed with a thing in them, until its asker hears of it."""
-WAITED_MOST_S: Final = 60.0
-"""And how long a thing waits at a host that fails."""
 PROBE_TIMEOUT_S: Final = 10.0
 """Of a request to a host that failed before: a silent host holds one slot for so long, not for thirty."""
-LATER_S: Final = 5.0
-"""The pause after maxlag where no Retry-After says another, as MediaWiki's manual asks."""
-LATER: Final = frozenset({"maxlag", "ratelimited", "readonly"})
 
-Outcome: TypeAlias = Answer | tuple[int, ...]
+UNTAKEN: Final = {TooLarge: "too_large", Unparsable: "unparsable", AnotherPage: "another_page"}
+
 LogKey: TypeAlias = tuple[str, int, int]
-
-
-@dataclass(slots=True, eq=False)
-class _Item(Item):
-    waiters: list[asyncio.Future[Outcome]] = field(default_factory=list)
-
-    def join(self, other: Item) -> None:
-        Item.join(self, other)
-        if isinstance(other, _Item):
-            self.waiters += other.waiters
-
-    @property
-    def is_abandoned(self) -> bool:
-        return all(waiter.done() for waiter in self.waiters)
-
-    def answer(self, outcome: Outcome) -> None:
-        for waiter in self.waiters:
-            if not waiter.done():
-                waiter.set_result(outcome)
-
-    def refuse(self, error: OriginError) -> None:
-        for waiter in self.waiters:
-            if not waiter.done():
-                waiter.set_exception(error)
 
 
 class Origin:
@@ -102,14 +70,15 @@ class Origin:
         self._allowed: Final = Allowed(settings.mediawiki.hosts)
         self._breakers: Final = Breakers(settings.mediawiki.batch)
         self._budget: Final = Budget(settings.requests_per_minute, settings.mediawiki.concurrency)
-        self._scheduler: Final[Scheduler[_Item]] = Scheduler(self._budget, self._breakers)
+        self._scheduler: Final[Scheduler[Waiting]] = Scheduler(self._budget, self._breakers)
         self._fetch: Final = Fetch(settings.mediawiki, settings.user_agent)
         self._reach: Final = Reach()
+        self._retries: Final = Retries(self._scheduler, self._breakers, self._reach)
         self._room: Final[dict[Lane, tuple[asyncio.Semaphore, list[None]]]] = {}
         self._wake: Final = asyncio.Event()
         self._group: Final = asyncio.TaskGroup()
         self._pump_task: asyncio.Task[None] | None = None
-        self._requests: Final[set[asyncio.Task[None]]] = set()
+        self._flying: Final[dict[asyncio.Task[None], Batch[Waiting]]] = {}
 
     async def __aenter__(self) -> Self:
         await self._fetch.__aenter__()
@@ -121,8 +90,9 @@ class Origin:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Order: no new request, the ones in flight are cancelled, who waits is told, the session closes."""
+        unanswered = [item for batch in self._flying.values() for item in batch.items]
         try:
-            for task in (self._pump_task, *self._requests):
+            for task in (self._pump_task, *self._flying):
                 if task is not None:
                     task.cancel()
             # the group has to see a cancellation, which may be its own; an error of the body is not its
@@ -132,14 +102,15 @@ class Origin:
             for lane in self._scheduler.lanes():
                 for item in self._scheduler.items(lane):
                     self._scheduler.drop(lane, item)
-                    item.refuse(OriginUnavailable("closed"))
+                    unanswered.append(item)
+            refuse_all(unanswered, OriginUnavailable("closed"))
             await self._fetch.__aexit__(kind, error, trace)
 
     # ── what can be asked ──────────────────────────────────────────────────────────────────────
 
     async def revision(self, wiki: str, server_name: str, revision: int) -> Answer:
         """That revision, and its page as it is now."""
-        return await self._page(Lane(wiki, server_name, "revision"), revision)
+        return await self._page(Lane(wiki, server_name, "revision"), query.id_key(revision))
 
     async def title(self, wiki: str, server_name: str, title: str) -> Answer:
         """The current revision of the page of that title; a redirect is not followed."""
@@ -147,7 +118,7 @@ class Origin:
 
     async def page(self, wiki: str, server_name: str, page_id: int) -> Answer:
         """The current revision of the page."""
-        return await self._page(Lane(wiki, server_name, "page"), page_id)
+        return await self._page(Lane(wiki, server_name, "page"), query.id_key(page_id))
 
     async def deleted_page_id(
         self, wiki: str, server_name: str, title: str, log_id: int, time_ms: int
@@ -171,8 +142,10 @@ class Origin:
     # ── what is known of the wikis ─────────────────────────────────────────────────────────────
 
     def failing_since_s(self, wiki: str) -> float | None:
-        """The monotonic second of the first failure since the wiki's last answer; None: it answers."""
-        return self._reach.failing_since_s(wiki)
+        """For how long the wiki has answered nothing, from the first failure since its last answer; None:
+        it answers.
+        """
+        return self._reach.failing_since_s(wiki, self._clock.monotonic_s())
 
     def answered_at_s(self, wiki: str) -> float | None:
         """The monotonic second of the wiki's last answer."""
@@ -186,6 +159,11 @@ class Origin:
     @property
     def waiting(self) -> int:
         return len(self._scheduler)
+
+    @property
+    def budget_used(self) -> int:
+        """Requests that count in the current minute."""
+        return self._budget.in_use(self._clock.monotonic_s())
 
     # ── waiting ────────────────────────────────────────────────────────────────────────────────
 
@@ -220,7 +198,7 @@ class Origin:
     async def _wait(self, lane: Lane, key: Key | LogKey, asked_s: float) -> Outcome:
         item = self._scheduler.waiting(lane, key)
         if item is None:
-            item = _Item(key, asked_s)
+            item = Waiting(key, asked_s)
             self._scheduler.add(lane, item)
         waiter: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         item.waiters.append(waiter)
@@ -228,6 +206,8 @@ class Origin:
         try:
             return await waiter
         finally:
+            if waiter.done() and not waiter.cancelled():
+                waiter.exception()  # seen, also where a cancellation came in before it
             if item.is_abandoned:
                 self._scheduler.drop(lane, item)
 
@@ -240,8 +220,8 @@ class Origin:
             while (batch := self._scheduler.next_batch(now_s)) is not None:
                 self._breakers.started(batch.lane.server_name)
                 task = self._group.create_task(self._request(batch), name="origin request")
-                self._requests.add(task)
-                task.add_done_callback(self._requests.discard)
+                self._flying[task] = batch
+                task.add_done_callback(self._flying.pop)
             metrics.ORIGIN_BUDGET_USED.set(self._budget.in_use(now_s))
             metrics.QUEUE_DEPTH.labels("origin").set(len(self._scheduler))
             wake_at_s = self._scheduler.wake_at_s(now_s)
@@ -251,7 +231,7 @@ class Origin:
             except TimeoutError:
                 pass
 
-    async def _request(self, batch: Batch[_Item]) -> None:
+    async def _request(self, batch: Batch[Waiting]) -> None:
         """One request, and what becomes of each of its items."""
         lane, items = batch.lane, batch.items
         outcome = "cancelled"
@@ -267,10 +247,8 @@ class Origin:
             metrics.ORIGIN_REQUEST_SECONDS.observe(now_s - started_s)
             metrics.ORIGIN_BATCH.labels(lane.by).observe(len(items))
             metrics.ORIGIN_BREAKERS_OPEN.set(self._breakers.open_count)
-            if outcome == "cancelled":
-                self._refuse(items, OriginUnavailable("closed"))
 
-    async def _exchange(self, lane: Lane, items: list[_Item]) -> str:
+    async def _exchange(self, lane: Lane, items: list[Waiting]) -> str:
         """The word for the metric."""
         with_site = not self._is_fresh(lane.server_name)
         probing = self._breakers.is_failing(lane.server_name)
@@ -285,28 +263,29 @@ class Origin:
             self._take(lane, items, reply, asked)
         except OriginUnavailable as error:
             outcome = error.reason
-            self._unavailable(lane, items, error)
+            self._retries.failed(lane, items, error, self._clock.monotonic_s())
         except ApiError as error:
-            outcome = self._api_error(lane, items, error)
-        except (TooLarge, Unparsable) as error:
-            outcome = "too_large" if isinstance(error, TooLarge) else "unparsable"
-            self._halve(lane, items, AnswerInvalid(outcome))
+            outcome = self._retries.api_error(lane, items, error, self._clock.monotonic_s())
+        except (TooLarge, Unparsable, AnotherPage) as error:
+            outcome = UNTAKEN[type(error)]
+            self._retries.untaken(lane, items, AnswerInvalid(outcome))
         except AnswerInvalid as error:
             outcome = "invalid"
             self._breakers.answered(lane.server_name)
             if isinstance(error, AnotherWiki):
                 self._sites.put(error.site)
-            self._refuse(items, error)
+            refuse_all(items, error)
         return outcome
 
-    def _parameters(self, lane: Lane, items: list[_Item], *, with_site: bool) -> query.Parameters:
-        maxlag = self._settings.maxlag
+    def _parameters(self, lane: Lane, items: list[Waiting], *, with_site: bool) -> query.Parameters:
+        heeded = self._breakers.heeds_lag(lane.server_name, self._clock.monotonic_s())
+        maxlag = self._settings.maxlag if heeded else 0
         if lane.by == "log":
             title, _, time_ms = _log_key(items[0])
             return query.log_entries(title, time_ms, maxlag=maxlag, with_site=with_site)
         return query.pages(lane.by, [item.key for item in items], maxlag=maxlag, with_site=with_site)
 
-    def _take(self, lane: Lane, items: list[_Item], reply: Reply, asked: Asked) -> None:
+    def _take(self, lane: Lane, items: list[Waiting], reply: Reply, asked: Asked) -> None:
         if lane.by == "log":
             _, log_id, time_ms = _log_key(items[0])
             pages, site = parse.read_log(reply, log_id, time_ms, asked)
@@ -318,18 +297,19 @@ class Origin:
         self._answered(lane, reading.site)
         self._deal(lane, dict(zip(keys, items, strict=True)), reading)
 
-    def _deal(self, lane: Lane, items: dict[Key, _Item], reading: Reading) -> None:
+    def _deal(self, lane: Lane, items: dict[Key, Waiting], reading: Reading) -> None:
         for key, answer in reading.answers.items():
             items[key].answer(answer)
         for key, invalid in reading.invalid.items():
             items[key].refuse(invalid)
-        back = [items[key] for key in reading.unreached]
-        if len(back) == len(items):
-            # nothing got through: without a smaller batch it would be cut for ever
-            self._halve(lane, back, AnswerInvalid("truncated"))
+        unreached = [items[key] for key in reading.unreached]
+        if len(unreached) == len(items):
+            # nothing got through: in the same company it would be cut for ever
+            self._retries.untaken(lane, unreached, AnswerInvalid("truncated"))
         else:
-            self._put_back(lane, back)
-        self._retry(lane, [items[key] for key in reading.unanswered], OriginUnavailable("incomplete"))
+            self._retries.put_back(lane, unreached)
+        unanswered = [items[key] for key in reading.unanswered]
+        self._retries.again(lane, unanswered, OriginUnavailable("incomplete"))
 
     def _answered(self, lane: Lane, site: SiteInfo | None) -> None:
         self._breakers.answered(lane.server_name)
@@ -339,100 +319,13 @@ class Origin:
             if self._save_site is not None:
                 self._save_site(site)
 
-    # ── what went wrong ────────────────────────────────────────────────────────────────────────
 
-    def _api_error(self, lane: Lane, items: list[_Item], error: ApiError) -> str:
-        code, wait_s = error.code, error.retry_after_s
-        if code == "toomanyvalues":
-            smaller = min(error.limit or len(items) // 2, len(items) - 1)
-            if smaller < 1:
-                self._refuse(items, AnswerInvalid("refused", code))
-            else:
-                self._breakers.accepts(lane.server_name, smaller)
-                self._put_back(lane, items)
-            return code
-        if code in LATER:
-            now_s = self._clock.monotonic_s()
-            wait_s = LATER_S if wait_s is None else max(wait_s, 1.0)
-            if code == "ratelimited":
-                self._breakers.limited(lane.server_name, now_s, now_s + wait_s)
-            else:
-                self._breakers.pause(lane.server_name, now_s + wait_s)
-            self._reach.failed(lane.wiki, now_s)
-            self._retry(lane, items, OriginUnavailable(code, retry_after_s=wait_s))
-            return code
-        # words for what is wrong inside, possibly with one revision only; an unknown word is no verdict
-        # about a change either: it is tried again until its asker gives up
-        reason = "internal_api_error" if code.startswith("internal_api_error") else "api_error"
-        log.warning("origin api error", extra={"server_name": lane.server_name, "api_code": code[:60]})
-        self._unavailable(lane, items, OriginUnavailable(reason, retry_after_s=wait_s))
-        return reason
-
-    def _unavailable(self, lane: Lane, items: list[_Item], error: OriginUnavailable) -> None:
-        now_s = self._clock.monotonic_s()
-        was_open = self._breakers.is_open(lane.server_name)
-        if error.reason == "status_429":
-            wait_s = error.retry_after_s if error.retry_after_s is not None else LATER_S
-            self._breakers.limited(lane.server_name, now_s, now_s + max(wait_s, 1.0))
-        else:
-            self._breakers.failed(lane.server_name, now_s, error.retry_after_s)
-        self._reach.failed(lane.wiki, now_s)
-        if self._breakers.is_open(lane.server_name) and not was_open:
-            log.warning("origin host fails", extra={"server_name": lane.server_name, "reason": error.reason})
-        self._retry(lane, items, error)
-        # nobody waits for long at a host that fails, asked for or not
-        for by in ("revision", "title", "page", "log"):
-            self._expire(Lane(lane.wiki, lane.server_name, by), now_s, error)
-
-    def _expire(self, lane: Lane, now_s: float, error: OriginUnavailable) -> None:
-        for item in self._scheduler.items(lane):
-            if now_s - item.since_s >= WAITED_MOST_S:
-                self._scheduler.drop(lane, item)
-                item.refuse(error)
-
-    def _retry(self, lane: Lane, items: list[_Item], error: OriginUnavailable) -> None:
-        """Back into the queue, unless it has failed too often; from the second time on in smaller
-        company, since one of them may be what fails.
-        """
-        back: list[_Item] = []
-        for item in items:
-            item.failures += 1
-            if item.failures >= FAILURES:
-                item.refuse(error)
-                continue
-            if item.failures > 1 and error.reason not in LATER:
-                item.most = max(1, len(items) // 2)
-            back.append(item)
-        self._put_back(lane, back)
-
-    def _halve(self, lane: Lane, items: list[_Item], error: AnswerInvalid) -> None:
-        """No answer can be taken from what came; asked again by halves, so that the guilty one ends up
-        alone and is told `error`, and the others are answered.
-        """
-        self._breakers.answered(lane.server_name)
-        if len(items) == 1:
-            self._refuse(items, error)
-            return
-        for item in items:
-            item.most = max(1, len(items) // 2)
-        self._put_back(lane, items)
-
-    def _put_back(self, lane: Lane, items: list[_Item]) -> None:
-        back = [item for item in items if not item.is_abandoned]
-        if back:
-            self._scheduler.put_back(lane, back)
-
-    def _refuse(self, items: list[_Item], error: OriginError) -> None:
-        for item in items:
-            item.refuse(error)
-
-
-def _log_key(item: _Item) -> LogKey:
+def _log_key(item: Waiting) -> LogKey:
     assert isinstance(item.key, tuple)
     title, log_id, time_ms = item.key
     return title, log_id, time_ms
 
 
-def _page_key(item: _Item) -> Key:
+def _page_key(item: Waiting) -> Key:
     assert isinstance(item.key, int | str)
     return item.key
