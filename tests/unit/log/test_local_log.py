@@ -285,8 +285,9 @@ async def test_closed_log_says_so(path: Path) -> None:
         waiting = [asyncio.ensure_future(log.append([Record("t", 0, "k", b"v")])) for _ in range(10)]
         await asyncio.sleep(0)
     assert sorted(offset for (offset,) in await asyncio.gather(*waiting)) == list(range(10))
-    with pytest.raises(LogUnavailable):
-        await log._writer.do(lambda _: None)
+    for late in (log.append([]), log.bounds(TP), log._writer.do(lambda _: None)):
+        with pytest.raises(LogUnavailable, match="closed"):
+            await late
 
 
 async def test_clock_that_steps_back(path: Path) -> None:
