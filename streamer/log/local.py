@@ -89,7 +89,12 @@ class LocalLog:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._stack.aclose()
+        try:
+            await self._stack.aclose()
+        except BaseExceptionGroup as group:
+            if len(group.exceptions) == 1:  # a background task's, e.g. of a damaged file: by its own name
+                raise group.exceptions[0] from None
+            raise
 
     # ── topics ─────────────────────────────────────────────────────────────────────────────────
 

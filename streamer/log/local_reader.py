@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from streamer.errors import OffsetOutOfRange, TopicMissing
+from streamer.errors import LogUnavailable, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Bounds, Stored, TopicPartition
 from streamer.log.local_file import connect, errors
 from streamer.log.packing import unpack_headers, unpack_value
@@ -29,13 +29,16 @@ class ReadPool:
         self._threads = ThreadPoolExecutor(THREADS, "log-reader")
         self._mine = threading.local()
         self._connections: list[sqlite3.Connection] = []
+        self._closed = False
 
     async def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs `work` in a thread. A transaction that stays open makes the WAL grow: keep it short."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._call, work)
+        return await self.run(lambda: self._call(work))
 
     async def run(self, work: Callable[[], T]) -> T:
         """The same threads for what is pure work."""
+        if self._closed:
+            raise LogUnavailable(f"{self._path}: the log is closed")
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _call(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -47,6 +50,7 @@ class ReadPool:
             return work(connection)
 
     async def close(self) -> None:
+        self._closed = True
         await asyncio.shield(asyncio.to_thread(self._threads.shutdown))
         for connection in self._connections:
             connection.close()

@@ -1,7 +1,22 @@
 """What the local log does on this machine: `python -m tests.bench.bench_log [OUT.json]`.
 
-Prints a table and writes it as JSON. Values are half noise, half text, so that they compress about
-as articles' JSON does. Nothing is asserted: machines are shared, compare ratios within one run.
+Prints a table and writes it as JSON. Values are random words, which compress to a good half.
+Nothing is asserted: machines are shared, compare ratios within one run.
+
+Measured on two shared cores, with `synchronous=FULL`, `secure_delete` and zstd-1:
+
+- 37,000 records of 2 kB a second in batches of 500 (27 µs of CPU each), 6,700 of 20 kB (130 MB/s);
+  one record at a time, each flushed: 1,500 a second, p50 0.6 ms.
+- **What the schema costs**: a bare table of the same compressed values takes 61,000 a second (15 µs).
+  The difference, 12 µs a record, is the index of offsets, its headers and key, the thread that
+  writes, and for topics that compact the index of keys, up to 4 µs of it. In the file a record takes
+  2.1 kB where the bare value takes 1.4: headers, key and indexes some 0.3 kB, the rest since only
+  two such records fit a page. Pages of 8 and 16 kB pack these better (1.7, 1.5 kB) and those of 9 and
+  20 kB worse (5.2 → 8.3 and 5.5; 10.3 → 9.9 and 16.5 kB): they stay at 4.
+- Commit by another process to a reader, 100 topics of 10 partitions followed: p50 5.5 ms, p99 8.3 ms,
+  the commit itself included. Idle, all of them followed: 0.45 % of a core.
+- While the cleaner deletes 10,000 records of 5 kB in a second, commits beside it take 2.9 ms at the
+  median and 28 ms at p99 (alone 3.2 and 9.2); the WAL stays at 10 MB.
 """
 
 import asyncio
@@ -59,14 +74,19 @@ async def append_rate(folder: Path, *, size: int, per_batch: int, seconds: float
             took.append(time.monotonic() - at_s)
         elapsed_s, cpu_s = time.monotonic() - began_s, time.process_time() - cpu_s
         count = len(took) * per_batch
-        return {
-            "records_per_s": count / elapsed_s,
-            "mb_per_s": count * size / elapsed_s / 1e6,
-            "cpu_us_per_record": cpu_s / count * 1e6,
-            "commit_p50_ms": statistics.median(took) * 1e3,
-            "commit_p99_ms": sorted(took)[int(len(took) * 0.99)] * 1e3,
-            "file_bytes_per_record": (log.path.stat().st_size) / count,
-        }
+    path = log.path  # closing brings all of it to the file
+    return {
+        "records_per_s": count / elapsed_s,
+        "mb_per_s": count * size / elapsed_s / 1e6,
+        "cpu_us_per_record": cpu_s / count * 1e6,
+        "commit_p50_ms": statistics.median(took) * 1e3,
+        "commit_p99_ms": sorted(took)[int(len(took) * 0.99)] * 1e3,
+        "file_bytes_per_record": file_bytes(path) / count,
+    }
+
+
+def file_bytes(path: Path) -> int:
+    return path.stat().st_size
 
 
 def bare_rate(folder: Path, *, size: int, per_batch: int, seconds: float) -> Results:

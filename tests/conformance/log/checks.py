@@ -278,6 +278,34 @@ async def check_lanes(engine: Engine) -> None:
             await log.run_lanes("g", "nowhere", work)
 
 
+async def check_lanes_end(engine: Engine) -> None:
+    """Cancelling the run cancels its lanes, which can't commit any more; then the group is free at once."""
+    lanes: list[Lane] = []
+    ended: list[int] = []
+    all_run = asyncio.Event()
+
+    async def work(lane: Lane) -> None:
+        lanes.append(lane)
+        if len(lanes) == 10:
+            all_run.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(lane.partition)
+
+    async def nothing(_: Lane) -> None: ...
+
+    async with opened(engine) as log, asyncio.timeout(DEADLINE_S):
+        async with asyncio.TaskGroup() as tasks:
+            run = tasks.create_task(log.run_lanes("g", "a", work))
+            await all_run.wait()
+            run.cancel()
+        assert sorted(ended) == list(range(10))
+        with pytest.raises(LaneLost):
+            await lanes[0].commit([Record("a", 0, "k", b"late")], {})
+        await log.run_lanes("g", "a", nothing)
+
+
 # ── reading ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -450,6 +478,7 @@ CHECKS: tuple[Check, ...] = (
     check_records_with_positions,
     check_fencing,
     check_lanes,
+    check_lanes_end,
     check_live,
     check_reader,
     check_topics,

@@ -253,6 +253,19 @@ async def test_only_the_wrong_one_fails(log: LocalLog) -> None:
     assert await log.append([Record("t", 0, "k", b"still works")]) == [40]
 
 
+async def test_commits_share_transactions(log: LocalLog) -> None:
+    """An idle commit is a transaction of its own; those that come while one is written share the next."""
+    before = log._tail.change
+    for _ in range(5):
+        await log.append([Record("t", 0, "k", b"v")])
+    assert log._tail.change == before + 5
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(300):
+            tasks.create_task(log.append([Record("t", 0, "k", b"v")]))
+    assert (await log.bounds(TP)).end == 305
+    assert log._tail.change < before + 5 + 150
+
+
 async def test_cancelled_commit_is_whole(log: LocalLog) -> None:
     """A commit that is cancelled has happened or not, and the next one is not disturbed."""
     for pause in range(20):
@@ -272,8 +285,9 @@ async def test_closed_log_says_so(path: Path) -> None:
         waiting = [asyncio.ensure_future(log.append([Record("t", 0, "k", b"v")])) for _ in range(10)]
         await asyncio.sleep(0)
     assert sorted(offset for (offset,) in await asyncio.gather(*waiting)) == list(range(10))
-    with pytest.raises(LogUnavailable):
-        await log._writer.do(lambda _: None)
+    for late in (log.append([]), log.bounds(TP), log._writer.do(lambda _: None)):
+        with pytest.raises(LogUnavailable, match="closed"):
+            await late
 
 
 async def test_clock_that_steps_back(path: Path) -> None:
@@ -327,6 +341,14 @@ async def test_compacted_text_is_gone_from_the_disk(path: Path, log: LocalLog) -
     assert MARK not in on_disk(path)
     async with log.reader({TopicPartition("compact", 0): 0}) as reader:
         assert [r.value for r in await reader.read()] == [b"withdrawn"] * 7
+
+
+async def test_free_pages_are_given_back(path: Path, log: LocalLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where most of the file is free pages it is shortened."""
+    monkeypatch.setattr("streamer.log.local_cleaner.SPARE_BYTES", 100_000)
+    await log.append(noise("t", 500))
+    await log.delete_topic("t")
+    assert len(on_disk(path)) < 500_000
 
 
 # ── the bound ──────────────────────────────────────────────────────────────────────────────────
