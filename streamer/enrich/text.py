@@ -44,7 +44,7 @@ _EXTERNAL: Final = re.compile(
 _MAGIC: Final = re.compile(r"__[A-Z\u00c0-\u024f]{3,30}__")
 _HEADING: Final = re.compile(r"^(={1,6})[ \t]*(.{1,500}?)[ \t]*\1[ \t]*$", re.MULTILINE)
 _MARKER: Final = re.compile(r"^(?:[*#:;]+[ \t]*|-{4,})", re.MULTILINE)
-_TRAILING: Final = re.compile(r"[ \t\r]+(?=\n|$)")
+_EDGES: Final = re.compile(r"^[ \t]+|[ \t\r]+$", re.MULTILINE)
 _SPACES: Final = re.compile(r"[ \t\u00a0]{2,}")
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
 _EMPTY_BRACKETS: Final = re.compile(r"[ \t]?\([ \t,;:\u2013-]{0,20}\)")
@@ -80,7 +80,7 @@ def _tidy(source: str) -> str:
     source = _HEADING.sub(r"\n\2\n", source)
     source = _MARKER.sub("", source)
     source = _SPACES.sub(" ", unescape(source).replace("\u00a0", " "))
-    return _BLANK_LINES.sub("\n\n", _TRAILING.sub("", source)).strip()
+    return _BLANK_LINES.sub("\n\n", _EDGES.sub("", source)).strip()
 
 
 def _abstract(lead: str) -> str:
