@@ -81,6 +81,34 @@ EDIT_TO_DELIVERY: Final = Histogram(
 
 # ── origin ─────────────────────────────────────────────────────────────────────────────────────
 
+ORIGIN_REQUESTS: Final = Counter(
+    "streamer_origin_requests",
+    "Requests to the wikis by outcome: all of them, each counts against the budget.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+ORIGIN_REQUEST_SECONDS: Final = Histogram(
+    "streamer_origin_request_seconds",
+    "From a request's start to its whole answer.",
+    buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
+    registry=REGISTRY,
+)
+ORIGIN_BATCH: Final = Histogram(
+    "streamer_origin_batch_size",
+    "Things asked for by one request, by how they are asked: revision, title, page, log.",
+    ["by"],
+    buckets=(1, 2, 5, 10, 20, 30, 40, 50, 100, 500),
+    registry=REGISTRY,
+)
+ORIGIN_BUDGET_USED: Final = Gauge(
+    "streamer_origin_budget_used_requests",
+    "Requests that count in the current minute.",
+    registry=REGISTRY,
+)
+ORIGIN_BREAKERS_OPEN: Final = Gauge(
+    "streamer_origin_failing_hosts", "Hosts that failed several times in a row.", registry=REGISTRY
+)
+
 # ── enrich ─────────────────────────────────────────────────────────────────────────────────────
 
 ENRICH_OPEN: Final = Gauge(
