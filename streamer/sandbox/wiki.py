@@ -1,0 +1,411 @@
+"""One wiki: pages, revisions, logs and what is hidden. Pure: time is an argument, nothing is random here.
+
+What a reader of MediaWiki's API can tell apart is modelled, and no more: page ids survive moves and
+restores, revision ids are never used twice, a move makes a revision whose text is unchanged, a
+suppression leaves no public trace but its effect.
+"""
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Final, Protocol
+
+from streamer.sandbox.languages import NAMESPACES
+
+HIDDEN_TEXT: Final = 1
+HIDDEN_COMMENT: Final = 2
+HIDDEN_USER: Final = 4
+SUPPRESSED: Final = 8
+"""MediaWiki's bits; the last one says that administrators may not look either."""
+
+KEPT_REVISIONS: Final = 200
+"""Of a page: the oldest are forgotten, so that a sandbox may run for weeks."""
+KEPT_LOGS: Final = 20_000
+INVALID_IN_TITLES: Final = frozenset("[]{}|#<>")
+
+
+class WikiError(Exception):
+    """What was asked can't be done in the present state; the message says why."""
+
+
+@dataclass(slots=True)
+class User:
+    """`identifier` is 0 for someone without an account, whose name is then an address."""
+
+    name: str
+    identifier: int = 0
+    groups: tuple[str, ...] = ("*",)
+    is_bot: bool = False
+    is_temporary: bool = False
+    edit_count: int = 0
+    registered_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Who does something, what they say about it, and when."""
+
+    user: User
+    comment: str
+    time_ms: int
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a wiki says about itself."""
+
+    wiki: str
+    server_name: str
+    name: str
+    language: str
+    rtl: bool
+    licence_name: str
+    licence_url: str
+    namespaces: Mapping[int, str]
+
+    def namespace_of(self, title: str) -> int:
+        """By the prefix, the wiki's own or a canonical one."""
+        prefix, colon, _ = title.partition(":")
+        return self._numbers.get(prefix.strip().lower(), 0) if colon else 0
+
+    def normalised(self, title: str) -> str:
+        """As MediaWiki writes it: spaces, the wiki's own namespace name, a capital at the start."""
+        text = " ".join(title.replace("_", " ").split())
+        namespace = self.namespace_of(text)
+        if namespace:
+            rest = text.partition(":")[2].strip()
+            return f"{self.namespaces[namespace]}:{rest[:1].upper()}{rest[1:]}"
+        return text[:1].upper() + text[1:]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        names = {name.lower(): number for number, name in NAMESPACES.items() if number}
+        return names | {name.lower(): number for number, name in self.namespaces.items() if number}
+
+
+@dataclass
+class Revision:
+    identifier: int
+    parent: int
+    page_id: int
+    edited_ms: int
+    user: User | None
+    """None: removed for good."""
+    comment: str
+    text: str
+    minor: bool = False
+    model: str = "wikitext"
+    tags: list[str] = field(default_factory=list)
+    hidden: int = 0
+
+    @cached_property
+    def sha1(self) -> str:
+        return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    @cached_property
+    def size(self) -> int:
+        return len(self.text.encode())
+
+
+@dataclass
+class Page:
+    identifier: int
+    namespace: int
+    title: str
+    revisions: list[Revision]
+    protection: list[dict[str, str]] = field(default_factory=list)
+    main_entity: str = ""
+    is_disambiguation: bool = False
+
+    @property
+    def current(self) -> Revision:
+        return self.revisions[-1]
+
+    @property
+    def is_redirect(self) -> bool:
+        return self.current.model == "wikitext" and self.current.text.startswith(REDIRECTS)
+
+
+REDIRECTS: Final = ("#REDIRECT", "#WEITERLEITUNG", "#تحويل", "#転送", "#הפניה")
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    identifier: int
+    type: str
+    action: str
+    page_id: int
+    """Of the page it happened to, which may be gone."""
+    namespace: int
+    title: str
+    params: Mapping[str, object]
+    user: User | None
+    comment: str
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecentChange:
+    """A line of `list=recentchanges`."""
+
+    identifier: int
+    type: str
+    namespace: int
+    title: str
+    page_id: int
+    time_ms: int
+    user: User | None
+    comment: str
+    revision: Revision | None = None
+    old_size: int = 0
+    log: LogEntry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    revision: Revision
+    old_title: str
+    old_namespace: int
+    redirect: Page | None
+    overwritten: LogEntry | None
+    """The deletion of the redirect that was in the way."""
+    log: LogEntry
+
+
+class Readable(Protocol):
+    """What the API answers from: an invented wiki or a recorded one."""
+
+    @property
+    def site(self) -> Site: ...
+    @property
+    def logs(self) -> Sequence[LogEntry]: ...
+    @property
+    def changes(self) -> Sequence[RecentChange]: ...
+    def revision(self, identifier: int) -> tuple[Page, Revision] | None: ...
+    def titled(self, title: str) -> Page | None: ...
+    def page(self, identifier: int) -> Page | None: ...
+    def normalised(self, title: str) -> str: ...
+
+
+class Wiki:
+    """All of one wiki. The caller stamps each action with its time."""
+
+    def __init__(self, site: Site, redirect: str) -> None:
+        self.site = site
+        self.pages: dict[int, Page] = {}
+        self.deleted: dict[int, Page] = {}
+        self.logs: deque[LogEntry] = deque(maxlen=KEPT_LOGS)
+        self.changes: deque[RecentChange] = deque(maxlen=KEPT_LOGS)
+        self._redirect = redirect
+        self._titles: dict[str, Page] = {}
+        self._revisions: dict[int, tuple[Page, Revision]] = {}
+        self._last: dict[str, int] = {"page": 0, "revision": 1000, "log": 0, "change": 0}
+
+    def normalised(self, title: str) -> str:
+        return self.site.normalised(title)
+
+    def revision(self, identifier: int) -> tuple[Page, Revision] | None:
+        found = self._revisions.get(identifier)
+        return found if found and found[0].identifier in self.pages else None
+
+    def titled(self, title: str) -> Page | None:
+        return self._titles.get(title)
+
+    def page(self, identifier: int) -> Page | None:
+        return self.pages.get(identifier)
+
+    def create(self, title: str, text: str, deed: Deed, *, model: str = "wikitext") -> Page:
+        self._require_free(title)
+        page = Page(self._next("page"), self.site.namespace_of(title), title, [])
+        self._write(page, text, deed, model=model)
+        self.pages[page.identifier] = page
+        self._titles[title] = page
+        self._changed("new", page, page.current)
+        return page
+
+    def edit(
+        self,
+        page: Page,
+        text: str,
+        deed: Deed,
+        *,
+        minor: bool = False,
+        tags: Iterable[str] = (),
+    ) -> Revision:
+        old_size = page.current.size
+        revision = self._write(page, text, deed, minor=minor, model=page.current.model)
+        revision.tags.extend(tags)
+        self._changed("edit", page, revision, old_size=old_size)
+        return revision
+
+    def move(self, page: Page, title: str, deed: Deed, *, leave_redirect: bool) -> Moved:
+        """Onto a free title, or over a redirect, which is deleted to make way."""
+        overwritten = None
+        in_the_way = self._titles.get(title)
+        if in_the_way is page or (in_the_way and not in_the_way.is_redirect):
+            raise WikiError(f"{title!r} is taken")
+        if in_the_way:
+            self._remove(in_the_way)
+            overwritten = self._log(
+                "delete", "delete_redir", in_the_way, {}, replace(deed, comment="made way for a move")
+            )
+        old_title, old_namespace = page.title, page.namespace
+        page.title, page.namespace = title, self.site.namespace_of(title)
+        del self._titles[old_title]
+        self._titles[title] = page
+        revision = self._write(page, page.current.text, deed, minor=True, model=page.current.model)
+        redirect = None
+        if leave_redirect:
+            redirect = Page(self._next("page"), old_namespace, old_title, [])
+            self._write(redirect, f"{self._redirect} [[{title}]]", deed)
+            self.pages[redirect.identifier] = redirect
+            self._titles[old_title] = redirect
+        log = self._log(
+            "move",
+            "move_redir" if overwritten else "move",
+            page,
+            {"target": title, "noredir": "0" if leave_redirect else "1"},
+            deed,
+            place=(old_namespace, old_title),
+        )
+        return Moved(revision, old_title, old_namespace, redirect, overwritten, log)
+
+    def delete(self, page: Page, deed: Deed) -> LogEntry:
+        self._remove(page)
+        return self._log("delete", "delete", page, {}, deed)
+
+    def restore(self, page: Page, deed: Deed) -> LogEntry:
+        self._require_free(page.title)
+        if self.deleted.pop(page.identifier, None) is None:
+            raise WikiError(f"{page.title!r} is not deleted")
+        self.pages[page.identifier] = page
+        self._titles[page.title] = page
+        params = {"count": {"revisions": len(page.revisions)}}
+        return self._log("delete", "restore", page, params, deed)
+
+    def set_visibility(self, page: Page, revision: Revision, hidden: int, deed: Deed) -> LogEntry | None:
+        """None for a suppression: what is logged of it, nobody outside may read."""
+        before, revision.hidden = revision.hidden, hidden
+        if (before | hidden) & SUPPRESSED:
+            return None
+        params = {
+            "type": "revision",
+            "ids": [str(revision.identifier)],
+            "ofield": str(before),
+            "nfield": str(hidden),
+        }
+        return self._log("delete", "revision", page, params, deed)
+
+    def protect(self, page: Page, level: str, deed: Deed) -> LogEntry:
+        """Makes a revision without change of text, as MediaWiki does."""
+        page.protection = [{"type": "edit", "level": level, "expiry": "infinity"}]
+        self._write(page, page.current.text, deed, minor=True, model=page.current.model)
+        details = [{**page.protection[0], "cascade": False}]
+        params = {"description": f"[edit={level}] (indefinite)", "cascade": False, "details": details}
+        return self._log("protect", "protect", page, params, deed)
+
+    def change_number(self) -> int:
+        """The newest `rcid`."""
+        return self._last["change"]
+
+    def _require_free(self, title: str) -> None:
+        if not title or INVALID_IN_TITLES & set(title):
+            raise WikiError(f"{title!r} is no title")
+        if title in self._titles:
+            raise WikiError(f"{title!r} is taken")
+
+    def _next(self, what: str) -> int:
+        self._last[what] += 1
+        return self._last[what]
+
+    def _remove(self, page: Page) -> None:
+        if self.pages.pop(page.identifier, None) is None:
+            raise WikiError(f"{page.title!r} is deleted already")
+        del self._titles[page.title]
+        self.deleted[page.identifier] = page
+
+    def _write(
+        self,
+        page: Page,
+        text: str,
+        deed: Deed,
+        *,
+        minor: bool = False,
+        model: str = "wikitext",
+    ) -> Revision:
+        parent = page.revisions[-1].identifier if page.revisions else 0
+        revision = Revision(
+            self._next("revision"),
+            parent,
+            page.identifier,
+            deed.time_ms,
+            deed.user,
+            deed.comment,
+            text,
+            minor,
+            model,
+        )
+        deed.user.edit_count += 1
+        page.revisions.append(revision)
+        self._revisions[revision.identifier] = (page, revision)
+        if len(page.revisions) > KEPT_REVISIONS:
+            del self._revisions[page.revisions.pop(0).identifier]
+        return revision
+
+    def _log(
+        self,
+        kind: str,
+        action: str,
+        page: Page,
+        params: Mapping[str, object],
+        deed: Deed,
+        *,
+        place: tuple[int, str] | None = None,
+    ) -> LogEntry:
+        namespace, title = place or (page.namespace, page.title)
+        entry = LogEntry(
+            self._next("log"),
+            kind,
+            action,
+            page.identifier,
+            namespace,
+            title,
+            params,
+            deed.user,
+            deed.comment,
+            deed.time_ms,
+        )
+        self.logs.append(entry)
+        number = self._next("change")
+        self.changes.append(
+            RecentChange(
+                number,
+                "log",
+                namespace,
+                title,
+                page.identifier,
+                deed.time_ms,
+                deed.user,
+                deed.comment,
+                log=entry,
+            )
+        )
+        return entry
+
+    def _changed(self, kind: str, page: Page, revision: Revision, *, old_size: int = 0) -> None:
+        self.changes.append(
+            RecentChange(
+                self._next("change"),
+                kind,
+                page.namespace,
+                page.title,
+                page.identifier,
+                revision.edited_ms,
+                revision.user,
+                revision.comment,
+                revision,
+                old_size,
+            )
+        )
