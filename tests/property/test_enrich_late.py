@@ -23,7 +23,8 @@ SITE = SiteInfo(
 def work(number: int, page: int, revision: int, kind: Any = "edit") -> Work:
     change = Change(
         identifier=f"id{number}", kind=kind, wiki="w", server_name="w.example.org", title=f"T{page}",
-        namespace=0, edited_ms=1_000, upstream_ms=1_000, revision=revision if kind == "edit" else 0, page_id=page,
+        namespace=0, edited_ms=1_000, upstream_ms=1_000,
+        revision=revision if kind == "edit" else 0, page_id=page,
     )  # fmt: skip
     made = Work(number, change, number)
     if kind == "delete":

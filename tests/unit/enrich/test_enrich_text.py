@@ -12,7 +12,8 @@ from streamer.enrich.textpool import MAX_INPUT_CHARS, TextPool
 
 PAGE = """{{Infobox|a={{b|c}}|pic=[[File:x.jpg]]}}
 '''Berlin''' ({{IPA|x}}) is the [[capital city|capital]] of [[Germany]].<ref name="a">foo {{cite|x}}</ref>
-<ref name="a"/>[[Datei:X.jpg|mini|ein [[Link]] darin]] It has [https://x.example people] &amp; rivers.<!-- no one -->
+<ref name="a"/>[[Datei:X.jpg|mini|ein [[Link]] darin]]
+It has [https://x.example people] &amp; rivers.<!-- no one -->
 
 == History ==
 {| class="wikitable"
@@ -32,10 +33,10 @@ def test_what_a_reader_reads() -> None:
     """Link text, headings and list items stay; templates, tables, refs, files, categories, comments go."""
     text, abstract = plain_text(PAGE, ["Datei", "Kategorie"])
     assert text == (
-        "Berlin is the capital of Germany.\nIt has people & rivers.\n\nHistory\n\n"
+        "Berlin is the capital of Germany.\n\nIt has people & rivers.\n\nHistory\n\n"
         "one\ntwo Category:Kept\n\nlast\nline"
     )
-    assert abstract == "Berlin is the capital of Germany.\nIt has people & rivers."
+    assert abstract == "Berlin is the capital of Germany."
 
 
 def test_an_abstract_is_bounded_and_before_the_first_heading() -> None:
