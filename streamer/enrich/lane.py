@@ -41,8 +41,10 @@ READ_RECORDS: Final = 500
 FULL_PAUSE_S: Final = 0.05
 IDLE_COMMIT_S: Final = 5.0
 """Hints alone move the position so often, that retention can follow and a restart reads little."""
-DRAIN_S: Final = 10.0
-"""What is not answered by then is asked again after the restart."""
+DRAIN_SHARE: Final = 0.8
+"""Of the time that a drain has: what is not answered by then is asked again after the restart, and what is
+answered still has to be committed.
+"""
 GROUP: Final = "enrich"
 
 log = logging.getLogger(__name__)
@@ -313,7 +315,7 @@ class LaneWorker:
 
     async def _drain(self) -> None:
         try:
-            async with asyncio.timeout(DRAIN_S):
+            async with asyncio.timeout(self._runtime.settings.deliver.drain_s * DRAIN_SHARE):
                 while self._asking:
                     await asyncio.wait(set(self._asking))
         except TimeoutError:
