@@ -253,9 +253,15 @@ class LaneWorker:
         if work.offset not in released and work.held_bytes:
             self._stuck[work.offset] = work.held_bytes
             self._shared.held.stick(work.held_bytes)
+        if isinstance(outcome, Removed):
+            # goes ahead, since what was read before it about its page is `gone` now; but stays in its titles'
+            # queues until its turn, so that what was read after it (a restore) can't come out before it
+            self._hand_over(self._with_site(self._works.pop(work.offset)))
         for offset in released:
             self._shared.held.unstick(self._stuck.pop(offset, 0))
-            self._hand_over(self._with_site(self._works.pop(offset)))
+            waiting = self._works.pop(offset, None)
+            if waiting:
+                self._hand_over(self._with_site(waiting))
 
     def _with_site(self, work: Work) -> Finished:
         return Finished(work, self._shared.origin.site(work.change.wiki))

@@ -1,7 +1,7 @@
 """A scripted world outside: wikis that answer what a test tells them, when it tells them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,9 @@ class ScriptedWikis:
     ) -> tuple[int, ...]:
         return await self._answer(("deleted", title), ())
 
+    def know(self, sites: Iterable[SiteInfo], /) -> None:
+        self.sites.update({site.wiki: site for site in sites})
+
     def site(self, wiki: str, /) -> SiteInfo | None:
         return self.sites.get(wiki)
 
@@ -210,7 +213,8 @@ def change() -> Callable[..., Change]:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    monkeypatch.setattr("streamer.enrich.ask.BACKOFF_S", 0.02)
     settings = Settings(
         log=LogSettings(path=str(tmp_path / "log.db")),
         mediawiki=MediaWikiSettings(missing_retry_s=0.05, retries=3, defer_after_s=1.0),
