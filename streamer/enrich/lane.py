@@ -284,7 +284,7 @@ class LaneWorker:
             self._wake.clear()
             while self._finished:
                 await self._commit()
-            if self._progress.position({}).next != self._committed.next and (idle or self._closing):
+            if (idle or self._closing) and self._progress.position({}).next != self._committed.next:
                 await self._commit()
 
     async def _commit(self) -> None:
