@@ -12,7 +12,6 @@ from streamer.cutoffs import cutoff_record
 from streamer.enrich.article import BY_REVISION, Stamp, article_of, removal_of, visibility_of
 from streamer.enrich.memory import HiddenRevisions, Hints, Newest, Removals
 from streamer.enrich.outcome import Answered, Dead, Gone, Removed, Work
-from streamer.enrich.sites import KeptSites, site_record
 from streamer.log.base import MAX_RECORD_BYTES, Record, partition_of
 from streamer.metrics import EDIT_TO_PUBLISH, ENRICH_CUTOFFS, ENRICH_LATE, ENRICH_PUBLISHED, ERRORS
 from streamer.model import (
@@ -74,7 +73,6 @@ class Memory:
     removals: Removals = field(default_factory=Removals)
     hidden: HiddenRevisions = field(default_factory=HiddenRevisions)
     hints: Hints = field(default_factory=Hints)
-    sites: KeptSites = field(default_factory=KeptSites)
 
 
 class Batch:
@@ -97,7 +95,6 @@ class Batch:
         self._newest: dict[tuple[str, int], int] = {}
         self._published: list[tuple[Change, Article]] = []
         self._cutoffs = {"page": 0, "revision": 0}
-        self._sites: dict[str, SiteInfo] = {}
         self._bytes = 0
         self.last_sequence = last_sequence
         self.counts = {outcome: counts.get(outcome, 0) for outcome in OUTCOMES}
@@ -135,8 +132,6 @@ class Batch:
             ENRICH_PUBLISHED.labels(change.kind, article.event.type).inc()
             if late:
                 ENRICH_LATE.inc()
-        for site in self._sites.values():
-            self._memory.sites.kept(site)
         for scope, count in self._cutoffs.items():
             ENRICH_CUTOFFS.labels(scope).inc(count)
         for code in self.errors:
@@ -207,7 +202,6 @@ class Batch:
             self._dead(change, Dead("too_large", 1))
             return
         self.counts["published"] += 1
-        self._keep(found.site)
         if visibility.hides():
             self._cut_off(wiki, page_id, revision.identifier, stamp.sequence, visibility.hides())
         told = change.visibility.hides() if change.kind == "visibility" and change.visibility else ()
@@ -237,11 +231,6 @@ class Batch:
         if late:  # so that it does not outlive the history: compaction keeps a key's newest, which is nothing
             self._append(Record(self._topics.articles, partition, key, None))
         self._published.append((change, article))
-
-    def _keep(self, site: SiteInfo) -> None:
-        if self._memory.sites.is_news(site) and site.wiki not in self._sites:
-            self._sites[site.wiki] = site
-            self._append(site_record(self._topics.meta, self._partitions, site))
 
     def _cut_off(
         self, wiki: str, page_id: int, revision: int, sequence: int, hides: Sequence[Hideable]

@@ -9,7 +9,6 @@ from streamer.enrich.held import Held
 from streamer.enrich.lane import GROUP, LaneWorker, Shared
 from streamer.enrich.outcome import Wikis
 from streamer.enrich.readback import read_back
-from streamer.enrich.sites import read_sites
 from streamer.enrich.textpool import TextPool
 from streamer.errors import TopicMissing
 from streamer.log.base import Lane
@@ -28,10 +27,6 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
         if info is None:
             raise TopicMissing(f"{runtime.topics.articles}: make the topics before the roles start")
         memory = Memory()
-        sites = await read_sites(runtime.log, runtime.topics.meta)
-        origin.know(sites)
-        for site in sites:
-            memory.sites.kept(site)
         shared = Shared(
             runtime=runtime,
             origin=origin,

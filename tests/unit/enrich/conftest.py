@@ -1,7 +1,7 @@
 """A scripted world outside: wikis that answer what a test tells them, when it tells them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +127,6 @@ class ScriptedWikis:
         self, _wiki: str, _server: str, title: str, _log_id: int, _time_ms: int, /
     ) -> tuple[int, ...]:
         return await self._answer(("deleted", title), ())
-
-    def know(self, sites: Iterable[SiteInfo], /) -> None:
-        self.sites.update({site.wiki: site for site in sites})
 
     def site(self, wiki: str, /) -> SiteInfo | None:
         return self.sites.get(wiki)

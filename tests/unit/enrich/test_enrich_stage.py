@@ -459,23 +459,6 @@ async def test_a_record_that_cannot_be_read_is_passed_over(
     assert counts["published"] == 1
 
 
-async def test_a_wiki_is_known_after_a_restart(bench: Any, wikis: Any, change: Make, found: Make) -> None:
-    """Site info is kept in the log: a delete after a restart has its namespace's name without a question."""
-    wikis.sites.clear()
-    wikis.script(("revision", 5), found(5, 1))
-    async with running(bench, wikis):
-        await bench.admit(change("edit", 5), change("edit", 5, wiki="otherwiki", title="B"))
-        await bench.until_admitted(2)
-    assert [r.key for r in await bench.read(bench.topics.meta)] == ["testwiki"]
-    wikis.asked.clear()
-    async with running(bench, wikis):
-        await bench.admit(change("delete", page_id=1, namespace=1, title="Talk:A"))
-        await bench.until_admitted(3)
-    assert wikis.asked == []
-    deleted = (await articles(bench))[-1]
-    assert deleted["namespace"] == {"identifier": 1, "name": "Talk"}
-
-
 async def test_a_resolved_deletion_does_not_wait_for_its_title(
     bench: Any, wikis: Any, change: Make, found: Make
 ) -> None:
