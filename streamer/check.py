@@ -33,7 +33,10 @@ def _settings(settings: Settings) -> list[Finding]:
     findings = [(True, f"wikis admitted: {wikis}; at most {settings.requests_per_minute} requests a minute")]
     if not settings.identified and settings.requests_per_minute <= RPM_UNIDENTIFIED:
         findings.append(
-            (True, "source.contact is not set: Wikimedia grants 10 requests a minute; with a contact 200, all wikis")
+            (
+                True,
+                "source.contact is not set: Wikimedia grants 10 requests a minute; with a contact 200, all wikis",
+            )
         )
     return findings
 
@@ -41,7 +44,9 @@ def _settings(settings: Settings) -> list[Finding]:
 def _partners(settings: Settings) -> list[Finding]:
     file = Path(settings.partners.file)
     if not file.exists():
-        return [(True, f"{file}: no such file, so nobody is served yet; `streamer partner add NAME` makes it")]
+        return [
+            (True, f"{file}: no such file, so nobody is served yet; `streamer partner add NAME` makes it")
+        ]
     try:
         partners = load_partners(file)
     except ConfigError as error:

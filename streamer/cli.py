@@ -8,6 +8,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -15,9 +16,14 @@ from streamer import logs, quickstart
 from streamer.check import run_check
 from streamer.config import Settings, load
 from streamer.errors import ConfigError, LogBusy, LogTooNew, StreamerError
-from streamer.partners_edit import add_partner, list_partners, remove_partner, rotate_partner
+from streamer.log.open import open_log
+from streamer.model import Topics
+from streamer.partners import load_partners
+from streamer.partners_edit import add_partner, check_new, list_partners, remove_partner, rotate_partner
 from streamer.pipeline import ROLES, run_pipeline
 from streamer.progress import show_progress
+from streamer.route.starts import record_start
+from streamer.runtime import topic_specs
 from streamer.sandbox.server import SandboxOptions, run_sandbox
 
 USAGE: Final = 2
@@ -73,25 +79,36 @@ def _loop(main: Coroutine[object, object, None]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="streamer", description="Wikipedia's edits, with their articles, as a live feed for every partner."
+        prog="streamer",
+        description="Wikipedia's edits, with their articles, as a live feed for every partner.",
     )
     parser.add_argument(
-        "--config", metavar="PATH", help="settings; else $STREAMER_CONFIG, else streamer.toml in this directory"
+        "--config",
+        metavar="PATH",
+        help="settings; else $STREAMER_CONFIG, else streamer.toml in this directory",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     command = commands.add_parser("quickstart", help="all roles, a demo partner, one curl line to try")
     where = command.add_mutually_exclusive_group()
-    where.add_argument("--sandbox", action="store_true", help="the built-in wiki, without asking for Wikimedia")
+    where.add_argument(
+        "--sandbox", action="store_true", help="the built-in wiki, without asking for Wikimedia"
+    )
     where.add_argument("--live", action="store_true", help="Wikimedia or nothing")
     command.add_argument("--port", type=_port, help="of the feed (default: 8080, or a free one)")
-    command.add_argument("--data", type=Path, default=Path("data"), help="where the log is kept (default: data)")
+    command.add_argument(
+        "--data", type=Path, default=Path("data"), help="where the log is kept (default: data)"
+    )
     command.add_argument("--seed", type=int, help="of the sandbox wiki")
     command.set_defaults(command=_quickstart)
 
     command = commands.add_parser("run", help="the service, all roles or some")
     command.add_argument(
-        "--role", action="append", choices=ROLES, metavar="ROLE", help=f"one of {', '.join(ROLES)}; may be repeated"
+        "--role",
+        action="append",
+        choices=ROLES,
+        metavar="ROLE",
+        help=f"one of {', '.join(ROLES)}; may be repeated",
     )
     command.set_defaults(command=_run)
 
@@ -99,7 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_check)
 
     _partner_parser(commands.add_parser("partner", help="who gets a feed, and their keys"))
-    _sandbox_parser(commands.add_parser("sandbox", help="an invented wiki with its stream and its API, on loopback"))
+    _sandbox_parser(
+        commands.add_parser("sandbox", help="an invented wiki with its stream and its API, on loopback")
+    )
     return parser
 
 
@@ -127,7 +146,10 @@ def _sandbox_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="default: a random one, printed")
     parser.add_argument("--rate", type=_rate, default=1.0, metavar="EDITS", help="edits a second (default 1)")
     parser.add_argument(
-        "--recording", type=Path, metavar="FILE", help="answer for the events of a recording (.sse or .jsonl, .gz)"
+        "--recording",
+        type=Path,
+        metavar="FILE",
+        help="answer for the events of a recording (.sse or .jsonl, .gz)",
     )
     parser.set_defaults(command=_sandbox)
 
@@ -184,7 +206,31 @@ def _partners_file(options: argparse.Namespace) -> tuple[Settings, Path]:
 
 
 def _partner_add(options: argparse.Namespace) -> None:
-    raise NotImplementedError
+    settings, file = _partners_file(options)
+    since_ms = None if options.since is None else _time_ms(options.since)
+    check_new(file, options.name, load_partners(file) if file.exists() else {})
+    if since_ms is not None or Path(settings.log.path).exists():
+        # before it stands in the file, so that a running service never takes it as starting now
+        _loop(_record_start(settings, options.name, since_ms))
+    print(add_partner(file, options.name))
+
+
+async def _record_start(settings: Settings, name: str, since_ms: int | None) -> None:
+    async with open_log(settings) as log:
+        await log.ensure_topics(topic_specs(settings))
+        await record_start(log, Topics(settings.log.prefix), name, since_ms)
+
+
+def _time_ms(text: str) -> int:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError("--since", f"{text!r} is no RFC 3339 time such as 2026-11-21T12:00:00Z") from None
+    if time.tzinfo is None:
+        raise ConfigError(
+            "--since", f"{text!r} has no time zone: end it in Z, or in an offset such as +02:00"
+        )
+    return int(time.timestamp() * 1000)
 
 
 def _partner_list(options: argparse.Namespace) -> None:

@@ -188,8 +188,12 @@ def load(path: str | None = None, environ: Mapping[str, str] | None = None) -> S
 
 
 def read_toml(file: Path) -> dict[str, Any]:
+    return parse_toml(read_text(file), str(file))
+
+
+def read_text(file: Path) -> str:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(str(file), "no such file") from None
     except IsADirectoryError:
@@ -198,27 +202,36 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise ConfigError(str(file), "may not be read: check its owner and mode") from None
     except UnicodeDecodeError as error:
         raise ConfigError(str(file), f"is not UTF-8 (byte {error.start})") from None
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(file), f"is not TOML: {error}") from None
+        raise ConfigError(where, f"is not TOML: {error}") from None
 
 
 T = TypeVar("T")
 
 
-def convert(tree: object, kind: type[T], where: str) -> T:
-    """Validates; ConfigError names `where` and the path inside, e.g. `streamer.toml: source.rewind_s`."""
+def convert(tree: object, kind: type[T], where: str, table: str = "") -> T:
+    """Validates; ConfigError names `where` and the path inside, e.g. `streamer.toml: source.rewind_s`.
+
+    `table` is where in the file `tree` stands.
+    """
     try:
         return msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
-        raise _named(str(error), kind, where) from None
+        raise _named(str(error), kind, where, table) from None
 
 
-def _named(message: str, kind: type, where: str) -> ConfigError:
+def _named(message: str, kind: type, where: str, table: str) -> ConfigError:
     problem, _, at = message.partition(" - at `$")
-    path = at.rstrip("`").lstrip(".")
+    inside = at.rstrip("`").lstrip(".")
+    path = ".".join(filter(None, (table, inside)))
     unknown = re.search(r"unknown field `([^`]+)`", problem)
     if unknown:
-        section = _struct_at(kind, path)
+        section = _struct_at(kind, inside)
         allowed = ", ".join(section.__struct_fields__) if section else ""
         name = f"{path}.{unknown[1]}" if path else unknown[1]
         return ConfigError(f"{where}: {name}", f"unknown key; allowed here: {allowed}")

@@ -21,6 +21,7 @@ from aiohttp import web
 
 from streamer.config import Settings
 from streamer.deliver.server import run_deliver
+from streamer.enrich.sites import KeptSites
 from streamer.enrich.stage import run_enrich
 from streamer.errors import PortInUse
 from streamer.health import admin_app
@@ -34,6 +35,8 @@ from streamer.source.stage import run_source
 
 Role = Literal["source", "enrich", "route", "deliver"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
+SERVANTS: Final = frozenset({"partners", "sites"})
+"""Parts that never end by themselves: they go when the roles have gone."""
 BEAT_S: Final = 0.5
 
 logger = logging.getLogger(__name__)
@@ -76,7 +79,11 @@ async def _parts(
         if "route" in roles:
             parts["route"] = lambda: run_route(runtime, partners)
     if "enrich" in roles:
-        origin = await stack.enter_async_context(Origin(settings, runtime.clock))
+        sites = KeptSites(runtime.log, runtime.topics.meta)
+        origin = await stack.enter_async_context(
+            Origin(settings, runtime.clock, save_site=sites.keep, known_sites=await sites.load())
+        )
+        parts["sites"] = sites.run
         parts["enrich"] = lambda: run_enrich(runtime, origin)
     if "source" in roles:
         parts["source"] = lambda: run_source(runtime)
@@ -94,8 +101,8 @@ async def _run(
                 helpers.create_task(_beat(runtime), name="beat"),
                 *(helpers.create_task(_awaiting(run(runtime)), name="beside") for run in beside),
             ]
-            if "partners" in parts:
-                background.append(helpers.create_task(_awaiting(parts.pop("partners")()), name="partners"))
+            for name in SERVANTS & parts.keys():
+                background.append(helpers.create_task(_awaiting(parts.pop(name)()), name=name))  # noqa: PERF401 - creating a task is an act
             try:
                 await _roles(parts, runtime.draining, settings.deliver.drain_s)
             finally:

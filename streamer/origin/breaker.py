@@ -18,7 +18,10 @@ OPEN_AFTER: Final = 3
 LIMITED_BY: Final = 2
 """So many hosts that say "too many requests" in one minute mean us: then all are left in peace, since
 asking the other hosts of the same farm would only add refusals."""
+PROBE_BATCH: Final = 10
+"""To a host that failed before: what is soon answered, since it gets less time then, too."""
 REMEMBERED_HOSTS: Final = 4096
+LAG_IGNORED_S: Final = 600.0
 ANSWERING_S: Final = 60.0
 
 
@@ -28,6 +31,7 @@ class _Host:
     failures: int = 0
     pause_until_s: float = -inf
     in_flight: int = 0
+    lag_ignored_until_s: float = -inf
 
 
 @dataclass(slots=True)
@@ -52,7 +56,9 @@ class Breakers:
         if lane.by == "log":
             return 1
         host = self._hosts.get(lane.server_name)
-        return host.batch if host else self.batch_most
+        if host is None:
+            return self.batch_most
+        return min(host.batch, PROBE_BATCH) if host.failures else host.batch
 
     def is_failing(self, server_name: str) -> bool:
         host = self._hosts.get(server_name)
@@ -92,6 +98,15 @@ class Breakers:
         self._limited_s[server_name] = now_s
         if len(self._limited_s) >= LIMITED_BY:
             self._all_pause_until_s = max(self._all_pause_until_s, until_s)
+
+    def ignore_lag(self, server_name: str, now_s: float) -> None:
+        """What lags there is nothing that we read."""
+        self._host(server_name).lag_ignored_until_s = now_s + LAG_IGNORED_S
+
+    def heeds_lag(self, server_name: str, now_s: float) -> bool:
+        """Whether to send `maxlag`."""
+        host = self._hosts.get(server_name)
+        return host is None or host.lag_ignored_until_s <= now_s
 
     def accepts(self, server_name: str, batch: int) -> None:
         """It said that it takes no more than `batch` values."""

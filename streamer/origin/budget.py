@@ -19,9 +19,10 @@ BURST_PART: Final = 20
 burst would leave nothing for the rest of the minute, and every edit in it would wait for that long."""
 COALESCE_S: Final = 0.01
 """What arrives together travels together: a lane waits so long for company before it spends a token."""
-OLDEST_EVERY: Final = 4
-"""Of so many grants one goes to whoever waits longest, so that under overload a small wiki is not
-held by large ones whose weight grows as fast."""
+TURN_EVERY: Final = 4
+"""Of so many grants one goes to the lane that was served longest ago: then an edit of a small wiki waits
+for at most so many grants per lane, however much a large one has waiting. It costs no efficiency
+where the budget suffices (simulated: p99 falls, requests per edit stay)."""
 
 
 class Budget:
@@ -120,6 +121,7 @@ class Scheduler(Generic[ItemT]):
     budget: Budget
     gate: Gate
     _lanes: dict[Lane, dict[Hashable, ItemT]] = field(default_factory=dict)
+    """None is empty; the one that was served, or began to wait, longest ago comes first."""
     _grants: int = 0
 
     def __len__(self) -> int:
@@ -167,9 +169,8 @@ class Scheduler(Generic[ItemT]):
         if not ready:
             return None
         self._grants += 1
-        if self._grants % OLDEST_EVERY == 0:
-            lane = min(ready, key=self._oldest_s)
-        else:
+        lane = ready[0]
+        if self._grants % TURN_EVERY:
             lane = max(ready, key=lambda lane: self._waited_s(lane, now_s))
         self.budget.start(now_s)
         return Batch(lane, self._take(lane))
@@ -192,7 +193,7 @@ class Scheduler(Generic[ItemT]):
         return sum(now_s - item.since_s for item in batch)
 
     def _take(self, lane: Lane) -> list[ItemT]:
-        queue = self._lanes[lane]
+        queue = self._lanes.pop(lane)
         size = self.gate.batch(lane)
         taken: list[ItemT] = []
         for item in queue.values():
@@ -205,6 +206,6 @@ class Scheduler(Generic[ItemT]):
                 break
         for item in taken:
             del queue[item.key]
-        if not queue:
-            del self._lanes[lane]
+        if queue:
+            self._lanes[lane] = queue
         return taken

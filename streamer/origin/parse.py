@@ -30,13 +30,21 @@ class Unparsable(Exception):
     """No JSON, or JSON of another shape."""
 
 
+class AnotherPage(Exception):
+    """It tells of what was not asked: an answer to another question, of which nothing is believed, since
+    what looks like ours in it may be mixed up too.
+    """
+
+
 class ApiError(Exception):
     """The wiki said an error, with status 200. `code` is its own word, e.g. `maxlag`."""
 
-    def __init__(self, code: str, limit: int | None, retry_after_s: float | None) -> None:
+    def __init__(self, code: str, limit: int | None, lag_type: str, retry_after_s: float | None) -> None:
         super().__init__(code)
         self.code = code
         self.limit = limit
+        self.lag_type = lag_type
+        """Of maxlag: whose lag, e.g. `db`, `wikibase-queryservice`."""
         self.retry_after_s = retry_after_s
 
 
@@ -125,6 +133,7 @@ class _Query(SiteQuery):
 class _Error(Struct):
     code: str
     limit: int | None = None
+    type: str = ""
 
 
 class _Envelope(Struct):
@@ -160,10 +169,11 @@ class Reply(Struct, frozen=True):
 def _decode(reply: Reply) -> _Envelope:
     try:
         envelope = _decoder.decode(reply.body)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
-        raise Unparsable(type(error).__name__) from None
-    if envelope.error is not None:
-        raise ApiError(envelope.error.code, envelope.error.limit, reply.retry_after_s)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as problem:
+        raise Unparsable(type(problem).__name__) from None
+    error = envelope.error
+    if error is not None:
+        raise ApiError(error.code, error.limit, error.type, reply.retry_after_s)
     return envelope
 
 
@@ -179,7 +189,7 @@ class Asked:
 
 
 def read_pages(reply: Reply, by: By, keys: Sequence[Key], asked: Asked) -> Reading:
-    """Raises Unparsable, ApiError; AnswerInvalid where it concerns all keys (another wiki)."""
+    """Raises Unparsable, AnotherPage, ApiError; AnotherWiki."""
     envelope = _decode(reply)
     query = envelope.query or _Query()
     brought, site = _site(query, asked)
@@ -188,13 +198,10 @@ def read_pages(reply: Reply, by: By, keys: Sequence[Key], asked: Asked) -> Readi
         reading.unanswered.extend(keys)
         return reading
     answer = _Answer(query, envelope.continue_ or {}, by, asked.asked_ms, site)
+    if answer.is_about_others(keys):
+        raise AnotherPage
     for key in keys:
         answer.judge(key, reading)
-    if reading.unanswered and answer.is_about_others(keys):
-        # not a word of what was asked, and words of what wasn't: it answers another question
-        for key in reading.unanswered:
-            reading.invalid[key] = AnswerInvalid("another_page", f"asked by {by}")
-        reading.unanswered.clear()
     return reading
 
 
@@ -215,7 +222,7 @@ def read_log(
     return tuple(dict.fromkeys(pages)), brought
 
 
-REMOVING: Final = frozenset({"delete", "delete_redir", "delete_redir2", "move", "move_redir", "restore"})
+REMOVING: Final = frozenset({"delete", "delete_redir", "delete_redir2", "move", "move_redir"})
 """The log actions that have a page of their own at that title; `revision` and `event` only hide."""
 
 

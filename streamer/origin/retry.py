@@ -31,6 +31,9 @@ LATER_S: Final = 5.0
 """The pause after maxlag where no Retry-After says another, as MediaWiki's manual asks."""
 LATER_LEAST_S: Final = 1.0
 LATER: Final = frozenset({"maxlag", "ratelimited", "readonly"})
+LAGS_READ: Final = frozenset({"", "db"})
+"""Whose lag is ours to heed: that of the replicas. Wikidata also reports its query service's, for hours at
+times, which asks bots to stop writing; reading revisions doesn't touch it."""
 LIMITED: Final = frozenset({"ratelimited", "status_429"})
 
 
@@ -44,6 +47,10 @@ class Retries:
         """The word for the metric."""
         if error.code == "toomanyvalues":
             self._too_many(lane, items, error.limit)
+            return error.code
+        if error.code == "maxlag" and error.lag_type not in LAGS_READ:
+            self.breakers.ignore_lag(lane.server_name, now_s)
+            self.put_back(lane, items)
             return error.code
         if error.code in LATER:
             reason = error.code

@@ -56,6 +56,7 @@ class Admin:
         world: World | None,
         faults: FaultBox,
         bell: Bell,
+        *,
         now_ms: Callable[[], int],
         happened: Callable[[], None],
         state: Callable[[], Json],

@@ -1,4 +1,4 @@
-"""The action API over HTTP: the wiki is chosen by Host, errors come with status 200, faults when asked for."""
+"""The action API over HTTP: the wiki is chosen by Host, errors come with status 200."""
 
 import asyncio
 import gzip
@@ -34,7 +34,7 @@ NO_LINGER: Final = struct.pack("ii", 1, 0)
 ERRORS: Final[Mapping[str, str]] = {
     "readonly": "The wiki is currently in read-only mode.",
     "ratelimited": "You are making too many requests to the API.",
-    "internal": "[00000000-0000-0000-0000-000000000000] Caught exception of type Wikimedia\\Rdbms\\DBQueryError",
+    "internal": "[00000000-0000-0000-0000-000000000000] Caught exception of type DBQueryError",
 }
 
 

@@ -146,7 +146,7 @@ def restored(wiki: Wiki, page: Page, log: LogEntry) -> Emitted:
 
 
 def visibility_set(
-    wiki: Wiki, page: Page, revision: Revision, before: int, log: LogEntry | None, deed: Deed
+    wiki: Wiki, page: Page, revision: Revision, *, before: int, log: LogEntry | None, deed: Deed
 ) -> Emitted:
     """Without a log entry it is a suppression: no performer, no comment, and recentchange says nothing."""
     now = _visible(revision.hidden)

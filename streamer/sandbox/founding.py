@@ -31,6 +31,7 @@ def found_wiki(
     site: Site,
     language: Language,
     author: Author,
+    *,
     people: Sequence[User],
     rng: Random,
     start_ms: int,

@@ -38,7 +38,8 @@ class Language:
     code: str
     name: str
     rtl: bool
-    syllables: tuple[str, ...]
+    syllables: str
+    """Separated by spaces."""
     space: str
     stop: str
     redirect: str
@@ -50,31 +51,7 @@ ENGLISH: Final = Language(
     "en",
     "English",
     rtl=False,
-    syllables=tuple(
-        [
-            "bra",
-            "len",
-            "to",
-            "mir",
-            "ash",
-            "wick",
-            "dor",
-            "fen",
-            "gal",
-            "hol",
-            "ive",
-            "kest",
-            "lor",
-            "nim",
-            "oth",
-            "pel",
-            "quar",
-            "ren",
-            "sil",
-            "tam",
-            "ul",
-        ]
-    ),
+    syllables="bra len to mir ash wick dor fen gal hol ive kest lor nim oth pel quar ren sil tam ul",
     space=" ",
     stop=".",
     redirect="#REDIRECT",
@@ -84,30 +61,7 @@ GERMAN: Final = Language(
     "de",
     "Deutsch",
     rtl=False,
-    syllables=tuple(
-        [
-            "brü",
-            "len",
-            "schaft",
-            "mör",
-            "ig",
-            "wald",
-            "döh",
-            "fen",
-            "gan",
-            "heim",
-            "eich",
-            "kess",
-            "lau",
-            "nim",
-            "ohl",
-            "pfei",
-            "quel",
-            "reß",
-            "städ",
-            "tum",
-        ]
-    ),
+    syllables="brü len schaft mör ig wald döh fen gan heim eich kess lau nim ohl pfei quel reß städ tum",
     space=" ",
     stop=".",
     redirect="#WEITERLEITUNG",
@@ -129,24 +83,7 @@ ARABIC: Final = Language(
     "ar",
     "العربية",
     rtl=True,
-    syllables=(
-        "با",
-        "لم",
-        "نو",
-        "سي",
-        "در",
-        "كا",
-        "طم",
-        "هو",
-        "قي",
-        "رص",
-        "زا",
-        "عل",
-        "فو",
-        "مي",
-        "تن",
-        "شا",
-    ),
+    syllables="با لم نو سي در كا طم هو قي رص زا عل فو مي تن شا",
     space=" ",
     stop=".",
     redirect="#تحويل",
@@ -166,31 +103,14 @@ JAPANESE: Final = Language(
     "ja",
     "日本語",
     rtl=False,
-    syllables=(
-        "か",
-        "みね",
-        "ソラ",
-        "川",
-        "れん",
-        "森",
-        "ヒト",
-        "浜",
-        "きよ",
-        "岳",
-        "つる",
-        "砂",
-        "ノベ",
-        "星",
-        "ほし",
-        "里",
-    ),
+    syllables="か みね ソラ 川 れん 森 ヒト 浜 きよ 岳 つる 砂 ノベ 星 ほし 里",
     space="",
     stop="。",
     redirect="#転送",
     namespaces={
         1: "ノート",
         2: "利用者",
-        3: "利用者‐会話",
+        3: "利用者 会話",
         4: "砂場",
         6: "ファイル",
         14: "カテゴリ",
@@ -200,24 +120,7 @@ HEBREW: Final = Language(
     "he",
     "עברית",
     rtl=True,
-    syllables=(
-        "בר",
-        "לו",
-        "נע",
-        "סי",
-        "דר",
-        "כה",
-        "טם",
-        "הו",
-        "קי",
-        "רץ",
-        "זא",
-        "על",
-        "פו",
-        "מי",
-        "תן",
-        "שא",
-    ),
+    syllables="בר לו נע סי דר כה טם הו קי רץ זא על פו מי תן שא",  # noqa: RUF001 - Hebrew
     space=" ",
     stop=".",
     redirect="#הפניה",
@@ -243,10 +146,11 @@ class Author:
     def __init__(self, language: Language, rng: Random) -> None:
         self._language = language
         self._rng = rng
+        self._syllables = language.syllables.split()
 
     def word(self) -> str:
         rng = self._rng
-        return "".join(rng.choice(self._language.syllables) for _ in range(rng.randint(1, 3)))
+        return "".join(rng.choice(self._syllables) for _ in range(rng.randint(1, 3)))
 
     def words(self, count: int) -> str:
         return self._language.space.join(self.word() for _ in range(count))
@@ -270,7 +174,7 @@ class Author:
             (
                 text,
                 f"/* {self.title()} */ {text}",
-                f'[[{self.title()}]] – "{text}" & <b>',
+                f'[[{self.title()}]] - "{text}" & <b>',
                 f"\u200e{text}\u200f 😀",
                 f"{text}\t{self.word()}",
                 "",
@@ -302,7 +206,8 @@ class Author:
         if shape == 2:
             # Line separators are legal in a page and split lines in clients that are not careful.
             return f"{head}{quote}\u2028{self.sentence()}"
-        return f"{head}{quote}\n\n=== {self.title()} ===\n# {self.sentence()}\n# {self.sentence()} ''{self.word()}''"
+        steps = f"# {self.sentence()}\n# {self.sentence()} ''{self.word()}''"
+        return f"{head}{quote}\n\n=== {self.title()} ===\n{steps}"
 
     def revised(self, text: str) -> str:
         """An ordinary edit: a sentence added, a paragraph replaced, or a section added before the end."""

@@ -236,13 +236,16 @@ class _Query:
                 self.body.pop("batchcomplete", None)
                 self.body["continue"] = {"rvcontinue": position, "continue": "||" + "|".join(rest)}
                 limit = f"{self.conditions.max_result_bytes:,}"
-                text = f"This result was truncated because it would otherwise be larger than the limit of {limit} bytes."
+                text = (
+                    "This result was truncated because it would otherwise be larger than the limit of "
+                    f"{limit} bytes."
+                )
                 self.warnings["result"] = {"warnings": text}
                 return
             size += cost
             listed.append(self._revision(revision, wanted))
 
-    def _revision(self, revision: Revision, wanted: list[str]) -> Json:
+    def _revision(self, revision: Revision, wanted: list[str]) -> Json:  # noqa: C901 - one line a property
         told: Json = {}
         hidden = revision.hidden
         if "ids" in wanted:

@@ -1,9 +1,9 @@
-"""A recording of the streams as a set of wikis: titles from the file, content derived from the revision.
+r"""A recording of the streams as a set of wikis: titles from the file, content derived from the revision.
 
 Content differs for each revision, so that a swap of two articles is caught, and is a fixed formula, so
 that a script that knows nothing of this code can check it:
 
-    content(w, r) = "\\n\\n".join([f"Revision {r} of {w}."] + [sha256(f"{w}:{r}")] * (1 + r % 40))
+    content(w, r) = "\n\n".join([f"Revision {r} of {w}."] + [sha256(f"{w}:{r}")] * (1 + r % 40))
     page id(w, t) = int(sha256(f"{w}:{t}")[:7], 16) + 1
 
 where a title that a move in the recording created has the id of the page that moved there, and a page

@@ -66,7 +66,7 @@ class SandboxOptions:
 
 
 class Sandbox:
-    """`requests` counts by kind: api, api:WIKI, revids, titles, siteinfo, stream, stream_resumed, fault:KIND …"""
+    """`requests` counts by kind: api, api:WIKI, revids, titles, meta, list, stream, fault:KIND …"""
 
     def __init__(self, options: SandboxOptions) -> None:
         self.options = options
@@ -183,7 +183,14 @@ class Sandbox:
         api = Api(
             self._wiki_at, self.faults, now_ms, self.requests, max_result_bytes=self.options.max_result_bytes
         )
-        admin = Admin(self.world, self.faults, self._bell, now_ms, self._happened, self.state)
+        admin = Admin(
+            self.world,
+            self.faults,
+            self._bell,
+            now_ms=now_ms,
+            happened=self._happened,
+            state=self.state,
+        )
         app = web.Application()
         app.add_routes(
             [

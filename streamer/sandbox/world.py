@@ -63,7 +63,7 @@ class World:
 
     def __init__(self, options: WorldOptions, start_ms: int) -> None:
         self.options = options
-        self.rng = Random(options.seed)
+        self.rng = Random(options.seed)  # noqa: S311 - a story, not a secret
         self._start_ms = start_ms
         self._due: list[tuple[int, int, Callable[[int], None]]] = []
         self._order = 0
@@ -78,7 +78,15 @@ class World:
             site = found_site(language, licence)
             author = self.authors[site.wiki] = Author(language, self.rng)
             users = self.users[site.wiki] = people(author, self.rng, start_ms)
-            wiki = found_wiki(site, language, author, users, self.rng, start_ms, options.pages_per_wiki)
+            wiki = found_wiki(
+                site,
+                language,
+                author,
+                people=users,
+                rng=self.rng,
+                start_ms=start_ms,
+                count=options.pages_per_wiki,
+            )
             self.wikis[site.wiki] = self._by_server[site.server_name] = wiki
         if options.canary_every_s > 0:
             self.schedule(start_ms + FIRST_CANARY_MS, self._canaries)
@@ -154,7 +162,9 @@ class World:
     def set_visibility(self, wiki: Wiki, page: Page, revision: Revision, hidden: int, deed: Deed) -> None:
         before = revision.hidden
         log = wiki.set_visibility(page, revision, hidden, deed)
-        self._tell(events.visibility_set(wiki, page, revision, before, log, deed), deed.time_ms)
+        self._tell(
+            events.visibility_set(wiki, page, revision, before=before, log=log, deed=deed), deed.time_ms
+        )
 
     def protect(self, wiki: Wiki, page: Page, deed: Deed) -> None:
         log = wiki.protect(page, "autoconfirmed", deed)

@@ -32,7 +32,7 @@ class Decoder:
     """
 
     def __init__(self, *, max_event_bytes: int) -> None:
-        self.retry_ms: int | None = None
+        self._retry_ms: int | None = None
         self._max_event_bytes = max_event_bytes
         self._last_id = b""
         self._pieces: list[bytes] = []
@@ -73,6 +73,15 @@ class Decoder:
             self._hold(rest)
             out.extend(self._too_large())
         return out
+
+    @property
+    def retry_ms(self) -> int | None:
+        """The server's `retry:`; it counts from the end of its line on, event or no event."""
+        whole_lines = b"".join(self._pieces).rpartition(b"\n")[0]
+        last_id = self._last_id
+        self._by_lines(whole_lines)
+        self._last_id = last_id
+        return self._retry_ms
 
     def _without_bom(self, chunk: bytes) -> bytes:
         if self._start is None:
@@ -137,7 +146,7 @@ class Decoder:
                 if b"\0" not in value:
                     self._last_id = value
             elif name == b"retry" and value.isdigit():
-                self.retry_ms = int(value[:12])
+                self._retry_ms = int(value[:12])
         joined = b"\n".join(data)
         if not joined:
             return None

@@ -5,11 +5,13 @@ reading of the socket, and upstream's own buffers hold what we can't take.
 import asyncio
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from streamer.errors import SourceError
 from streamer.metrics import QUEUE_DEPTH
-from streamer.source.changes import Told
+from streamer.source.told import Told
+
+if TYPE_CHECKING:
+    from streamer.errors import SourceError
 
 BATCH_EVENTS: Final = 500
 """What one commit takes, and what may wait meanwhile for the next."""

@@ -6,7 +6,7 @@ import msgspec
 
 from streamer.log.base import Record, partition_of
 from streamer.model import Change, ChangeRecord, encode_value
-from streamer.source.changes import Told
+from streamer.source.told import Told
 
 
 def identity(record: ChangeRecord, told: Told) -> str:

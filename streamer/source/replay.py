@@ -19,10 +19,11 @@ import zstandard
 from streamer.errors import ConfigError, FrameTooLarge, SourceError
 from streamer.metrics import SOURCE_EXHAUSTED
 from streamer.source.admission import Rules
-from streamer.source.changes import Told, interpret
+from streamer.source.changes import interpret
 from streamer.source.decode import Decoder
 from streamer.source.inbox import Arrival, Inbox
 from streamer.source.marks import Marks
+from streamer.source.told import Told
 
 logger = logging.getLogger(__name__)
 

@@ -64,7 +64,15 @@ async def _run_lane(runtime: Runtime, lane: Lane, recording: Recording | None) -
         read, standing = _from_file(runtime, recording, standing)
     else:
         read, standing = _from_stream(runtime, standing)
-    committer = Committer(runtime, lane, home, position.next, standing, told_before, partitions)
+    committer = Committer(
+        runtime,
+        lane,
+        home=home,
+        next_event=position.next,
+        standing=standing,
+        seen=told_before,
+        partitions=partitions,
+    )
     inbox = Inbox(linger_s=LINGER_S)
     try:
         async with asyncio.TaskGroup() as tasks:

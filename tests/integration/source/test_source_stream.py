@@ -311,9 +311,8 @@ async def test_an_oversized_event_and_noise_cost_nothing_else(tmp_path: Path) ->
 async def test_a_drain_commits_what_was_read(tmp_path: Path) -> None:
     """Drained, the source commits what it holds and returns."""
     path = tmp_path / "log.db"
-    async with serving() as upstream:
-        async with running(path, upstream) as runtime:
-            await until(lambda: upstream.connections == 1 and not runtime.health.problems())
-            upstream.tell(*((BASE_MS + n, edit(n + 1, BASE_MS + n)) for n in range(2_000)))
-            await until(lambda: admitted() >= 1)
+    async with serving() as upstream, running(path, upstream) as runtime:
+        await until(lambda: upstream.connections == 1 and not runtime.health.problems())
+        upstream.tell(*((BASE_MS + n, edit(n + 1, BASE_MS + n)) for n in range(2_000)))
+        await until(lambda: admitted() >= 1)
     assert len(await identifiers(path)) == admitted()

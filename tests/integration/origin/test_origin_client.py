@@ -5,7 +5,7 @@ import gzip
 import json
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -104,7 +104,11 @@ def wiki(monkeypatch: pytest.MonkeyPatch) -> Wiki:
 
 @asynccontextmanager
 async def origin_of(
-    wiki: Wiki, *, save_site: Callable[[SiteInfo], object] | None = None, **settings: Any
+    wiki: Wiki,
+    *,
+    save_site: Callable[[SiteInfo], object] | None = None,
+    known_sites: Sequence[SiteInfo] = (),
+    **settings: Any,
 ) -> AsyncIterator[Origin]:
     app = web.Application(client_max_size=10**7)
     app.router.add_route("*", "/w/api.php", wiki.answer)
@@ -122,7 +126,7 @@ async def origin_of(
         source=SourceSettings(contact="ops@example.org"), mediawiki=MediaWikiSettings(**chosen)
     )
     try:
-        async with Origin(configured, save_site=save_site) as origin:
+        async with Origin(configured, save_site=save_site, known_sites=known_sites) as origin:
             yield origin
     finally:
         await runner.cleanup()
@@ -299,6 +303,31 @@ async def test_passing_trouble_is_tried_again(wiki: Wiki, fault: Fault) -> None:
         assert origin.any_host_answers
 
 
+async def test_the_lag_of_what_is_not_read_is_ignored(wiki: Wiki) -> None:
+    """Wikidata reports the lag of its query service as maxlag, for hours at times; texts don't need it."""
+
+    async def fault(_: web.Request, query: dict[str, str]) -> web.StreamResponse | None:
+        lag = {"code": "maxlag", "type": "wikibase-queryservice", "lag": 5.3}
+        return packed({"error": lag}) if "maxlag" in query else None
+
+    wiki.fault = fault
+    async with origin_of(wiki) as origin:
+        for number in (1, 2, 3):
+            assert text((await many(origin, [number]))[0]) == f"text of {number}"
+        assert len(wiki.asked) == 4
+
+
+async def test_saved_sites_are_not_asked_for_again(wiki: Wiki) -> None:
+    """What was kept of a wiki by an earlier run is good for 24 h."""
+    saved: list[SiteInfo] = []
+    async with origin_of(wiki, save_site=saved.append) as origin:
+        await many(origin, [1])
+    async with origin_of(wiki, known_sites=saved) as origin:
+        await many(origin, [2])
+        assert [("meta" in query) for query in wiki.asked] == [True, False]
+        assert origin.site(WIKI) == saved[0]
+
+
 async def test_a_redirect_is_not_followed(wiki: Wiki) -> None:
     """It may lead anywhere: it is a failure, and what it points at is not contacted."""
     wiki.fault = status(302, Location="/w/api.php?action=evil")
@@ -440,6 +469,19 @@ async def test_the_budget_holds_on_the_wire(wiki: Wiki) -> None:
         await asyncio.gather(*callers, return_exceptions=True)
 
 
+async def passes(_: web.Request, __: dict[str, str]) -> None:
+    return None
+
+
+async def test_every_request_that_a_wiki_sees_is_counted(wiki: Wiki) -> None:
+    """Also where a kept connection turns out to be closed: HTTP clients like to repeat that unasked."""
+    wiki.fault = once(passes, hangs_up, hangs_up)
+    async with origin_of(wiki) as origin:
+        for number in (1, 2):
+            assert text((await many(origin, [number]))[0]) == f"text of {number}"
+        assert origin.budget_used == len(wiki.requests) == 4
+
+
 async def test_who_waits_at_the_end_is_told(wiki: Wiki) -> None:
     """Leaving the client while things wait and fly refuses them; nothing hangs."""
     never = asyncio.Event()
@@ -457,6 +499,17 @@ async def test_who_waits_at_the_end_is_told(wiki: Wiki) -> None:
     never.set()
     for caller in (flying, waiting):
         with pytest.raises(OriginUnavailable, match="closed"):
+            await caller
+
+
+async def test_a_request_that_has_not_begun_is_told_too(wiki: Wiki) -> None:
+    """Leaving in the very tick in which its task was made: such a task never runs a line."""
+    async with origin_of(wiki, batch=1) as origin:
+        caller = asyncio.ensure_future(origin.revision(WIKI, HOST, 1))
+        while not origin.budget_used:
+            await asyncio.sleep(0)
+    with pytest.raises(OriginUnavailable, match="closed"):
+        async with asyncio.timeout(2):
             await caller
 
 

@@ -1,0 +1,287 @@
+"""One client's stream: its beginning, what it missed, then live; and every way in which it can end.
+
+    preamble ─► (gap) ─► catch-up from the log ─► join at an index of the feed's window ─► live
+                              ▲                              │
+                              └── the index fell out ────────┘
+
+What a connection holds is bounded: one chunk, one read of catch-up, and the socket's buffers.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from streamer.deliver.auth import Identity
+from streamer.deliver.encode import Frame
+from streamer.deliver.feed import Feed
+from streamer.deliver.outlet import CHUNK_BYTES, LINGER_S, Ended, Outlet
+from streamer.deliver.position import Vector
+from streamer.deliver.request import Ask
+from streamer.deliver.start import Beginning, Gap
+from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
+from streamer.log.base import Log, Reader, Stored, TopicPartition
+from streamer.metrics import EDIT_TO_DELIVERY, ERRORS
+from streamer.runtime import Clock
+
+REPLAY_RECORDS: Final = 100
+REPLAY_BYTES: Final = 262_144
+REACH_DEADLINE_S: Final = 10.0
+"""How long the feed may take to reach what the log already has."""
+PAUSE_S: Final = 0.1
+RETRY_S: Final = 0.5
+
+logger = logging.getLogger(__name__)
+
+
+class Connection:
+    """`run` it once the response is prepared. `cut` ends it from outside."""
+
+    def __init__(
+        self,
+        *,
+        log: Log,
+        feed: Feed,
+        ask: Ask,
+        identity: Identity,
+        outlet: Outlet,
+        clock: Clock,
+    ) -> None:
+        self.identity = identity
+        self._log = log
+        self._feed = feed
+        self._ask = ask
+        self._outlet = outlet
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._cut = ""
+        self._index: int | None = None
+        """Of the next frame in the feed's window; None while catching up."""
+        self._freshness = EDIT_TO_DELIVERY.labels(identity.partner.name)
+
+    # ── from outside ───────────────────────────────────────────────────────────────────────────
+
+    def moved(self) -> None:
+        self._wake.set()
+        if self._index is not None and self._index < self._feed.window.first:
+            self.cut("slow", patience_s=0.0)
+
+    def cut(self, reason: str, *, patience_s: float) -> None:
+        """Ends on the next event border; where the client takes no bytes, by a reset after `patience_s`."""
+        if self._cut:
+            return
+        self._cut = reason
+        self._wake.set()
+        if self._outlet.writing and patience_s == 0:
+            self.reset()
+        else:
+            asyncio.get_running_loop().call_later(patience_s or LINGER_S, self.reset)
+
+    def reset(self) -> None:
+        """The hard stop: the client sees an error."""
+        self._outlet.reset()
+
+    # ── the stream ─────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def reason(self) -> str:
+        """Why it ended: "client" where the client left."""
+        return self._cut or "client"
+
+    async def run(self, beginning: Beginning) -> None:
+        """Returns when the stream is over; cancelled where the client has left."""
+        self._feed.followers.add(self)
+        try:
+            await self._stream(beginning)
+        except Ended as ended:
+            self._cut = ended.reason
+            await self._outlet.say_bye(ended.reason)
+        except ConnectionError:
+            return
+        finally:
+            self._outlet.over = True
+            self._feed.followers.discard(self)
+
+    async def _stream(self, beginning: Beginning) -> None:
+        await self._outlet.begin()
+        vector = Vector(
+            self._feed.info.epoch,
+            [
+                live if offset is None else offset
+                for offset, live in zip(beginning.offsets, self._feed.vector.offsets, strict=True)
+            ],
+        )
+        self._outlet.tell(vector.id())
+        if beginning.gap is not None:
+            await self._outlet.say_gap(beginning.gap)
+        await self._catch_up(vector)
+        await self._live()
+
+    def _check(self) -> None:
+        """On an event border."""
+        if self._cut:
+            raise Ended(self._cut)
+        if self._feed.ended:
+            raise Ended(self._feed.ended)
+
+    # ── what it missed ─────────────────────────────────────────────────────────────────────────
+
+    async def _catch_up(self, vector: Vector) -> None:
+        """Reads from the log until the connection stands exactly at an index of the window."""
+        window = self._feed.window
+        while True:
+            await self._reached(vector.offsets)
+            index, target = window.end, tuple(self._feed.vector.offsets)
+            try:
+                await self._replay(vector, target)
+            except OffsetOutOfRange as error:  # retention overtook this reader
+                await self._overtaken(vector, error)
+                continue
+            except TopicMissing:
+                raise Ended("expired") from None
+            except LogError as error:
+                ERRORS.labels("deliver", error.code).inc()
+                await asyncio.sleep(RETRY_S)
+                continue
+            if index >= window.first:
+                self._index = index
+                return
+
+    async def _reached(self, offsets: Sequence[int]) -> None:
+        """Waits until the feed has passed `offsets`: they may come from a process that was faster."""
+        try:
+            async with asyncio.timeout(REACH_DEADLINE_S):
+                while not self._feed.vector.reaches(offsets):
+                    self._check()
+                    self._wake.clear()
+                    await self._wake.wait()
+        except TimeoutError:
+            logger.warning("feed does not reach the log's end", extra={"topic": self._feed.info.name})
+            raise Ended("failed") from None
+
+    async def _replay(self, vector: Vector, target: Sequence[int]) -> None:
+        """Writes what lies between `vector` and `target`; `vector` equals it afterwards."""
+        topic = self._feed.info.name
+        todo = {
+            TopicPartition(topic, p): offset
+            for p, offset in enumerate(vector.offsets)
+            if offset < target[p] and p in self._ask.partitions
+        }
+        async with self._log.reader(todo) as reader:
+            while todo:
+                self._check()
+                records = await reader.read(
+                    max_records=REPLAY_RECORDS, max_bytes=REPLAY_BYTES, wait_s=RETRY_S
+                )
+                await self._feed.judge.withdrawals.current()
+                await self._write_records(records, vector, target)
+                self._advance(reader, todo, vector, target)
+                await self._outlet.keep_alive(vector.id())
+        for p, offset in enumerate(target):  # partitions that are not asked for
+            if vector.offsets[p] < offset:
+                vector.step(p, offset)
+
+    @staticmethod
+    def _advance(
+        reader: Reader, todo: dict[TopicPartition, int], vector: Vector, target: Sequence[int]
+    ) -> None:
+        """Over holes, and past what is done."""
+        for tp in tuple(todo):
+            position = min(reader.position(tp), target[tp.partition])
+            if position > vector.offsets[tp.partition]:
+                vector.step(tp.partition, position)
+            if position >= target[tp.partition]:
+                reader.drop(tp)
+                del todo[tp]
+
+    async def _write_records(self, records: Sequence[Stored], vector: Vector, target: Sequence[int]) -> None:
+        """Each record is judged just before its chunk is written: a batch may take a slow client minutes."""
+        frames: list[Frame] = []
+        size = 0
+        for record in records:
+            if record.offset >= target[record.partition]:
+                continue
+            vector.step(record.partition, record.offset + 1)
+            frame = self._feed.judge.frame(record, vector.id())
+            if frame is None:
+                continue
+            frames.append(frame)
+            size += len(frame.sse)
+            if size >= CHUNK_BYTES:
+                await self._outlet.write_frames(frames)
+                frames, size = [], 0
+                self._check()
+                await self._unpaused()
+        await self._outlet.write_frames(frames)
+
+    async def _unpaused(self) -> None:
+        while self._feed.judge.withdrawals.behind:
+            self._check()
+            await self._pause()
+
+    async def _overtaken(self, vector: Vector, error: OffsetOutOfRange) -> None:
+        if not self._ask.continue_on_gap:
+            raise Ended("slow")  # resuming by its id it is told what is gone
+        vector.step(error.partition, error.earliest)
+        await self._outlet.say_gap(Gap("expired", vector.id()))
+
+    # ── live ───────────────────────────────────────────────────────────────────────────────────
+
+    async def _live(self) -> None:
+        window = self._feed.window
+        while True:
+            self._check()
+            assert self._index is not None
+            if self._index < window.first:
+                raise Ended("slow")
+            self._wake.clear()
+            if self._feed.judge.withdrawals.behind:
+                await self._pause()
+                continue
+            frames = self._take()
+            if frames:
+                self._observe(frames)
+                await self._outlet.write_frames(frames)
+            elif self._index == window.end:
+                await self._idle()
+
+    def _take(self) -> list[Frame]:
+        """The next chunk's frames; moves the index past them, and past what this client doesn't get."""
+        assert self._index is not None
+        window, wanted = self._feed.window, self._ask.partitions
+        frames: list[Frame] = []
+        size = 0
+        while self._index < window.end and size < CHUNK_BYTES:
+            frame = window[self._index]
+            self._index += 1
+            if frame.sse and frame.partition in wanted:
+                frames.append(frame)
+                size += len(frame.sse)
+        return frames
+
+    def _observe(self, frames: Sequence[Frame]) -> None:
+        for frame in frames:
+            if not frame.delivered:
+                frame.delivered = True
+                if frame.edited_ms:
+                    self._freshness.observe(max(0, self._clock.now_ms() - frame.edited_ms) / 1000)
+
+    async def _idle(self) -> None:
+        """Waits for the feed, and meanwhile says what there is to be said without articles."""
+        position = self._feed.vector.id()
+        await self._outlet.keep_alive(position)
+        if self._wake.is_set():
+            return
+        await self._sleep(self._outlet.due_s(position) - self._clock.monotonic_s())
+
+    async def _pause(self) -> None:
+        """The cut-offs are behind: nothing but heartbeats until they have caught up."""
+        await self._outlet.keep_alive("")
+        await asyncio.sleep(PAUSE_S)
+
+    async def _sleep(self, for_s: float) -> None:
+        try:
+            async with asyncio.timeout(max(for_s, 0.0)):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
