@@ -97,7 +97,7 @@ async def test_what_is_published_is_what_the_wiki_shows(tmp_path: Path, streams:
                 tasks.create_task(run_source(runtime))
                 tasks.create_task(run_enrich(runtime, origin, with_text=False))
                 async with asyncio.timeout(60):
-                    while not sandbox.state()["connections"]:  # noqa: ASYNC110 - it has no event for that
+                    while not sandbox.state()["connections"]:
                         await asyncio.sleep(0.01)
                     await _live(sandbox)
                     wanted = _what_is_there(sandbox)
