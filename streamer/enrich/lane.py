@@ -41,8 +41,10 @@ READ_RECORDS: Final = 500
 FULL_PAUSE_S: Final = 0.05
 IDLE_COMMIT_S: Final = 5.0
 """Hints alone move the position so often, that retention can follow and a restart reads little."""
-DRAIN_S: Final = 10.0
-"""What is not answered by then is asked again after the restart."""
+DRAIN_SHARE: Final = 0.8
+"""Of the time that a drain has: what is not answered by then is asked again after the restart, and what is
+answered still has to be committed.
+"""
 GROUP: Final = "enrich"
 
 log = logging.getLogger(__name__)
@@ -251,9 +253,15 @@ class LaneWorker:
         if work.offset not in released and work.held_bytes:
             self._stuck[work.offset] = work.held_bytes
             self._shared.held.stick(work.held_bytes)
+        if isinstance(outcome, Removed):
+            # goes ahead, since what was read before it about its page is `gone` now; but stays in its titles'
+            # queues until its turn, so that what was read after it (a restore) can't come out before it
+            self._hand_over(self._with_site(self._works.pop(work.offset)))
         for offset in released:
             self._shared.held.unstick(self._stuck.pop(offset, 0))
-            self._hand_over(self._with_site(self._works.pop(offset)))
+            waiting = self._works.pop(offset, None)
+            if waiting:
+                self._hand_over(self._with_site(waiting))
 
     def _with_site(self, work: Work) -> Finished:
         return Finished(work, self._shared.origin.site(work.change.wiki))
@@ -276,7 +284,7 @@ class LaneWorker:
             self._wake.clear()
             while self._finished:
                 await self._commit()
-            if self._progress.position({}).next != self._committed.next and (idle or self._closing):
+            if (idle or self._closing) and self._progress.position({}).next != self._committed.next:
                 await self._commit()
 
     async def _commit(self) -> None:
@@ -313,7 +321,7 @@ class LaneWorker:
 
     async def _drain(self) -> None:
         try:
-            async with asyncio.timeout(DRAIN_S):
+            async with asyncio.timeout(self._runtime.settings.deliver.drain_s * DRAIN_SHARE):
                 while self._asking:
                     await asyncio.wait(set(self._asking))
         except TimeoutError:

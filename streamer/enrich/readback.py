@@ -1,11 +1,13 @@
 """What was published lately, read back at the start: so that a restart judges `late` as before it."""
 
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from streamer.enrich.memory import Newest
+from streamer.errors import OffsetOutOfRange
 from streamer.log.base import Log, Stored, TopicPartition
 from streamer.model import is_tick
 
@@ -38,10 +40,11 @@ async def read_back(log: Log, topic: str, newest: Newest, now_ms: int) -> None:
             starts[tp], ends[tp] = start, bounds.end
     if not starts:
         return
-    async with log.reader(starts) as reader:
-        while any(reader.position(tp) < end for tp, end in ends.items()):
-            for record in await reader.read():
-                recall(record, newest)
+    with suppress(OffsetOutOfRange):  # retention was quicker: what it deleted needs no remembering
+        async with log.reader(starts) as reader:
+            while any(reader.position(tp) < end for tp, end in ends.items()):
+                for record in await reader.read():
+                    recall(record, newest)
 
 
 def recall(record: Stored, newest: Newest) -> None:

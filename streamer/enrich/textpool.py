@@ -47,6 +47,7 @@ class _Worker:
                     str(Path(worker.__file__)),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.DEVNULL,  # a traceback may quote the page
                 )
                 await _exchange(self._process, NOTHING_TO_DO)
         async with asyncio.timeout(timeout_s):

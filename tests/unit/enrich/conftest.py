@@ -210,7 +210,8 @@ def change() -> Callable[..., Change]:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    monkeypatch.setattr("streamer.enrich.ask.BACKOFF_S", 0.02)
     settings = Settings(
         log=LogSettings(path=str(tmp_path / "log.db")),
         mediawiki=MediaWikiSettings(missing_retry_s=0.05, retries=3, defer_after_s=1.0),

@@ -1,0 +1,226 @@
+"""The article object, field by field, from invented answers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from streamer.enrich.address import encode_title
+from streamer.enrich.article import Stamp, article_of, removal_of, visibility_of
+from streamer.enrich.licence import licence_identifier
+from streamer.enrich.signals import signal_of
+from streamer.enrich.text import PlainText
+from streamer.model import EditorFigures, Hint, Visibility, encode_value
+
+Make = Callable[..., Any]
+SHOWN = Visibility()
+STAMP = Stamp(sequence=17, published_ms=3_000_500)
+
+
+def as_json(article: object) -> dict[str, Any]:
+    return msgspec.json.decode(encode_value(article), type=dict[str, Any])
+
+
+def build(change: Any, found: Any, told: Visibility = SHOWN, **more: Any) -> dict[str, Any]:
+    return as_json(article_of(change, found, visibility_of(change, found.revision, told), STAMP, **more))
+
+
+def test_every_field_that_needs_no_further_request(change: Make, found: Make) -> None:
+    """An edit with its hint gives the whole object."""
+    hint = Hint(
+        "testwiki", 1, 5, 0, parent=4, parent_sha1="cd" * 20, parent_size=10, parent_edited_ms=500_000,
+        editor=EditorFigures(edit_count=3, groups=("sysop", "user"), registered_ms=0),
+        scores={"revertrisk-language-agnostic": 0.75},
+    )  # fmt: skip
+    answer = found(
+        5, 1, title="Ä b", language="de", direction="ltr", main_entity="Q42", tags=("t",), minor=True
+    )
+    article = build(change("edit", 5, bot=True), answer, hint=hint, plain=PlainText("Text.", "Abstract."))
+    assert article == {
+        "name": "Ä b",
+        "identifier": 1,
+        "url": "https://test.example.org/wiki/%C3%84_b",
+        "namespace": {"identifier": 0, "name": ""},
+        "is_part_of": {
+            "identifier": "testwiki",
+            "name": "Testpedia",
+            "url": "https://test.example.org",
+            "in_language": {"identifier": "en", "direction": "ltr"},
+        },
+        "event": {
+            "identifier": article["event"]["identifier"],
+            "type": "update",
+            "kind": "edit",
+            "sequence": 17,
+            "date_created": "1970-01-01T00:33:20.000Z",
+            "date_published": "1970-01-01T00:50:00.500Z",
+        },
+        "abstract": "Abstract.",
+        "date_modified": "1970-01-01T00:16:40Z",
+        "date_previously_modified": "1970-01-01T00:08:20Z",
+        "version": {
+            "identifier": 5,
+            "comment": "Comment 5",
+            "tags": ["t"],
+            "is_minor_edit": True,
+            "number_of_characters": 10,
+            "size": {"value": 10.0, "unit_text": "B"},
+            "scores": {"revertrisk": {"prediction": True, "probability": {"true": 0.75, "false": 0.25}}},
+            "editor": {
+                "identifier": 7,
+                "name": "Someone",
+                "edit_count": 3,
+                "groups": ["sysop", "user"],
+                "is_bot": True,
+                "is_anonymous": False,
+                "is_admin": True,
+                "is_temporary": False,
+                "date_started": "1970-01-01T00:00:00Z",
+            },
+            "is_current": True,
+            "parent_identifier": 4,
+            "sha1": "ab" * 20,
+            "content_model": "wikitext",
+        },
+        "previous_version": {
+            "identifier": 4,
+            "size": {"value": 10.0, "unit_text": "B"},
+            "sha1": "cd" * 20,
+        },
+        "in_language": {"identifier": "de", "direction": "ltr"},
+        "main_entity": {"identifier": "Q42", "url": "https://www.wikidata.org/entity/Q42"},
+        "article_body": {"wikitext": "Text of 5.", "text": "Text."},
+        "license": [
+            {
+                "name": "Creative Commons Attribution-Share Alike 4.0",
+                "url": "https://creativecommons.org/licenses/by-sa/4.0/",
+                "identifier": "CC-BY-SA-4.0",
+            }
+        ],
+        "visibility": {"text": True, "editor": True, "comment": True},
+        "protection": [],
+        "attribution": {
+            "text": "“Ä b”, contributors to Testpedia, Creative Commons Attribution-Share Alike 4.0",
+            "revision_url": "https://test.example.org/w/index.php?title=%C3%84_b&oldid=5",
+            "history_url": "https://test.example.org/w/index.php?title=%C3%84_b&action=history",
+        },
+        "is_disambiguation": False,
+    }
+
+
+def test_a_page_of_no_bytes_is_an_article_with_empty_text(change: Make, found: Make) -> None:
+    """Blanking is an edit like any other."""
+    article = build(change("edit", 5), found(5, 1, content="", size=0), plain=PlainText("", ""))
+    assert article["article_body"] == {"wikitext": "", "text": ""}
+    assert article["version"]["number_of_characters"] == 0
+    assert article["version"]["size"]["value"] == 0
+    assert article["visibility"]["text"] is True
+    assert "abstract" not in article
+
+
+def test_date_created_only_at_create(change: Make, found: Make) -> None:
+    """Only the change that made the page knows when."""
+    assert build(change("create", 5), found(5, 1, parent=0))["date_created"] == "1970-01-01T00:16:40Z"
+    assert "date_created" not in build(change("edit", 5), found(5, 1))
+    assert "previous_version" not in build(change("create", 5), found(5, 1, parent=0))
+
+
+def test_a_removed_user_stays_removed(change: Make, found: Make) -> None:
+    """Whatever the API says of a user that the stream has removed, the article has no editor."""
+    article = build(change("edit", 5, user_removed=True), found(5, 1))
+    assert "editor" not in article["version"]
+    assert article["visibility"] == {"text": True, "editor": False, "comment": True}
+
+
+@pytest.mark.parametrize("told_by", ["api", "stream"])
+def test_hidden_comment_and_editor_are_left_out(change: Make, found: Make, told_by: str) -> None:
+    """By the API's word or by the stream's: the text stays, the rest goes, and visibility says so."""
+    if told_by == "api":
+        article = build(change("edit", 5), found(5, 1, comment_hidden=True, user_hidden=True))
+    else:
+        article = build(change("edit", 5), found(5, 1), Visibility(editor=False, comment=False))
+    assert article["visibility"] == {"text": True, "editor": False, "comment": False}
+    assert "Someone" not in str(article)
+    assert "Comment" not in str(article)
+    assert article["article_body"]["wikitext"] == "Text of 5."
+
+
+def test_a_hidden_record_holds_nothing_of_the_revision(change: Make, found: Make) -> None:
+    """Neither text nor hash, comment, editor, tags or abstract."""
+    article = build(
+        change("edit", 5), found(5, 1, text_hidden=True), plain=PlainText("Text of 5.", "Text of 5.")
+    )
+    assert article["event"]["type"] == "visibility-change"
+    for secret in ("Text of", "abab", "Comment", "Someone"):
+        assert secret not in str(article)
+
+
+def test_an_unhidden_revision_restates_the_page(change: Make, found: Make) -> None:
+    """A visibility change that shows text again carries the article and what can be seen."""
+    article = build(change("visibility", 5, visibility=Visibility()), found(5, 1))
+    assert article["event"]["type"] == "visibility-change"
+    assert article["event"]["revision"]["visibility"]["text"] is True
+    assert article["article_body"]["wikitext"] == "Text of 5."
+
+
+def test_a_removal_without_site_info(change: Make) -> None:
+    """A wiki that was never asked can still lose a page: the name, the place, no text."""
+    article = as_json(removal_of(change("delete", title="A b"), 9, None, STAMP))
+    assert article["url"] == "https://test.example.org/wiki/A_b"
+    assert article["event"]["type"] == "delete"
+    assert article["is_part_of"] == {"identifier": "testwiki", "url": "https://test.example.org"}
+    assert not {"article_body", "version", "abstract"} & set(article)
+
+
+@pytest.mark.parametrize(
+    ("content", "target"),
+    [
+        ("#REDIRECT [[Other page]]", "Other page"),
+        ("#WEITERLEITUNG [[:Kategorie:Foo_bar#Teil|x]]", "Kategorie:Foo bar"),
+        ("\n#перенаправление[[Москва]]", "Москва"),
+        ("#REDIRECT nowhere", None),
+        ("Text with a [[link]]", None),
+    ],
+)
+def test_redirect_targets(change: Make, found: Make, content: str, target: str | None) -> None:
+    """The keyword may be in any language, the target is the first link."""
+    article = build(change("edit", 5), found(5, 1, content=content, is_redirect=True))
+    assert article.get("redirect_target") == target
+
+
+@pytest.mark.parametrize(
+    ("url", "identifier"),
+    [
+        ("https://creativecommons.org/licenses/by-sa/4.0/deed.en", "CC-BY-SA-4.0"),
+        ("//creativecommons.org/licenses/by/2.5/", "CC-BY-2.5"),
+        ("https://creativecommons.org/licenses/by-sa/3.0/us/", "CC-BY-SA-3.0-US"),
+        ("https://creativecommons.org/publicdomain/zero/1.0/", "CC0-1.0"),
+        ("https://www.gnu.org/licenses/fdl-1.3.html", "GFDL-1.3"),
+        ("https://example.org/ours", ""),
+    ],
+)
+def test_licence_identifiers(url: str, identifier: str) -> None:
+    """Each wiki's own URL says which licence it is."""
+    assert licence_identifier(url) == identifier
+
+
+def test_titles_are_encoded_as_mediawiki_does() -> None:
+    """Its own links leave these characters as they are, and escape the rest."""
+    assert encode_title("AC/DC: a (b), c?! d&e+f'g") == "AC/DC:_a_(b),_c%3F!_d%26e%2Bf%27g"
+
+
+def test_which_hints_are_signals() -> None:
+    """A revert names its ends; the tag counts when it is new; without a page there is nothing to tell."""
+    reverting = signal_of(Hint("w", 1, 9, 5, reverted_oldest=6, reverted_newest=8))
+    assert reverting
+    assert (reverting.by, reverting.reverted) == (9, (6, 8))
+    single = signal_of(Hint("w", 1, 9, 5, reverted_newest=8))
+    assert single
+    assert single.reverted == (8,)
+    tagged = signal_of(Hint("w", 1, 9, 5, tags=("mw-reverted",), previous_tags=()))
+    assert tagged
+    assert (tagged.by, tagged.reverted) == (0, (9,))
+    assert signal_of(Hint("w", 1, 9, 5, tags=("mw-reverted", "x"), previous_tags=("mw-reverted",))) is None
+    assert signal_of(Hint("w", 0, 9, 5, reverted_newest=8)) is None
+    assert signal_of(Hint("w", 1, 9, 5)) is None

@@ -1,0 +1,96 @@
+"""How much is held, how long a change is tried, and what a worker remembers."""
+
+import asyncio
+
+from streamer.config import MediaWikiSettings
+from streamer.enrich.ask import BACKOFF_MOST_S, Patience
+from streamer.enrich.held import Held
+from streamer.enrich.memory import Hints, Recent, Removal, Removals
+from streamer.model import EditorFigures, Hint
+
+
+async def test_nothing_is_asked_for_while_too_much_is_held() -> None:
+    """Until some of it is committed."""
+    held = Held(limit_bytes=10)
+    held.add(10)
+    waiting = asyncio.create_task(held.room(lambda: False))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    held.release(1)
+    async with asyncio.timeout(5):
+        await waiting
+
+
+async def test_what_a_full_house_waits_for_is_asked() -> None:
+    """All that is held is stuck behind one change that is not yet asked: it may go, or both wait for ever."""
+    held = Held(limit_bytes=10)
+    held.add(12)
+    held.stick(12)
+    async with asyncio.timeout(5):
+        await held.room(lambda: True)
+    other = asyncio.create_task(held.room(lambda: False))
+    await asyncio.sleep(0)
+    assert not other.done()
+    held.unstick(12)
+    held.release(12)
+    async with asyncio.timeout(5):
+        await other
+
+
+def test_a_change_that_fails_while_its_wiki_answers_others_is_given_up() -> None:
+    """After the configured number of failures, each with an answer to someone else before it."""
+    patience = Patience(MediaWikiSettings(retries=3))
+    assert [patience.verdict(t, None, any_host_answers=True) for t in (1, 2, 3)] == [
+        "",
+        "",
+        "origin_unavailable",
+    ]
+
+
+def test_failures_of_a_silent_wiki_are_not_the_changes_fault() -> None:
+    """However many: it is deferred once the wiki has been silent for long, and only while others answer."""
+    patience = Patience(MediaWikiSettings(retries=3, defer_after_s=100))
+    verdicts = {patience.verdict(float(t), 0.5, any_host_answers=True) for t in range(1, 100)}
+    assert verdicts == {""}
+    assert patience.verdict(101.0, 0.5, any_host_answers=False) == ""
+    assert patience.verdict(102.0, 0.5, any_host_answers=True) == "deferred"
+
+
+def test_pauses_grow_and_honour_the_wiki() -> None:
+    """Doubling to a bound, never less than the wiki asks for."""
+    patience = Patience(MediaWikiSettings())
+    patience.attempts = 30
+    assert BACKOFF_MOST_S / 2 <= patience.pause_s(None) <= BACKOFF_MOST_S
+    assert patience.pause_s(60.0) == 60.0
+
+
+def test_memory_is_bounded() -> None:
+    """The oldest goes first; writing again makes young."""
+    recent: Recent[int, str] = Recent(2)
+    recent.put(1, "a")
+    recent.put(2, "b")
+    recent.put(1, "c")
+    recent.put(3, "d")
+    assert (recent.get(1), recent.get(2), recent.get(3), len(recent)) == ("c", None, "d", 2)
+
+
+def test_what_a_removal_overtakes() -> None:
+    """All that was read before it, and edits made before it however late they are read; not its restore."""
+    removals = Removals()
+    removals.resolved("w", 1, Removal(read_no=5, edited_ms=10_000))
+    assert removals.overtakes("w", 1, read_no=4, edited_ms=None)
+    assert not removals.overtakes("w", 1, read_no=6, edited_ms=None)
+    assert removals.overtakes("w", 1, read_no=6, edited_ms=9_000)
+    assert not removals.overtakes("w", 1, read_no=6, edited_ms=10_000)
+    assert not removals.overtakes("w", 2, read_no=4, edited_ms=None)
+
+
+def test_hints_about_one_revision_are_joined() -> None:
+    """Streams tell different things of it, in any order."""
+    hints = Hints()
+    hints.add(Hint("w", 1, 5, 0, size=3, editor=EditorFigures(edit_count=1), scores={"a": 0.1}))
+    hints.add(Hint("w", 1, 5, 1, tags=("t",), scores={"b": 0.2}))
+    joined = hints.of("w", 5)
+    assert joined
+    assert (joined.size, joined.tags, joined.scores) == (3, ("t",), {"a": 0.1, "b": 0.2})
+    assert joined.editor == EditorFigures(edit_count=1)
