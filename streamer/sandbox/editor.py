@@ -106,7 +106,10 @@ class Editor:
         world, rng = self._world, self._rng
         wiki, page = world.hot_page()
         user = world.some_user(wiki)
-        text = revised(page.current.text, page.current.model, world.authors[wiki.site.wiki])
+        author = world.authors[wiki.site.wiki]
+        # What was hidden doesn't come back by the next edit.
+        hidden = page.current.hidden & HIDDEN_TEXT and page.current.model == "wikitext"
+        text = author.article(page.title) if hidden else revised(page.current.text, page.current.model, author)
         late_ms = rng.randrange(500, LATE_MS) if rng.random() < world.options.late_share else 0
         minor = rng.random() < 0.2
         world.edit(wiki, page, text, Deed(user, self._comment(wiki), now_ms), minor=minor, late_ms=late_ms)

@@ -183,23 +183,28 @@ class World:
     def administrator(self, wiki: Wiki) -> User:
         return self.users[wiki.site.wiki][0]
 
-    def some_page(self, *, revisions: int = 1) -> tuple[Wiki, Page]:
-        """A page that nobody is busy with, no redirect, with at least so many revisions."""
+    def some_page(self, *, revisions: int = 1, visible: bool = True) -> tuple[Wiki, Page]:
+        """A page that nobody is busy with, no redirect, with at least so many revisions.
+
+        `visible`: nothing is hidden of its two newest ones, so that hiding them changes something.
+        """
         rng = self.rng
         for _ in range(200):
             wiki = rng.choice(list(self.wikis.values()))
             page = rng.choice(list(wiki.pages.values())) if wiki.pages else None
             if page and self._free(wiki, page) and len(page.revisions) >= revisions:
+                if visible and any(revision.hidden for revision in page.revisions[-2:]):
+                    continue
                 return wiki, page
         raise LookupError("every page is busy")
 
     def hot_page(self) -> tuple[Wiki, Page]:
         """Edits cluster: a few pages get many."""
-        wiki, page = self.some_page()
+        wiki, page = self.some_page(visible=False)
         hot = list(wiki.pages.values())[:HOT_PAGES]
         if self.rng.random() < 0.3:
             page = self.rng.choice(hot)
-        return (wiki, page) if self._free(wiki, page) else self.some_page()
+        return (wiki, page) if self._free(wiki, page) else self.some_page(visible=False)
 
     def new_title(self, wiki: Wiki, namespace: int = 0) -> str:
         return free_title(wiki, self.authors[wiki.site.wiki], namespace)
