@@ -109,7 +109,9 @@ class Editor:
         author = world.authors[wiki.site.wiki]
         # What was hidden doesn't come back by the next edit.
         hidden = page.current.hidden & HIDDEN_TEXT and page.current.model == "wikitext"
-        text = author.article(page.title) if hidden else revised(page.current.text, page.current.model, author)
+        text = (
+            author.article(page.title) if hidden else revised(page.current.text, page.current.model, author)
+        )
         late_ms = rng.randrange(500, LATE_MS) if rng.random() < world.options.late_share else 0
         minor = rng.random() < 0.2
         world.edit(wiki, page, text, Deed(user, self._comment(wiki), now_ms), minor=minor, late_ms=late_ms)

@@ -10,6 +10,7 @@ fault) is cancelled with it.
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import random
@@ -79,6 +80,8 @@ class Sandbox:
         """Of a recording it is made anew, so large that it holds all."""
         self._bell = Bell()
         self._connected = asyncio.Event()
+        self._woken = asyncio.Event()
+        """Something was done by hand: its events are due sooner than the next thing that was planned."""
         self._streams: Streams | None = None
         self._stack = AsyncExitStack()
         self.port = options.port
@@ -188,7 +191,7 @@ class Sandbox:
             self.faults,
             self._bell,
             now_ms=now_ms,
-            happened=self._happened,
+            happened=self._woken.set,
             state=self.state,
         )
         app = web.Application()
@@ -228,8 +231,10 @@ class Sandbox:
             self._happened()
             due_ms = world.next_due_ms
             wait_s = IDLE_S if due_ms is None else (due_ms - self.options.clock.now_ms()) / 1000
-            # A clock that steps back must not stop the world for longer than it stepped.
-            await asyncio.sleep(min(IDLE_S, max(0.001, wait_s)))
+            self._woken.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(IDLE_S, max(0.001, wait_s))):
+                    await self._woken.wait()
 
     def _happened(self) -> None:
         if self.world is None:

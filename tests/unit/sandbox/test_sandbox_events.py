@@ -38,7 +38,9 @@ def story() -> dict[str, list[Any]]:
 
 
 @pytest.mark.parametrize("stream", SCHEMAS)
-def test_events_are_valid_by_wikimedias_schemas(story: dict[str, list[Any]], shared_data: Path, stream: str) -> None:
+def test_events_are_valid_by_wikimedias_schemas(
+    story: dict[str, list[Any]], shared_data: Path, stream: str
+) -> None:
     """The schemas of page_change are of 1.2: what 1.4 and 1.12 added is taken off first."""
     file = shared_data / "schemas" / SCHEMAS[stream] / "latest.yaml"
     schema = yaml.safe_load(file.read_text("utf-8"))
@@ -85,7 +87,9 @@ def test_a_recent_change_holds_what_is_always_there(story: dict[str, list[Any]])
 
 def test_log_params_have_their_forms(story: dict[str, list[Any]]) -> None:
     """An empty list for a deletion, strings for ids and bits, "0" and "1" for the redirect."""
-    by_action = {(e["log_type"], e["log_action"]): e["log_params"] for e in story["recentchange"] if e["type"] == "log"}
+    by_action = {
+        (e["log_type"], e["log_action"]): e["log_params"] for e in story["recentchange"] if e["type"] == "log"
+    }
     assert by_action["delete", "delete"] == []
     assert by_action["delete", "restore"].keys() == {"count"}
     assert by_action["delete", "revision"].keys() == {"type", "ids", "ofield", "nfield"}
@@ -113,7 +117,9 @@ def test_page_change_has_underscores_and_every_kind(story: dict[str, list[Any]])
             assert event["prior_state"]["page"]["page_title"] != event["page"]["page_title"]
 
 
-def test_a_visibility_change_of_the_newest_tells_only_the_flags_that_changed(story: dict[str, list[Any]]) -> None:
+def test_a_visibility_change_of_the_newest_tells_only_the_flags_that_changed(
+    story: dict[str, list[Any]],
+) -> None:
     """In page_change; and what is hidden isn't told in the same breath."""
     changes = [e for e in story["mediawiki.page_change.v1"] if e["page_change_kind"] == "visibility_change"]
     assert changes

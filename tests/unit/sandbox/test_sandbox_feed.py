@@ -54,7 +54,9 @@ def test_resuming_by_an_id_skips_what_shares_its_millisecond() -> None:
 def test_coarse_times_share_an_id() -> None:
     """With whole seconds, as in older data, a second of events has one id."""
     feed = filled(1000, 1400, 1999, 2000, coarse_ms=1000)
-    assert [entry[0]["timestamp"] for entry in ids(feed, since(feed, ["recentchange"], 0))] == [1001] * 3 + [2001]
+    assert [entry[0]["timestamp"] for entry in ids(feed, since(feed, ["recentchange"], 0))] == [1001] * 3 + [
+        2001
+    ]
 
 
 def test_offset_minus_one_means_the_end_as_of_now() -> None:
@@ -89,7 +91,16 @@ def test_only_the_asked_streams_come() -> None:
 
 
 @pytest.mark.parametrize(
-    "last", ["", "x", "{}", "[1]", '[{"topic":"t"}]', '[{"topic":"t","partition":0}]', '[{"partition":0,"offset":1}]']
+    "last",
+    [
+        "",
+        "x",
+        "{}",
+        "[1]",
+        '[{"topic":"t"}]',
+        '[{"topic":"t","partition":0}]',
+        '[{"partition":0,"offset":1}]',
+    ],
 )
 def test_a_bad_id_is_refused(last: str) -> None:
     """It becomes status 400."""

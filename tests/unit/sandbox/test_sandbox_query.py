@@ -15,7 +15,16 @@ NOW_MS = 1_790_000_000_000
 ADMIN = User("Admin", 1, ("*", "user", "sysop"))
 IP = User("192.0.2.7")
 TEMPORARY = User("~2026-1-2", 9, is_temporary=True)
-SITE = Site("tsandbox", "t.sandbox.example", "T", "en", False, "A licence", "https://l.example/", {**NAMESPACES, 14: "Kind"})
+SITE = Site(
+    "tsandbox",
+    "t.sandbox.example",
+    "T",
+    "en",
+    False,
+    "A licence",
+    "https://l.example/",
+    {**NAMESPACES, 14: "Kind"},
+)
 EVERYTHING = {
     "action": "query",
     "format": "json",
@@ -33,7 +42,7 @@ def deed(user: User = ADMIN, comment: str = "c", ago_s: int = 100) -> Deed:
 
 @pytest.fixture
 def wiki() -> Wiki:
-    """Pages 1 and 2 with revisions 1001 to 1003 and 1004; page 3 (1005) is deleted; page 4 (1006) redirects."""
+    """Pages 1 (1001 to 1003) and 2 (1004); page 3 (1005) is deleted; page 4 (1006) redirects to page 1."""
     made = Wiki(SITE, "#REDIRECT")
     page = made.create("One", "first", deed())
     made.edit(page, "second [[Category:b c]] [[kind:A]] [[:Category:Not]]", deed(IP), minor=True)
@@ -64,7 +73,9 @@ def test_missing_revisions_are_bad_revids(wiki: Wiki) -> None:
     """Of a deleted page as of one that never was; nothing else is said, and there is no `pages`."""
     assert ask(wiki, revids="1005|77") == {
         "batchcomplete": True,
-        "query": {"badrevids": {"77": {"revid": 77, "missing": True}, "1005": {"revid": 1005, "missing": True}}},
+        "query": {
+            "badrevids": {"77": {"revid": 77, "missing": True}, "1005": {"revid": 1005, "missing": True}}
+        },
     }
 
 
@@ -125,7 +136,7 @@ def test_page_ids_find_the_newest_revision(wiki: Wiki) -> None:
 
 
 def test_too_large_an_answer_is_cut_and_continued(wiki: Wiki) -> None:
-    """A page that wasn't reached has no `revisions`: absent means continue, not missing; nothing is told twice."""
+    """A page that was not reached has no `revisions`: absent means continue; nothing is told twice."""
     small = Conditions(NOW_MS, max_result_bytes=900)
     first = ask(wiki, small, revids="1001|1002|1004")
     assert "batchcomplete" not in first
@@ -148,7 +159,9 @@ def test_replica_lag_looks_like_deletion(wiki: Wiki) -> None:
     assert page
     wiki.edit(page, "fourth", deed(ago_s=1))
     lagged = Conditions(NOW_MS, replica_lag_s=5)
-    assert ask(wiki, lagged, revids="1007")["query"] == {"badrevids": {"1007": {"revid": 1007, "missing": True}}}
+    assert ask(wiki, lagged, revids="1007")["query"] == {
+        "badrevids": {"1007": {"revid": 1007, "missing": True}}
+    }
     assert ask(wiki, lagged, titles="One")["query"]["pages"][0]["lastrevid"] == 1003
     assert ask(wiki, revids="1007")["query"]["pages"][0]["lastrevid"] == 1007
 
@@ -215,7 +228,9 @@ def test_recent_changes_are_listed_in_pages(wiki: Wiki) -> None:
     seen: list[Any] = []
     follow: dict[str, str] = {}
     while True:
-        answer = ask(wiki, list="recentchanges", rclimit="3", rcprop="ids|title|user|sizes|tags|sha1", **follow)
+        answer = ask(
+            wiki, list="recentchanges", rclimit="3", rcprop="ids|title|user|sizes|tags|sha1", **follow
+        )
         seen += answer["query"]["recentchanges"]
         if "continue" not in answer:
             break
@@ -245,14 +260,18 @@ def shape(value: Any, known: Any, path: str = "") -> list[str]:
         return [
             problem
             for key, inner in value.items()
-            for problem in ([f"{path}.{key}"] if key not in known else shape(inner, known[key], f"{path}.{key}"))
+            for problem in (
+                [f"{path}.{key}"] if key not in known else shape(inner, known[key], f"{path}.{key}")
+            )
         ]
     if isinstance(value, list) and isinstance(known, list):
         if not known:
             return []
         merged = union(known)
         return [problem for inner in value for problem in shape(inner, merged, f"{path}[]")]
-    return [] if type(value) is type(known) else [f"{path}: {type(value).__name__}, not {type(known).__name__}"]
+    return (
+        [] if type(value) is type(known) else [f"{path}: {type(value).__name__}, not {type(known).__name__}"]
+    )
 
 
 def recorded(shared_data: Path, name: str) -> Any:
@@ -275,7 +294,9 @@ AS_PROBED = {"rvprop": "ids|timestamp|content|sha1|size|comment|user|tags", "inp
         ("siteinfo", {"meta": "siteinfo", "siprop": "general|namespaces|rightsinfo|namespacealiases"}),
     ],
 )
-def test_answers_have_the_recorded_shape(wiki: Wiki, shared_data: Path, name: str, params: dict[str, str]) -> None:
+def test_answers_have_the_recorded_shape(
+    wiki: Wiki, shared_data: Path, name: str, params: dict[str, str]
+) -> None:
     """No key that MediaWiki hasn't, and each of the same type."""
     for page in wiki.pages.values():
         page.main_entity = ""
@@ -314,7 +335,10 @@ def test_a_cut_answer_has_the_recorded_shape(wiki: Wiki, shared_data: Path) -> N
     assert answer.keys() == known.keys()
     assert answer["continue"].keys() == known["continue"].keys()
     assert isinstance(answer["continue"]["rvcontinue"], int)
-    assert answer["warnings"]["result"]["warnings"].replace("900", "8,388,608") == known["warnings"]["result"]["warnings"]
+    assert (
+        answer["warnings"]["result"]["warnings"].replace("900", "8,388,608")
+        == known["warnings"]["result"]["warnings"]
+    )
 
 
 def test_refusals_have_the_recorded_words(wiki: Wiki, shared_data: Path) -> None:

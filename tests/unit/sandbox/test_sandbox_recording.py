@@ -33,7 +33,9 @@ def edit(title: str, new: int, old: int = 0, **more: object) -> dict[str, Any]:
 
 def moved(title: str, target: str, log_id: int, **more: object) -> dict[str, Any]:
     params = {"target": target, "noredir": "0"}
-    return recent(title, type="log", log_id=log_id, log_type="move", log_action="move", log_params=params, **more)
+    return recent(
+        title, type="log", log_id=log_id, log_type="move", log_action="move", log_params=params, **more
+    )
 
 
 def recording(*events: dict[str, Any]) -> Recording:
@@ -88,7 +90,9 @@ def test_a_page_without_revisions_has_a_million_more_than_its_id() -> None:
 
 def test_a_title_made_by_a_move_has_the_id_of_the_page_that_moved() -> None:
     """Also along a chain of moves, in the order of the file."""
-    wiki = recording(edit("A", 5), moved("A", "B", 1), moved("B", "C", 2), edit("C", 7, 5)).wikis["xxwiki.example"]
+    wiki = recording(edit("A", 5), moved("A", "B", 1), moved("B", "C", 2), edit("C", 7, 5)).wikis[
+        "xxwiki.example"
+    ]
     expected = page_id("xxwiki", "A")
     for title in ("A", "B", "C"):
         page = wiki.titled(title)
@@ -157,7 +161,9 @@ def test_both_formats_are_read_plain_and_packed(tmp_path: Path, suffix: str) -> 
         ("broken.jsonl", b"{\n{\n", "holds no event"),
     ],
 )
-def test_a_file_that_is_none_is_refused_by_name(tmp_path: Path, name: str, body: bytes | None, says: str) -> None:
+def test_a_file_that_is_none_is_refused_by_name(
+    tmp_path: Path, name: str, body: bytes | None, says: str
+) -> None:
     """Bad input to `--recording` says which file and what is wrong with it."""
     file = tmp_path / name
     if body is not None:
