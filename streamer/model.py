@@ -5,10 +5,11 @@ contract, they are RFC 3339 text. Titles are with spaces and with their namespac
 them. Nothing here but an article holds a comment or the name of a person.
 """
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final, Literal, get_args
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -34,25 +35,37 @@ the article, and a move out of a partner's scope arrives as `delete`."""
 
 IDENTIFIERS: Final = UUID("6e1f2c1a-6d3c-5f0b-9a77-0f2b64d1c7d3")
 """The namespace of every `event.identifier`. Changing it changes every identifier."""
+_NAMESPACE: Final = hashlib.sha1(IDENTIFIERS.bytes, usedforsecurity=False)
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def identifier_of_revision(wiki: str, revision: int) -> str:
     """`event.identifier` of a create or an edit: equal on every run and for all partners."""
-    return str(uuid5(IDENTIFIERS, f"{wiki}|rev|{revision}"))
+    return _identifier(f"{wiki}|rev|{revision}")
 
 
 def identifier_of_event(meta_id: str) -> str:
     """`event.identifier` of a change that upstream named itself (`meta.id`)."""
-    return str(uuid5(IDENTIFIERS, meta_id))
+    return _identifier(meta_id)
 
 
 def identifier_of_log(wiki: str, log_id: int) -> str:
-    return str(uuid5(IDENTIFIERS, f"{wiki}|log|{log_id}"))
+    return _identifier(f"{wiki}|log|{log_id}")
 
 
 def identifier_derived(cause: str, what: Literal["redirect", "replay", "reconcile"]) -> str:
     """Of a change that follows from another one, whose identifier is `cause`."""
-    return str(uuid5(IDENTIFIERS, f"{cause}|{what}"))
+    return _identifier(f"{cause}|{what}")
+
+
+def _identifier(name: str) -> str:
+    """`str(uuid5(IDENTIFIERS, name))`, four times as fast: each event of the stream takes one."""
+    sha1 = _NAMESPACE.copy()
+    sha1.update(name.encode())
+    digits = sha1.hexdigest()
+    return (
+        f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:32]}"
+    )
 
 
 class Place(Struct, frozen=True, omit_defaults=True):

@@ -1,0 +1,87 @@
+"""A whole topic followed in memory: cut-offs, signals, meta."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from streamer.errors import OffsetOutOfRange, TopicMissing
+from streamer.log.base import Log, Reader, Stored, TopicPartition
+from streamer.log.waiting import Condition
+
+READ_S: Final = 0.25
+STALE_S: Final = 1.0
+"""A table at the end of its topic has that confirmed every READ_S; this much later it counts as behind."""
+
+
+class Table:
+    """`load`, then `run` in the caller's task group. `apply` gets each record, tombstones and ticks too,
+    in the order of its partition, and perhaps again after a restart of `run`: it must be idempotent.
+    """
+
+    def __init__(self, log: Log, topic: str, apply: Callable[[Stored], object]) -> None:
+        self._log = log
+        self._topic = topic
+        self._apply = apply
+        self._applied: dict[TopicPartition, int] = {}
+        self._moved = Condition()
+        self._behind = True
+        self._at_end_s = time.monotonic()
+
+    @property
+    def lag_s(self) -> float:
+        """How long it has been behind; 0.0 at the end."""
+        since_s = time.monotonic() - self._at_end_s
+        return since_s if self._behind or since_s > STALE_S else 0.0
+
+    async def load(self) -> None:
+        """Everything up to the end as it is now."""
+        self._applied = {tp: (await self._log.bounds(tp)).earliest for tp in await self._partitions()}
+        ends = await self._ends()
+        async with self._log.reader(self._applied) as reader:
+            while not self._reached(ends):
+                await self._step(reader, READ_S)
+        self._at_end_s = time.monotonic()
+        self._behind = False
+
+    async def run(self) -> None:
+        """For ever. Raises TopicMissing when the topic is deleted."""
+        async with self._log.reader(self._applied) as reader:
+            while True:
+                began_s = time.monotonic()
+                if await self._step(reader, 0.0 if self._behind else READ_S):
+                    self._behind = True
+                else:
+                    self._at_end_s = began_s if self._behind else time.monotonic()
+                    self._behind = False
+
+    async def catch_up(self) -> None:
+        """Returns once all that was appended before this call is applied; `run` must be running."""
+        ends = await self._ends()
+        while not self._reached(ends):
+            await self._moved.wait()
+
+    async def _partitions(self) -> list[TopicPartition]:
+        info = await self._log.topic(self._topic)
+        if info is None:
+            raise TopicMissing(f"there is no topic {self._topic}")
+        return [TopicPartition(self._topic, partition) for partition in range(info.partitions)]
+
+    async def _ends(self) -> dict[TopicPartition, int]:
+        return {tp: (await self._log.bounds(tp)).end for tp in self._applied}
+
+    def _reached(self, ends: dict[TopicPartition, int]) -> bool:
+        return all(self._applied[tp] >= end for tp, end in ends.items())
+
+    async def _step(self, reader: Reader, wait_s: float) -> bool:
+        """True when there were records."""
+        try:
+            records = await reader.read(wait_s=wait_s)
+        except OffsetOutOfRange as error:  # retention was faster: what is left is all there is to know
+            reader.assign(TopicPartition(error.topic, error.partition), error.earliest)
+            return True
+        for record in records:
+            self._apply(record)
+        for tp in self._applied:
+            self._applied[tp] = reader.position(tp)
+        self._moved.notify()
+        return bool(records)

@@ -1,0 +1,172 @@
+"""What was read becomes records, without what was told before, in one commit with the position."""
+
+import asyncio
+import logging
+from collections import Counter
+from typing import Final
+
+from streamer.log.base import Lane, Record, TopicPartition
+from streamer.log.position import Position
+from streamer.metrics import (
+    COMMITTED,
+    SOURCE_COMMIT_EVENTS,
+    SOURCE_DROPPED,
+    SOURCE_EVENTS,
+    SOURCE_HELD,
+    SOURCE_NEWEST,
+    SOURCE_RECORDS,
+)
+from streamer.model import Change
+from streamer.runtime import Runtime
+from streamer.source.inbox import Arrival, Inbox
+from streamer.source.marks import Marks
+from streamer.source.records import identity, record_of
+from streamer.source.seen import Seen
+from streamer.source.standing import Standing
+
+logger = logging.getLogger(__name__)
+
+IDLE_COMMIT_S: Final = 5.0
+"""The position moves at least so often while events come that become nothing."""
+HELD_LOOK_S: Final = 0.5
+TELL_EVERY_S: Final = 60.0
+ERRONEOUS: Final = frozenset(
+    {"not_json", "not_utf8", "schema_major", "stream_unknown", "shape", "missing_field", "out_of_range",
+     "frame_too_large", "log_unknown", "type_unknown"}
+)  # fmt: skip
+"""Reasons that are worth a log line; the rest is daily bread."""
+
+
+class Committer:
+    def __init__(
+        self,
+        runtime: Runtime,
+        lane: Lane,
+        *,
+        home: TopicPartition,
+        next_event: int,
+        standing: Standing,
+        seen: Seen,
+        partitions: int,
+    ) -> None:
+        self._runtime = runtime
+        self._lane = lane
+        self._home = home
+        self._next_event = next_event
+        self._standing = standing
+        self._seen = seen
+        self._partitions = partitions
+        self._uncommitted_events = 0
+        self._marks = standing.upstream if standing.file is None else standing.file.marks
+        self._committed_s = runtime.clock.monotonic_s()
+        self._told_s: dict[str, float] = {}
+
+    async def run(self, inbox: Inbox) -> None:
+        """Until the inbox is closed and empty."""
+        while not inbox.is_finished:
+            arrivals = await inbox.take(wait_s=IDLE_COMMIT_S)
+            if not await self._room():
+                return  # draining, and the log takes nothing: what was read is read again
+            await self._commit(arrivals, is_last=inbox.is_finished)
+
+    async def _commit(self, arrivals: list[Arrival], *, is_last: bool) -> None:
+        records: list[Record] = []
+        remembered: list[tuple[str, str, int]] = []
+        batch: set[str] = set()
+        admitted = 0
+        newest_ms = 0
+        for arrival in arrivals:
+            marks = Marks(arrival.marks)
+            self._count(arrival)
+            for told in arrival.told:
+                newest_ms = max(newest_ms, told.upstream_ms)
+                if not told.records:
+                    continue
+                topic = marks.named(told.topic)
+                mark_ms = marks.get(topic)
+                for change in told.records:
+                    identifier = identity(change, told)
+                    if identifier in batch or identifier in self._seen:
+                        SOURCE_DROPPED.labels("duplicate").inc()
+                        continue
+                    batch.add(identifier)
+                    admitted += isinstance(change, Change)
+                    remembered.append((identifier, topic, mark_ms))
+                    records.append(
+                        record_of(
+                            change, told._replace(topic=topic), mark_ms, self._home.topic, self._partitions
+                        )
+                    )
+            self._marks = arrival.marks
+            self._uncommitted_events += len(arrival.told)
+        now_s = self._runtime.clock.monotonic_s()
+        is_due = is_last or now_s - self._committed_s >= IDLE_COMMIT_S
+        if not records and not (self._uncommitted_events and is_due):
+            return
+        standing = self._standing.after(
+            admitted=admitted,
+            events=self._uncommitted_events,
+            marks=self._marks,
+            seen_from=self._seen.floors(),
+        )
+        position = Position(self._next_event + self._uncommitted_events, (), standing.as_state())
+        offsets = await self._lane.commit(records, {self._home: position})
+        self._committed(position, standing, records, remembered, offsets)
+        if newest_ms:
+            SOURCE_NEWEST.set(newest_ms / 1_000)
+        self._committed_s = now_s
+
+    def _committed(
+        self,
+        position: Position,
+        standing: Standing,
+        records: list[Record],
+        remembered: list[tuple[str, str, int]],
+        offsets: list[int],
+    ) -> None:
+        self._standing = standing
+        self._next_event = position.next
+        SOURCE_COMMIT_EVENTS.observe(self._uncommitted_events)
+        self._uncommitted_events = 0
+        for (identifier, topic, mark_ms), record, offset in zip(remembered, records, offsets, strict=True):
+            self._seen.add(identifier, topic, mark_ms, record.partition, offset)
+        self._seen.forget(Marks(self._marks), standing.rewind_ms)
+        COMMITTED.set("source", "", self._home.partition, standing.counts)
+        kinds = Counter(dict(record.headers)["kind"].decode() for record in records)
+        for kind, count in kinds.items():
+            SOURCE_RECORDS.labels(kind).inc(count)
+
+    async def _room(self) -> bool:
+        """Waits while the log is over its budget; False if there is still none when draining."""
+        if not self._is_over_budget():
+            return True
+        logger.error("the log is over its budget: the source waits, upstream keeps 7 days")
+        SOURCE_HELD.set(1)
+        self._runtime.health.unready("source_log", "the log is over its budget (log.retention_gb)")
+        while self._is_over_budget():
+            if self._runtime.draining.is_set():
+                return False
+            await asyncio.sleep(HELD_LOOK_S)
+        SOURCE_HELD.set(0)
+        self._runtime.health.ready("source_log")
+        logger.info("the log has room again")
+        return True
+
+    def _is_over_budget(self) -> bool:
+        """Not every log can be: what a live role has yet to read is never deleted to make room."""
+        return bool(getattr(self._runtime.log, "is_over_budget", False))
+
+    def _count(self, arrival: Arrival) -> None:
+        for told in arrival.told:
+            SOURCE_EVENTS.labels(told.family).inc()
+            if told.dropped:
+                SOURCE_DROPPED.labels(told.dropped).inc()
+                if told.dropped in ERRONEOUS:
+                    self._tell(told.dropped)
+
+    def _tell(self, reason: str) -> None:
+        """At most once a minute and reason: the counter has them all."""
+        now_s = self._runtime.clock.monotonic_s()
+        if now_s - self._told_s.get(reason, -TELL_EVERY_S) >= TELL_EVERY_S:
+            self._told_s[reason] = now_s
+            logger.warning("an event was dropped", extra={"reason": reason})

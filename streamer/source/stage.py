@@ -1,0 +1,154 @@
+"""The source: upstream's events become records of the changes topic, each once, with their position.
+
+    upstream ──► EventStreams or Replay ──► Inbox ──► Committer ──► wiki.changes.v1 + position
+                 (one task reads)         (bounded)   (one commits)
+
+One lane (partition 0 of the changes topic, group `source`) stands for the one connection. The position
+counts the events read and holds the counts, upstream's timestamps, and from where on the identifiers must
+be read back. Order of shutdown: reading stops, the inbox is emptied and committed, the lane returns.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from streamer.errors import ConfigError, SourceError, StreamerError
+from streamer.log.base import Lane, TopicPartition
+from streamer.log.position import Position
+from streamer.metrics import COMMITTED
+from streamer.runtime import Runtime
+from streamer.source import seen
+from streamer.source.admission import Rules
+from streamer.source.backoff import Backoff
+from streamer.source.commit import Committer
+from streamer.source.eventstreams import COMPONENT, EventStreams
+from streamer.source.inbox import Inbox
+from streamer.source.marks import Marks
+from streamer.source.replay import Recording, Replay
+from streamer.source.standing import FileStanding, Standing
+
+logger = logging.getLogger(__name__)
+
+GROUP: Final = "source"
+LINGER_S: Final = 0.02
+"""How long the first event of a commit waits for company."""
+
+Read = Callable[[Inbox], Awaitable[None]]
+
+
+async def run_source(runtime: Runtime) -> None:
+    """Until cancelled, or drained. ConfigError for a source that can't be."""
+    runtime.health.expect(COMPONENT)
+    url = runtime.settings.source.url
+    if not url.startswith(("file:", "http://", "https://")):
+        raise ConfigError("source.url", "is neither http(s)://… nor file:PATH")
+    recording = Recording.of(url) if url.startswith("file:") else None
+
+    async def lane_main(lane: Lane) -> None:
+        await _run_lane(runtime, lane, recording)
+
+    await runtime.log.run_lanes(GROUP, runtime.topics.changes, lane_main, partitions=[0])
+
+
+async def _run_lane(runtime: Runtime, lane: Lane, recording: Recording | None) -> None:
+    home = TopicPartition(lane.topic, lane.partition)
+    position = (await lane.positions([home])).get(home, Position(0))
+    standing = Standing.of(position)
+    COMMITTED.set(GROUP, "", lane.partition, standing.counts)
+    info = await runtime.log.topic(lane.topic)
+    partitions = info.partitions if info else runtime.settings.log.partitions
+    told_before = await seen.restore(runtime.log, lane.topic, partitions, standing.seen_from)
+    logger.info("the source starts", extra={"events_before": position.next, "remembered": len(told_before)})
+    if recording:
+        read, standing = _from_file(runtime, recording, standing)
+    else:
+        read, standing = _from_stream(runtime, standing)
+    committer = Committer(
+        runtime,
+        lane,
+        home=home,
+        next_event=position.next,
+        standing=standing,
+        seen=told_before,
+        partitions=partitions,
+    )
+    inbox = Inbox(linger_s=LINGER_S)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(_read(read, inbox, runtime), name="source reads")
+            draining = tasks.create_task(_stop_when_draining(runtime, reading), name="source drains")
+            await committer.run(inbox)
+            draining.cancel()
+            if inbox.failure:
+                raise inbox.failure
+    except BaseExceptionGroup as group:
+        raise _the_one(group) from None
+
+
+async def _read(read: Read, inbox: Inbox, runtime: Runtime) -> None:
+    try:
+        await read(inbox)
+        await runtime.draining.wait()  # the end of a recording: the service stays
+    except SourceError as error:  # what was read before is committed first
+        inbox.failure = error
+    finally:
+        inbox.close()
+
+
+async def _stop_when_draining(runtime: Runtime, reading: asyncio.Task[None]) -> None:
+    await runtime.draining.wait()
+    reading.cancel()
+
+
+def _from_stream(runtime: Runtime, standing: Standing) -> tuple[Read, Standing]:
+    settings = runtime.settings
+    rewind_ms = int(settings.source.rewind_s * 1_000)
+    is_resumed = standing.started_ms > 0
+    started_ms = standing.started_ms or runtime.clock.now_ms()
+    # what was remembered for a shorter rewind doesn't cover a longer one; the next start will
+    first_rewind_ms = min(rewind_ms, standing.rewind_ms) if is_resumed else rewind_ms
+    client = EventStreams(
+        settings=settings.source,
+        user_agent=settings.user_agent,
+        rules=Rules.of(settings),
+        marks=Marks(standing.upstream),
+        started_ms=started_ms,
+        rewind_ms=first_rewind_ms,
+        is_resumed=is_resumed,
+        health=runtime.health,
+        backoff=Backoff(),
+    )
+    standing = standing.with_stream(started_ms=started_ms, rewind_ms=rewind_ms)
+    return client.run, standing
+
+
+def _from_file(runtime: Runtime, recording: Recording, standing: Standing) -> tuple[Read, Standing]:
+    settings = runtime.settings
+    name = recording.path.name
+    file = standing.file
+    if file is None or file.file != name:
+        file = FileStanding(file=name)
+    replay = Replay(
+        recording=recording,
+        rules=Rules.of(settings),
+        marks=Marks(file.marks),
+        skip_events=file.events,
+        is_paced=settings.source.speed == "recorded",
+        max_event_bytes=settings.source.max_event_bytes,
+    )
+
+    async def read(inbox: Inbox) -> None:
+        runtime.health.ready(COMPONENT)
+        await replay.run(inbox)
+
+    return read, standing.with_file(file, rewind_ms=int(settings.source.rewind_s * 1_000))
+
+
+def _the_one(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What the log's lanes judge is one error, not a group of one."""
+    named, _ = group.split(StreamerError)
+    found: BaseException = named or group
+    while isinstance(found, BaseExceptionGroup) and (named or len(found.exceptions) == 1):
+        found = found.exceptions[0]
+    return found

@@ -1,0 +1,214 @@
+"""What is asked for after a break, what is remembered for it, and how attempts are spaced."""
+
+import asyncio
+import json
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from streamer.config import Settings
+from streamer.log.base import Record, TopicPartition
+from streamer.log.local import LocalLog
+from streamer.log.position import METADATA_CHARS, Position
+from streamer.runtime import topic_specs
+from streamer.source import seen
+from streamer.source.backoff import CAP_S, REFUSED_BASE_S, REFUSED_CAP_S, Backoff
+from streamer.source.eventstreams import _retry_after_s
+from streamer.source.inbox import BATCH_EVENTS, Arrival, Inbox
+from streamer.source.marks import IDLE_MS, JITTER_MS, UNNAMED, Marks
+from streamer.source.seen import Seen
+from streamer.source.standing import FileStanding, Standing
+from streamer.source.told import Told
+
+EQIAD = "eqiad.mediawiki.recentchange"
+CODFW = "codfw.mediawiki.recentchange"
+NOW_MS = 1_767_225_600_000
+
+
+def last_id(**timestamps: int) -> bytes:
+    names = {"eqiad": EQIAD, "codfw": CODFW}
+    return json.dumps(
+        [
+            {"topic": names[name], "partition": 0} | ({"timestamp": ms} if ms else {"offset": -1})
+            for name, ms in timestamps.items()
+        ]
+    ).encode()
+
+
+def asked(marks: Marks, *streams: str, rewind_ms: int = 0) -> dict[str, int]:
+    entries = json.loads(
+        marks.last_event_id(streams or ("recentchange",), rewind_ms=rewind_ms, started_ms=NOW_MS - 60_000)
+    )
+    assert all(set(entry) == {"topic", "partition", "timestamp"} for entry in entries)
+    return {entry["topic"]: entry["timestamp"] for entry in entries}
+
+
+def test_marks_only_grow() -> None:
+    """Ids step back by up to 15 s; what was read stays read."""
+    marks = Marks({})
+    assert marks.advance_by_id(last_id(eqiad=NOW_MS, codfw=0))
+    assert marks.advance_by_id(last_id(eqiad=NOW_MS - 15_000, codfw=0))
+    assert marks.as_dict() == {EQIAD: NOW_MS, CODFW: 0}
+
+
+def test_every_topic_is_asked_for_by_time() -> None:
+    """The one that never sent anything too, from when the feed began: a switchover is lossless."""
+    marks = Marks({})
+    marks.advance_by_id(last_id(eqiad=NOW_MS, codfw=0))
+    assert asked(marks, rewind_ms=10_000) == {EQIAD: NOW_MS - 10_000, CODFW: NOW_MS - 70_000}
+
+
+def test_a_stream_of_which_nothing_is_known() -> None:
+    """Both of Wikimedia's topics are asked for; a stream that was removed is not."""
+    marks = Marks({EQIAD: NOW_MS})
+    topics = asked(marks, "mediawiki.page_change.v1")
+    assert set(topics) == {"eqiad.mediawiki.page_change.v1", "codfw.mediawiki.page_change.v1"}
+
+
+def test_page_change_is_not_taken_for_another() -> None:
+    """A stream's topics are those of exactly its name."""
+    marks = Marks({"eqiad.mediawiki.page_change.v1": NOW_MS, "eqiad.rc.mediawiki.page_change.v1.more": 1})
+    assert set(asked(marks, "mediawiki.page_change.v1")) == {"eqiad.mediawiki.page_change.v1"}
+
+
+def test_an_idle_topic_is_not_rewound() -> None:
+    """Hours behind the newest, nothing of it can come again, and nothing is remembered for it."""
+    marks = Marks({EQIAD: NOW_MS, CODFW: NOW_MS - IDLE_MS - 1})
+    assert asked(marks, rewind_ms=10_000)[CODFW] == NOW_MS - IDLE_MS - 1
+    assert marks.horizon_ms(CODFW, 10_000) == NOW_MS - IDLE_MS - 1
+    assert marks.horizon_ms(EQIAD, 10_000) == NOW_MS - 10_000 - JITTER_MS
+    assert marks.must_come_again() == {EQIAD: NOW_MS + JITTER_MS}
+
+
+@pytest.mark.parametrize("noise", [b"", b"7", b"{}", b"[1]", b"[" * 50_000, b'[{"topic":5}]'])
+def test_ids_of_another_form_move_nothing(noise: bytes) -> None:
+    """Not the server's JSON: there is nothing to resume by, and nothing breaks."""
+    marks = Marks({EQIAD: 5})
+    assert not marks.advance_by_id(noise)
+    assert marks.as_dict() == {EQIAD: 5}
+
+
+def test_made_up_topics_share_one_name() -> None:
+    """An event may claim any topic; only those that the ids name count."""
+    marks = Marks({EQIAD: 5})
+    assert [marks.named(EQIAD), marks.named("made.up")] == [EQIAD, UNNAMED]
+    assert marks.get(UNNAMED) == 5
+
+
+def test_seen_forgets_what_cannot_come_again() -> None:
+    """Per topic, by how far that topic was read; and the floor per partition follows."""
+    memory = Seen(2)
+    for n in range(100):
+        memory.add(f"a{n}", EQIAD, NOW_MS + n * 1_000, n % 2, n)
+    memory.add("b", CODFW, NOW_MS, 1, 100)
+    marks = Marks({EQIAD: NOW_MS + 99_000, CODFW: NOW_MS})
+    memory.forget(marks, 10_000)
+    assert "a73" not in memory
+    assert "a74" in memory
+    assert "b" in memory
+    assert memory.floors() == (74, 75)
+
+
+def test_seen_is_bounded() -> None:
+    """Whatever times the events carry."""
+    memory = Seen(1, limit=10)
+    for n in range(100):
+        memory.add(str(n), EQIAD, 2**50, 0, n)
+        memory.forget(Marks({EQIAD: 1}), 10_000)
+    assert len(memory) == 10
+    assert "99" in memory
+
+
+def test_floor_of_a_quiet_partition_is_its_end() -> None:
+    """Where nothing is remembered, nothing need be read."""
+    memory = Seen(2)
+    memory.reached(0, 7)
+    memory.add("x", EQIAD, NOW_MS, 1, 3)
+    assert memory.floors() == (7, 3)
+
+
+async def test_seen_is_restored_from_the_log(tmp_path: Path) -> None:
+    """From the floors to the end; records of others in the same topic are passed over."""
+    settings = Settings()
+    topic = "wiki.changes.v1"
+
+    def record(n: int, *headers: tuple[str, bytes]) -> Record:
+        return Record(topic, n % 2, "w", b"{}", (("ce_id", f"i{n}".encode()), *headers))
+
+    async with LocalLog(tmp_path / "log.db") as log:
+        await log.ensure_topics(topic_specs(settings))
+        own = (("topic", EQIAD.encode()), ("mark_ms", str(NOW_MS).encode()))
+        await log.append([record(n, *own) for n in range(6)] + [record(6)])
+        restored = await seen.restore(log, topic, 10, (1, 3))
+        assert (await log.bounds(TopicPartition(topic, 0))).end == 4
+    assert [f"i{n}" in restored for n in range(7)] == [False, False, True, False, True, False, False]
+    assert restored.floors()[:2] == (1, 3)
+
+
+def test_the_position_fits() -> None:
+    """Ten topics and a hundred partitions stay far below what an offset commit holds."""
+    upstream = {
+        f"{c}.mediawiki.page_revert_risk_prediction_change.v{n}": NOW_MS for c in "ab" for n in range(5)
+    }
+    standing = Standing(
+        {"admitted": 10**10}, upstream, NOW_MS, 10_000, (10**9,) * 100, FileStanding("x" * 100, 10**9)
+    )
+    position = Position(10**10, (), standing.as_state())
+    assert len(position.metadata()) < METADATA_CHARS
+    assert Standing.of(Position.restore(10**10, position.metadata())) == standing
+
+
+def test_backoff_grows_with_jitter_and_starts_over() -> None:
+    """Up to its cap; slower after a refusal; never sooner than Retry-After says."""
+    backoff = Backoff(random=Random(1))
+    waits = [backoff.next_s() for _ in range(30)]
+    assert all(1.0 <= wait <= CAP_S for wait in waits)
+    assert max(waits) > 20
+    assert len(set(waits)) > 20
+    backoff.reset()
+    assert backoff.next_s() == 1.0
+    assert REFUSED_BASE_S <= backoff.next_s(refused=True) <= REFUSED_CAP_S
+    assert backoff.next_s(retry_after_s=90) >= 90
+    backoff.suggested(5_000)
+    backoff.reset()
+    assert backoff.next_s() == 5.0
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("30", 30.0), ("", None), ("soon", None), ("-5", None), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0)],
+)
+def test_retry_after(value: str, seconds: float | None) -> None:
+    """Seconds or a date; anything else is none."""
+    assert _retry_after_s(value) == seconds
+
+
+def arrival(events: int) -> Arrival:
+    return Arrival([Told((), "canary", "recentchange")] * events, {})
+
+
+async def test_the_inbox_holds_the_reader_back() -> None:
+    """While a full batch waits, `put` does not return; once it is taken, it does."""
+    inbox = Inbox(linger_s=60.0)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        putting = tasks.create_task(inbox.put(arrival(BATCH_EVENTS + 1)))
+        taken = await inbox.take(wait_s=1)  # a full batch is given at once, whatever the linger
+        await putting
+    assert sum(len(one.told) for one in taken) == BATCH_EVENTS + 1
+
+
+async def test_the_inbox_gives_what_is_left_when_closed() -> None:
+    """Closed is not lost; and finished only once it is empty."""
+    inbox = Inbox(linger_s=60.0)
+    await inbox.put(arrival(3))
+    inbox.close()
+    assert not inbox.is_finished
+    assert len(await inbox.take(wait_s=1)) == 1
+    assert inbox.is_finished
+    assert await inbox.take(wait_s=1) == []
+
+
+async def test_the_inbox_returns_empty_handed_in_time() -> None:
+    """With nothing to give, `take` ends after its time."""
+    assert await Inbox(linger_s=0).take(wait_s=0.01) == []
