@@ -115,6 +115,9 @@ class DeliverSettings(Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: Port = 8080
     """0: any free one; the log line `listening` says which."""
+    admin_host: str = "127.0.0.1"
+    """Where `/livez`, `/readyz` and `/metrics` are served: apart from `host`, so that a public feed does
+    not publish its metrics."""
     admin_port: Port = 9090
     heartbeat_s: Positive = 15.0
     retained_mb: Positive = 256.0
@@ -185,8 +188,12 @@ def load(path: str | None = None, environ: Mapping[str, str] | None = None) -> S
 
 
 def read_toml(file: Path) -> dict[str, Any]:
+    return parse_toml(read_text(file), str(file))
+
+
+def read_text(file: Path) -> str:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(str(file), "no such file") from None
     except IsADirectoryError:
@@ -195,8 +202,13 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise ConfigError(str(file), "may not be read: check its owner and mode") from None
     except UnicodeDecodeError as error:
         raise ConfigError(str(file), f"is not UTF-8 (byte {error.start})") from None
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(file), f"is not TOML: {error}") from None
+        raise ConfigError(where, f"is not TOML: {error}") from None
 
 
 T = TypeVar("T")

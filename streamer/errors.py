@@ -2,6 +2,7 @@
 
     StreamerError
     ├── ConfigError          a setting, a partners file or a command line is wrong      exit 2
+    ├── FieldUnknown         a projection names a field that articles don't have
     ├── LogError
     │   ├── LogBusy          another process holds this role on this log                exit 2
     │   ├── LogTooNew        the file was written by a newer version                    exit 2
@@ -46,6 +47,16 @@ class ConfigError(StreamerError):
 
 class PortInUse(ConfigError):
     code = "port_in_use"
+
+
+class FieldUnknown(StreamerError):
+    """`field` is as it was given; the message is the one that clients of Enterprise's API know."""
+
+    code = "field_unknown"
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(problem)
+        self.field = field
 
 
 class LogError(StreamerError):

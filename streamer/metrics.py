@@ -121,10 +121,171 @@ SOURCE_HELD: Final = Gauge(
 
 # ── origin ─────────────────────────────────────────────────────────────────────────────────────
 
+ORIGIN_REQUESTS: Final = Counter(
+    "streamer_origin_requests",
+    "Requests to the wikis by outcome: all of them, each counts against the budget.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+ORIGIN_REQUEST_SECONDS: Final = Histogram(
+    "streamer_origin_request_seconds",
+    "From a request's start to its whole answer.",
+    buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
+    registry=REGISTRY,
+)
+ORIGIN_BATCH: Final = Histogram(
+    "streamer_origin_batch_size",
+    "Things asked for by one request, by how they are asked: revision, title, page, log.",
+    ["by"],
+    buckets=(1, 2, 5, 10, 20, 30, 40, 50, 100, 500),
+    registry=REGISTRY,
+)
+ORIGIN_BUDGET_USED: Final = Gauge(
+    "streamer_origin_budget_used_requests",
+    "Requests that count in the current minute.",
+    registry=REGISTRY,
+)
+ORIGIN_BREAKERS_OPEN: Final = Gauge(
+    "streamer_origin_failing_hosts", "Hosts that failed several times in a row.", registry=REGISTRY
+)
+
 # ── enrich ─────────────────────────────────────────────────────────────────────────────────────
+
+ENRICH_OPEN: Final = Gauge(
+    "streamer_enrich_open_changes",
+    "Changes that enrich has read and not yet committed.",
+    ["partition"],
+    registry=REGISTRY,
+)
+ENRICH_HELD_BYTES: Final = Gauge(
+    "streamer_enrich_held_bytes",
+    "Content that was fetched and waits for its commit.",
+    registry=REGISTRY,
+)
+ENRICH_PUBLISHED: Final = Counter(
+    "streamer_enrich_published",
+    "Records committed to the articles topic by this process.",
+    ["kind", "type"],
+    registry=REGISTRY,
+)
+ENRICH_LATE: Final = Counter(
+    "streamer_enrich_late",
+    "Edits published after a newer revision of their page.",
+    registry=REGISTRY,
+)
+ENRICH_CUTOFFS: Final = Counter(
+    "streamer_enrich_cutoffs", "Withdrawals written.", ["scope"], registry=REGISTRY
+)
+ENRICH_RETRIES: Final = Counter(
+    "streamer_enrich_retries", "Questions asked again, by reason.", ["reason"], registry=REGISTRY
+)
+UNRESOLVED_REMOVALS: Final = Counter(
+    "streamer_enrich_unresolved_removals",
+    "Deletions and hidden revisions whose page could not be found out: a person has to look.",
+    registry=REGISTRY,
+)
+TEXT_SECONDS: Final = Histogram(
+    "streamer_enrich_text_seconds",
+    "Plain text extraction, question to answer of a worker.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 2, 5),
+    registry=REGISTRY,
+)
+TEXT_FAILURES: Final = Counter(
+    "streamer_enrich_text_failures",
+    "Articles published without text, by reason.",
+    ["reason"],
+    registry=REGISTRY,
+)
 
 # ── log ────────────────────────────────────────────────────────────────────────────────────────
 
+LOG_COMMIT_SECONDS: Final = Histogram(
+    "streamer_log_commit_seconds",
+    "A transaction of the local log, with the wait for its turn and the flush.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5, 10),
+    registry=REGISTRY,
+)
+LOG_APPENDED_RECORDS: Final = Counter(
+    "streamer_log_appended_records", "Records appended by this process.", registry=REGISTRY
+)
+LOG_APPENDED_BYTES: Final = Counter(
+    "streamer_log_appended_bytes", "Their keys, headers and values as stored.", registry=REGISTRY
+)
+LOG_FILE_BYTES: Final = Gauge("streamer_log_file_bytes", "Size of the local log's file.", registry=REGISTRY)
+LOG_WAL_BYTES: Final = Gauge("streamer_log_wal_bytes", "Size of its write-ahead log.", registry=REGISTRY)
+LOG_OVER_BUDGET: Final = Gauge(
+    "streamer_log_over_budget",
+    "1 while the local log is over its bound and all it holds is still to be read.",
+    registry=REGISTRY,
+)
+LOG_DELETED: Final = Counter(
+    "streamer_log_deleted_records",
+    "Records removed by the cleaner, by reason.",
+    ["reason"],
+    registry=REGISTRY,
+)
+LOG_LANE_RESTARTS: Final = Counter(
+    "streamer_log_lane_restarts", "Lanes started anew after an error.", ["group", "code"], registry=REGISTRY
+)
+
 # ── route ──────────────────────────────────────────────────────────────────────────────────────
 
+PARTNERS_FILE_INVALID: Final = Gauge(
+    "streamer_partners_file_invalid",
+    "1 while partners.toml is wrong and the rules before it stay in force.",
+    registry=REGISTRY,
+)
+PARTNERS_RELOADS: Final = Counter(
+    "streamer_partners_reloads", "Changes of partners.toml, by result.", ["result"], registry=REGISTRY
+)
+ROUTE_PARKED: Final = Gauge(
+    "streamer_route_parked",
+    "1 while a partner's topic takes nothing and its routing waits.",
+    ["partner"],
+    registry=REGISTRY,
+)
+ROUTE_BEHIND: Final = Gauge(
+    "streamer_route_behind_offsets",
+    "How far a partner is behind the partner that is furthest ahead in the same partition.",
+    ["partner", "partition"],
+    registry=REGISTRY,
+)
+ROUTE_PASS: Final = Histogram(
+    "streamer_route_pass_seconds",
+    "From what was read to its commit, for all partners of a pass.",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+    registry=REGISTRY,
+)
+
 # ── deliver ────────────────────────────────────────────────────────────────────────────────────
+
+DELIVER_CONNECTIONS: Final = Gauge(
+    "streamer_deliver_connections", "Open streams.", ["partner", "format"], registry=REGISTRY
+)
+DELIVER_EVENTS: Final = Counter(
+    "streamer_deliver_events",
+    "Articles written to clients.",
+    ["partner", "format"],
+    registry=REGISTRY,
+)
+DELIVER_BYTES: Final = Counter(
+    "streamer_deliver_bytes", "Bytes of streams, before HTTP framing.", ["partner"], registry=REGISTRY
+)
+DELIVER_ENDED: Final = Counter(
+    "streamer_deliver_ended_streams",
+    "Streams that ended: client (it left), slow, stalled, drain, expired, failed.",
+    ["partner", "reason"],
+    registry=REGISTRY,
+)
+DELIVER_REFUSED: Final = Counter(
+    "streamer_deliver_refused_requests", "Requests answered with a problem.", ["code"], registry=REGISTRY
+)
+DELIVER_WITHHELD: Final = Counter(
+    "streamer_deliver_withheld_records",
+    "Records that were not written because their text was withdrawn, or because they are broken.",
+    ["partner", "reason"],
+    registry=REGISTRY,
+)
+DELIVER_RETAINED_BYTES: Final = Gauge(
+    "streamer_deliver_retained_bytes", "Frames kept for slow readers, all feeds.", registry=REGISTRY
+)

@@ -4,8 +4,11 @@ Strict like the configuration: a typo names the partner and the key, and a file 
 nothing. Secrets are kept as SHA-256 only.
 """
 
+import asyncio
 import hashlib
 import hmac
+import logging
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,15 +16,23 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from streamer.config import convert, read_toml
-from streamer.errors import ConfigError
+from streamer.config import convert, parse_toml, read_text
+from streamer.errors import ConfigError, FieldUnknown
+from streamer.metrics import PARTNERS_FILE_INVALID, PARTNERS_RELOADS
 from streamer.model import Kind
+from streamer.projection import selection
+from streamer.runtime import Clock
 
 NAME: Final = re.compile(r"[a-z0-9-]{1,40}")
 KEY_PREFIX: Final = "wrs_"
 """What secret scanners look for."""
+POLL_S: Final = 1.0
+MISSING_POLLS: Final = 3
+"""A file that is not there for so many polls is gone; less is an editor that replaces it."""
 DURATION: Final = re.compile(r"(\d{1,6})(s|m|h)")
 SECONDS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600}
+
+logger = logging.getLogger(__name__)
 
 KeyHash = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
 Content = Literal["wikitext", "text", "html"]
@@ -71,25 +82,62 @@ class Partner(Struct, frozen=True, forbid_unknown_fields=True):
 
 Partners = Mapping[str, Partner]
 
+NOBODY: Final = "# streamer: no partners"
+"""The line by which a file says that it is empty on purpose."""
+WIKI_GLOB: Final = re.compile(r"[a-z0-9_*?\[\]!-]+")
+
 
 def load_partners(file: Path) -> Partners:
     """All partners of the file, by name. ConfigError names file, partner and key; an empty file is one
     too, so that a file caught half-written never reads as "no partners".
     """
-    tree = read_toml(file)
-    if not tree:
-        raise ConfigError(str(file), "holds no partner; to serve nobody, remove the file")
+    return parse_partners(read_text(file), str(file))
+
+
+def parse_partners(text: str, where: str) -> Partners:
+    """`text` as a partners file; errors are said of `where`."""
+    tree = parse_toml(text, where)
+    if not tree and NOBODY not in (line.strip() for line in text.splitlines()):
+        raise ConfigError(
+            where, f"holds no partner; to serve nobody, remove the file or write the line `{NOBODY}`"
+        )
     partners: dict[str, Partner] = {}
+    owners: dict[str, str] = {}
     for name, table in tree.items():
         if not NAME.fullmatch(name):
-            raise ConfigError(f"{file}: {name}", "a partner's name is 1 to 40 of a-z, 0-9 and -")
+            raise ConfigError(f"{where}: {name}", "a partner's name is 1 to 40 of a-z, 0-9 and -")
         if not isinstance(table, dict):
-            raise ConfigError(f"{file}: {name}", "is not a table; partners are written as [name]")
+            raise ConfigError(f"{where}: {name}", "is not a table; partners are written as [name]")
         if "name" in table:
-            raise ConfigError(f"{file}: {name}.name", "unknown key; the name is the table's")
-        partner = convert({**table, "name": name}, Partner, f"{file}: {name}")
+            raise ConfigError(f"{where}: {name}.name", "unknown key; the name is the table's")
+        partner = convert({**table, "name": name}, Partner, f"{where}: {name}")
+        _check(partner, f"{where}: {name}")
+        for key in partner.keys:
+            if owners.setdefault(key, name) != name:
+                raise ConfigError(f"{where}: {name}.keys", f"the partner {owners[key]} has the same key")
         partners[name] = partner
     return partners
+
+
+def _check(partner: Partner, where: str) -> None:
+    """What types can't say."""
+    for glob in partner.wikis:
+        if not WIKI_GLOB.fullmatch(glob):
+            raise ConfigError(
+                f"{where}.wikis",
+                f'"{glob}" can match no wiki; database names are meant, as enwiki or *wiktionary',
+            )
+    if partner.max_size and partner.max_size < partner.min_size:
+        raise ConfigError(f"{where}.max_size", f"is below min_size ({partner.min_size}): nothing would pass")
+    try:
+        selection(partner.fields)
+    except FieldUnknown as error:
+        raise ConfigError(f"{where}.fields", str(error)) from None
+    # promised protection that isn't there would be worse than none
+    if partner.settle_s:
+        raise ConfigError(f"{where}.settle", 'is not built yet; only "0s" works in this version')
+    if partner.editor == "pseudonym":
+        raise ConfigError(f"{where}.editor", 'pseudonyms are not built yet; "full" and "none" work')
 
 
 def hash_key(secret: str) -> str:
@@ -105,3 +153,89 @@ def authenticate(partners: Partners, secret: str) -> Partner | None:
             if hmac.compare_digest(key, digest):
                 found = partner
     return found
+
+
+Stamp = tuple[int, int, int] | None
+"""Modification time (ns), size and inode of the file; None: no such file."""
+
+
+class PartnersWatch:
+    """The partners in force, for every role of the process; `run` keeps them up to date.
+
+    The file is read once it has stood unchanged from one poll to the next, so a writer that is still at
+    it is waited for: a change is in force within 2 to 3 seconds. One that is wrong changes nothing: the
+    rules before it stay, an alarm is raised (`streamer_partners_file_invalid`, a log event), and it is
+    read again when it changes. A missing file means no partners.
+
+    Raises ConfigError where the file is wrong at the start.
+    """
+
+    def __init__(self, file: Path, *, poll_s: float = POLL_S, clock: Clock | None = None) -> None:
+        self._file = file
+        self._poll_s = poll_s
+        self._clock = clock or Clock()
+        self._loaded = self._seen = _stamp(file)
+        self._missed = 0
+        self._changed = asyncio.Event()
+        self.generation = 1
+        self.current: Partners = load_partners(file) if self._loaded else {}
+        self._since_ms = dict.fromkeys(self.current, self._clock.now_ms())
+        PARTNERS_FILE_INVALID.set(0)
+
+    def since_ms(self, name: str) -> int:
+        """When this process first saw the partner in force (Unix, ms): where a new one's feed begins."""
+        return self._since_ms[name]
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            await asyncio.sleep(self._poll_s)
+            await self._poll()
+
+    async def changed(self, generation: int) -> int:
+        """Returns the generation in force once it is another than `generation`."""
+        while self.generation == generation:
+            await self._changed.wait()
+        return self.generation
+
+    async def _poll(self) -> None:
+        stamp = await asyncio.to_thread(_stamp, self._file)
+        stands, self._seen = stamp == self._seen, stamp
+        self._missed = 0 if stamp else self._missed + 1
+        if stamp == self._loaded or not stands or (stamp is None and self._missed < MISSING_POLLS):
+            return
+        try:
+            partners = await asyncio.to_thread(load_partners, self._file) if stamp else {}
+        except ConfigError as error:
+            self._loaded = stamp
+            PARTNERS_FILE_INVALID.set(1)
+            PARTNERS_RELOADS.labels("invalid").inc()
+            # the problem is not logged: it may quote a key that was put in place of its hash
+            logger.error(  # noqa: TRY400 - a wrong file is told by its place, not by a traceback
+                "partners file is wrong, the rules before it stay in force", extra={"where": error.where}
+            )
+            return
+        if await asyncio.to_thread(_stamp, self._file) != stamp:
+            return  # it changed while it was read; the next poll sees it
+        self._loaded = stamp
+        PARTNERS_FILE_INVALID.set(0)
+        PARTNERS_RELOADS.labels("applied").inc()
+        if partners != self.current:
+            self._put_in_force(partners)
+
+    def _put_in_force(self, partners: Partners) -> None:
+        now_ms = self._clock.now_ms()
+        self._since_ms = {name: self._since_ms.get(name, now_ms) for name in partners}
+        self.current = partners
+        self.generation += 1
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+        logger.info("partners in force", extra={"partners": len(partners), "generation": self.generation})
+
+
+def _stamp(file: Path) -> Stamp:
+    try:
+        status = os.stat(file)  # noqa: PTH116 - follows a link to the file that counts
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -1,18 +1,18 @@
 """Tells other processes that something was committed: a file that is touched, watched by inotify.
 
-Where there is no inotify `watch` gives None, and the slow poll behind the bell is all there is.
+Where there is no inotify `following` says so, and polling is all there is.
 """
 
+import asyncio
 import ctypes
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 IN_ATTRIB: Final = 0x0004
-IN_NONBLOCK: Final = os.O_NONBLOCK
-IN_CLOEXEC: Final = os.O_CLOEXEC
 
 
 class Bell:
@@ -28,12 +28,28 @@ class Bell:
         os.close(self._descriptor)
 
 
-def watch(path: Path) -> int | None:
-    """A descriptor that becomes readable when the bell rings; None where the system has no such thing."""
+@contextmanager
+def following(path: Path, rang: Callable[[], None]) -> Iterator[bool]:
+    """Calls `rang` in the running loop when the bell is rung; False where the system can't tell."""
+    descriptor = _watch(path)
+    if descriptor is None:
+        yield False
+        return
+    loop = asyncio.get_running_loop()
+    loop.add_reader(descriptor, _drain, descriptor, rang)
+    try:
+        yield True
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+def _watch(path: Path) -> int | None:
+    """A descriptor that becomes readable at each touch."""
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None, use_errno=True)
-    descriptor: int = libc.inotify_init1(IN_NONBLOCK | IN_CLOEXEC)
+    descriptor: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     if descriptor < 0:
         return None
     if libc.inotify_add_watch(descriptor, os.fsencode(path), ctypes.c_uint32(IN_ATTRIB)) < 0:
@@ -42,11 +58,8 @@ def watch(path: Path) -> int | None:
     return descriptor
 
 
-def drained(descriptor: int, rang: Callable[[], None]) -> None:
-    """Reads what lies in the descriptor, and tells."""
-    try:
+def _drain(descriptor: int, rang: Callable[[], None]) -> None:
+    with suppress(BlockingIOError):
         while os.read(descriptor, 65_536):
             pass
-    except BlockingIOError:
-        pass
     rang()

@@ -8,23 +8,25 @@ Closing goes the other way: the tasks end, what is queued is written, the reader
 """
 
 import asyncio
+import contextlib
 import logging
-import os
-import random
-import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from streamer.errors import ConfigError, LaneLost, LogError, StreamerError, TopicMissing
+from streamer import metrics
+from streamer.errors import LogFull, LogUnavailable, TopicMissing
 from streamer.log.base import Bounds, LaneMain, Record, TopicInfo, TopicPartition, TopicSpec
-from streamer.log.bell import Bell, drained, watch
+from streamer.log.bell import Bell, following
 from streamer.log.claims import locked
+from streamer.log.local_cleaner import Cleaner
 from streamer.log.local_file import open_file
+from streamer.log.local_lanes import claim_work, run_lanes
 from streamer.log.local_reader import LocalReader, ReadPool, first_at
-from streamer.log.local_writer import Claim, Transaction, Work, Writer, commit_work
+from streamer.log.local_topics import delete_work, ensure_work
+from streamer.log.local_writer import Claim, Writer, commit_work
 from streamer.log.packing import pack
 from streamer.log.position import Position
 from streamer.log.tail import Tail, TopicRow, look
@@ -32,8 +34,12 @@ from streamer.runtime import Clock
 
 POLL_S: Final = 0.25
 """Behind the bell: the most that a lost one costs."""
+DEAF_POLL_S: Final = 0.015
+"""Where the system has no bell to hear."""
 DEFAULT_RETENTION_BYTES: Final = 4 * 1024**3
-BACKOFF_S: Final = (0.1, 10.0)
+CLEAN_EVERY_S: Final = 5.0
+BELL_PAUSE_S: Final = 0.002
+"""Between two looks: a burst of commits is one."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +53,12 @@ class LocalLog:
         *,
         retention_bytes: int = DEFAULT_RETENTION_BYTES,
         clock: Callable[[], int] | None = None,
+        clean_every_s: float = CLEAN_EVERY_S,
     ) -> None:
         self.path = Path(path).absolute()
         self.retention_bytes = retention_bytes
         self._now_ms = clock or Clock().now_ms
+        self._clean_every_s = clean_every_s
         self._tail = Tail()
         self._rang = asyncio.Event()
         self._stack = AsyncExitStack()
@@ -66,10 +74,14 @@ class LocalLog:
             self._writer = Writer(self.path, self._tail, bell, self._now_ms)
             self._writer.start()
             stack.push_async_callback(self._writer.close)
+            self._cleaner = Cleaner(self.path, self._writer, self._pool, self.retention_bytes, self._now_ms)
             await self._look()
-            self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            following = self._tasks.create_task(self._follow(bell_path), name="log-follow")
-            stack.callback(following.cancel)
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            for name, work in (
+                ("log-follow", self._follow(bell_path)),
+                ("log-clean", self._cleaner.run(self._clean_every_s)),
+            ):
+                stack.callback(tasks.create_task(work, name=name).cancel)
             self._stack = stack.pop_all()
         return self
 
@@ -81,16 +93,12 @@ class LocalLog:
     # ── topics ─────────────────────────────────────────────────────────────────────────────────
 
     async def ensure_topics(self, specs: Iterable[TopicSpec]) -> None:
-        wanted = list(specs)
-
-        def work(transaction: Transaction) -> None:
-            for spec in wanted:
-                ensure_topic(transaction, spec)
-
-        await self._writer.do(work, aside=True)
+        await self._writer.do(ensure_work(list(specs)), aside=True)
 
     async def delete_topic(self, name: str) -> None:
-        await self._writer.do(delete_work(name), aside=True)
+        """Returns once its records are physically gone, which takes a while if there are many."""
+        lanes = await self._writer.do(delete_work(name), aside=True)
+        await self._cleaner.drop_topic(lanes)
 
     async def topic(self, name: str) -> TopicInfo | None:
         await self._look()
@@ -128,14 +136,15 @@ class LocalLog:
     @asynccontextmanager
     async def reader(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[LocalReader]:
         await self._look()
-        yield LocalReader(self._tail, self._pool, starts)
+        yield LocalReader(self._tail, self._pool, self._look, starts)
 
     async def append(self, records: Sequence[Record]) -> list[int]:
-        return await self._commit(records, {}, None)
+        return await self.commit_as(records, {}, None)
 
-    async def _commit(
+    async def commit_as(
         self, records: Sequence[Record], positions: Mapping[TopicPartition, Position], claim: Claim | None
     ) -> list[int]:
+        """A lane's commit; without a claim none is checked. ValueError for a position that doesn't fit."""
         stored = {
             TopicPartition(*tp): (position.next, position.metadata()) for tp, position in positions.items()
         }
@@ -161,52 +170,10 @@ class LocalLog:
         self, group: str, topic: str, run: LaneMain, *, partitions: Sequence[int] | None = None
     ) -> None:
         await self._look()
-        row = self._row(topic)
-        wanted = range(len(row.lanes)) if partitions is None else partitions
+        count = len(self._row(topic).lanes)
+        wanted = range(count) if partitions is None else partitions
         with locked(Path(f"{self.path}.{group}.lock")):
-            claims = _Claims(group, self._writer)
-            await claims.renew(None)
-            try:
-                async with asyncio.TaskGroup() as lanes:
-                    for partition in wanted:
-                        lanes.create_task(
-                            self._run_lane(claims, topic, partition, run), name=f"{group}-{partition}"
-                        )
-            except BaseExceptionGroup as errors:
-                if len(errors.exceptions) == 1:  # its name is what callers look for
-                    raise errors.exceptions[0] from None
-                raise
-
-    async def _run_lane(self, claims: "_Claims", topic: str, partition: int, run: LaneMain) -> None:
-        loop = asyncio.get_running_loop()
-        backoff_s = BACKOFF_S[0]
-        while True:
-            lane = LocalLane(self, claims.current, topic, partition)
-            began_s = loop.time()
-            try:
-                await run(lane)
-            except StreamerError as error:
-                if not (error.retriable or isinstance(error, LaneLost)):
-                    raise
-                logger.warning(
-                    "lane restarts",
-                    extra={
-                        "group": claims.group,
-                        "partition": partition,
-                        "code": error.code,
-                        "reason": str(error),
-                    },
-                )
-                if isinstance(error, LaneLost):
-                    await claims.renew(lane.claim)
-            else:
-                return
-            finally:
-                lane.close()
-            if loop.time() - began_s > 2 * BACKOFF_S[1]:
-                backoff_s = BACKOFF_S[0]
-            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
-            backoff_s = min(2 * backoff_s, BACKOFF_S[1])
+            await run_lanes(self, self._writer, group, topic, partitions=wanted, run=run)
 
     async def fence(self, group: str) -> None:
         """Takes the group from the worker that runs it: whatever it commits from now on is refused."""
@@ -220,140 +187,38 @@ class LocalLog:
 
     async def _follow(self, bell: Path) -> None:
         """Learns what other processes committed: at once by the bell, or by and by."""
-        loop = asyncio.get_running_loop()
-        descriptor = watch(bell)
-        watching = descriptor is not None
-        if descriptor is not None:
-            loop.add_reader(descriptor, drained, descriptor, self._rang.set)
-        try:
+        with following(bell, self._rang.set) as heard:
             while True:
                 self._rang.clear()
                 try:
                     await self._look()
-                except LogError as error:
-                    logger.warning(
-                        "the log does not answer", extra={"code": error.code, "reason": str(error)}
-                    )
-                try:
-                    async with asyncio.timeout(POLL_S if watching else 0.02):
+                except (LogFull, LogUnavailable) as error:
+                    logger.warning("the log can't be read", extra={"code": error.code, "reason": str(error)})
+                self._measure()
+                await asyncio.sleep(BELL_PAUSE_S)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_S if heard else DEAF_POLL_S):
                         await self._rang.wait()
-                except TimeoutError:
-                    continue
-        finally:
-            if descriptor is not None:
-                loop.remove_reader(descriptor)
-                os.close(descriptor)
 
+    def _measure(self) -> None:
+        metrics.LOG_FILE_BYTES.set(size_of(self.path))
+        metrics.LOG_WAL_BYTES.set(size_of(Path(f"{self.path}-wal")))
+        metrics.LOG_OVER_BUDGET.set(self._tail.over_budget)
 
-class LocalLane:
-    def __init__(self, log: LocalLog, claim: Claim, topic: str, partition: int) -> None:
-        self._log = log
-        self.claim = claim
-        self.topic = topic
-        self.partition = partition
-        self._closed = False
+    # ── cleaning ───────────────────────────────────────────────────────────────────────────────
 
     @property
-    def group(self) -> str:
-        return self.claim.group
+    def is_over_budget(self) -> bool:
+        """Over `retention_bytes`, and nothing may go: the source should wait until others have read."""
+        return self._tail.over_budget
 
-    async def positions(self, wanted: Iterable[TopicPartition]) -> dict[TopicPartition, Position]:
-        committed = await self._log.committed(self.group)
-        return {tp: committed[tp] for tp in wanted if tp in committed}
-
-    async def commit(
-        self, records: Sequence[Record], positions: Mapping[TopicPartition, Position]
-    ) -> list[int]:
-        if self._closed:
-            raise LaneLost(f"{self.group}: the lane of {self.topic}/{self.partition} has ended")
-        return await self._log._commit(records, positions, self.claim)  # noqa: SLF001 - a part of the log
-
-    def close(self) -> None:
-        """What still holds the lane can't commit any more."""
-        self._closed = True
+    async def clean(self) -> None:
+        """One pass of retention and compaction, now. It runs by itself every few seconds."""
+        await self._cleaner.clean()
 
 
-class _Claims:
-    """The epoch under which this process runs a group; raised once for all lanes that lost it together."""
-
-    def __init__(self, group: str, writer: Writer) -> None:
-        self.group = group
-        self.current = Claim(group, 0)
-        self._writer = writer
-        self._renewing = asyncio.Lock()
-
-    async def renew(self, lost: Claim | None) -> None:
-        async with self._renewing:
-            if lost is None or lost == self.current:
-                epoch = await self._writer.do(claim_work(self.group), aside=True)
-                self.current = Claim(self.group, epoch)
-
-
-def claim_work(group: str) -> Work[int]:
-    def work(transaction: Transaction) -> int:
-        row = transaction.connection.execute(
-            "INSERT INTO claims VALUES (?, 1) ON CONFLICT (grp) DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
-            (group,),
-        ).fetchone()
-        epoch: int = row[0]
-        return epoch
-
-    return work
-
-
-def ensure_topic(transaction: Transaction, spec: TopicSpec) -> None:
-    connection = transaction.connection
-    policy = (int(spec.compact), spec.retention_ms, spec.compaction_lag_ms, int(spec.protected))
-    row = connection.execute(
-        "SELECT id, partitions, compact FROM topics WHERE alive AND name = ?", (spec.name,)
-    ).fetchone()
-    if row is not None:
-        topic, partitions, compact = row
-        if partitions != spec.partitions:
-            raise ConfigError(
-                "log.partitions",
-                f"the topic {spec.name} has {partitions} partitions, not {spec.partitions}; that is never changed"
-                " in place: set it back, or start a new log (another log.path or log.prefix)",
-            )
-        connection.execute(
-            "UPDATE topics SET compact = ?, retention_ms = ?, compaction_lag_ms = ?, protected = ? WHERE id = ?",
-            (*policy, topic),
-        )
-        if bool(compact) != spec.compact:
-            connection.execute(
-                "UPDATE records SET compact = ? WHERE lane IN (SELECT id FROM lanes WHERE topic = ?)",
-                (int(spec.compact), topic),
-            )
-            transaction.topics_changed()
-        return
-    cursor = connection.execute(
-        "INSERT INTO topics (name, epoch, alive, partitions, compact, retention_ms, compaction_lag_ms, protected)"
-        " VALUES (?, ?, 1, ?, ?, ?, ?, ?)",
-        (spec.name, secrets.token_hex(4), spec.partitions, *policy),
-    )
-    topic = cursor.lastrowid
-    for partition in range(spec.partitions):
-        (end,) = connection.execute(
-            "SELECT coalesce(max(end), 0) FROM lanes JOIN topics ON topics.id = topic"
-            " WHERE name = ? AND partition = ?",
-            (spec.name, partition),
-        ).fetchone()
-        connection.execute(
-            "INSERT INTO lanes (topic, partition, earliest, end, changed) VALUES (?, ?, ?, ?, ?)",
-            (topic, partition, end, end, transaction.change),
-        )
-    transaction.topics_changed()
-
-
-def delete_work(name: str) -> Work[None]:
-    """Records and positions go; the row stays, for the offsets that are used up."""
-
-    def work(transaction: Transaction) -> None:
-        topic = transaction.topic(name)
-        for lane in topic.lanes:
-            transaction.connection.execute("DELETE FROM records WHERE lane = ?", (lane,))
-            transaction.connection.execute("DELETE FROM positions WHERE lane = ?", (lane,))
-        transaction.connection.execute("UPDATE topics SET alive = 0 WHERE id = ?", (topic.id,))
-        transaction.topics_changed()
-
-    return work
+def size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -2,10 +2,12 @@
 
 One SQLite file in WAL mode. What each table is for:
 
-- `log`, one row: the next record number, the number of the last change, the newest timestamp.
+- `log`, one row: the next record number, the number of the last change, the newest timestamp,
+  whether the bytes are over their bound for want of anything that may go.
 - `topics`, `lanes`: a lane is one partition of one making of a topic. Rows of deleted topics stay
   (without records), so that a topic made anew goes on behind the old offsets: none is used twice.
-  `changed` is the change that touched the row last: one cheap scan tells a tailer what moved.
+  `changed` is the change that touched the row last: one cheap scan tells a tailer what moved;
+  `compacted` is how far compaction has looked.
 - `records`: a file-wide number, never used twice, is the key; the second index finds offsets, the
   third (topics that compact only) finds the records of a key.
 - `positions`, `claims`: what a group committed, and the epoch of the worker that may commit.
@@ -31,9 +33,10 @@ CHECKPOINT_PAGES: Final = 4_000
 SCHEMA: Final = """
 CREATE TABLE log (
     one INTEGER PRIMARY KEY CHECK (one = 1),
-    number INTEGER NOT NULL, change INTEGER NOT NULL, topics_changed INTEGER NOT NULL, newest_ms INTEGER NOT NULL
+    number INTEGER NOT NULL, change INTEGER NOT NULL, topics_changed INTEGER NOT NULL,
+    newest_ms INTEGER NOT NULL, over_budget INTEGER NOT NULL
 );
-INSERT INTO log VALUES (1, 1, 0, 0, 0);
+INSERT INTO log VALUES (1, 1, 0, 0, 0, 0);
 CREATE TABLE topics (
     id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, epoch TEXT NOT NULL, alive INTEGER NOT NULL,
     partitions INTEGER NOT NULL, compact INTEGER NOT NULL, retention_ms INTEGER,
@@ -41,8 +44,9 @@ CREATE TABLE topics (
 );
 CREATE UNIQUE INDEX topics_alive ON topics (name) WHERE alive;
 CREATE TABLE lanes (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, topic INTEGER NOT NULL REFERENCES topics, partition INTEGER NOT NULL,
-    earliest INTEGER NOT NULL, end INTEGER NOT NULL, changed INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, topic INTEGER NOT NULL REFERENCES topics,
+    partition INTEGER NOT NULL, earliest INTEGER NOT NULL, end INTEGER NOT NULL,
+    compacted INTEGER NOT NULL, changed INTEGER NOT NULL,
     UNIQUE (topic, partition)
 );
 CREATE TABLE records (
@@ -137,7 +141,7 @@ def named(error: sqlite3.Error, path: Path) -> LogError:
         return LogError(f"{path}: is not a log (no SQLite file): give log.path another name")
     if code == sqlite3.SQLITE_CORRUPT:
         return LogError(f"{path}: is damaged ({error}): move it away and start anew, or restore it")
-    if code == sqlite3.SQLITE_READONLY or code == sqlite3.SQLITE_CANTOPEN:
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
         return LogError(f"{path}: can't be opened for writing ({error}): check path, owner and mode")
     return LogUnavailable(f"{path}: {error}")
 

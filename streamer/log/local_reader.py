@@ -1,10 +1,9 @@
 """Reading the file: connections for the threads that read, and the cursor that a reader is."""
 
 import asyncio
-import itertools
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ class ReadPool:
         self._connections: list[sqlite3.Connection] = []
 
     async def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work` in a thread; its transactions must be short, since one that stays open makes the WAL grow."""
+        """Runs `work` in a thread. A transaction that stays open makes the WAL grow: keep it short."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._call, work)
 
     async def run(self, work: Callable[[], T]) -> T:
@@ -80,9 +79,16 @@ class _Span:
 class LocalReader:
     """Goes no further than the tail knows, so what it returns is never ahead of another reader's view."""
 
-    def __init__(self, tail: Tail, pool: ReadPool, starts: Mapping[TopicPartition, int]) -> None:
+    def __init__(
+        self,
+        tail: Tail,
+        pool: ReadPool,
+        look: Callable[[], Awaitable[None]],
+        starts: Mapping[TopicPartition, int],
+    ) -> None:
         self._tail = tail
         self._pool = pool
+        self._look = look
         self._cursors: dict[TopicPartition, _Cursor] = {}
         self._turn = 0
         for tp, offset in starts.items():
@@ -93,6 +99,8 @@ class LocalReader:
     ) -> list[Stored]:
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + wait_s
+        if any(cursor.topic is None for cursor in self._cursors.values()):
+            await self._look()  # another process may have made the topic this moment
         while True:
             spans = self._spans()
             if spans:
@@ -137,11 +145,13 @@ class LocalReader:
                 raise TopicMissing(f"the topic {cursor.tp.topic} is gone or was made anew")
             if cursor.tp.partition >= len(topic.lanes):
                 raise TopicMissing(f"the topic {cursor.tp.topic} has no partition {cursor.tp.partition}")
+            if cursor.paused:
+                continue
             lane = cursor.lane
             bounds = self._tail.bounds[lane]
             if cursor.next < bounds.earliest:
                 raise OffsetOutOfRange(*cursor.tp, cursor.next, *bounds)
-            if cursor.next < bounds.end and not cursor.paused:
+            if cursor.next < bounds.end:
                 spans.append(_Span(cursor.tp, lane, cursor.next, bounds.end))
         if len(spans) > 1:
             self._turn = (self._turn + 1) % len(spans)
@@ -183,14 +193,13 @@ def read_spans(
                     break  # the next read says it
                 raise OffsetOutOfRange(*span.tp, span.start, *bounds)
             share = max(1, left // (len(spans) - index))
-            read = 0
             passed[span.tp] = span.end
             rows = connection.execute(
                 "SELECT offset, ms, key, headers, packed, value FROM records"
                 " WHERE lane = ? AND offset >= ? AND offset < ? ORDER BY offset LIMIT ?",
                 (span.lane, span.start, span.end, share),
             )
-            for offset, ms, key, headers, packed, value in rows:
+            for read, (offset, ms, key, headers, packed, value) in enumerate(rows, 1):
                 plain = unpack_value(packed, value)
                 size = len(plain or b"") + len(key)
                 if out and size > left_bytes:
@@ -199,7 +208,6 @@ def read_spans(
                     break
                 out.append(Stored(*span.tp, offset, ms, key, plain, unpack_headers(headers)))
                 left_bytes -= size
-                read += 1
                 if read == share:
                     passed[span.tp] = offset + 1
     finally:
@@ -210,12 +218,11 @@ def read_spans(
 def first_at(connection: sqlite3.Connection, lane: int, bounds: Bounds, time_ms: int) -> int:
     """The first offset with a timestamp of at least `time_ms`; they never fall, so it is found by halving."""
     low, high = bounds
-    for _ in itertools.count():
-        if low >= high:
-            break
+    while low < high:
         middle = (low + high) // 2
         row = connection.execute(
-            "SELECT offset, ms FROM records WHERE lane = ? AND offset >= ? AND offset < ? ORDER BY offset LIMIT 1",
+            "SELECT offset, ms FROM records WHERE lane = ? AND offset >= ? AND offset < ?"
+            " ORDER BY offset LIMIT 1",
             (lane, middle, high),
         ).fetchone()
         if row is None:  # a hole up to `high`

@@ -7,16 +7,18 @@ transaction, and nothing of it was written.
 """
 
 import asyncio
+import copy
 import logging
 import queue
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
+from streamer import metrics
 from streamer.errors import LaneLost, LogError, LogUnavailable, StreamerError, TopicMissing
 from streamer.log.base import TopicPartition
 from streamer.log.bell import Bell
@@ -29,6 +31,10 @@ JOIN_BYTES: Final = 33_554_432
 """A transaction grows to this size and one job more: it is held in the page cache and then the WAL."""
 BUSY_DEADLINE_S: Final = 10.0
 """Other processes hold the file for some milliseconds at a time."""
+
+BUSY_PAUSE_S: Final = 0.0005
+MAX_WAITING: Final = 1_000
+"""Jobs that may queue; who comes later waits outside."""
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -50,6 +56,7 @@ class Transaction:
         self.change: int = row[1] + 1
         self.now_ms: int = max(row[2], now_ms)
         """Never before an earlier record: time look-ups search by halving."""
+        self.records = 0
         self.bytes = 0
         self._topics: dict[str, TopicRow] | None = None
         self._ends: dict[int, int] = {}
@@ -99,6 +106,7 @@ class Transaction:
             )
             self.number += 1
             self.bytes += record.stored_bytes
+        self.records += len(records)
         self.connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         return offsets
 
@@ -121,7 +129,7 @@ class Job(Generic[T]):
     done: asyncio.Future[T]
     result: T | None = None
     error: BaseException | None = None
-    aside: bool = field(default=False)
+    aside: bool = False
     """In a savepoint: it may fail after it has written."""
 
 
@@ -164,6 +172,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        self._room = asyncio.BoundedSemaphore(MAX_WAITING)
 
     def start(self) -> None:
         self._thread.start()
@@ -178,9 +187,10 @@ class Writer:
         """Runs `work` inside a transaction; returns once that is durable, and its effect is in the tail."""
         if self._closed:
             raise LogUnavailable(f"{self._path}: the log is closed")
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put(Job(work, future, aside=aside))  # type: ignore[arg-type] # jobs of all kinds queue
-        return await future
+        async with self._room:
+            future: asyncio.Future[T] = self._loop.create_future()
+            self._jobs.put(Job(work, future, aside=aside))  # type: ignore[arg-type] # all kinds queue
+            return await future
 
     # ── in the thread ──────────────────────────────────────────────────────────────────────────
 
@@ -192,20 +202,32 @@ class Writer:
             if first is None:
                 break
             jobs: list[Job[object]] = [first]
-            news: News | None = None
+            began_s = time.monotonic()
             try:
                 if connection is None:
                     connection = connect(self._path, writing=True)
                 stop = self._transact(connection, jobs)
-                news = look(connection, self._tail.change)
-                self._bell.ring()
             except sqlite3.Error as error:
                 self._refuse(connection, jobs, named(error, self._path))
             except LogError as error:
                 self._refuse(connection, jobs, error)
-            self._loop.call_soon_threadsafe(_deliver, jobs, news, self._tail)
+            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+                self._refuse(connection, jobs, error)
+            metrics.LOG_COMMIT_SECONDS.observe(time.monotonic() - began_s)
+            self._loop.call_soon_threadsafe(_deliver, jobs, self._news(connection), self._tail)
         if connection is not None:
             connection.close()
+
+    def _news(self, connection: sqlite3.Connection | None) -> News | None:
+        """What the commit changed. If that can't be read now, the poll behind the bell finds it."""
+        if connection is None:
+            return None
+        try:
+            self._bell.ring()
+            return look(connection, self._tail.change)
+        except (sqlite3.Error, OSError) as error:
+            logger.warning("the news of a commit are late", extra={"reason": str(error)})
+            return None
 
     def _transact(self, connection: sqlite3.Connection, jobs: list[Job[object]]) -> bool:
         """True when the thread is to stop after it."""
@@ -226,6 +248,8 @@ class Writer:
             _apply(transaction, job)
         transaction.finish()
         connection.execute("COMMIT")
+        metrics.LOG_APPENDED_RECORDS.inc(transaction.records)
+        metrics.LOG_APPENDED_BYTES.inc(transaction.bytes)
         return stop
 
     def _begin(self, connection: sqlite3.Connection) -> None:
@@ -237,12 +261,12 @@ class Writer:
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline_s:
                     raise
-                time.sleep(0.001)
+                time.sleep(BUSY_PAUSE_S)
             else:
                 return
 
     def _refuse(
-        self, connection: sqlite3.Connection | None, jobs: list[Job[object]], error: LogError
+        self, connection: sqlite3.Connection | None, jobs: list[Job[object]], error: Exception
     ) -> None:
         if connection is not None and connection.in_transaction:
             try:
@@ -250,7 +274,7 @@ class Writer:
             except sqlite3.Error:  # SQLite has rolled back by itself
                 logger.warning("rollback failed", extra={"log": str(self._path)})
         for job in jobs:
-            job.error = type(error)(*error.args)
+            job.error = copy.copy(error)  # each waiter raises its own
 
 
 def _apply(transaction: Transaction, job: Job[object]) -> None:

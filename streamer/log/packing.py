@@ -42,14 +42,15 @@ _mine = _OfThread()
 
 
 def pack(records: Sequence[Record]) -> list[Packed]:
-    """Raises RecordTooLarge."""
+    """Raises RecordTooLarge; UnicodeEncodeError for a key that is no text."""
     packed = []
     for record in records:
         value = record.value
-        size = len(value or b"") + len(record.key)
+        size = len(value or b"") + len(record.key.encode())
         if size > MAX_RECORD_BYTES:
             raise RecordTooLarge(
-                f"{record.topic}/{record.partition}: a record of {size} bytes, at most {MAX_RECORD_BYTES} are taken"
+                f"{record.topic}/{record.partition}: a record of {size} bytes, "
+                f"at most {MAX_RECORD_BYTES} are taken"
             )
         small = False
         if value is not None and len(value) >= MIN_BYTES:

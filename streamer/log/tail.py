@@ -30,6 +30,7 @@ class TopicRow:
 @dataclass(frozen=True, slots=True)
 class News:
     change: int
+    over_budget: bool
     topics: dict[str, TopicRow] | None
     """None: as before."""
     bounds: dict[int, Bounds] = field(default_factory=dict)
@@ -43,10 +44,14 @@ def look(connection: sqlite3.Connection, known: int) -> News | None:
         return None
     connection.execute("BEGIN")
     try:
-        change, topics_changed = connection.execute("SELECT change, topics_changed FROM log").fetchone()
+        change, topics_changed, over_budget = connection.execute(
+            "SELECT change, topics_changed, over_budget FROM log"
+        ).fetchone()
         topics = read_topics(connection) if topics_changed > known else None
         rows = connection.execute("SELECT id, earliest, end FROM lanes WHERE changed > ?", (known,))
-        return News(change, topics, {lane: Bounds(earliest, end) for lane, earliest, end in rows})
+        return News(
+            change, bool(over_budget), topics, {lane: Bounds(earliest, end) for lane, earliest, end in rows}
+        )
     finally:
         connection.execute("COMMIT")
 
@@ -54,7 +59,8 @@ def look(connection: sqlite3.Connection, known: int) -> News | None:
 def read_topics(connection: sqlite3.Connection) -> dict[str, TopicRow]:
     lanes: dict[int, list[int]] = {}
     for topic, lane in connection.execute(
-        "SELECT topic, lanes.id FROM lanes JOIN topics ON topics.id = topic WHERE alive ORDER BY topic, partition"
+        "SELECT topic, lanes.id FROM lanes JOIN topics ON topics.id = topic WHERE alive"
+        " ORDER BY topic, partition"
     ):
         lanes.setdefault(topic, []).append(lane)
     return {
@@ -68,6 +74,7 @@ def read_topics(connection: sqlite3.Connection) -> dict[str, TopicRow]:
 class Tail:
     def __init__(self) -> None:
         self.change = -1
+        self.over_budget = False
         self.topics: dict[str, TopicRow] = {}
         self.bounds: dict[int, Bounds] = {}
         self._condition = Condition()
@@ -77,6 +84,7 @@ class Tail:
         if news is None or news.change <= self.change:
             return
         self.change = news.change
+        self.over_budget = news.over_budget
         if news.topics is not None:
             self.topics = news.topics
         self.bounds.update(news.bounds)

@@ -4,7 +4,7 @@ import asyncio
 
 
 class Condition:
-    """`wait` returns at the next `notify`: check what you wait for, wait, check again, without an await between."""
+    """`wait` returns at the next `notify`: check, wait, check again, with no other await between."""
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()

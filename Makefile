@@ -1,0 +1,48 @@
+# Two targets do all set-up on a fresh machine: `make run` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+# what a bare Debian lacks, and the commands by which we notice
+APT    := $(shell command -v curl >/dev/null || echo curl)
+
+.PHONY: run test check bench clean
+
+run: $(READY)
+	@$(BIN)/streamer quickstart $(ARGS)
+
+test: $(READY) system
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+check: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(READY)
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) build data .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# Made anew when what it is made from changes; else a moment.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	  rm -rf $(VENV); $(PYTHON) -m venv $(VENV) 2>/dev/null || { \
+	    rm -rf $(VENV); $(MAKE) -s apt PACKAGES=python3-venv && $(PYTHON) -m venv $(VENV); }; }
+	@echo "installing (once, about a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $(READY)
+
+.PHONY: system apt
+system:
+	@if [ -n "$(APT)" ]; then $(MAKE) -s apt PACKAGES="$(APT)"; fi
+
+# Installs Debian packages where that is allowed, and says what to do where it isn't.
+apt:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y $(PACKAGES) >/dev/null; \
+	else echo "please install: $(PACKAGES)"; exit 1; fi

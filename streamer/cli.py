@@ -1,0 +1,263 @@
+"""The commands. Exit 0 on success and after a drain, 2 on bad usage or configuration, 1 on any other failure.
+
+An error that has a name is one line on standard error; only a defect of ours shows a traceback.
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final, NoReturn
+
+from streamer import logs, quickstart
+from streamer.check import run_check
+from streamer.config import Settings, load
+from streamer.errors import ConfigError, LogBusy, LogTooNew, StreamerError
+from streamer.log.open import open_log
+from streamer.model import Topics
+from streamer.partners import load_partners
+from streamer.partners_edit import add_partner, check_new, list_partners, remove_partner, rotate_partner
+from streamer.pipeline import ROLES, run_pipeline
+from streamer.progress import show_progress
+from streamer.route.starts import record_start
+from streamer.runtime import topic_specs
+from streamer.sandbox.server import SandboxOptions, run_sandbox
+
+USAGE: Final = 2
+FAILED: Final = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The console script."""
+    options = _parser().parse_args(arguments)
+    logs.set_up()
+    command: Callable[[argparse.Namespace], int | None] = options.command
+    try:
+        code = command(options) or 0
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    except StreamerError as error:
+        code = _explain([error])
+    except BaseExceptionGroup as group:
+        named, others = group.split(StreamerError)
+        if others is not None or named is None:
+            raise
+        code = _explain(_leaves(named))
+    sys.exit(code)
+
+
+def _explain(errors: list[StreamerError]) -> int:
+    for text in dict.fromkeys(str(error) for error in errors):
+        print(f"streamer: {text}", file=sys.stderr)
+    usage = all(isinstance(error, ConfigError | LogBusy | LogTooNew) for error in errors)
+    return USAGE if usage else FAILED
+
+
+def _leaves(group: BaseExceptionGroup[StreamerError]) -> list[StreamerError]:
+    errors: list[StreamerError] = []
+    for error in group.exceptions:
+        errors.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return errors
+
+
+def _loop(main: Coroutine[object, object, None]) -> None:
+    """uvloop where it runs, else asyncio's own."""
+    try:
+        from uvloop import new_event_loop  # noqa: PLC0415 - absent on platforms that it does not support
+    except ImportError:
+        asyncio.run(main)
+    else:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(main)
+
+
+# ── the parser ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="streamer",
+        description="Wikipedia's edits, with their articles, as a live feed for every partner.",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="PATH",
+        help="settings; else $STREAMER_CONFIG, else streamer.toml in this directory",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    command = commands.add_parser("quickstart", help="all roles, a demo partner, one curl line to try")
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
+        "--sandbox", action="store_true", help="the built-in wiki, without asking for Wikimedia"
+    )
+    where.add_argument("--live", action="store_true", help="Wikimedia or nothing")
+    command.add_argument("--port", type=_port, help="of the feed (default: 8080, or a free one)")
+    command.add_argument(
+        "--data", type=Path, default=Path("data"), help="where the log is kept (default: data)"
+    )
+    command.add_argument("--seed", type=int, help="of the sandbox wiki")
+    command.set_defaults(command=_quickstart)
+
+    command = commands.add_parser("run", help="the service, all roles or some")
+    command.add_argument(
+        "--role",
+        action="append",
+        choices=ROLES,
+        metavar="ROLE",
+        help=f"one of {', '.join(ROLES)}; may be repeated",
+    )
+    command.set_defaults(command=_run)
+
+    command = commands.add_parser("check", help="validates the configuration and says what cannot be reached")
+    command.set_defaults(command=_check)
+
+    _partner_parser(commands.add_parser("partner", help="who gets a feed, and their keys"))
+    _sandbox_parser(
+        commands.add_parser("sandbox", help="an invented wiki with its stream and its API, on loopback")
+    )
+    return parser
+
+
+def _partner_parser(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    action = actions.add_parser("add", help="a new partner; prints its key, once")
+    action.add_argument("name")
+    action.add_argument(
+        "--since", metavar="T", help="route history from this time on (RFC 3339); default: from now on"
+    )
+    action.set_defaults(command=_partner_add)
+    action = actions.add_parser("list", help="the partners and their rules")
+    action.set_defaults(command=_partner_list)
+    action = actions.add_parser("rotate", help="a further key; prints it, once. The newest two are valid")
+    action.add_argument("name")
+    action.set_defaults(command=_partner_rotate)
+    action = actions.add_parser("remove", help="cuts the partner off")
+    action.add_argument("name")
+    action.set_defaults(command=_partner_remove)
+
+
+def _sandbox_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=_port, default=8095, help="default 8095; 0 for any free one")
+    parser.add_argument("--seed", type=int, help="default: a random one, printed")
+    parser.add_argument("--rate", type=_rate, default=1.0, metavar="EDITS", help="edits a second (default 1)")
+    parser.add_argument(
+        "--recording",
+        type=Path,
+        metavar="FILE",
+        help="answer for the events of a recording (.sse or .jsonl, .gz)",
+    )
+    parser.set_defaults(command=_sandbox)
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
+    return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no rate: above 0, at most 10000 edits a second")
+    return rate
+
+
+# ── what they do ───────────────────────────────────────────────────────────────────────────────
+
+
+def _quickstart(options: argparse.Namespace) -> None:
+    wish: quickstart.Wish = "sandbox" if options.sandbox else "live" if options.live else "either"
+    settings = load(options.config)
+    _loop(
+        quickstart.run_quickstart(
+            settings, wish=wish, data=options.data, port=options.port, seed=options.seed, out=sys.stdout
+        )
+    )
+
+
+def _run(options: argparse.Namespace) -> None:
+    settings = load(options.config)
+    roles = options.role or ROLES
+    beside = [show_progress] if settings.source.url.startswith("file:") and "source" in roles else []
+    _loop(run_pipeline(settings, roles, beside=beside))
+
+
+def _check(options: argparse.Namespace) -> int:
+    problems: list[str] = []
+
+    async def check() -> None:
+        problems.extend(await run_check(load(options.config), sys.stdout))
+
+    _loop(check())
+    return USAGE if problems else 0
+
+
+def _partners_file(options: argparse.Namespace) -> tuple[Settings, Path]:
+    settings = load(options.config)
+    return settings, Path(settings.partners.file)
+
+
+def _partner_add(options: argparse.Namespace) -> None:
+    settings, file = _partners_file(options)
+    since_ms = None if options.since is None else _time_ms(options.since)
+    check_new(file, options.name, load_partners(file) if file.exists() else {})
+    if since_ms is not None or Path(settings.log.path).exists():
+        # before it stands in the file, so that a running service never takes it as starting now
+        _loop(_record_start(settings, options.name, since_ms))
+    print(add_partner(file, options.name))
+
+
+async def _record_start(settings: Settings, name: str, since_ms: int | None) -> None:
+    async with open_log(settings) as log:
+        await log.ensure_topics(topic_specs(settings))
+        await record_start(log, Topics(settings.log.prefix), name, since_ms)
+
+
+def _time_ms(text: str) -> int:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError("--since", f"{text!r} is no RFC 3339 time such as 2026-11-21T12:00:00Z") from None
+    if time.tzinfo is None:
+        raise ConfigError(
+            "--since", f"{text!r} has no time zone: end it in Z, or in an offset such as +02:00"
+        )
+    return int(time.timestamp() * 1000)
+
+
+def _partner_list(options: argparse.Namespace) -> None:
+    _, file = _partners_file(options)
+    for line in list_partners(file):
+        print(line)
+
+
+def _partner_rotate(options: argparse.Namespace) -> None:
+    _, file = _partners_file(options)
+    print(rotate_partner(file, options.name))
+
+
+def _partner_remove(options: argparse.Namespace) -> None:
+    _, file = _partners_file(options)
+    remove_partner(file, options.name)
+
+
+def _sandbox(options: argparse.Namespace) -> None:
+    _loop(
+        run_sandbox(
+            SandboxOptions(
+                host=options.host,
+                port=options.port,
+                seed=options.seed,
+                edits_per_s=options.rate,
+                recording=options.recording,
+            )
+        )
+    )

@@ -1,0 +1,158 @@
+"""Records → what stands on the wire, once for all connections of a feed.
+
+A frame is a whole SSE event; its NDJSON line is a part of the same bytes, so that one buffer serves both
+formats. The value is not parsed beyond its top level and `event`: what is in between travels as it was
+stored. `event.partition` and `event.offset` are added here, since a value cannot know them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from streamer.log.base import Stored
+from streamer.model import TICK_KEY, Hideable, encode_value
+
+PREAMBLE: Final = b"retry: 3000\n:ok\n"
+"""No blank line: httpx-sse would make an event of it."""
+HEARTBEAT: Final = b":hb\n"
+NDJSON_HEARTBEAT: Final = b" "
+"""The one byte that every NDJSON client tolerates between lines."""
+
+_objects = msgspec.json.Decoder(dict[str, Raw])
+
+
+@dataclass(slots=True)
+class Frame:
+    """One event. `sse` is emptied when its text is withdrawn while the frame is retained."""
+
+    key: str
+    revision: int
+    sequence: int
+    partition: int
+    edited_ms: int
+    """0: unknown."""
+    sse: bytes
+    json_at: int
+    hidden: frozenset[Hideable]
+    """What was already taken out of it."""
+    delivered: bool = False
+    """Whether it was written to any live connection yet."""
+
+    def ndjson(self) -> bytes:
+        return self.sse[self.json_at : -1] if self.sse else b""
+
+    def position(self) -> str:
+        """The id."""
+        return self.sse[len(b"id: ") : self.json_at - len(b"\ndata: ")].decode()
+
+    def data(self) -> bytes:
+        """The JSON object alone."""
+        return self.sse[self.json_at : -2]
+
+
+def is_article(record: Stored) -> bool:
+    """Tombstones and ticks are no events."""
+    return record.value is not None and record.key != TICK_KEY
+
+
+def number_of(record: Stored, header: str) -> int:
+    """0 where the header is absent or no number."""
+    text = record.header(header)
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def edited_ms_of(record: Stored) -> int:
+    try:
+        return int(datetime.fromisoformat(record.header("ce_time")).timestamp() * 1000)
+    except ValueError:
+        return 0
+
+
+def frame_of(record: Stored, position: str, hidden: frozenset[Hideable]) -> Frame:
+    """`position` is the id after this event; `hidden` what must be left out (never "text": such a record
+    has no frame). Raises msgspec.DecodeError or ValidationError where the value is no JSON object.
+    """
+    data = data_of(record, hidden)
+    head = b"id: %b\ndata: " % position.encode()
+    return Frame(
+        key=record.key,
+        revision=number_of(record, "rev"),
+        sequence=number_of(record, "ce_sequence"),
+        partition=record.partition,
+        edited_ms=edited_ms_of(record),
+        sse=b"%b%b\n\n" % (head, data),
+        json_at=len(head),
+        hidden=hidden,
+    )
+
+
+def data_of(record: Stored, hidden: frozenset[Hideable]) -> bytes:
+    """The article as this partner's client sees it, in one line."""
+    assert record.value is not None
+    article = _objects.decode(record.value)
+    event = _objects.decode(article["event"]) if "event" in article else {}
+    event["partition"] = Raw(b"%d" % record.partition)
+    event["offset"] = Raw(b"%d" % record.offset)
+    article["event"] = Raw(msgspec.json.encode(event))
+    return _one_line(without(article, hidden))
+
+
+def strip(frame: Frame, hidden: frozenset[Hideable]) -> None:
+    """Takes what was withdrawn meanwhile out of a retained frame; with the text goes the whole frame."""
+    frame.hidden |= hidden
+    if not frame.sse:
+        return
+    if "text" in hidden:
+        frame.sse, frame.json_at = b"", 0
+        return
+    data = _one_line(without(_objects.decode(frame.data()), hidden))
+    frame.sse = b"%b%b\n\n" % (frame.sse[: frame.json_at], data)
+
+
+def without(article: dict[str, Raw], hidden: frozenset[Hideable]) -> dict[str, Raw]:
+    """Without the comment or the editor, `visibility` saying so."""
+    if not hidden:
+        return article
+    version = _object_in(article, "version")
+    for name in hidden & version.keys():
+        del version[name]
+    if version:
+        article["version"] = Raw(msgspec.json.encode(version))
+    visibility = _object_in(article, "visibility")
+    for name in hidden & visibility.keys():
+        visibility[name] = Raw(b"false")
+    if visibility:
+        article["visibility"] = Raw(msgspec.json.encode(visibility))
+    return article
+
+
+def _object_in(article: Mapping[str, Raw], name: str) -> dict[str, Raw]:
+    raw = article.get(name)
+    if raw is None or not bytes(raw).startswith(b"{"):
+        return {}
+    return _objects.decode(raw)
+
+
+def _one_line(article: dict[str, Raw]) -> bytes:
+    data = encode_value(article)
+    if b"\n" in data or b"\r" in data:
+        data = msgspec.json.format(data, indent=-1)
+    return data
+
+
+def control(name: str, data: Mapping[str, object], position: str = "") -> bytes:
+    """A named event: cursor, gap or bye. With a position it moves the client's."""
+    head = f"event: {name}\n" + (f"id: {position}\n" if position else "")
+    return b"%bdata: %b\n\n" % (head.encode(), msgspec.json.encode(data))
+
+
+def cursor(position: str) -> bytes:
+    return control("cursor", {"position": position}, position)
+
+
+def bye(reason: str) -> bytes:
+    return control("bye", {"reason": reason})

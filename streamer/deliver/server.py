@@ -1,0 +1,150 @@
+"""The role `deliver`: partner topics over HTTP.
+
+start   cut-offs to their end ─► listen ─► ready
+drain   stop accepting ─► `bye` on event borders ─► reset who does not take it ─► return
+"""
+
+import asyncio
+import errno
+import ipaddress
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiohttp import web
+
+from streamer.config import DeliverSettings
+from streamer.deliver.articles import MAX_BODY_BYTES, MAX_TARGET_CHARS, Articles, problems
+from streamer.deliver.feed import Feeds
+from streamer.deliver.retained import Budget
+from streamer.deliver.withdrawals import Withdrawals
+from streamer.errors import ConfigError, PortInUse
+from streamer.partners import PartnersWatch
+from streamer.runtime import Runtime
+
+COMPONENT: Final = "deliver"
+REVOKE_PATIENCE_S: Final = 1.0
+"""The partners file is polled; with this a revoked key has lost its streams within 5 s."""
+WATCH_S: Final = 0.25
+BACKLOG: Final = 1024
+MEGABYTE: Final = 1_000_000
+
+logger = logging.getLogger(__name__)
+
+
+async def run_deliver(
+    runtime: Runtime, partners: PartnersWatch, *, on_listening: Callable[[int], None] | None = None
+) -> None:
+    """Until cancelled or drained. `on_listening` gets the bound port. Raises ConfigError and PortInUse."""
+    settings = runtime.settings.deliver
+    refuse_open_bind(settings)
+    runtime.health.expect(COMPONENT)
+    withdrawals = Withdrawals(runtime.log, runtime.topics.withdrawals)
+    await withdrawals.load()
+    async with asyncio.TaskGroup() as group:
+        feeds = Feeds(runtime.log, withdrawals, Budget(int(settings.retained_mb * MEGABYTE)), group)
+        articles = Articles(runtime, partners, feeds)
+        beside = [
+            group.create_task(withdrawals.run(), name="deliver-withdrawals"),
+            group.create_task(_revoke(partners, articles), name="deliver-revoke"),
+        ]
+        try:
+            async with _listening(settings, articles) as (site, port):
+                beside.append(group.create_task(_watch(runtime, withdrawals), name="deliver-watch"))
+                if on_listening is not None:
+                    on_listening(port)
+                await runtime.draining.wait()
+                await site.stop()
+                await _drain(articles, settings.drain_s)
+        finally:
+            for task in beside:
+                task.cancel()
+            runtime.health.unready(COMPONENT, "stopped")
+
+
+def refuse_open_bind(settings: DeliverSettings) -> None:
+    """Keys travel in headers: off this machine only behind TLS."""
+    if settings.behind_tls or settings.host == "localhost":
+        return
+    try:
+        loopback = ipaddress.ip_address(settings.host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise ConfigError(
+            "deliver.host",
+            f"{settings.host or 'all addresses'} is not loopback, and keys would travel in the clear: "
+            "put a TLS proxy in front and set deliver.behind_tls = true, or use 127.0.0.1",
+        )
+
+
+@asynccontextmanager
+async def _listening(settings: DeliverSettings, articles: Articles) -> AsyncIterator[tuple[web.TCPSite, int]]:
+    app = web.Application(middlewares=[problems], client_max_size=MAX_BODY_BYTES)
+    app.router.add_get("/v2/articles", articles.handle, allow_head=False)
+    app.router.add_post("/v2/articles", articles.handle)
+    runner = web.AppRunner(
+        app,
+        access_log=None,  # targets are the partners' own business
+        handler_cancellation=True,  # a client that leaves frees its place at once
+        shutdown_timeout=1.0,
+        max_line_size=8 * MAX_TARGET_CHARS,  # so that 414 is ours to say
+        max_field_size=2 * MAX_TARGET_CHARS,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
+        try:
+            await site.start()
+        except OSError as error:
+            raise _unbindable(settings, error) from None
+        host, port = runner.addresses[0][:2]
+        logger.info("listening", extra={"host": host, "port": port})
+        yield site, port
+    finally:
+        await runner.cleanup()
+
+
+def _unbindable(settings: DeliverSettings, error: OSError) -> ConfigError:
+    if error.errno == errno.EADDRINUSE:
+        return PortInUse(
+            "deliver.port",
+            f"{settings.port} on {settings.host} is in use; stop what holds it, or choose another port "
+            "(0: any free one)",
+        )
+    reason = error.strerror or type(error).__name__
+    return ConfigError("deliver.host", f"cannot listen on {settings.host}:{settings.port}: {reason}")
+
+
+async def _revoke(partners: PartnersWatch, articles: Articles) -> None:
+    generation = partners.generation
+    while True:
+        generation = await partners.changed(generation)
+        for connection in tuple(articles.connections):
+            if not connection.identity.still_valid(partners.current):
+                connection.cut("expired", patience_s=REVOKE_PATIENCE_S)
+
+
+async def _watch(runtime: Runtime, withdrawals: Withdrawals) -> None:
+    while True:
+        if runtime.draining.is_set():
+            runtime.health.unready(COMPONENT, "draining")
+        elif withdrawals.behind:
+            runtime.health.unready(COMPONENT, "cut-offs are behind, streams pause")
+        else:
+            runtime.health.ready(COMPONENT)
+        await asyncio.sleep(WATCH_S)
+
+
+async def _drain(articles: Articles, drain_s: float) -> None:
+    """Leaves a margin within `drain_s`, after which the process is stopped the hard way."""
+    patience_s = 0.8 * drain_s
+    for connection in tuple(articles.connections):
+        connection.cut("drain", patience_s=patience_s)
+    try:
+        async with asyncio.timeout(patience_s):
+            while articles.connections:
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        logger.warning("streams were reset at the drain", extra={"streams": len(articles.connections)})

@@ -1,0 +1,19 @@
+"""What the kernel may hold for one client, and for how long."""
+
+import asyncio
+import socket
+from typing import Final
+
+SEND_BUFFER_BYTES: Final = 262_144
+"""Without a cap the kernel lets a slow client's buffer grow to megabytes."""
+USER_TIMEOUT_MS: Final = 60_000
+"""A client that acknowledges nothing for so long is gone, whatever the write deadline says."""
+
+
+def bound_buffers(transport: asyncio.BaseTransport | None) -> None:
+    sock = transport.get_extra_info("socket") if transport is not None else None
+    if sock is None:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    if hasattr(socket, "TCP_USER_TIMEOUT") and sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)

@@ -1,0 +1,28 @@
+"""Addresses on a wiki, encoded as MediaWiki encodes them, so that they equal its own links."""
+
+from typing import Final
+from urllib.parse import quote
+
+from streamer.origin.answer import SiteInfo
+
+UNENCODED: Final = ";@$!*(),/~:"
+"""What MediaWiki's wfUrlencode leaves as it is, beside letters, digits, `-`, `_` and `.`."""
+
+
+def encode_title(title: str) -> str:
+    return quote(title.replace(" ", "_"), safe=UNENCODED)
+
+
+def page_url(site: SiteInfo | None, server_name: str, title: str) -> str:
+    """Without site info, the path that all of Wikimedia's wikis have."""
+    if site is None:
+        return f"https://{server_name}/wiki/{encode_title(title)}"
+    return site.server + site.article_path.replace("$1", encode_title(title))
+
+
+def revision_url(site: SiteInfo, title: str, revision: int) -> str:
+    return f"{site.server}{site.script_path}/index.php?title={encode_title(title)}&oldid={revision}"
+
+
+def history_url(site: SiteInfo, title: str) -> str:
+    return f"{site.server}{site.script_path}/index.php?title={encode_title(title)}&action=history"

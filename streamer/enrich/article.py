@@ -1,0 +1,298 @@
+"""The article object, from a change and what the wiki answered. Pure.
+
+Body, SHA-1, tags, size, comment and editor are the revision's; title, protection, language and
+main entity are the page's at fetch. What is not known without a further request is absent.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec import UNSET
+
+from streamer.enrich.address import history_url, page_url, revision_url
+from streamer.enrich.licence import licences
+from streamer.enrich.text import PlainText
+from streamer.model import (
+    EVENT_TYPE,
+    Article,
+    ArticleBody,
+    Attribution,
+    Change,
+    Editor,
+    EditorFigures,
+    Entity,
+    Event,
+    EventType,
+    Hint,
+    Language,
+    Maybe,
+    Namespace,
+    PreviousPlace,
+    PreviousVersion,
+    Project,
+    RevisionVisibility,
+    Size,
+    Version,
+    Visibility,
+    rfc3339,
+    rfc3339_ms,
+)
+from streamer.origin.answer import Found, RevisionAnswer, SiteInfo
+
+ENTITY_URL: Final = "https://www.wikidata.org/entity/"
+ADMIN_GROUP: Final = "sysop"
+BY_REVISION: Final = ("create", "edit")
+"""The kinds whose change is its revision: bot and minor flags of the change are the revision's."""
+_FIRST_LINK: Final = re.compile(r"\[\[:?\s*([^\[\]|#\n]{1,512})")
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What the commit gives to a record."""
+
+    sequence: int
+    published_ms: int
+    late: bool = False
+
+
+def visibility_of(change: Change, revision: RevisionAnswer, told: Visibility) -> Visibility:
+    """What may be shown of an answer: what the API shows, less what the stream has hidden (`told`)."""
+    if change.kind == "visibility" and change.visibility and revision.identifier == change.revision:
+        told = Visibility(
+            text=told.text and change.visibility.text,
+            editor=told.editor and change.visibility.editor,
+            comment=told.comment and change.visibility.comment,
+        )
+    return Visibility(
+        text=told.text and not revision.text_hidden and revision.content is not None,
+        editor=told.editor and not revision.user_hidden and not change.user_removed,
+        comment=told.comment and not revision.comment_hidden,
+    )
+
+
+def article_of(
+    change: Change,
+    found: Found,
+    visibility: Visibility,
+    stamp: Stamp,
+    *,
+    hint: Hint | None = None,
+    plain: PlainText | None = None,
+) -> Article:
+    """With text hidden, the record says so, and nothing that came from text, comment or editor."""
+    if not visibility.text:
+        return _hidden(change, found, visibility, stamp)
+    site, page, revision = found.site, found.page, found.revision
+    content = revision.content or ""
+    return Article(
+        name=page.title,
+        identifier=page.page_id,
+        url=page_url(site, change.server_name, page.title),
+        namespace=_namespace(site, page.namespace),
+        is_part_of=_project(site, change),
+        event=_event(change, stamp, EVENT_TYPE[change.kind], site, _told(change)),
+        abstract=plain.abstract if plain and plain.abstract else UNSET,
+        date_created=rfc3339(revision.edited_ms) if _created(change, revision) else UNSET,
+        date_modified=rfc3339(revision.edited_ms),
+        date_previously_modified=_previously(revision, hint),
+        version=_version(change, found, visibility, content, hint),
+        previous_version=_previous_version(change, revision, hint),
+        in_language=_language(page.language or site.language, page.direction or site.direction),
+        main_entity=Entity(page.main_entity, ENTITY_URL + page.main_entity) if page.main_entity else UNSET,
+        article_body=ArticleBody(wikitext=content, text=plain.text if plain else UNSET),
+        license=licences(site),
+        visibility=visibility,
+        protection=list(page.protection),
+        attribution=_attribution(found),
+        redirect_target=_redirect_target(found) or UNSET,
+        is_disambiguation=page.is_disambiguation,
+    )
+
+
+def removal_of(change: Change, page_id: int, site: SiteInfo | None, stamp: Stamp) -> Article:
+    """Of a deleted page: what it was called, and that it is gone. No comment: it would quote the text."""
+    return Article(
+        name=change.title,
+        identifier=page_id,
+        url=page_url(site, change.server_name, change.title),
+        namespace=_namespace(site, change.namespace),
+        is_part_of=_project(site, change),
+        event=_event(change, stamp, "delete", site, UNSET),
+        version=Version(identifier=change.revision) if change.revision else UNSET,
+        in_language=_language(site.language, site.direction) if site else UNSET,
+    )
+
+
+def _hidden(change: Change, found: Found, visibility: Visibility, stamp: Stamp) -> Article:
+    """No SHA-1 (it betrays short texts), no tags, no comment, no editor."""
+    page, revision, site = found.page, found.revision, found.site
+    told = _told(change)
+    return Article(
+        name=page.title,
+        identifier=page.page_id,
+        url=page_url(site, change.server_name, page.title),
+        namespace=_namespace(site, page.namespace),
+        is_part_of=_project(site, change),
+        event=_event(
+            change,
+            stamp,
+            "visibility-change",
+            site,
+            RevisionVisibility(revision.identifier, visibility) if told is UNSET else told,
+        ),
+        date_modified=rfc3339(revision.edited_ms),
+        version=Version(
+            identifier=revision.identifier,
+            is_current=page.last_revision == revision.identifier,
+            parent_identifier=revision.parent,
+        ),
+        in_language=_language(page.language or site.language, page.direction or site.direction),
+        visibility=visibility,
+    )
+
+
+def _told(change: Change) -> RevisionVisibility | Maybe:
+    if change.kind != "visibility":
+        return UNSET
+    return RevisionVisibility(change.revision, change.visibility or Visibility())
+
+
+def _event(
+    change: Change,
+    stamp: Stamp,
+    event_type: EventType,
+    site: SiteInfo | None,
+    revision: RevisionVisibility | Maybe,
+) -> Event:
+    previous = change.previous
+    return Event(
+        identifier=change.identifier,
+        type=event_type,
+        kind=change.kind,
+        sequence=stamp.sequence,
+        date_created=rfc3339_ms(change.edited_ms),
+        date_published=rfc3339_ms(stamp.published_ms),
+        late=True if stamp.late else UNSET,
+        previous=PreviousPlace(previous.title, _namespace(site, previous.namespace)) if previous else UNSET,
+        revision=revision,
+    )
+
+
+def _namespace(site: SiteInfo | None, identifier: int) -> Namespace:
+    name = site.namespaces.get(identifier) if site else None
+    return Namespace(identifier, UNSET if name is None else name)
+
+
+def _project(site: SiteInfo | None, change: Change) -> Project:
+    if site is None:
+        return Project(change.wiki, url=f"https://{change.server_name}")
+    return Project(
+        change.wiki,
+        name=site.name or UNSET,
+        url=site.server or UNSET,
+        in_language=_language(site.language, site.direction),
+    )
+
+
+def _language(code: str, direction: str) -> Language | Maybe:
+    return Language(code, direction=direction or UNSET) if code else UNSET
+
+
+def _created(change: Change, revision: RevisionAnswer) -> bool:
+    # a redirect's create is asked by title: by now it may be another, later revision
+    return change.kind == "create" and (revision.identifier == change.revision or revision.parent == 0)
+
+
+def _version(
+    change: Change, found: Found, visibility: Visibility, content: str, hint: Hint | None
+) -> Version:
+    revision = found.revision
+    return Version(
+        identifier=revision.identifier,
+        comment=revision.comment if visibility.comment else UNSET,
+        tags=list(revision.tags),
+        is_minor_edit=revision.minor,
+        number_of_characters=len(content),
+        size=Size(revision.size),
+        scores=_scores(hint),
+        editor=_editor(change, revision, hint.editor if hint else None) if visibility.editor else UNSET,
+        is_current=found.page.last_revision == revision.identifier,
+        parent_identifier=revision.parent,
+        sha1=revision.sha1 or (hint.sha1 if hint else "") or UNSET,
+        content_model=revision.content_model or found.page.content_model or UNSET,
+    )
+
+
+def _editor(change: Change, revision: RevisionAnswer, figures: EditorFigures | None) -> Editor:
+    figures = figures or EditorFigures()
+    is_bot = figures.is_bot
+    if is_bot is None and change.kind in BY_REVISION and change.revision == revision.identifier:
+        is_bot = change.bot
+    groups = figures.groups
+    return Editor(
+        identifier=revision.user_id or UNSET,
+        name=revision.user or UNSET,
+        edit_count=UNSET if figures.edit_count is None else figures.edit_count,
+        groups=UNSET if groups is None else list(groups),
+        is_bot=UNSET if is_bot is None else is_bot,
+        is_anonymous=revision.is_anonymous,
+        is_admin=UNSET if groups is None else ADMIN_GROUP in groups,
+        is_temporary=revision.is_temporary or bool(figures.is_temporary),
+        date_started=UNSET if figures.registered_ms is None else rfc3339(figures.registered_ms),
+    )
+
+
+def _scores(hint: Hint | None) -> dict[str, object] | Maybe:
+    """Enterprise's shape: `revertrisk {prediction, probability {true, false}}`."""
+    if hint is None or not hint.scores:
+        return UNSET
+    scores: dict[str, object] = {}
+    for model, probability in hint.scores.items():
+        name = "revertrisk" if model == "revertrisk-language-agnostic" else model
+        scores[name] = {
+            "prediction": probability >= 0.5,
+            "probability": {"true": probability, "false": 1.0 - probability},
+        }
+    return scores
+
+
+def _previously(revision: RevisionAnswer, hint: Hint | None) -> str | Maybe:
+    if hint is None or hint.parent_edited_ms is None or not revision.parent:
+        return UNSET
+    return rfc3339(hint.parent_edited_ms)
+
+
+def _previous_version(change: Change, revision: RevisionAnswer, hint: Hint | None) -> PreviousVersion | Maybe:
+    if not revision.parent:
+        return UNSET
+    size = hint.parent_size if hint else None
+    if size is None and change.kind in BY_REVISION and change.revision == revision.identifier:
+        size = change.parent_size
+    return PreviousVersion(
+        revision.parent,
+        size=UNSET if size is None else Size(size),
+        sha1=(hint.parent_sha1 if hint else "") or UNSET,
+    )
+
+
+def _attribution(found: Found) -> Attribution:
+    site, title = found.site, found.page.title
+    names = [f"\u201c{title}\u201d", f"contributors to {site.name or site.server_name}"]
+    licence = licences(site)
+    if licence:
+        names.append(licence[0].name)
+    return Attribution(
+        text=", ".join(names),
+        revision_url=revision_url(site, title, found.revision.identifier),
+        history_url=history_url(site, title),
+    )
+
+
+def _redirect_target(found: Found) -> str:
+    """The keyword is localised; the page says that it is a redirect, and its first link where to."""
+    content = found.revision.content or ""
+    if not found.page.is_redirect or content.lstrip()[:1] != "#":
+        return ""
+    link = _FIRST_LINK.search(content[:4_096])
+    return " ".join(link[1].replace("_", " ").split()) if link else ""

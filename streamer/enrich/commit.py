@@ -1,0 +1,257 @@
+"""One commit of a lane put together: sequences stamped, articles encoded, outcomes counted.
+
+Synchronous and free of I/O. What it learns (the newest revision of each page) is applied to the memory
+by `committed`, after the commit: a batch that failed is put together anew and must judge the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from streamer.cutoffs import cutoff_record
+from streamer.enrich.article import BY_REVISION, Stamp, article_of, removal_of, visibility_of
+from streamer.enrich.memory import HiddenRevisions, Hints, Newest, Removals
+from streamer.enrich.outcome import Answered, Dead, Gone, Removed, Work
+from streamer.log.base import MAX_RECORD_BYTES, Record, partition_of
+from streamer.metrics import EDIT_TO_PUBLISH, ENRICH_CUTOFFS, ENRICH_LATE, ENRICH_PUBLISHED, ERRORS
+from streamer.model import (
+    Article,
+    Change,
+    DeadLetter,
+    Hideable,
+    Topics,
+    article_headers,
+    encode_value,
+    page_key,
+    revision_key,
+)
+from streamer.origin.answer import SiteInfo
+
+MAX_RECORDS: Final = 256
+MAX_BYTES: Final = 8 * 1024 * 1024
+MARGIN_BYTES: Final = 64 * 1024
+"""Key, headers and framing of a record, far beyond what they are."""
+STAGE: Final = "enrich"
+EVERYTHING: Final[tuple[Hideable, ...]] = ("text", "comment", "editor")
+OUTCOMES: Final = ("admitted", "published", "gone", "superseded", "deadletter")
+
+
+@dataclass(frozen=True, slots=True)
+class SignalItem:
+    """Of a hint: goes with the next commit, is not counted."""
+
+    offset: int
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyCutoff:
+    """A visibility change's cut-off, ahead of any fetch. Its change stays open."""
+
+    wiki: str
+    page_id: int
+    revision: int
+    hides: tuple[Hideable, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A change with its outcome, and the site info that is known by now (for removals)."""
+
+    work: Work
+    site: SiteInfo | None = None
+
+
+Item = SignalItem | EarlyCutoff | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What all lanes of a process share."""
+
+    newest: Newest = field(default_factory=Newest)
+    removals: Removals = field(default_factory=Removals)
+    hidden: HiddenRevisions = field(default_factory=HiddenRevisions)
+    hints: Hints = field(default_factory=Hints)
+
+
+class Batch:
+    """`add` items in the order in which they may go, commit `records`, then call `committed`."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        topics: Topics,
+        partitions: int,
+        *,
+        last_sequence: int,
+        counts: dict[str, int],
+        now_us: int,
+    ) -> None:
+        self._memory = memory
+        self._topics = topics
+        self._partitions = partitions
+        self._now_us = now_us
+        self._newest: dict[tuple[str, int], int] = {}
+        self._published: list[tuple[Change, Article]] = []
+        self._cutoffs = {"page": 0, "revision": 0}
+        self._bytes = 0
+        self.last_sequence = last_sequence
+        self.counts = {outcome: counts.get(outcome, 0) for outcome in OUTCOMES}
+        self.records: list[Record] = []
+        self.offsets: set[int] = set()
+        self.works: list[Work] = []
+        self.errors: list[str] = []
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.records) >= MAX_RECORDS or self._bytes >= MAX_BYTES
+
+    def add(self, item: Item) -> None:
+        if isinstance(item, SignalItem):
+            self.offsets.add(item.offset)
+            self._append(item.record)
+        elif isinstance(item, EarlyCutoff):
+            self._cut_off(item.wiki, item.page_id, item.revision, self._sequence(), item.hides)
+        else:
+            self._finish(item)
+
+    def committed(self) -> None:
+        """Applies what was learned to the memory and the metrics."""
+        newest = self._memory.newest
+        now_s = self._now_us / 1_000_000
+        for change, article in self._published:
+            late = article.event.late is True
+            if article.event.type == "delete":
+                newest.removed(change.wiki, article.identifier)
+            elif not late and article.version:
+                if change.previous:
+                    newest.moved(change.wiki, article.identifier, change.previous)
+                newest.published(change.wiki, article.identifier, article.version.identifier, article.name)
+            EDIT_TO_PUBLISH.observe(max(0.0, now_s - change.edited_ms / 1000))
+            ENRICH_PUBLISHED.labels(change.kind, article.event.type).inc()
+            if late:
+                ENRICH_LATE.inc()
+        for scope, count in self._cutoffs.items():
+            ENRICH_CUTOFFS.labels(scope).inc(count)
+        for code in self.errors:
+            ERRORS.labels(STAGE, code).inc()
+
+    def _finish(self, item: Finished) -> None:
+        work = item.work
+        outcome = work.outcome
+        assert outcome is not None
+        self.works.append(work)
+        self.offsets.add(work.offset)
+        self.counts["admitted"] += 1
+        if isinstance(outcome, Gone):
+            self.counts["gone"] += 1
+        elif isinstance(outcome, Dead):
+            self._dead(work.change, outcome)
+        elif isinstance(outcome, Removed):
+            self._removed(work.change, outcome, item.site)
+        else:
+            self._answered(work, outcome)
+
+    def _dead(self, change: Change, dead: Dead) -> None:
+        self.counts["deadletter"] += 1
+        self.errors.append(dead.code)
+        if dead.withdrawn_page:
+            self._cut_off(change.wiki, dead.withdrawn_page, 0, self._sequence(), EVERYTHING)
+        letter = DeadLetter(change, STAGE, dead.code, dead.attempts, self._now_us // 1000)
+        key = change.wiki
+        self._append(
+            Record(self._topics.deadletter, partition_of(key, self._partitions), key, encode_value(letter))
+        )
+
+    def _removed(self, change: Change, removed: Removed, site: SiteInfo | None) -> None:
+        self.counts["published"] += 1
+        stamp = Stamp(self._sequence(), self._now_us // 1000)
+        page_id = removed.page_ids[0]
+        for each in dict.fromkeys(removed.page_ids):
+            self._cut_off(change.wiki, each, 0, stamp.sequence, EVERYTHING)
+        article = removal_of(change, page_id, site, stamp)
+        self._publish(change, article, encode_value(article))
+        self._newest[change.wiki, page_id] = 0
+
+    def _answered(self, work: Work, answered: Answered) -> None:
+        change, found = work.change, answered.found
+        wiki, page_id, revision = change.wiki, found.page.page_id, found.revision
+        by_revision = change.kind in BY_REVISION and change.revision == revision.identifier
+        if self._memory.removals.overtakes(
+            wiki,
+            page_id,
+            read_no=work.read_no,
+            edited_ms=change.edited_ms if by_revision else None,
+        ):
+            self.counts["gone"] += 1
+            return
+        visibility = visibility_of(change, revision, self._memory.hidden.of(wiki, revision.identifier))
+        known = self._newest.get((wiki, page_id))
+        newest = self._memory.newest.revision(wiki, page_id) if known is None else known
+        stamp = Stamp(
+            self._sequence(), self._now_us // 1000, late=by_revision and revision.identifier < newest
+        )
+        hint = self._memory.hints.of(wiki, revision.identifier)
+        article = article_of(change, found, visibility, stamp, hint=hint, plain=answered.plain)
+        value = encode_value(article)
+        if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:
+            article = article_of(change, found, visibility, stamp, hint=hint)
+            value = encode_value(article)
+        if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:
+            self._dead(change, Dead("too_large", 1))
+            return
+        self.counts["published"] += 1
+        if visibility.hides():
+            self._cut_off(wiki, page_id, revision.identifier, stamp.sequence, visibility.hides())
+        told = change.visibility.hides() if change.kind == "visibility" and change.visibility else ()
+        if told and not work.cutoff_written and change.revision != revision.identifier:
+            self._cut_off(wiki, page_id, change.revision, stamp.sequence, told)
+        self._publish(change, article, value)
+        if not stamp.late:
+            self._newest[wiki, page_id] = revision.identifier
+
+    def _publish(self, change: Change, article: Article, value: bytes) -> None:
+        page = page_key(change.wiki, article.identifier)
+        late = article.event.late is True and article.version
+        key = (
+            revision_key(change.wiki, article.identifier, article.version.identifier)
+            if late and article.version
+            else page
+        )
+        partition = partition_of(page, self._partitions)
+        headers = article_headers(
+            article,
+            key=key,
+            server_name=change.server_name,
+            edited_ms=change.edited_ms,
+            traceparent=change.traceparent,
+        )
+        self._append(Record(self._topics.articles, partition, key, value, headers))
+        if late:  # so that it does not outlive the history: compaction keeps a key's newest, which is nothing
+            self._append(Record(self._topics.articles, partition, key, None))
+        self._published.append((change, article))
+
+    def _cut_off(
+        self, wiki: str, page_id: int, revision: int, sequence: int, hides: Sequence[Hideable]
+    ) -> None:
+        self._cutoffs["revision" if revision else "page"] += 1
+        self._append(
+            cutoff_record(
+                self._topics.withdrawals,
+                self._partitions,
+                wiki=wiki,
+                page_id=page_id,
+                revision=revision,
+                sequence=sequence,
+                hides=tuple(hides),
+            )
+        )
+
+    def _append(self, record: Record) -> None:
+        self.records.append(record)
+        self._bytes += len(record.value or b"")
+
+    def _sequence(self) -> int:
+        self.last_sequence = max(self.last_sequence + 1, self._now_us)
+        return self.last_sequence

@@ -1,0 +1,354 @@
+"""One partition of changes, from reading to commit.
+
+    read ──► Order (per title) ──► ask (a task each) ──► Order ──► finished ──► commit (one at a time)
+      │                                                              ▲
+      └── removals with a known page, cut-offs, signals ─────────────┘  these wait for nobody
+
+Bounded by MAX_OPEN changes and by what a position can say of work done out of order; when full, the lane
+stops reading. A lane that loses its partition or its log leaves with that error and is started anew from
+its committed position: whatever it had in hand is asked again, nothing is published twice.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from streamer.enrich.ask import Answers, Asker
+from streamer.enrich.commit import Batch, EarlyCutoff, Finished, Item, Memory, SignalItem
+from streamer.enrich.held import Held
+from streamer.enrich.memory import Removal
+from streamer.enrich.order import Order
+from streamer.enrich.outcome import Dead, Outcome, Removed, Wikis, Work
+from streamer.enrich.signals import signal_of, signal_record
+from streamer.enrich.textpool import TextPool
+from streamer.errors import HostNotAllowed, LaneLost, StreamerError
+from streamer.log.base import Lane, Reader, Stored, TopicPartition
+from streamer.log.position import Position, Progress
+from streamer.metrics import COMMITTED, ENRICH_OPEN, ERRORS, QUEUE_DEPTH, UNRESOLVED_REMOVALS
+from streamer.model import Change, Hint, decode_change, is_tick
+from streamer.runtime import Runtime
+
+MAX_OPEN: Final = 4_000
+"""Changes of one lane between reading and commit. A wiki that falls silent keeps its changes open for
+`defer_after_s`: at ten edits a second that is three thousand, which must not hold the others.
+"""
+READ_RECORDS: Final = 500
+FULL_PAUSE_S: Final = 0.05
+IDLE_COMMIT_S: Final = 5.0
+"""Hints alone move the position so often, that retention can follow and a restart reads little."""
+DRAIN_S: Final = 10.0
+"""What is not answered by then is asked again after the restart."""
+GROUP: Final = "enrich"
+
+log = logging.getLogger(__name__)
+
+
+class LaneState(Struct, frozen=True):
+    """In the position."""
+
+    last: int = 0
+    """The highest sequence given."""
+    counts: dict[str, int] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all lanes of a process share."""
+
+    runtime: Runtime
+    origin: Wikis
+    memory: Memory
+    held: Held
+    answers: Answers
+    pool: TextPool | None
+    partitions: int
+
+
+class LaneWorker:
+    """`await LaneWorker(lane, shared).run()`. Raises what ended it; returns after a drain."""
+
+    def __init__(self, lane: Lane, shared: Shared) -> None:
+        self._lane = lane
+        self._shared = shared
+        self._runtime = shared.runtime
+        self._memory = shared.memory
+        self._tp = TopicPartition(lane.topic, lane.partition)
+        self._progress = Progress(Position(0))
+        self._state = LaneState()
+        self._committed = Position(0)
+        self._order = Order()
+        self._works: dict[int, Work] = {}
+        self._finished: deque[Item] = deque()
+        self._wake = asyncio.Event()
+        self._asking: set[asyncio.Task[None]] = set()
+        self._held_bytes = 0
+        self._stuck: dict[int, int] = {}
+        self._closing = False
+        self._asker = Asker(
+            origin=shared.origin,
+            settings=shared.runtime.settings.mediawiki,
+            clock=shared.runtime.clock,
+            answers=shared.answers,
+            held=shared.held,
+            newest=shared.memory.newest,
+            removals=shared.memory.removals,
+            pool=shared.pool,
+            is_waited_for=self._order.is_waited_for,
+        )
+
+    async def run(self) -> None:
+        start = await self._restore()
+        try:
+            async with self._runtime.log.reader({self._tp: start}) as reader, asyncio.TaskGroup() as tasks:
+                committing = tasks.create_task(self._keep_committing())
+                await self._read(reader, tasks)
+                await self._drain()
+                self._closing = True
+                self._wake.set()
+                await committing
+                for task in self._asking:
+                    task.cancel()
+        except BaseExceptionGroup as group:
+            raise _cause(group) from group
+        finally:
+            self._let_go()
+
+    async def _restore(self) -> int:
+        """The offset to read from. Loads the counts and the last sequence."""
+        position = (await self._lane.positions([self._tp])).get(self._tp)
+        earliest = (await self._runtime.log.bounds(self._tp)).earliest
+        if position is None:
+            position = Position(earliest)
+        self._state = msgspec.convert(position.state, LaneState)
+        if position.next < earliest:
+            ERRORS.labels("enrich", "changes_expired").inc()
+            log.error(
+                "changes were deleted before they were read",
+                extra={"partition": self._tp.partition, "lost_offsets": earliest - position.next},
+            )
+            done = tuple((max(low, earliest), high) for low, high in position.done if high > earliest)
+            position = Position(earliest, done, position.state)
+        self._committed = position
+        self._progress = Progress(position)
+        COMMITTED.set(GROUP, "", self._tp.partition, self._state.counts)
+        return position.next
+
+    # ── reading ────────────────────────────────────────────────────────────────────────────────
+
+    async def _read(self, reader: Reader, tasks: asyncio.TaskGroup) -> None:
+        draining = self._runtime.draining
+        while not draining.is_set():
+            if self._progress.open_count >= MAX_OPEN or self._progress.is_full():
+                await asyncio.sleep(FULL_PAUSE_S)
+                continue
+            for record in await reader.read(max_records=READ_RECORDS):
+                self._take(record, tasks)
+            self._progress.skip_to(reader.position(self._tp))
+            ENRICH_OPEN.labels(str(self._tp.partition)).set(self._progress.open_count)
+
+    def _take(self, record: Stored, tasks: asyncio.TaskGroup) -> None:
+        if is_tick(record) or record.value is None:
+            return
+        try:
+            decoded = decode_change(record.value)
+        except msgspec.DecodeError:
+            # written by a newer version, or broken: it can't be counted, and must not end the lane for ever
+            ERRORS.labels("enrich", "change_invalid").inc()
+            log.exception(
+                "a change can't be read", extra={"partition": record.partition, "offset": record.offset}
+            )
+            return
+        if isinstance(decoded, Hint):
+            self._take_hint(record, decoded)
+        elif self._progress.take(record.offset):
+            self._take_change(record, decoded, tasks)
+
+    def _take_hint(self, record: Stored, hint: Hint) -> None:
+        self._memory.hints.add(hint)
+        signal = signal_of(hint)
+        if signal and self._progress.take(record.offset):
+            topic = self._runtime.topics.signals
+            made = signal_record(topic, self._shared.partitions, hint.wiki, signal)
+            self._hand_over(SignalItem(record.offset, made))
+
+    def _take_change(self, record: Stored, change: Change, tasks: asyncio.TaskGroup) -> None:
+        removals = self._memory.removals
+        removals.read_no += 1
+        work = Work(record.offset, change, removals.read_no)
+        try:
+            self._shared.origin.check_host(change.server_name)
+        except HostNotAllowed as error:
+            work.outcome = Dead(error.code, 0)
+            self._hand_over(Finished(work))
+            return
+        if change.kind == "delete":
+            removals.read(change.wiki, change.title, work.read_no)
+            if change.page_id:  # waits for nobody: what is under way about this page becomes `gone`
+                self._removed(work, (change.page_id,))
+                work.outcome = Removed((change.page_id,))
+                self._hand_over(self._with_site(work))
+                return
+        elif change.kind == "visibility":
+            self._take_visibility(work)
+        titles = [(change.wiki, change.title)]
+        if change.previous:
+            titles.append((change.wiki, change.previous.title))
+        self._works[work.offset] = work
+        self._order.enter(work.offset, titles)
+        task = tasks.create_task(self._ask(work))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    def _take_visibility(self, work: Work) -> None:
+        """What is hidden is cut off at once, before anything is asked."""
+        change = work.change
+        if change.visibility is None or not change.revision:
+            return
+        self._memory.hidden.told(change.wiki, change.revision, change.visibility)
+        hides = change.visibility.hides()
+        page_id = change.page_id or self._memory.newest.page_under(change.wiki, change.title)
+        if hides and page_id:
+            # under a title's last known page it may be another's: then it names a revision that page hasn't
+            work.cutoff_written = bool(change.page_id)
+            self._hand_over(EarlyCutoff(change.wiki, page_id, change.revision, hides))
+
+    def _removed(self, work: Work, page_ids: tuple[int, ...]) -> None:
+        removal = Removal(work.read_no, work.change.edited_ms)
+        for page_id in page_ids:
+            self._memory.removals.resolved(work.change.wiki, page_id, removal)
+
+    # ── asking ─────────────────────────────────────────────────────────────────────────────────
+
+    async def _ask(self, work: Work) -> None:
+        try:
+            outcome = await self._asker.outcome(work)
+        finally:
+            self._held_bytes += work.held_bytes
+        if isinstance(outcome, Removed):
+            self._removed(work, outcome.page_ids)
+        elif isinstance(outcome, Dead) and _should_withdraw(work):
+            UNRESOLVED_REMOVALS.inc()
+            log.error(
+                "what a deletion or a visibility change withdraws could not be found out",
+                extra={
+                    "kind": work.change.kind,
+                    "wiki": work.change.wiki,
+                    "log_id": work.change.log_id,
+                    "code": outcome.code,
+                    "withdrawn_page": outcome.withdrawn_page,
+                },
+            )
+        self._answered(work, outcome)
+
+    def _answered(self, work: Work, outcome: Outcome) -> None:
+        work.outcome = outcome
+        released = self._order.done(work.offset)
+        if work.offset not in released and work.held_bytes:
+            self._stuck[work.offset] = work.held_bytes
+            self._shared.held.stick(work.held_bytes)
+        for offset in released:
+            self._shared.held.unstick(self._stuck.pop(offset, 0))
+            self._hand_over(self._with_site(self._works.pop(offset)))
+
+    def _with_site(self, work: Work) -> Finished:
+        return Finished(work, self._shared.origin.site(work.change.wiki))
+
+    def _hand_over(self, item: Item) -> None:
+        self._finished.append(item)
+        self._wake.set()
+
+    # ── committing ─────────────────────────────────────────────────────────────────────────────
+
+    async def _keep_committing(self) -> None:
+        """No waiting for a fuller batch: what finishes during one commit is the next."""
+        while not self._closing or self._finished:
+            idle = False
+            try:
+                async with asyncio.timeout(IDLE_COMMIT_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                idle = True
+            self._wake.clear()
+            while self._finished:
+                await self._commit()
+            if self._progress.position({}).next != self._committed.next and (idle or self._closing):
+                await self._commit()
+
+    async def _commit(self) -> None:
+        batch = Batch(
+            self._memory,
+            self._runtime.topics,
+            self._shared.partitions,
+            last_sequence=self._state.last,
+            counts=self._state.counts,
+            now_us=self._runtime.clock.now_us(),
+        )
+        while self._finished and not batch.is_full:
+            batch.add(self._finished.popleft())
+        state: dict[str, object] = {"last": batch.last_sequence, "counts": batch.counts}
+        position = self._progress.position(state, without=batch.offsets)
+        await self._lane.commit(batch.records, {self._tp: position})
+        for offset in batch.offsets:
+            self._progress.finish(offset)
+        self._committed = position
+        self._state = LaneState(batch.last_sequence, batch.counts)
+        for work in batch.works:
+            self._release(work)
+        COMMITTED.set(GROUP, "", self._tp.partition, batch.counts)
+        QUEUE_DEPTH.labels("enrich_finished").set(len(self._finished))
+        ENRICH_OPEN.labels(str(self._tp.partition)).set(self._progress.open_count)
+        batch.committed()
+
+    def _release(self, work: Work) -> None:
+        self._held_bytes -= work.held_bytes
+        self._shared.held.release(work.held_bytes)
+        work.held_bytes = 0
+
+    # ── the end ────────────────────────────────────────────────────────────────────────────────
+
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                while self._asking:
+                    await asyncio.wait(set(self._asking))
+        except TimeoutError:
+            log.info(
+                "drained with changes still open, they are asked again after the restart",
+                extra={"partition": self._tp.partition, "open": len(self._asking)},
+            )
+
+    def _let_go(self) -> None:
+        self._shared.held.unstick(sum(self._stuck.values()))
+        self._shared.held.release(self._held_bytes)
+        self._held_bytes = 0
+        ENRICH_OPEN.labels(str(self._tp.partition)).set(0)
+
+
+def _should_withdraw(work: Work) -> bool:
+    """Whether text stays served that the stream wanted gone, if this change comes to nothing."""
+    if work.change.kind == "visibility":
+        hides = work.change.visibility.hides() if work.change.visibility else ()
+        return bool(hides) and not work.cutoff_written
+    return work.change.kind == "delete"
+
+
+def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that tells the log what to do with the lane; the group itself where it is none of ours."""
+    ours, others = group.split(StreamerError)
+    if others is not None or ours is None:
+        return group
+    leaves: list[StreamerError] = []
+    pending: list[BaseException] = [ours]
+    while pending:
+        error = pending.pop()
+        if isinstance(error, BaseExceptionGroup):
+            pending.extend(error.exceptions)
+        elif isinstance(error, StreamerError):
+            leaves.append(error)
+    # a lost lane beats all, and what can't be tried again beats what can
+    return min(leaves, key=lambda leaf: (not isinstance(leaf, LaneLost), leaf.retriable))

@@ -1,0 +1,173 @@
+"""What a worker remembers of pages and revisions: bounded, rebuilt by reading back, never the truth.
+
+The truth is the log. Forgetting costs a `late` flag, a hint's figures or a request, never a change.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from msgspec.structs import replace
+
+from streamer.model import Hint, Place, Visibility
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+MAX_PAGES: Final = 100_000
+"""About an hour of all wikis' edits, some 25 MB."""
+MAX_REMOVALS: Final = 20_000
+MAX_HIDDEN: Final = 20_000
+MAX_HINTS: Final = 20_000
+"""Hints come within seconds of their edit: some minutes of all wikis."""
+
+
+class Recent(Generic[K, V]):
+    """A dictionary that forgets what was written longest ago."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._items: OrderedDict[K, V] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def get(self, key: K) -> V | None:
+        return self._items.get(key)
+
+    def put(self, key: K, value: V) -> None:
+        self._items[key] = value
+        self._items.move_to_end(key)
+        if len(self._items) > self._limit:
+            self._items.popitem(last=False)
+
+    def drop(self, key: K) -> None:
+        self._items.pop(key, None)
+
+
+class Newest:
+    """The revision that was published last of each page, and under which title."""
+
+    def __init__(self, limit: int = MAX_PAGES) -> None:
+        self._revisions: Recent[tuple[str, int], int] = Recent(limit)
+        self._pages: Recent[tuple[str, str], int] = Recent(limit)
+
+    def revision(self, wiki: str, page_id: int) -> int:
+        """0: not known, or no text of it is out."""
+        return self._revisions.get((wiki, page_id)) or 0
+
+    def page_under(self, wiki: str, title: str) -> int:
+        """The page that was newest under this title; 0: not known."""
+        return self._pages.get((wiki, title)) or 0
+
+    def is_late(self, wiki: str, page_id: int, revision: int) -> bool:
+        return revision < self.revision(wiki, page_id)
+
+    def published(self, wiki: str, page_id: int, revision: int, title: str) -> None:
+        """In the order of sequences; a late one is not told here. The revision may be lower than the last:
+        a restored page may have lost its newest.
+        """
+        self._revisions.put((wiki, page_id), revision)
+        if title:
+            self._pages.put((wiki, title), page_id)
+
+    def removed(self, wiki: str, page_id: int) -> None:
+        """Undelete keeps revision numbers, so a page that comes back may come back lower."""
+        self._revisions.drop((wiki, page_id))
+
+    def moved(self, wiki: str, page_id: int, previous: Place) -> None:
+        if self._pages.get((wiki, previous.title)) == page_id:
+            self._pages.drop((wiki, previous.title))
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    read_no: int
+    """The count of what had been read, this one included."""
+    edited_ms: int
+
+
+class Removals:
+    """Which pages were read to be removed, and when: what was read before that is `gone`."""
+
+    def __init__(self, limit: int = MAX_REMOVALS) -> None:
+        self.read_no = 0
+        """How many changes this process has read; a wiki's are all in one lane, so in its order."""
+        self._pages: Recent[tuple[str, int], Removal] = Recent(limit)
+        self._titles: Recent[tuple[str, str], int] = Recent(limit)
+
+    def read(self, wiki: str, title: str, read_no: int) -> None:
+        self._titles.put((wiki, title), read_no)
+
+    def resolved(self, wiki: str, page_id: int, removal: Removal) -> None:
+        self._pages.put((wiki, page_id), removal)
+
+    def title_removed_after(self, wiki: str, title: str, read_no: int) -> bool:
+        """Whether a removal under this title was read after `read_no`: enough to believe a "missing"."""
+        return (self._titles.get((wiki, title)) or 0) > read_no
+
+    def overtakes(self, wiki: str, page_id: int, *, read_no: int, edited_ms: int | None) -> bool:
+        """Whether what a change that was read as number `read_no` has found of this page is `gone`.
+
+        A removal waits for nobody, so whatever was read before it and is not out yet must not come out
+        after it: not what was asked before, and not what a lagging replica still answers. `edited_ms` is
+        given for a create or an edit only: one that was made before the removal and read after it (the
+        stream is out of order) is gone too. Wikis count whole seconds, so equal times tell nothing.
+        """
+        removal = self._pages.get((wiki, page_id))
+        if removal is None:
+            return False
+        return read_no < removal.read_no or (edited_ms is not None and edited_ms < removal.edited_ms)
+
+
+class HiddenRevisions:
+    """What the stream said was hidden of a revision: kept over an API that lags behind it."""
+
+    def __init__(self, limit: int = MAX_HIDDEN) -> None:
+        self._revisions: Recent[tuple[str, int], Visibility] = Recent(limit)
+
+    def told(self, wiki: str, revision: int, visibility: Visibility) -> None:
+        if visibility.hides():
+            self._revisions.put((wiki, revision), visibility)
+        else:
+            self._revisions.drop((wiki, revision))
+
+    def of(self, wiki: str, revision: int) -> Visibility:
+        return self._revisions.get((wiki, revision)) or Visibility()
+
+
+class Hints:
+    """Free metadata by revision; several hints about one are joined, the later word wins."""
+
+    def __init__(self, limit: int = MAX_HINTS) -> None:
+        self._revisions: Recent[tuple[str, int], Hint] = Recent(limit)
+
+    def add(self, hint: Hint) -> None:
+        key = (hint.wiki, hint.revision)
+        before = self._revisions.get(key)
+        self._revisions.put(key, hint if before is None else _joined(before, hint))
+
+    def of(self, wiki: str, revision: int) -> Hint | None:
+        return self._revisions.get((wiki, revision))
+
+
+def _joined(before: Hint, after: Hint) -> Hint:
+    return replace(
+        after,
+        page_id=after.page_id or before.page_id,
+        parent=after.parent or before.parent,
+        sha1=after.sha1 or before.sha1,
+        parent_sha1=after.parent_sha1 or before.parent_sha1,
+        content_model=after.content_model or before.content_model,
+        size=before.size if after.size is None else after.size,
+        parent_size=before.parent_size if after.parent_size is None else after.parent_size,
+        parent_edited_ms=before.parent_edited_ms
+        if after.parent_edited_ms is None
+        else after.parent_edited_ms,
+        editor=after.editor or before.editor,
+        reverted_oldest=after.reverted_oldest or before.reverted_oldest,
+        reverted_newest=after.reverted_newest or before.reverted_newest,
+        tags=before.tags if after.tags is None else after.tags,
+        previous_tags=before.previous_tags if after.previous_tags is None else after.previous_tags,
+        scores={**(before.scores or {}), **(after.scores or {})} or None,
+    )

@@ -1,0 +1,69 @@
+"""What becomes of an open change, before its commit gives it a sequence."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from streamer.enrich.text import PlainText
+from streamer.model import Change
+from streamer.origin.answer import Answer, Found, SiteInfo
+
+
+class Wikis(Protocol):
+    """What enrich asks of the origin (streamer.origin); errors are OriginError's."""
+
+    async def revision(self, wiki: str, server_name: str, revision: int, /) -> Answer: ...
+    async def title(self, wiki: str, server_name: str, title: str, /) -> Answer: ...
+    async def page(self, wiki: str, server_name: str, page_id: int, /) -> Answer: ...
+    async def deleted_page_id(
+        self, wiki: str, server_name: str, title: str, log_id: int, time_ms: int, /
+    ) -> tuple[int, ...]: ...
+    def site(self, wiki: str, /) -> SiteInfo | None: ...
+    def check_host(self, server_name: str, /) -> None: ...
+    def failing_since_s(self, wiki: str, /) -> float | None: ...
+    @property
+    def any_host_answers(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An article can be made, unless a removal is read before the commit."""
+
+    found: Found
+    plain: PlainText | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A deletion: the pages it was about, the first being the one it names."""
+
+    page_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The page or its text was no longer there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    code: str
+    attempts: int
+    withdrawn_page: int = 0
+    """Cut off all the same: the page that was newest under the title of a deletion nobody can resolve."""
+
+
+Outcome = Answered | Removed | Gone | Dead
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """One change between its reading and its commit."""
+
+    offset: int
+    change: Change
+    read_no: int
+    """How many changes had been read, this one included (streamer.enrich.memory.Removals)."""
+    outcome: Outcome | None = None
+    held_bytes: int = 0
+    cutoff_written: bool = False
+    """Of a visibility change: its cut-off went ahead of it."""

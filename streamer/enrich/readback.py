@@ -1,0 +1,59 @@
+"""What was published lately, read back at the start: so that a restart judges `late` as before it."""
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from streamer.enrich.memory import Newest
+from streamer.log.base import Log, Stored, TopicPartition
+from streamer.model import is_tick
+
+READ_BACK_MS: Final = 10 * 60_000
+"""The stream is out of order by seconds; a change may wait in enrich for minutes."""
+MOST_RECORDS: Final = 10_000
+"""Of each partition: a replay at full speed writes more in ten minutes than anyone has to remember."""
+
+
+class _Named(Struct):
+    name: str
+
+
+_named = msgspec.json.Decoder(_Named)
+
+
+async def read_back(log: Log, topic: str, newest: Newest, now_ms: int) -> None:
+    info = await log.topic(topic)
+    if info is None:
+        return
+    starts: dict[TopicPartition, int] = {}
+    ends: dict[TopicPartition, int] = {}
+    for partition in range(info.partitions):
+        tp = TopicPartition(topic, partition)
+        bounds = await log.bounds(tp)
+        start = max(
+            bounds.earliest, bounds.end - MOST_RECORDS, await log.offset_at(tp, now_ms - READ_BACK_MS)
+        )
+        if start < bounds.end:
+            starts[tp], ends[tp] = start, bounds.end
+    if not starts:
+        return
+    async with log.reader(starts) as reader:
+        while any(reader.position(tp) < end for tp, end in ends.items()):
+            for record in await reader.read():
+                recall(record, newest)
+
+
+def recall(record: Stored, newest: Newest) -> None:
+    """Late records (their key names the revision), tombstones and ticks change nothing."""
+    if record.value is None or is_tick(record) or "/" in record.key:
+        return
+    wiki, _, page = record.key.rpartition(":")
+    if not page.isdecimal():
+        return
+    if record.header("ce_type") == "wiki.article.delete":
+        newest.removed(wiki, int(page))
+        return
+    revision = record.header("rev")
+    if revision.isdecimal():
+        newest.published(wiki, int(page), int(revision), _named.decode(record.value).name)

@@ -1,0 +1,57 @@
+"""enrich: changes become articles, cut-offs, signals and dead letters. Alone in publishing articles."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from streamer.enrich.ask import COMPONENT, Answers
+from streamer.enrich.commit import Memory
+from streamer.enrich.held import Held
+from streamer.enrich.lane import GROUP, LaneWorker, Shared
+from streamer.enrich.outcome import Wikis
+from streamer.enrich.readback import read_back
+from streamer.enrich.textpool import TextPool
+from streamer.errors import TopicMissing
+from streamer.log.base import Lane
+from streamer.runtime import Runtime
+
+
+async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True) -> None:
+    """Runs until cancelled; when draining is set, finishes what is in flight and returns.
+
+    `with_text=False`: no plain text and no abstract is made, for where no partner wants them.
+    """
+    runtime.health.expect(COMPONENT)
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(TextPool()) if with_text else None
+        info = await runtime.log.topic(runtime.topics.articles)
+        if info is None:
+            raise TopicMissing(f"{runtime.topics.articles}: make the topics before the roles start")
+        memory = Memory()
+        shared = Shared(
+            runtime=runtime,
+            origin=origin,
+            memory=memory,
+            held=Held(),
+            answers=Answers(origin, runtime.health),
+            pool=pool,
+            partitions=info.partitions,
+        )
+        reading_back = asyncio.Lock()
+        known = False
+
+        async def run_lane(lane: Lane) -> None:
+            nonlocal known
+            async with reading_back:
+                if not known:
+                    await read_back(
+                        runtime.log, runtime.topics.articles, memory.newest, runtime.clock.now_ms()
+                    )
+                    known = True
+                    runtime.health.ready(COMPONENT)
+            try:
+                await LaneWorker(lane, shared).run()
+            except BaseException:
+                known = False  # a commit whose end is unknown may have published: look before judging again
+                raise
+
+        await runtime.log.run_lanes(GROUP, runtime.topics.changes, run_lane)

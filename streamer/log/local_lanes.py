@@ -1,0 +1,149 @@
+"""Lanes of the local log: all partitions of a group are one process's, under one epoch."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Protocol
+
+from streamer import metrics
+from streamer.errors import LaneLost, StreamerError
+from streamer.log.base import LaneMain, Record, TopicPartition
+from streamer.log.local_writer import Claim, Transaction, Work, Writer
+from streamer.log.position import Position
+
+BACKOFF_S: Final = (0.1, 10.0)
+"""Of a lane that fails again and again: first, and at most."""
+
+logger = logging.getLogger(__name__)
+
+
+class Store(Protocol):
+    """What a lane needs of its log."""
+
+    async def commit_as(
+        self, records: Sequence[Record], positions: Mapping[TopicPartition, Position], claim: Claim | None
+    ) -> list[int]: ...
+    async def committed(self, group: str) -> dict[TopicPartition, Position]: ...
+
+
+class LocalLane:
+    def __init__(self, store: Store, claim: Claim, topic: str, partition: int) -> None:
+        self._store = store
+        self._claim = claim
+        self._topic = topic
+        self._partition = partition
+        self._closed = False
+
+    @property
+    def group(self) -> str:
+        return self._claim.group
+
+    @property
+    def topic(self) -> str:
+        return self._topic
+
+    @property
+    def partition(self) -> int:
+        return self._partition
+
+    async def positions(self, wanted: Iterable[TopicPartition]) -> dict[TopicPartition, Position]:
+        committed = await self._store.committed(self.group)
+        return {tp: committed[tp] for tp in wanted if tp in committed}
+
+    async def commit(
+        self, records: Sequence[Record], positions: Mapping[TopicPartition, Position]
+    ) -> list[int]:
+        if self._closed:
+            raise LaneLost(f"{self.group}: the lane of {self.topic}/{self.partition} has ended")
+        return await self._store.commit_as(records, positions, self._claim)
+
+    def close(self) -> None:
+        """What still holds the lane can't commit any more."""
+        self._closed = True
+
+
+async def run_lanes(
+    store: Store, writer: Writer, group: str, topic: str, *, partitions: Iterable[int], run: LaneMain
+) -> None:
+    """The caller holds the group's lock file."""
+    claims = _Claims(group, writer)
+    await claims.renew(claims.current)
+    try:
+        async with asyncio.TaskGroup() as lanes:
+            for partition in partitions:
+                lanes.create_task(
+                    _run_lane(store, claims, topic, partition, run), name=f"{group}-{partition}"
+                )
+    except BaseExceptionGroup as group_error:
+        if len(group_error.exceptions) == 1:  # its own name is what callers look for
+            raise group_error.exceptions[0] from None
+        raise
+
+
+async def _run_lane(store: Store, claims: "_Claims", topic: str, partition: int, run: LaneMain) -> None:
+    loop = asyncio.get_running_loop()
+    backoff_s = BACKOFF_S[0]
+    lost: Claim | None = None
+    while True:
+        began_s = loop.time()
+        try:
+            if lost is not None:
+                await claims.renew(lost)
+                lost = None
+            claim = claims.current
+            lane = LocalLane(store, claim, topic, partition)
+            try:
+                return await run(lane)
+            finally:
+                lane.close()
+        except StreamerError as error:
+            if isinstance(error, LaneLost):
+                lost = claim
+            elif not error.retriable:
+                raise
+            metrics.LOG_LANE_RESTARTS.labels(claims.group, error.code).inc()
+            logger.warning(
+                "lane restarts",
+                extra={
+                    "group": claims.group,
+                    "partition": partition,
+                    "code": error.code,
+                    "reason": str(error),
+                },
+            )
+        if loop.time() - began_s > 2 * BACKOFF_S[1]:
+            backoff_s = BACKOFF_S[0]
+        await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
+        backoff_s = min(2 * backoff_s, BACKOFF_S[1])
+
+
+class _Claims:
+    """The epoch under which this process runs a group; raised once for all lanes that lost it together."""
+
+    def __init__(self, group: str, writer: Writer) -> None:
+        self.group = group
+        self.current = Claim(group, 0)
+        self._writer = writer
+        self._renewing = asyncio.Lock()
+
+    async def renew(self, lost: Claim) -> None:
+        async with self._renewing:
+            if lost == self.current:
+                epoch = await self._writer.do(claim_work(self.group), aside=True)
+                self.current = Claim(self.group, epoch)
+
+
+def claim_work(group: str) -> Work[int]:
+    """Raises the group's epoch, and gives it."""
+
+    def work(transaction: Transaction) -> int:
+        row = transaction.connection.execute(
+            "INSERT INTO claims VALUES (?, 1)"
+            " ON CONFLICT (grp) DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
+            (group,),
+        ).fetchone()
+        epoch: int = row[0]
+        return epoch
+
+    return work

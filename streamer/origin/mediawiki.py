@@ -1,0 +1,336 @@
+"""The client of all wikis: what is asked waits in the scheduler until its batch is answered.
+
+    revision() title() page() deleted_page_id()      callers, one future each
+          │ queue per (wiki, server, how it is asked)
+          ▼
+      Scheduler ── Budget, Breakers                  which batch may start now (pure)
+          │ one task per request
+          ▼
+      Fetch ── Reply ── parse ── Reading             what it means for each key (pure)
+          │
+          ▼
+    answer · AnswerInvalid · back into the queue (truncated, halved, "later") · OriginUnavailable
+
+Retries are no loop of their own: what got no answer goes back to the head of its queue, so that a
+retry takes new arrivals along and is paid for like every other request.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from math import inf
+from types import TracebackType
+from typing import Final, Self, TypeAlias
+
+from streamer import metrics
+from streamer.config import Settings
+from streamer.errors import AnswerInvalid, OriginUnavailable
+from streamer.origin import parse, query
+from streamer.origin.answer import Answer, Found, Missing, SiteInfo
+from streamer.origin.breaker import Breakers, Reach
+from streamer.origin.budget import Batch, Budget, Lane, Scheduler
+from streamer.origin.fetch import Fetch
+from streamer.origin.hosts import Allowed
+from streamer.origin.inflate import TooLarge
+from streamer.origin.parse import AnotherPage, AnotherWiki, ApiError, Asked, Key, Reading, Reply, Unparsable
+from streamer.origin.retry import Retries
+from streamer.origin.siteinfo import Sites
+from streamer.origin.waiting import Outcome, Waiting, refuse_all
+from streamer.runtime import Clock
+
+LANE_WAITING: Final = 1_000
+"""What may wait for one wiki; who asks for more waits to ask."""
+PROBE_TIMEOUT_S: Final = 10.0
+"""Of a request to a host that failed before: a silent host holds one slot for so long, not for thirty."""
+
+UNTAKEN: Final = {TooLarge: "too_large", Unparsable: "unparsable", AnotherPage: "another_page"}
+
+LogKey: TypeAlias = tuple[str, int, int]
+
+
+class Origin:
+    """Enter it, ask, leave it: on leaving, whoever still waits gets OriginUnavailable.
+
+    Every call raises HostNotAllowed (no contact was made), AnswerInvalid (an answer, and no article can
+    be made of it), OriginUnavailable (no answer, after the retries that are worth it here). A cancelled
+    call leaves its batch alone.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        *,
+        save_site: Callable[[SiteInfo], object] | None = None,
+        known_sites: Iterable[SiteInfo] = (),
+    ) -> None:
+        self._settings: Final = settings.mediawiki
+        self._clock: Final = clock or Clock()
+        self._save_site: Final = save_site
+        self._sites: Final = Sites(known_sites)
+        self._allowed: Final = Allowed(settings.mediawiki.hosts)
+        self._breakers: Final = Breakers(settings.mediawiki.batch)
+        self._budget: Final = Budget(settings.requests_per_minute, settings.mediawiki.concurrency)
+        self._scheduler: Final[Scheduler[Waiting]] = Scheduler(self._budget, self._breakers)
+        self._fetch: Final = Fetch(settings.mediawiki, settings.user_agent)
+        self._reach: Final = Reach()
+        self._retries: Final = Retries(self._scheduler, self._breakers, self._reach)
+        self._room: Final[dict[Lane, tuple[asyncio.Semaphore, list[None]]]] = {}
+        self._wake: Final = asyncio.Event()
+        self._group: Final = asyncio.TaskGroup()
+        self._pump_task: asyncio.Task[None] | None = None
+        self._requests: Final[set[asyncio.Task[None]]] = set()
+
+    async def __aenter__(self) -> Self:
+        await self._fetch.__aenter__()
+        await self._group.__aenter__()
+        self._pump_task = self._group.create_task(self._pump(), name="origin")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Order: no new request, the ones in flight are cancelled, who waits is told, the session closes."""
+        try:
+            for task in (self._pump_task, *self._requests):
+                if task is not None:
+                    task.cancel()
+            # the group has to see a cancellation, which may be its own; an error of the body is not its
+            cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
+            await self._group.__aexit__(*((kind, error, trace) if cancelled else (None, None, None)))
+        finally:
+            for lane in self._scheduler.lanes():
+                for item in self._scheduler.items(lane):
+                    self._scheduler.drop(lane, item)
+                    item.refuse(OriginUnavailable("closed"))
+            await self._fetch.__aexit__(kind, error, trace)
+
+    # ── what can be asked ──────────────────────────────────────────────────────────────────────
+
+    async def revision(self, wiki: str, server_name: str, revision: int) -> Answer:
+        """That revision, and its page as it is now."""
+        return await self._page(Lane(wiki, server_name, "revision"), revision)
+
+    async def title(self, wiki: str, server_name: str, title: str) -> Answer:
+        """The current revision of the page of that title; a redirect is not followed."""
+        return await self._page(Lane(wiki, server_name, "title"), query.title_key(title))
+
+    async def page(self, wiki: str, server_name: str, page_id: int) -> Answer:
+        """The current revision of the page."""
+        return await self._page(Lane(wiki, server_name, "page"), page_id)
+
+    async def deleted_page_id(
+        self, wiki: str, server_name: str, title: str, log_id: int, time_ms: int
+    ) -> tuple[int, ...]:
+        """The ids of the pages that the log entry deleted at this title or moved away from it; with
+        `log_id` 0, whatever was at that second. None found: unknown (or not yet replicated).
+        """
+        key: LogKey = (query.title_key(title), log_id, time_ms)
+        outcome = await self._ask(Lane(wiki, server_name, "log"), key)
+        assert isinstance(outcome, tuple)
+        return outcome
+
+    def know(self, sites: Iterable[SiteInfo]) -> None:
+        """What was saved earlier: a newer one wins."""
+        for site in sites:
+            known = self._sites.of_server(site.server_name)
+            if known is None or known.fetched_ms < site.fetched_ms:
+                self._sites.put(site)
+
+    def site(self, wiki: str) -> SiteInfo | None:
+        """What is cached, be it older than 24 h."""
+        return self._sites.of_wiki(wiki)
+
+    def check_host(self, server_name: str) -> None:
+        """Raises HostNotAllowed."""
+        self._allowed.check(server_name)
+
+    # ── what is known of the wikis ─────────────────────────────────────────────────────────────
+
+    def failing_since_s(self, wiki: str) -> float | None:
+        """For how long the wiki has answered nothing, from the first failure since its last answer; None:
+        it answers.
+        """
+        return self._reach.failing_since_s(wiki, self._clock.monotonic_s())
+
+    def answered_at_s(self, wiki: str) -> float | None:
+        """The monotonic second of the wiki's last answer."""
+        return self._reach.answered_at_s.get(wiki)
+
+    @property
+    def any_host_answers(self) -> bool:
+        """False once failures are all there was for a minute; true before anything was asked."""
+        return self._reach.any_answers(self._clock.monotonic_s())
+
+    @property
+    def waiting(self) -> int:
+        return len(self._scheduler)
+
+    @property
+    def budget_used(self) -> int:
+        """Requests that count in the current minute."""
+        return self._budget.in_use(self._clock.monotonic_s())
+
+    # ── waiting ────────────────────────────────────────────────────────────────────────────────
+
+    async def _page(self, lane: Lane, key: Key) -> Answer:
+        outcome = await self._ask(lane, key)
+        assert isinstance(outcome, Found | Missing)
+        return outcome
+
+    async def _ask(self, lane: Lane, key: Key | LogKey) -> Outcome:
+        self._allowed.check(lane.server_name)
+        self._check_wiki(lane)
+        asked_s = self._clock.monotonic_s()
+        room, users = self._room.setdefault(lane, (asyncio.Semaphore(LANE_WAITING), []))
+        users.append(None)
+        try:
+            async with room:
+                return await self._wait(lane, key, asked_s)
+        finally:
+            users.pop()
+            if not users:
+                self._room.pop(lane, None)
+
+    def _check_wiki(self, lane: Lane) -> None:
+        """A server that is known as another wiki's is not asked again for each change that names it."""
+        site = self._sites.of_server(lane.server_name)
+        if site is not None and site.wiki != lane.wiki and self._is_fresh(lane.server_name):
+            raise AnotherWiki(site)
+
+    def _is_fresh(self, server_name: str) -> bool:
+        return self._sites.is_fresh(server_name, self._clock.now_ms())
+
+    async def _wait(self, lane: Lane, key: Key | LogKey, asked_s: float) -> Outcome:
+        item = self._scheduler.waiting(lane, key)
+        if item is None:
+            item = Waiting(key, asked_s)
+            self._scheduler.add(lane, item)
+        waiter: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        item.waiters.append(waiter)
+        self._wake.set()
+        try:
+            return await waiter
+        finally:
+            if item.is_abandoned:
+                self._scheduler.drop(lane, item)
+
+    # ── asking ─────────────────────────────────────────────────────────────────────────────────
+
+    async def _pump(self) -> None:
+        while True:
+            self._wake.clear()
+            now_s = self._clock.monotonic_s()
+            while (batch := self._scheduler.next_batch(now_s)) is not None:
+                self._breakers.started(batch.lane.server_name)
+                task = self._group.create_task(self._request(batch), name="origin request")
+                self._requests.add(task)
+                task.add_done_callback(self._requests.discard)
+            metrics.ORIGIN_BUDGET_USED.set(self._budget.in_use(now_s))
+            metrics.QUEUE_DEPTH.labels("origin").set(len(self._scheduler))
+            wake_at_s = self._scheduler.wake_at_s(now_s)
+            try:
+                async with asyncio.timeout(None if wake_at_s == inf else max(0.0, wake_at_s - now_s)):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def _request(self, batch: Batch[Waiting]) -> None:
+        """One request, and what becomes of each of its items."""
+        lane, items = batch.lane, batch.items
+        outcome = "cancelled"
+        started_s = self._clock.monotonic_s()
+        try:
+            outcome = await self._exchange(lane, items)
+        finally:
+            now_s = self._clock.monotonic_s()
+            self._budget.end(now_s)
+            self._breakers.ended(lane.server_name)
+            self._wake.set()
+            metrics.ORIGIN_REQUESTS.labels(outcome).inc()
+            metrics.ORIGIN_REQUEST_SECONDS.observe(now_s - started_s)
+            metrics.ORIGIN_BATCH.labels(lane.by).observe(len(items))
+            metrics.ORIGIN_BREAKERS_OPEN.set(self._breakers.open_count)
+            if outcome == "cancelled":
+                refuse_all(items, OriginUnavailable("closed"))
+
+    async def _exchange(self, lane: Lane, items: list[Waiting]) -> str:
+        """The word for the metric."""
+        with_site = not self._is_fresh(lane.server_name)
+        probing = self._breakers.is_failing(lane.server_name)
+        timeout_s = min(self._settings.timeout_s, PROBE_TIMEOUT_S) if probing else self._settings.timeout_s
+        asked_ms = self._clock.now_ms()
+        asked = Asked(lane.wiki, lane.server_name, asked_ms, self._sites.of_server(lane.server_name))
+        outcome = "ok"
+        try:
+            reply = await self._fetch.query(
+                lane.server_name, self._parameters(lane, items, with_site=with_site), timeout_s
+            )
+            self._take(lane, items, reply, asked)
+        except OriginUnavailable as error:
+            outcome = error.reason
+            self._retries.failed(lane, items, error, self._clock.monotonic_s())
+        except ApiError as error:
+            outcome = self._retries.api_error(lane, items, error, self._clock.monotonic_s())
+        except (TooLarge, Unparsable, AnotherPage) as error:
+            outcome = UNTAKEN[type(error)]
+            self._retries.untaken(lane, items, AnswerInvalid(outcome))
+        except AnswerInvalid as error:
+            outcome = "invalid"
+            self._breakers.answered(lane.server_name)
+            if isinstance(error, AnotherWiki):
+                self._sites.put(error.site)
+            refuse_all(items, error)
+        return outcome
+
+    def _parameters(self, lane: Lane, items: list[Waiting], *, with_site: bool) -> query.Parameters:
+        heeded = self._breakers.heeds_lag(lane.server_name, self._clock.monotonic_s())
+        maxlag = self._settings.maxlag if heeded else 0
+        if lane.by == "log":
+            title, _, time_ms = _log_key(items[0])
+            return query.log_entries(title, time_ms, maxlag=maxlag, with_site=with_site)
+        return query.pages(lane.by, [item.key for item in items], maxlag=maxlag, with_site=with_site)
+
+    def _take(self, lane: Lane, items: list[Waiting], reply: Reply, asked: Asked) -> None:
+        if lane.by == "log":
+            _, log_id, time_ms = _log_key(items[0])
+            pages, site = parse.read_log(reply, log_id, time_ms, asked)
+            self._answered(lane, site)
+            items[0].answer(pages)
+            return
+        keys = [_page_key(item) for item in items]
+        reading = parse.read_pages(reply, lane.by, keys, asked)
+        self._answered(lane, reading.site)
+        self._deal(lane, dict(zip(keys, items, strict=True)), reading)
+
+    def _deal(self, lane: Lane, items: dict[Key, Waiting], reading: Reading) -> None:
+        for key, answer in reading.answers.items():
+            items[key].answer(answer)
+        for key, invalid in reading.invalid.items():
+            items[key].refuse(invalid)
+        unreached = [items[key] for key in reading.unreached]
+        if len(unreached) == len(items):
+            # nothing got through: in the same company it would be cut for ever
+            self._retries.untaken(lane, unreached, AnswerInvalid("truncated"))
+        else:
+            self._retries.put_back(lane, unreached)
+        unanswered = [items[key] for key in reading.unanswered]
+        self._retries.again(lane, unanswered, OriginUnavailable("incomplete"))
+
+    def _answered(self, lane: Lane, site: SiteInfo | None) -> None:
+        self._breakers.answered(lane.server_name)
+        self._reach.answered(lane.wiki, self._clock.monotonic_s())
+        if site is not None:
+            self._sites.put(site)
+            if self._save_site is not None:
+                self._save_site(site)
+
+
+def _log_key(item: Waiting) -> LogKey:
+    assert isinstance(item.key, tuple)
+    title, log_id, time_ms = item.key
+    return title, log_id, time_ms
+
+
+def _page_key(item: Waiting) -> Key:
+    assert isinstance(item.key, int | str)
+    return item.key

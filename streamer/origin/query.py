@@ -1,0 +1,63 @@
+"""What is sent: the parameters of each kind of request. Pure."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from streamer.errors import AnswerInvalid
+from streamer.origin.budget import By
+
+Parameters = dict[str, str]
+
+_VALUES: Final[dict[By, str]] = {"revision": "revids", "title": "titles", "page": "pageids"}
+_BASE: Final[Parameters] = {"action": "query", "format": "json", "formatversion": "2"}
+_PAGES: Final[Parameters] = {
+    "prop": "revisions|info|pageprops",
+    "rvslots": "main",
+    "rvprop": "ids|timestamp|flags|content|sha1|size|comment|user|userid|tags",
+    "inprop": "protection",
+    "ppprop": "wikibase_item|disambiguation",
+}
+_SITE: Final[Parameters] = {"meta": "siteinfo", "siprop": "general|namespaces|rightsinfo"}
+
+_NO_TITLE: Final = frozenset("|#\x1f")
+"""These would cut a title or join two; no wiki has them in titles."""
+
+
+def title_key(title: str) -> str:
+    """As the API gives titles back. Raises AnswerInvalid where it would ask for something else."""
+    key = title.replace("_", " ").strip()
+    if not key or not _NO_TITLE.isdisjoint(key) or any(character < " " for character in key):
+        raise AnswerInvalid("invalid_title")
+    return key
+
+
+def pages(by: By, keys: Sequence[object], *, maxlag: int, with_site: bool) -> Parameters:
+    """The revisions, or the current revision of the pages, with what is said of their pages. Redirects
+    are not followed: a redirect is a page of its own.
+    """
+    values = "|".join(map(str, keys))
+    return _with(_BASE | _PAGES | {_VALUES[by]: values}, maxlag, with_site)
+
+
+LOG_SLACK: Final = timedelta(seconds=2)
+
+
+def log_entries(title: str, time_ms: int, *, maxlag: int, with_site: bool) -> Parameters:
+    """The log entries of a title around an instant, newest first."""
+    at = datetime.fromtimestamp(time_ms / 1000, UTC)
+    parameters = _BASE | {
+        "list": "logevents",
+        "letitle": title,
+        "leprop": "ids|title|type|timestamp",
+        "lestart": f"{at + LOG_SLACK:%Y-%m-%dT%H:%M:%SZ}",
+        "leend": f"{at - LOG_SLACK:%Y-%m-%dT%H:%M:%SZ}",
+        "lelimit": "50",
+    }
+    return _with(parameters, maxlag, with_site)
+
+
+def _with(parameters: Parameters, maxlag: int, with_site: bool) -> Parameters:
+    if maxlag:
+        parameters["maxlag"] = str(maxlag)
+    return parameters | _SITE if with_site else parameters

@@ -1,0 +1,239 @@
+"""What of an article a reader gets: fields, content, editor; and what a cut-off takes away.
+
+An article is taken apart only as deep as the selection goes: what stays is copied as the bytes it
+was, so that nothing changes by passing through.
+
+Whatever the selection says, `identifier name namespace.identifier is_part_of.identifier event license
+attribution` stay: without them a record could not be placed, ordered or lawfully used.
+"""
+
+from collections.abc import Iterable, Mapping
+from types import UnionType
+from typing import Final, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Raw, Struct
+
+from streamer.errors import FieldUnknown
+from streamer.model import Article, Hideable, encode_value
+
+Tree = dict[str, "Tree | None"]
+"""Names to what is wanted of them; None: all."""
+Object = dict[str, Raw]
+
+NOTHING_HIDDEN: Final[frozenset[Hideable]] = frozenset()
+ALWAYS: Final[Tree] = {
+    "identifier": None,
+    "name": None,
+    "namespace": {"identifier": None},
+    "is_part_of": {"identifier": None},
+    "event": None,
+    "license": None,
+    "attribution": None,
+}
+OF_A_REMOVAL: Final = frozenset(
+    {"identifier", "name", "url", "namespace", "is_part_of", "in_language", "event", "license", "attribution"}
+)
+"""What a record keeps that says to a partner that a page has left its scope."""
+
+ALIASES: Final[Mapping[str, str]] = {
+    "version.sizes.*": "version.size.*",
+    "image.contentUrl": "image.content_url",
+}
+"""Avro names of the Enterprise API that its clients ask for."""
+NOT_HERE: Final[Tree] = {
+    "image": {"content_url": None, "width": None, "height": None},
+    "version": {
+        "noindex": None,
+        "maintenance_tags": {
+            "citation_needed_count": None,
+            "pov_count": None,
+            "clarification_needed_count": None,
+            "update_count": None,
+        },
+    },
+    "event": {"partition": None, "offset": None},
+}
+"""Fields of the Enterprise API that may be asked for, and that our articles do not hold (yet)."""
+
+_objects: Final = msgspec.json.Decoder(Object)
+_lists: Final = msgspec.json.Decoder(list[Raw])
+_FALSE: Final = Raw(b"false")
+_DELETE: Final = Raw(b'"delete"')
+
+
+class Projection:
+    """Compiled once per distinct selection. Equal ones compare equal, so that their output is shared."""
+
+    __slots__ = ("_hides_editor", "_key", "_tree", "content")
+
+    def __init__(
+        self,
+        fields: Iterable[str] = (),
+        *,
+        content: Iterable[str] | None = None,
+        hides_editor: bool = False,
+    ) -> None:
+        """No `fields`: all. `content`: the parts of `article_body` to keep, None: all. Raises FieldUnknown.
+
+        `hides_editor` takes the comment too, since it may name people, and the link to the revision.
+        """
+        wanted = tuple(sorted(set(fields)))
+        self._tree = selection(wanted) if wanted else None
+        self.content = None if content is None else frozenset(content)
+        self._hides_editor = hides_editor
+        self._key = (wanted, self.content, hides_editor)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Projection) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def is_identity(self, body: Iterable[str]) -> bool:
+        """Whether an article whose `article_body` has these parts passes as it is."""
+        return (
+            self._tree is None
+            and not self._hides_editor
+            and (self.content is None or all(part in self.content for part in body))
+        )
+
+    def apply(
+        self, value: bytes, *, hides: frozenset[Hideable] = NOTHING_HIDDEN, removed: bool = False
+    ) -> bytes:
+        """The record's value as its reader may see it. `hides` is what cut-offs take from it; `removed`
+        makes it a `delete` without text. Raises msgspec.DecodeError where `value` is no JSON object.
+        """
+        article = _objects.decode(value)
+        if removed:
+            article = {name: part for name, part in article.items() if name in OF_A_REMOVAL}
+            _change(article, "event", {"type": _DELETE})
+        hide(article, hides)
+        if self._hides_editor:
+            _drop(article, "version", {"editor", "comment"})
+            _drop(article, "attribution", {"revision_url"})
+        if self.content is not None and "article_body" in article:
+            body = _objects.decode(article["article_body"])
+            if any(part not in self.content for part in body):
+                _put(article, "article_body", {k: v for k, v in body.items() if k in self.content})
+        if self._tree is not None:
+            article = _select(article, self._tree)
+        return encode_value(article)
+
+
+def hide(article: Object, hides: frozenset[Hideable]) -> None:
+    """Takes away a hidden comment or editor, and says so in `visibility`. Hidden text is not for here: such
+    a record is not served at all.
+    """
+    gone = hides & {"comment", "editor"}
+    if gone:
+        _drop(article, "version", gone)
+        _change(article, "visibility", dict.fromkeys(sorted(gone), _FALSE))
+
+
+def selection(fields: Iterable[str]) -> Tree:
+    """What `fields` name, together with what always stays. Raises FieldUnknown."""
+    tree: Tree = {}
+    for field in fields:
+        path = ALIASES.get(field, field).split(".")
+        _check(field, path)
+        if path[-1] == "*":
+            path.pop()
+        _graft(tree, path)
+    return _union(tree, ALWAYS)
+
+
+def _check(field: str, path: list[str]) -> None:
+    known: Tree | None = FIELDS
+    for depth, name in enumerate(path):
+        if name == "*" and depth == len(path) - 1 and depth > 0 and known is not None:
+            return
+        if known == {}:  # any name
+            return
+        if known is None or name not in known:
+            raise FieldUnknown(field, f"field with name '{field}' not found")
+        known = known[name]
+    if known is not None:
+        raise FieldUnknown(
+            field,
+            f"use wildcard '{field}.*' to select all fields from the object",  # noqa: S608 - no SQL
+        )
+
+
+def _graft(tree: Tree, path: list[str]) -> None:
+    for name in path[:-1]:
+        below = tree.setdefault(name, {})
+        if below is None:  # all of it is wanted already
+            return
+        tree = below
+    tree[path[-1]] = None
+
+
+def _union(one: Tree, other: Tree) -> Tree:
+    both: Tree = dict(one)
+    for name, wanted in other.items():
+        mine = one.get(name, {})
+        both[name] = None if mine is None or wanted is None else _union(mine, wanted)
+    return both
+
+
+def _select(article: Object, tree: Tree) -> Object:
+    kept: Object = {}
+    for name, part in article.items():
+        if name not in tree:
+            continue
+        below = tree[name]
+        kept[name] = part if below is None else _select_in(part, below)
+    return kept
+
+
+def _select_in(part: Raw, tree: Tree) -> Raw:
+    """Of an object, or of each object of a list; anything else (null) stays."""
+    start = bytes(memoryview(part)[:1])
+    if start == b"{":
+        return _raw(_select(_objects.decode(part), tree))
+    if start == b"[":
+        return _raw([_select_in(element, tree) for element in _lists.decode(part)])
+    return part
+
+
+def _change(article: Object, name: str, changes: Object) -> None:
+    if name in article:
+        _put(article, name, {**_objects.decode(article[name]), **changes})
+
+
+def _drop(article: Object, name: str, parts: Iterable[str]) -> None:
+    if name in article:
+        kept = _objects.decode(article[name])
+        for part in parts:
+            kept.pop(part, None)
+        _put(article, name, kept)
+
+
+def _put(article: Object, name: str, value: Object) -> None:
+    article[name] = _raw(value)
+
+
+def _raw(value: Object | list[Raw]) -> Raw:
+    return Raw(encode_value(value))
+
+
+def _fields_of(kind: type[Struct]) -> Tree:
+    return {name: _below(hint) for name, hint in get_type_hints(kind).items()}
+
+
+def _below(hint: object) -> Tree | None:
+    """The fields of what a field holds; {} where any name may be asked for, None where there are none."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType, list):
+        below = [found for found in map(_below, get_args(hint)) if found is not None]
+        return below[0] if below else None
+    if origin is dict:
+        return {}
+    if isinstance(hint, type) and issubclass(hint, Struct):
+        return _fields_of(hint)
+    return None
+
+
+FIELDS: Final[Tree] = _union(_fields_of(Article), NOT_HERE)
+"""Every field that an article can have, and those of the Enterprise API that it never has."""

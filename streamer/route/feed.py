@@ -1,0 +1,144 @@
+"""One partner in one lane: where it stands, what it was counted, and what a record becomes for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import msgspec
+
+from streamer.cutoffs import Cutoffs
+from streamer.log.base import Headers, Record, Stored
+from streamer.log.position import Position, State
+from streamer.model import Hideable
+from streamer.partners import Partner
+from streamer.projection import Projection
+from streamer.route.rules import Rule, Verdict, View, view
+
+Outcome = Literal["published", "filtered", "reverted", "withdrawn", "expired", "invalid"]
+COUNTED: Final = ("published", "filtered", "reverted", "withdrawn", "expired")
+REMOVED_HEADERS: Final = frozenset({"rev", "parent", "sha1"})
+"""They describe a version, and a removal carries none."""
+
+
+class Routing:
+    """A partner's rules, compiled; shared by all lanes of the process."""
+
+    def __init__(self, partner: Partner, topic: str) -> None:
+        self.name: Final = partner.name
+        self.topic: Final = topic
+        self.rule: Final = Rule(partner)
+        self.projection: Final = Projection(
+            partner.fields, content=partner.content, hides_editor=partner.editor == "none"
+        )
+
+
+@dataclass(slots=True)
+class Feed:
+    """`next` and `counts` are what is committed."""
+
+    routing: Routing
+    next: int
+    counts: dict[str, int]
+    served: int = 0
+    """When it last had a pass of its own, in turns of its lane."""
+
+    @classmethod
+    def restore(cls, routing: Routing, position: Position) -> "Feed":
+        return cls(routing, position.next, counts_of(position.state))
+
+    def position(self, source: str, following: int, counts: Mapping[str, int]) -> Position:
+        """`input` says to the log's retention what is still to be read: not the partner's own topic."""
+        return Position(
+            following, (), {"counts": dict(counts), "input": {"topic": source, "next": following}}
+        )
+
+
+def counts_of(state: State) -> dict[str, int]:
+    stored = msgspec.convert(state.get("counts", {}), dict[str, int])
+    return {**dict.fromkeys(COUNTED, 0), **stored}
+
+
+class Article:
+    """A record that was read, judged once for all partners; its projections are made once each."""
+
+    def __init__(self, stored: Stored, cutoffs: Cutoffs) -> None:
+        """Raises msgspec.DecodeError (a ValidationError too) where it holds no article."""
+        assert stored.value is not None
+        self.value: Final = stored.value
+        self.stored: Final = stored
+        self.view: Final[View] = view(stored.value)
+        self.hidden: Final[frozenset[Hideable]] = cutoffs.hidden(
+            stored.key, int(stored.header("rev") or 0), int(stored.header("ce_sequence") or 0)
+        )
+        self._made: dict[tuple[Projection, bool], bytes] = {}
+
+    def value_for(self, projection: Projection, *, left: bool) -> bytes:
+        """What cut-offs hide of comment and editor is gone; with `left` the text too."""
+        hides = self.hidden - {"text"}
+        body = self.view.article_body or ()
+        if not left and not hides and projection.is_identity(body):
+            return self.value
+        made = self._made.get((projection, left))
+        if made is None:
+            made = self._made[projection, left] = projection.apply(self.value, hides=hides, removed=left)
+        return made
+
+    def forget(self) -> None:
+        """Lets go of what was made: its partners have it."""
+        self._made.clear()
+
+
+def route(article: Article, routing: Routing) -> tuple[Outcome, Record | None]:
+    """What becomes of an article for a partner."""
+    verdict = routing.rule.judge(article.view)
+    if verdict is Verdict.FILTERED:
+        return "filtered", None
+    left = verdict is Verdict.LEFT
+    # A cut-off withholds text. What carries none goes out whatever was withdrawn since: the delete that
+    # set the cut-off may stand at a place that this partner does not see.
+    if "text" in article.hidden and article.view.has_text and not left:
+        return "withdrawn", None
+    stored = article.stored
+    headers = removed_headers(stored.headers) if left else stored.headers
+    value = article.value_for(routing.projection, left=left)
+    return "published", Record(routing.topic, stored.partition, stored.key, value, headers)
+
+
+def removed_headers(headers: Headers) -> Headers:
+    return tuple(
+        (name, b"wiki.article.delete" if name == "ce_type" else value)
+        for name, value in headers
+        if name not in REMOVED_HEADERS
+    )
+
+
+@dataclass(slots=True)
+class Draft:
+    """What a pass would commit for one feed."""
+
+    feed: Feed
+    counts: dict[str, int]
+    records: list[Record] = field(default_factory=list)
+    size: int = 0
+
+    @classmethod
+    def of(cls, feed: Feed) -> "Draft":
+        return cls(feed, dict(feed.counts))
+
+    def add(self, article: Article) -> None:
+        outcome, record = route(article, self.feed.routing)
+        self.counts[outcome] += 1
+        if record is not None:
+            self._append(record)
+
+    def add_tombstone(self, stored: Stored) -> None:
+        """Of a late record. It goes to all who may have got that record: one too many harms nobody."""
+        if self.feed.routing.rule.has_wiki(stored.key.partition(":")[0]):
+            self._append(Record(self.feed.routing.topic, stored.partition, stored.key, None, stored.headers))
+
+    def add_invalid(self) -> None:
+        self.counts["invalid"] = self.counts.get("invalid", 0) + 1
+
+    def _append(self, record: Record) -> None:
+        self.records.append(record)
+        self.size += len(record.value or b"")

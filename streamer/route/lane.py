@@ -1,0 +1,323 @@
+"""One partition of the articles, for all partners.
+
+    front    the partners that are furthest ahead; they share a pass (read, judge, commit)
+    behind   the others, in cohorts of the same position: new with a past, or back from being parked.
+             They take turns, one pass at a time, and get no more time than the front had, unless the
+             front has nothing to do. A cohort reads up to the position of the next one and joins it.
+
+A pass holds the records of all its partners and their positions in one commit; where that would be
+too much memory, in several, each whole for its partners. What is in memory is bounded by PASS_BYTES
+and COMMIT_BYTES a lane, whatever the number of partners.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from streamer.cutoffs import Cutoffs
+from streamer.errors import (
+    ConfigError,
+    LogError,
+    LogUnavailable,
+    OffsetOutOfRange,
+    RecordTooLarge,
+    TopicMissing,
+)
+from streamer.log.base import Lane, Log, Reader, Stored, TopicPartition
+from streamer.log.position import Position
+from streamer.log.table import Table
+from streamer.metrics import COMMITTED, ERRORS, ROUTE_BEHIND, ROUTE_PASS
+from streamer.model import is_tick
+from streamer.route.feed import Article, Draft, Feed, Routing, counts_of
+from streamer.route.roster import Roster
+from streamer.route.starts import GROUP, Starts
+from streamer.runtime import Runtime
+
+IDLE_S: Final = 0.25
+"""How long a lane waits for records before it looks for other partners, parked ones and a drain."""
+TABLE_S: Final = 30.0
+"""Cut-offs that can't be read for so long: the lane restarts, and says so."""
+PASS_RECORDS: Final = 500
+PASS_JUDGEMENTS: Final = 10_000
+"""Records × partners of a pass: some 50 ms of one core at most, so that the other lanes get their turn."""
+PASS_BYTES: Final = 8_388_608
+COMMIT_BYTES: Final = 33_554_432
+"""A pass that makes more commits in several parts."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the lanes of a process have in common."""
+
+    runtime: Runtime
+    roster: Roster
+    cutoffs: Cutoffs
+    withdrawals: Table
+    starts: Starts
+    meta: Table
+
+
+class RouteLane:
+    def __init__(self, shared: Shared, lane: Lane) -> None:
+        self._shared = shared
+        self._roster = shared.roster
+        self._log: Log = shared.runtime.log
+        self._lane = lane
+        self._tp = TopicPartition(lane.topic, lane.partition)
+        self._feeds: dict[str, Feed] = {}
+        self._generation = 0
+        self._turn = 0
+        self._owed_s = 0.0
+        """Time that those behind took and the front has not had yet."""
+
+    async def start(self) -> None:
+        """Takes up the partners in force; where each one starts is durable when this returns."""
+        await self._refresh()
+
+    async def run(self) -> None:
+        async with self._log.reader({}) as front_reader, self._log.reader({}) as behind_reader:
+            while not self._shared.runtime.draining.is_set():
+                if self._is_stale():
+                    await self._refresh()
+                if not self._feeds:
+                    await self._wait_for_partners()
+                    continue
+                front, behind = self._cohorts()
+                had = await self._front_pass(front_reader, front, wait_s=0.0 if behind else IDLE_S)
+                if behind and (not had or self._owed_s <= 0):
+                    await self._behind_pass(behind_reader, behind)
+
+    # ── partners ───────────────────────────────────────────────────────────────────────────────
+
+    def _is_stale(self) -> bool:
+        """Whether other rules are in force than this lane has, or somebody waits to be tried again."""
+        if self._generation != self._roster.generation:
+            return True
+        missing = self._roster.routings().keys() - self._feeds.keys()
+        return any(self._roster.is_due(name) for name in missing)
+
+    async def _wait_for_partners(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(IDLE_S):
+                await self._roster.changed(self._generation)
+
+    async def _refresh(self) -> None:
+        """Makes the feeds those of the partners in force; takes up new ones and those due again."""
+        self._generation = self._roster.generation
+        routings = dict(self._roster.routings())
+        for name in self._feeds.keys() - routings.keys():
+            del self._feeds[name]
+            with suppress(KeyError):
+                ROUTE_BEHIND.remove(name, str(self._lane.partition))
+        new: list[Routing] = []
+        for name, routing in routings.items():
+            if name in self._feeds:
+                self._feeds[name].routing = routing
+            elif self._roster.is_due(name):
+                new.append(routing)
+        if new:
+            await self._take_up(new)
+
+    async def _take_up(self, new: Sequence[Routing]) -> None:
+        positions = await self._lane.positions(self._place(routing) for routing in new)
+        starting: list[Draft] = []
+        for routing in new:
+            position = positions.get(self._place(routing))
+            try:
+                if position is not None:
+                    await self._roster.check_topic(routing)
+                    self._join(Feed.restore(routing, position))
+                else:
+                    await self._roster.make_topic(routing)
+                    start = await self._start_of(routing)
+                    starting.append(Draft.of(Feed(routing, start, counts_of({}))))
+            except (ConfigError, TopicMissing) as error:
+                self._park(routing, error)
+        for draft in await self._commit(starting, None):
+            self._join(draft.feed)
+
+    async def _start_of(self, routing: Routing) -> int:
+        await self._caught_up(self._shared.meta)
+        since_ms = self._shared.starts.since_ms(routing.name)
+        if since_ms is None:
+            since_ms = self._roster.since_ms(routing.name)
+        return await self._log.offset_at(self._tp, since_ms)
+
+    def _join(self, feed: Feed) -> None:
+        name = feed.routing.name
+        feed.served = self._turn
+        self._feeds[name] = feed
+        self._roster.unpark(name)
+        COMMITTED.set(GROUP, name, self._lane.partition, feed.counts)
+
+    def _park(self, routing: Routing, error: ConfigError | LogError) -> None:
+        self._feeds.pop(routing.name, None)
+        self._roster.park(routing, self._lane.partition, error)
+
+    def _place(self, routing: Routing) -> TopicPartition:
+        return TopicPartition(routing.topic, self._lane.partition)
+
+    # ── passes ─────────────────────────────────────────────────────────────────────────────────
+
+    def _cohorts(self) -> tuple[list[Feed], list[Feed]]:
+        """Those in front, and those behind whose turn it is."""
+        ahead = max(feed.next for feed in self._feeds.values())
+        front = [feed for feed in self._feeds.values() if feed.next == ahead]
+        others = [feed for feed in self._feeds.values() if feed.next < ahead]
+        if not others:
+            return front, []
+        at = min(others, key=lambda feed: feed.served).next
+        return front, [feed for feed in others if feed.next == at]
+
+    async def _front_pass(self, reader: Reader, feeds: list[Feed], *, wait_s: float) -> bool:
+        """False when there was nothing to do."""
+        read = await self._read(reader, feeds, None, wait_s)
+        began_s = time.monotonic()
+        await self._route(feeds, *read)
+        self._owed_s = max(0.0, self._owed_s - (time.monotonic() - began_s))
+        return bool(read[0])
+
+    async def _behind_pass(self, reader: Reader, feeds: list[Feed]) -> None:
+        began_s = time.monotonic()
+        self._turn += 1
+        limit = min(feed.next for feed in self._feeds.values() if feed.next > feeds[0].next)
+        await self._route(feeds, *await self._read(reader, feeds, limit, 0.0))
+        for feed in feeds:
+            feed.served = self._turn
+        self._owed_s += time.monotonic() - began_s
+
+    async def _read(
+        self, reader: Reader, feeds: list[Feed], limit: int | None, wait_s: float
+    ) -> tuple[list[Stored], int]:
+        """What stands before `limit`, and the offset behind it."""
+        at = feeds[0].next
+        reader.assign(self._tp, at)
+        count = len(feeds)
+        try:
+            records = await reader.read(
+                max_records=max(20, min(PASS_RECORDS, PASS_JUDGEMENTS // count)),
+                max_bytes=max(PASS_BYTES // count, 262_144),
+                wait_s=wait_s,
+            )
+        except OffsetOutOfRange as error:
+            await self._expire(feeds, error)
+            return [], error.earliest
+        following = reader.position(self._tp)
+        if limit is not None and following >= limit:
+            records = [stored for stored in records if stored.offset < limit]
+            following = limit
+        return records, following
+
+    async def _route(self, feeds: list[Feed], records: list[Stored], following: int) -> None:
+        """Judges and commits. Does nothing where the rules have changed: it is read again under the new."""
+        if not records:
+            for feed in feeds:
+                feed.next = max(feed.next, following)  # holes only: the next commit says it
+            return
+        began_s = time.monotonic()
+        await self._caught_up(self._shared.withdrawals)
+        if self._generation != self._roster.generation:
+            return
+        articles = self._articles(records)
+        drafts: list[Draft] = []
+        for feed in feeds:
+            draft = Draft.of(feed)
+            for stored, article in zip(records, articles, strict=True):
+                if article is not None:
+                    draft.add(article)
+                elif is_tick(stored):
+                    continue  # of that topic's own use
+                elif stored.value is None:
+                    draft.add_tombstone(stored)
+                else:
+                    draft.add_invalid()
+            drafts.append(draft)
+            if sum(draft.size for draft in drafts) >= COMMIT_BYTES:
+                await self._commit(drafts, following)
+                drafts = []
+                for article in filter(None, articles):
+                    article.forget()
+        await self._commit(drafts, following)
+        self._gauge()
+        ROUTE_PASS.observe(time.monotonic() - began_s)
+
+    def _articles(self, records: Iterable[Stored]) -> list[Article | None]:
+        """None for what is none: ticks, tombstones, and values that no article stands in (an alarm)."""
+        articles: list[Article | None] = []
+        for stored in records:
+            article = None
+            if stored.value is not None and not is_tick(stored):
+                try:
+                    article = Article(stored, self._shared.cutoffs)
+                except (msgspec.DecodeError, ValueError):
+                    ERRORS.labels(GROUP, "record_invalid").inc()
+                    logger.error(  # noqa: TRY400 - the decoder's words may quote the text
+                        "a record holds no article and is left out",
+                        extra={"topic": stored.topic, "partition": stored.partition, "offset": stored.offset},
+                    )
+            articles.append(article)
+        return articles
+
+    async def _expire(self, feeds: list[Feed], error: OffsetOutOfRange) -> None:
+        """Retention was faster than these partners: what they lost is counted, and they go on behind it."""
+        lost = error.earliest - error.offset
+        drafts = []
+        for feed in feeds:
+            draft = Draft.of(feed)
+            draft.counts["expired"] += lost
+            drafts.append(draft)
+            logger.error(
+                "articles expired before they were routed",
+                extra={"partner": feed.routing.name, "partition": self._lane.partition, "offsets": lost},
+            )
+        ERRORS.labels(GROUP, error.code).inc()
+        await self._commit(drafts, error.earliest)
+
+    # ── commits ────────────────────────────────────────────────────────────────────────────────
+
+    async def _commit(self, drafts: Sequence[Draft], following: int | None) -> list[Draft]:
+        """All of them in one step; returns those that were taken. Where the log refuses for the sake of one
+        partner, each is committed alone and who is refused is parked. `following` None: where each stands.
+        """
+        if not drafts:
+            return []
+        records = [record for draft in drafts for record in draft.records]
+        positions: dict[TopicPartition, Position] = {}
+        for draft in drafts:
+            feed = draft.feed
+            at = feed.next if following is None else following
+            positions[self._place(feed.routing)] = feed.position(self._tp.topic, at, draft.counts)
+        try:
+            await self._lane.commit(records, positions)
+        except (TopicMissing, RecordTooLarge) as error:
+            if len(drafts) == 1:
+                self._park(drafts[0].feed.routing, error)
+                return []
+            return [taken for draft in drafts for taken in await self._commit([draft], following)]
+        for draft in drafts:
+            draft.feed.next = draft.feed.next if following is None else following
+            draft.feed.counts = draft.counts
+            COMMITTED.set(GROUP, draft.feed.routing.name, self._lane.partition, draft.counts)
+        return list(drafts)
+
+    async def _caught_up(self, table: Table) -> None:
+        try:
+            async with asyncio.timeout(TABLE_S):
+                await table.catch_up()
+        except TimeoutError:
+            raise LogUnavailable(f"a table could not be read to its end within {TABLE_S:.0f} s") from None
+
+    def _gauge(self) -> None:
+        if not self._feeds:
+            return
+        ahead = max(feed.next for feed in self._feeds.values())
+        for name, feed in self._feeds.items():
+            ROUTE_BEHIND.labels(name, str(self._lane.partition)).set(ahead - feed.next)

@@ -1,0 +1,96 @@
+"""Who is routed in this process: partners with compiled rules, their topics, and who is parked.
+
+A partner whose topic is missing, refused or too small is parked: it alone waits, an alarm is raised
+(`streamer_route_parked`, a log event), and it is tried again every few seconds, from where it stood.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from streamer.errors import ConfigError, LogError, TopicMissing
+from streamer.metrics import COMMITTED, ERRORS, ROUTE_PARKED
+from streamer.partners import Partners, PartnersWatch
+from streamer.route.feed import Routing
+from streamer.route.starts import GROUP
+from streamer.runtime import Runtime, article_spec
+
+RETRY_S: Final = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class Roster:
+    def __init__(self, runtime: Runtime, watch: PartnersWatch, *, retry_s: float = RETRY_S) -> None:
+        self._runtime = runtime
+        self._watch = watch
+        self._retry_s = retry_s
+        self._partners: Partners = {}
+        self._routings: dict[str, Routing] = {}
+        self._parked_s: dict[str, float] = {}
+
+    @property
+    def generation(self) -> int:
+        return self._watch.generation
+
+    async def changed(self, generation: int) -> int:
+        return await self._watch.changed(generation)
+
+    def since_ms(self, name: str) -> int:
+        return self._watch.since_ms(name)
+
+    def routings(self) -> Mapping[str, Routing]:
+        """Of the partners in force; compiled when a partner's table has changed."""
+        partners = self._watch.current
+        if partners is not self._partners:
+            topics = self._runtime.topics
+            for name in self._partners.keys() - partners.keys():
+                del self._routings[name]
+                self._parked_s.pop(name, None)
+                ROUTE_PARKED.remove(name)
+                COMMITTED.forget(GROUP, name)
+            for name, partner in partners.items():
+                if self._partners.get(name) != partner:
+                    self._routings[name] = Routing(partner, topics.of_partner(name))
+                if name not in self._partners:
+                    ROUTE_PARKED.labels(name).set(0)
+            self._partners = partners
+        return self._routings
+
+    async def make_topic(self, routing: Routing) -> None:
+        """Of a partner without a position. Raises ConfigError or LogError where the log refuses."""
+        await self._runtime.log.ensure_topics([article_spec(self._runtime.settings, routing.topic)])
+
+    async def check_topic(self, routing: Routing) -> None:
+        """Of a partner that was routed before: its topic is not made anew without a word."""
+        info = await self._runtime.log.topic(routing.topic)
+        partitions = self._runtime.settings.log.partitions
+        if info is None:
+            raise TopicMissing(f"there is no topic {routing.topic}, although it was written before")
+        if info.partitions != partitions:
+            raise ConfigError(routing.topic, f"has {info.partitions} partitions, not {partitions}")
+
+    def park(self, routing: Routing, partition: int, error: ConfigError | LogError) -> None:
+        self._parked_s[routing.name] = self._runtime.clock.monotonic_s()
+        ROUTE_PARKED.labels(routing.name).set(1)
+        ERRORS.labels(GROUP, error.code).inc()
+        logger.error(
+            "partner parked: its topic takes nothing; the others go on",
+            extra={
+                "partner": routing.name,
+                "partition": partition,
+                "code": error.code,
+                "reason": str(error),
+                "retry_s": self._retry_s,
+            },
+        )
+
+    def unpark(self, name: str) -> None:
+        if self._parked_s.pop(name, None) is not None:
+            ROUTE_PARKED.labels(name).set(0)
+            logger.info("partner routed again", extra={"partner": name})
+
+    def is_due(self, name: str) -> bool:
+        """Whether a lane without this partner should try to take it up."""
+        parked_s = self._parked_s.get(name)
+        return parked_s is None or self._runtime.clock.monotonic_s() - parked_s >= self._retry_s

@@ -1,0 +1,186 @@
+"""What a partner wants: its table compiled to a predicate over an article.
+
+A **removal** (a delete, or any record that says that a text is hidden) and a move reach every partner
+whose wikis and namespaces match the page's old or new place, whatever its other rules say: who got the
+page before must learn that it is gone, and no rule about edits could tell who did.
+
+What an article does not say (a hidden editor is neither bot nor human) does not exclude it; only
+`tags` and `languages` ask for something that must be there.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from enum import Enum
+from fnmatch import translate
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from streamer.partners import Partner
+
+WIKIS_REMEMBERED: Final = 4_096
+"""There are some 1,000; the names come from outside, so their number is bounded."""
+
+
+class Verdict(Enum):
+    FILTERED = "filtered"
+    WANTED = "wanted"
+    LEFT = "left"
+    """Moved out of the partner's scope: it gets a delete."""
+
+
+class _Namespace(Struct, frozen=True):
+    identifier: int
+
+
+class _Place(Struct, frozen=True):
+    namespace: _Namespace
+
+
+class _Visibility(Struct, frozen=True):
+    text: bool = True
+
+
+class _Revision(Struct, frozen=True):
+    visibility: _Visibility
+
+
+class _Event(Struct, frozen=True):
+    type: str
+    kind: str
+    previous: _Place | None = None
+    revision: _Revision | None = None
+
+
+class _Language(Struct, frozen=True):
+    identifier: str
+
+
+class _Project(Struct, frozen=True):
+    identifier: str
+    in_language: _Language | None = None
+
+
+class _Editor(Struct, frozen=True):
+    is_bot: bool | None = None
+
+
+class _Size(Struct, frozen=True):
+    value: float
+
+
+class _Version(Struct, frozen=True):
+    is_minor_edit: bool | None = None
+    size: _Size | None = None
+    tags: tuple[str, ...] | None = None
+    editor: _Editor | None = None
+
+
+class View(Struct, frozen=True):
+    """As much of an article as rules look at; the rest is skipped undecoded."""
+
+    namespace: _Namespace
+    is_part_of: _Project
+    event: _Event
+    version: _Version | None = None
+    in_language: _Language | None = None
+    article_body: dict[str, Raw] | None = None
+
+    @property
+    def has_text(self) -> bool:
+        return self.article_body is not None
+
+    @property
+    def is_removal(self) -> bool:
+        revision = self.event.revision
+        hides_text = revision is not None and not revision.visibility.text
+        return self.event.type == "delete" or not self.has_text or hides_text
+
+    @property
+    def language(self) -> str:
+        language = self.in_language or self.is_part_of.in_language
+        return language.identifier if language else ""
+
+
+_views: Final = msgspec.json.Decoder(View)
+
+
+def view(value: bytes) -> View:
+    """Raises msgspec.ValidationError or msgspec.DecodeError where it is no article."""
+    return _views.decode(value)
+
+
+class Rule:
+    """One partner's, compiled: what it leaves open costs nothing."""
+
+    def __init__(self, partner: Partner) -> None:
+        self.has_wiki: Final = matcher(partner.wikis)
+        self._namespaces = frozenset(partner.namespaces)
+        self._checks: Final = tuple(_checks(partner))
+
+    def judge(self, article: View) -> Verdict:
+        if not self.has_wiki(article.is_part_of.identifier):
+            return Verdict.FILTERED
+        event = article.event
+        is_here = self._has_namespace(article.namespace.identifier)
+        was_here = event.previous is not None and self._has_namespace(event.previous.namespace.identifier)
+        if article.is_removal:
+            return Verdict.WANTED if is_here or was_here else Verdict.FILTERED
+        if event.kind == "move":
+            if is_here:
+                return Verdict.WANTED
+            return Verdict.LEFT if was_here else Verdict.FILTERED
+        wanted = is_here and all(check(article) for check in self._checks)
+        return Verdict.WANTED if wanted else Verdict.FILTERED
+
+    def _has_namespace(self, namespace: int) -> bool:
+        return not self._namespaces or namespace in self._namespaces
+
+
+def matcher(globs: Iterable[str]) -> Callable[[str], bool]:
+    """Of names by globs; none: any name."""
+    patterns = [translate(glob) for glob in globs]
+    if not patterns:
+        return lambda _: True
+    either = re.compile("|".join(patterns))
+
+    @lru_cache(WIKIS_REMEMBERED)
+    def matches(name: str) -> bool:
+        return either.match(name) is not None
+
+    return matches
+
+
+Check = Callable[[View], bool]
+
+
+def _checks(partner: Partner) -> Iterable[Check]:
+    """What the partner's rules ask beyond wikis and namespaces, the cheapest first."""
+    if partner.kinds:
+        kinds = frozenset(partner.kinds)
+        yield lambda article: article.event.kind in kinds
+    if partner.languages:
+        languages = frozenset(partner.languages)
+        yield lambda article: article.language in languages
+    if not partner.bots:
+        yield lambda article: not _is_bot(article)
+    if not partner.minor:
+        yield lambda article: not (article.version and article.version.is_minor_edit)
+    if partner.min_size or partner.max_size:
+        low, high = partner.min_size, partner.max_size or float("inf")
+        yield lambda article: (size := _size(article)) is None or low <= size <= high
+    if partner.tags:
+        tags = frozenset(partner.tags)
+        yield lambda article: not tags.isdisjoint((article.version and article.version.tags) or ())
+
+
+def _is_bot(article: View) -> bool:
+    editor = article.version.editor if article.version else None
+    return editor is not None and editor.is_bot is True
+
+
+def _size(article: View) -> float | None:
+    size = article.version.size if article.version else None
+    return size.value if size else None

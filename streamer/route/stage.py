@@ -1,0 +1,69 @@
+"""Articles become partners' feeds: the role's edge.
+
+    wiki.articles.v1/p ──► lane p ──► wiki.articles.v1.<partner>/p, with each partner's position
+                             ▲
+    partners.toml, wiki.withdrawals.v1, wiki.meta.v1
+
+Draining: a lane commits the pass that it is in and returns; the tables stop after the last lane.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from streamer.cutoffs import Cutoffs
+from streamer.log.base import Lane
+from streamer.log.table import Table
+from streamer.partners import PartnersWatch
+from streamer.route.lane import RouteLane, Shared
+from streamer.route.roster import RETRY_S, Roster
+from streamer.route.starts import GROUP, Starts
+from streamer.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+COMPONENT: Final = "route"
+
+
+async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float = RETRY_S) -> None:
+    """Until cancelled or drained; `partners.run` is the caller's to run. The shared topics must exist."""
+    runtime.health.expect(COMPONENT)
+    cutoffs, starts = Cutoffs(), Starts()
+    withdrawals = Table(runtime.log, runtime.topics.withdrawals, cutoffs.apply)
+    meta = Table(runtime.log, runtime.topics.meta, starts.apply)
+    shared = Shared(
+        runtime=runtime,
+        roster=Roster(runtime, partners, retry_s=retry_s),
+        cutoffs=cutoffs,
+        withdrawals=withdrawals,
+        starts=starts,
+        meta=meta,
+    )
+    starting: set[int] = set()
+
+    async def run_lane(lane: Lane) -> None:
+        starting.add(lane.partition)
+        runtime.health.unready(COMPONENT, "starting")
+        route_lane = RouteLane(shared, lane)
+        await route_lane.start()
+        starting.discard(lane.partition)
+        if not starting:
+            runtime.health.ready(COMPONENT)
+        await route_lane.run()
+
+    await withdrawals.load()
+    await meta.load()
+    logger.info("cut-offs loaded", extra={"cutoffs": len(cutoffs)})
+    async with asyncio.TaskGroup() as tasks:
+        following = [
+            tasks.create_task(withdrawals.run(), name="route-withdrawals"),
+            tasks.create_task(meta.run(), name="route-meta"),
+        ]
+        await runtime.log.run_lanes(GROUP, runtime.topics.articles, run_lane)
+        _cancel(following)
+
+
+def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()

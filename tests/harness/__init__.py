@@ -1,0 +1,1 @@
+"""What tests run the real service with: processes, readers, recordings of our own."""

@@ -1,0 +1,162 @@
+"""The service as its users have it: a process, its configuration, its ports, its signals."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+START_S = 20.0
+
+
+def free_port() -> int:
+    """A port that was free a moment ago, for a service that must come back on the same one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Service:
+    """`streamer COMMAND…` in a folder of its own. Its standard error is kept, line by line."""
+
+    def __init__(self, folder: Path, config: str, *command: str) -> None:
+        self.folder = folder
+        self.config = folder / "streamer.toml"
+        self.config.write_text(config, encoding="utf-8")
+        self._command = command or ("run",)
+        self._process: asyncio.subprocess.Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._events: dict[str, dict[str, object]] = {}
+        self._changed = asyncio.Condition()
+        self.lines: list[str] = []
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.running:
+            await self.kill()
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    async def start(self) -> None:
+        assert not self.running
+        self._events.clear()
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("STREAMER_")}
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "streamer",
+            "--config",
+            str(self.config),
+            *self._command,
+            cwd=self.folder,
+            env=environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self._process
+        assert self._process.stderr
+        async for raw in self._process.stderr:
+            line = raw.decode("utf-8", "replace").rstrip("\n")
+            self.lines.append(line)
+            entry = json.loads(line) if line.startswith("{") else {}
+            async with self._changed:
+                if "event" in entry:
+                    self._events[entry["event"]] = entry
+                self._changed.notify_all()
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def event(self, name: str, timeout_s: float = START_S) -> Mapping[str, object]:
+        """The newest log event of this name since the start; waits for it."""
+
+        def there() -> bool:
+            return name in self._events or not self.running
+
+        async with asyncio.timeout(timeout_s), self._changed:
+            await self._changed.wait_for(there)
+        assert name in self._events, f"ended without {name!r}:\n" + "\n".join(self.lines[-30:])
+        return self._events[name]
+
+    async def port(self) -> int:
+        return int(str((await self.event("listening"))["port"]))
+
+    async def admin_port(self) -> int:
+        return int(str((await self.event("admin listening"))["port"]))
+
+    async def wait(self, timeout_s: float = START_S) -> int:
+        """The exit code."""
+        assert self._process
+        assert self._reading
+        async with asyncio.timeout(timeout_s):
+            code = await self._process.wait()
+            await self._reading
+        return code
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process
+        self._process.send_signal(number)
+
+    async def kill(self) -> None:
+        """-9, with every process it has started (they end by themselves when it is gone)."""
+        if self.running:
+            self.signal(signal.SIGKILL)
+        await self.wait()
+
+    async def terminate(self) -> int:
+        self.signal(signal.SIGTERM)
+        return await self.wait()
+
+    # ── what it says of itself ───────────────────────────────────────────────────────────────
+
+    async def metrics(self) -> dict[str, float]:
+        """Sample name with its labels, as exposed, → value."""
+        url = f"http://127.0.0.1:{await self.admin_port()}/metrics"
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            text = await response.text()
+        return {
+            match[1]: float(match[2])
+            for match in re.finditer(r"^([a-z_]+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)
+        }
+
+    async def committed(self, role: str, scope: str = "") -> dict[str, int]:
+        """Outcome → committed count of a role, or of a partner."""
+        pattern = re.compile(
+            rf'streamer_committed_changes_total{{outcome="(\w+)",role="{role}",scope="{scope}"}}'
+            rf'|streamer_committed_changes_total{{role="{role}",scope="{scope}",outcome="(\w+)"}}'
+        )
+        counts: dict[str, int] = {}
+        for name, value in (await self.metrics()).items():
+            match = pattern.fullmatch(name)
+            if match:
+                counts[match[1] or match[2]] = int(value)
+        return counts
+
+    async def until(self, holds: Callable[[dict[str, float]], bool], timeout_s: float = 60.0) -> None:
+        """Waits for the metrics to say so."""
+        async with asyncio.timeout(timeout_s):
+            while not holds(await self.metrics()):
+                await asyncio.sleep(0.1)

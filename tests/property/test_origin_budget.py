@@ -1,0 +1,146 @@
+"""The budget holds in every window, batches keep their bounds, and nobody starves."""
+
+import random
+from math import inf
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamer.origin.breaker import Breakers
+from streamer.origin.budget import COALESCE_S, TURN_EVERY, WINDOW_S, Batch, Budget, Item, Lane, Scheduler
+
+
+def lane(wiki: int) -> Lane:
+    return Lane(f"w{wiki}", f"w{wiki}.example.org", "revision")
+
+
+class World:
+    """A scheduler, a clock and wikis that take their time: a pure simulation."""
+
+    def __init__(self, budget: Budget, batch: int) -> None:
+        self.scheduler: Scheduler[Item] = Scheduler(budget, Breakers(batch, random.Random(0)))
+        self.now_s = 0.0
+        self.flights: list[tuple[float, Batch[Item]]] = []
+        self.requests: list[tuple[float, float, Batch[Item]]] = []
+        """Start, end, and what was asked."""
+
+    def run(self, arrivals: list[tuple[float, int]], latencies: list[float], until_s: float = inf) -> None:
+        """`arrivals` are (second, wiki), in order."""
+        number = 0
+        while self.now_s < until_s:
+            while number < len(arrivals) and arrivals[number][0] <= self.now_s:
+                at_s, wiki = arrivals[number]
+                self.scheduler.add(lane(wiki), Item(number, at_s))
+                number += 1
+            for flight in [flight for flight in self.flights if flight[0] <= self.now_s]:
+                self.flights.remove(flight)
+                self.scheduler.budget.end(self.now_s)
+            while (batch := self.scheduler.next_batch(self.now_s)) is not None:
+                end_s = self.now_s + latencies[len(self.requests) % len(latencies)]
+                self.flights.append((end_s, batch))
+                self.requests.append((self.now_s, end_s, batch))
+            nexts = [end_s for end_s, _ in self.flights]
+            nexts += [arrivals[number][0]] if number < len(arrivals) else []
+            wake_at_s = self.scheduler.wake_at_s(self.now_s)
+            nexts += [wake_at_s] if wake_at_s < inf else []
+            if not nexts:
+                assert not len(self.scheduler), "something waits and nothing will wake it"
+                return
+            later_s = min(nexts)
+            assert later_s > self.now_s, "woken for nothing"
+            self.now_s = later_s
+
+
+arrivals_of = st.lists(
+    st.tuples(st.floats(0, 200, allow_subnormal=False), st.integers(0, 6)), min_size=1, max_size=150
+).map(sorted)
+
+
+@given(
+    arrivals_of,
+    st.lists(st.floats(0.001, 20), min_size=1, max_size=8),
+    st.integers(1, 30),
+    st.integers(1, 4),
+    st.integers(1, 5),
+    st.lists(st.floats(0, 1), min_size=1, max_size=5),
+    st.integers(0, 40),
+)
+@settings(max_examples=150, deadline=None)
+def test_no_window_holds_more_than_the_budget(  # noqa: PLR0917 - what Hypothesis draws
+    arrivals: list[tuple[float, int]],
+    latencies: list[float],
+    per_minute: int,
+    concurrency: int,
+    batch: int,
+    delays: list[float],
+    flood: int,
+) -> None:
+    """Wherever between its start and its end each request reached the wiki, no 60 s of the wiki's own
+    counting hold more than the budget; no more than `concurrency` fly at once, and all is asked once.
+    """
+    arrivals = [(0.0, wiki) for wiki in range(10, 10 + flood)] + arrivals
+    world = World(Budget(per_minute, concurrency), batch)
+    world.run(arrivals, latencies)
+    seen_s = sorted(
+        start_s + (end_s - start_s) * delays[index % len(delays)]
+        for index, (start_s, end_s, _) in enumerate(world.requests)
+    )
+    for index in range(len(seen_s) - per_minute):
+        assert seen_s[index + per_minute] - seen_s[index] >= WINDOW_S - 1e-6
+    for start_s, _, _ in world.requests:
+        assert sum(s <= start_s < e for s, e, _ in world.requests) <= concurrency
+    keys = [item.key for _, _, asked in world.requests for item in asked.items]
+    assert sorted(map(str, keys)) == sorted(map(str, range(len(arrivals))))
+    assert all(1 <= len(asked.items) <= batch for _, _, asked in world.requests)
+
+
+@given(st.integers(1, 600), st.integers(1, 10), st.floats(0.01, 5))
+@settings(max_examples=60, deadline=None)
+def test_a_busy_budget_is_used_up(per_minute: int, concurrency: int, latency_s: float) -> None:
+    """With always something to ask, as many requests start as budget and concurrency allow, less the
+    time they are in flight: pacing costs nothing.
+    """
+    budget = Budget(per_minute, concurrency)
+    now_s, ends, started = 0.0, list[float](), 0
+    while now_s < 3 * WINDOW_S:
+        for _ in [end_s for end_s in ends if end_s <= now_s]:
+            budget.end(now_s)
+        ends = [end_s for end_s in ends if end_s > now_s]
+        if budget.free_at_s(now_s) <= now_s:
+            budget.start(now_s)
+            ends.append(now_s + latency_s)
+            started += now_s >= WINDOW_S
+        else:
+            now_s = min([budget.free_at_s(now_s), *ends])
+    possible = min(per_minute / (WINDOW_S + latency_s), concurrency / latency_s) * 2 * WINDOW_S
+    assert started >= 0.95 * possible - concurrency - 2
+
+
+@given(arrivals_of, st.integers(20, 600), st.integers(1, 4))
+@settings(max_examples=25, deadline=None)
+def test_nobody_starves(arrivals: list[tuple[float, int]], per_minute: int, batch: int) -> None:
+    """However much other wikis have waiting, the first of a lane is asked within some grants per lane,
+    and the n-th within n times that.
+    """
+    world = World(Budget(per_minute, 2), batch)
+    flood = [(0.0, 0)] * 100
+    everything = sorted(flood + arrivals)
+    world.run(everything, [0.5])
+    lanes = 1 + max(wiki for _, wiki in everything)
+    for index, (start_s, _, asked) in enumerate(world.requests):
+        for item in asked.items:
+            before = sum(
+                lane(wiki) == asked.lane and number < int(str(item.key))
+                for number, (_, wiki) in enumerate(everything)
+            )
+            granted = sum(item.since_s + COALESCE_S < s < start_s for s, _, _ in world.requests[:index])
+            assert granted <= TURN_EVERY * (lanes + 1) * (before // batch + 1)
+
+
+def test_a_small_wiki_beside_a_flood() -> None:
+    """One edit of a small wiki is asked within a few requests, though the flood is older and heavier."""
+    world = World(Budget(60, 1), 50)
+    flood = [(0.0, 0)] * 5_000
+    world.run([*flood, (1.0, 1)], [0.5], until_s=120.0)
+    small = next(start_s for start_s, _, asked in world.requests if asked.lane == lane(1))
+    assert small < 1.0 + 2 * TURN_EVERY

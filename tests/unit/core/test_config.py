@@ -1,0 +1,107 @@
+"""Settings: every key has a default that works, and a mistake is named with its path."""
+
+from pathlib import Path
+
+import pytest
+
+from streamer.config import Settings, load
+from streamer.errors import ConfigError
+
+
+def written(tmp_path: Path, text: str) -> str:
+    file = tmp_path / "streamer.toml"
+    file.write_text(text, encoding="utf-8")
+    return str(file)
+
+
+def test_no_file_means_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a file and without a variable the defaults are in force."""
+    monkeypatch.chdir(tmp_path)
+    assert load(environ={}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "problem"),
+    [
+        ("[source]\nrewnd_s = 3", "source.rewnd_s", "unknown key; allowed here: url, streams"),
+        ("[sorce]\n", "sorce", "unknown key; allowed here: source, admit"),
+        ("[log]\npartitions = 7", "log.partitions", "int"),
+        ('[log]\nkind = "redis"', "log.kind", "redis"),
+        ("[deliver]\nport = 70000", "deliver.port", "65535"),
+        ("[log]\nhistory_hours = 0", "log.history_hours", "> 0"),
+        ('[log.security]\nprotocl = "SSL"', "log.security.protocl", "allowed here: protocol, mechanism"),
+        ('source = "x"', "source", "object"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, text: str, where: str, problem: str) -> None:
+    """The error says which file, which key, and what is allowed."""
+    file = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load(file, {})
+    assert caught.value.where == f"{file}: {where}"
+    assert problem in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(b"[source\n", "is not TOML"), (b"\xff\xfe", "is not UTF-8")],
+)
+def test_a_broken_file_is_named(tmp_path: Path, content: bytes, problem: str) -> None:
+    """Broken TOML and broken UTF-8 are told apart."""
+    file = tmp_path / "broken.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=problem):
+        load(str(file), {})
+
+
+def test_a_missing_file_that_was_named_is_an_error(tmp_path: Path) -> None:
+    """Naming a file that isn't there doesn't fall back to defaults in silence."""
+    with pytest.raises(ConfigError, match="no such file"):
+        load(str(tmp_path / "none.toml"), {})
+    with pytest.raises(ConfigError, match="no such file"):
+        load(None, {"STREAMER_CONFIG": str(tmp_path / "none.toml")})
+
+
+def test_the_environment_beats_the_file(tmp_path: Path) -> None:
+    """STREAMER_SECTION__KEY sets any key, as TOML where it isn't a string."""
+    file = written(tmp_path, '[admit]\nwikis = ["dewiki"]\n[log]\npartitions = 20')
+    settings = load(
+        file,
+        {
+            "STREAMER_ADMIT__WIKIS": "enwiki, frwiki",
+            "STREAMER_LOG__HISTORY_HOURS": "1.5",
+            "STREAMER_SOURCE__CONTACT": "ops@example.org",
+            "STREAMER_LOG__SECURITY__USERNAME": "12345",
+            "STREAMER_DELIVER__BEHIND_TLS": "true",
+        },
+    )
+    assert settings.admit.wikis == ("enwiki", "frwiki")
+    assert settings.log.history_hours == 1.5
+    assert settings.log.partitions == 20
+    assert settings.log.security.username == "12345"
+    assert settings.deliver.behind_tls
+    assert "ops@example.org" in settings.user_agent
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("STREAMER_SORCE__URL", "x", "no such section"),
+        ("STREAMER_SOURCE__ULR", "x", "unknown key"),
+        ("STREAMER_LOG__PARTITIONS", "many", "int"),
+    ],
+)
+def test_a_mistake_in_the_environment_is_named(name: str, value: str, problem: str) -> None:
+    """A misspelt variable is an error, as a misspelt key is."""
+    with pytest.raises(ConfigError, match=problem):
+        load(None, {name: value})
+
+
+def test_without_a_contact_the_budget_is_small() -> None:
+    """Wikimedia grants 10 requests a minute to the unidentified: then two small wikis; else 200, and all."""
+    anonymous = load(None, {})
+    assert anonymous.requests_per_minute == 10
+    assert len(anonymous.admitted_wikis) == 2
+    known = load(None, {"STREAMER_SOURCE__CONTACT": "ops@example.org"})
+    assert known.requests_per_minute == 200
+    assert known.admitted_wikis == ()

@@ -1,0 +1,46 @@
+"""Live and ready, as a probe sees them."""
+
+import time
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from streamer.health import LOOP_STALL_S, Health, admin_app
+
+
+async def test_ready_only_when_every_component_is() -> None:
+    """503 with the reasons until all are ready, and again when one isn't."""
+    health = Health()
+    health.expect("log")
+    health.expect("source")
+    async with TestClient(TestServer(admin_app(health))) as client:
+        health.ready("log")
+        async with client.get("/readyz") as response:
+            assert response.status == 503
+            assert await response.json() == {
+                "ready": False,
+                "components": {"log": "ready", "source": "starting"},
+            }
+        health.ready("source")
+        async with client.get("/readyz") as response:
+            assert response.status == 200
+        health.unready("source", "silent for 60 s")
+        async with client.get("/readyz") as response:
+            assert (await response.json())["components"]["source"] == "silent for 60 s"
+
+
+async def test_not_live_when_the_loop_stands_still() -> None:
+    """A process whose loop no longer turns is to be restarted."""
+    health = Health()
+    async with TestClient(TestServer(admin_app(health))) as client:
+        async with client.get("/livez") as response:
+            assert response.status == 200
+        health.beaten_s = time.monotonic() - LOOP_STALL_S - 1
+        async with client.get("/livez") as response:
+            assert response.status == 503
+
+
+async def test_metrics_are_exposed() -> None:
+    """Prometheus reads them as text."""
+    async with TestClient(TestServer(admin_app(Health()))) as client, client.get("/metrics") as response:
+        assert response.status == 200
+        assert "streamer_errors_total" in await response.text()

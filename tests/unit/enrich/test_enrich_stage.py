@@ -1,0 +1,458 @@
+"""enrich over the real embedded log, against a scripted world of wikis."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from streamer.cutoffs import Cutoffs
+from streamer.enrich.stage import run_enrich
+from streamer.errors import AnswerInvalid, OriginUnavailable
+from streamer.log.base import Stored
+from streamer.model import Hint, Place, Visibility, identifier_of_revision
+
+Make = Callable[..., Any]
+
+
+@asynccontextmanager
+async def running(bench: Any, wikis: Any, *, with_text: bool = False) -> AsyncIterator[None]:
+    """enrich, drained at the end."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(run_enrich(bench.runtime, wikis, with_text=with_text))
+        yield
+        bench.runtime.draining.set()
+    bench.restarted()
+
+
+async def killed(bench: Any, wikis: Any, until: Callable[[], Any]) -> None:
+    """enrich, cancelled at an instant: as near to kill -9 as one process gets."""
+    task = asyncio.create_task(run_enrich(bench.runtime, wikis, with_text=False))
+    try:
+        await bench.until(until)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    bench.restarted()
+
+
+def body(record: Stored) -> dict[str, Any]:
+    assert record.value is not None
+    return msgspec.json.decode(record.value, type=dict[str, Any])
+
+
+async def articles(bench: Any) -> list[dict[str, Any]]:
+    """Values in the order of their sequence, without tombstones."""
+    records = [body(r) for r in await bench.read(bench.topics.articles) if r.value is not None]
+    return sorted(records, key=lambda article: article["event"]["sequence"])
+
+
+def balanced(counts: dict[str, int]) -> bool:
+    return counts["admitted"] == sum(n for name, n in counts.items() if name != "admitted")
+
+
+async def test_an_edit_becomes_an_article(bench: Any, wikis: Any, change: Make, found: Make) -> None:
+    """An edit comes out once, with its text, licence, sequence and plain text."""
+    wikis.script(("revision", 5), found(5, 1, content="'''Hello''' [[world|World]]."))
+    async with running(bench, wikis, with_text=True):
+        await bench.admit(change("edit", 5))
+        counts = await bench.until_admitted(1)
+    (record,) = await bench.read(bench.topics.articles)
+    article = body(record)
+    assert counts == {"admitted": 1, "published": 1, "gone": 0, "superseded": 0, "deadletter": 0}
+    assert article["article_body"] == {"wikitext": "'''Hello''' [[world|World]].", "text": "Hello World."}
+    assert article["abstract"] == "Hello World."
+    assert article["license"][0]["identifier"] == "CC-BY-SA-4.0"
+    assert article["event"]["identifier"] == identifier_of_revision("testwiki", 5)
+    assert record.key == "testwiki:1"
+    assert record.header("ce_sequence") == str(article["event"]["sequence"])
+    assert not bench.runtime.health.problems()
+
+
+async def test_one_slow_page_holds_its_title_only(bench: Any, wikis: Any, change: Make, found: Make) -> None:
+    """While one title waits, others are published; its own later edits wait, and keep their order."""
+    for revision, page in ((1, 1), (2, 1), (3, 2), (4, 3)):
+        wikis.script(("revision", revision), found(revision, page))
+    wikis.hold(("revision", 1))
+    async with running(bench, wikis):
+        await bench.admit(*(change("edit", r, t) for r, t in ((1, "A"), (2, "A"), (3, "B"), (4, "C"))))
+        assert (await bench.until_admitted(2))["published"] == 2
+        assert [a["version"]["identifier"] for a in await articles(bench)] == [3, 4]
+        wikis.go(("revision", 1))
+        await bench.until_admitted(4)
+    assert [a["version"]["identifier"] for a in await articles(bench)] == [3, 4, 1, 2]
+
+
+async def test_a_restart_publishes_what_was_open_and_nothing_twice(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """Killed with work done out of order, enrich resumes: each change comes out once, the counts add up."""
+    changes = [change("edit", r, f"T{r % 7}") for r in range(1, 61)]
+    for each in changes:
+        wikis.script(("revision", each.revision), found(each.revision, each.revision % 7 + 1))
+    slow = ("revision", 1)
+    wikis.hold(slow)
+    await bench.admit(*changes)
+
+    async def some() -> bool:
+        return (await bench.counts()).get("published", 0) >= 10
+
+    await killed(bench, wikis, some)
+    before = await bench.counts()
+    assert before["published"] < 60
+    wikis.go(slow)
+    async with running(bench, wikis):
+        counts = await bench.until_admitted(60)
+    out = await articles(bench)
+    assert sorted(a["version"]["identifier"] for a in out) == list(range(1, 61))
+    assert counts["published"] == 60
+    assert balanced(counts)
+    sequences = [a["event"]["sequence"] for a in out]
+    assert len(set(sequences)) == 60
+    for page in range(1, 8):
+        of_page = [a["version"]["identifier"] for a in out if a["identifier"] == page]
+        assert of_page == sorted(of_page)
+    assert not [a for a in out if a["event"].get("late")]
+
+
+async def test_a_delete_overtakes_the_fetch_of_its_page(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """A removal is committed while an earlier edit is still asked for; the edit's text never comes out."""
+    wikis.script(("revision", 1), found(1, 9, asked_ms=0))
+    wikis.hold(("revision", 1))
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 1), change("delete", 0, page_id=9, edited_ms=2_000_000))
+        await bench.until_admitted(1)
+        wikis.go(("revision", 1))
+        counts = await bench.until_admitted(2)
+    (record,) = await bench.read(bench.topics.articles)
+    assert counts["published"] == 1
+    assert counts["gone"] == 1
+    assert record.header("ce_type") == "wiki.article.delete"
+    assert "article_body" not in body(record)
+    assert "comment" not in body(record).get("version", {})
+    (cutoff,) = await bench.read(bench.topics.withdrawals)
+    assert cutoff.key == "testwiki:9"
+    assert body(cutoff) == {
+        "sequence": body(record)["event"]["sequence"],
+        "hides": ["text", "comment", "editor"],
+    }
+
+
+async def test_a_restore_after_the_delete_publishes_anew(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """A page that comes back with a lower revision is neither late nor hidden by its cut-off."""
+    wikis.script(("revision", 8), found(8, 9))
+    wikis.script(("page", 9), found(7, 9))
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 8))
+        await bench.until_admitted(1)
+        await bench.admit(change("delete", page_id=9), change("restore", page_id=9))
+        await bench.until_admitted(3)
+    cutoffs = Cutoffs()
+    for record in await bench.read(bench.topics.withdrawals):
+        cutoffs.apply(record)
+    edit, delete, restored = await articles(bench)
+    assert restored["event"]["kind"] == "restore"
+    assert restored["article_body"]["wikitext"] == "Text of 7."
+    assert "late" not in restored["event"]
+    assert "text" in cutoffs.hidden("testwiki:9", 8, edit["event"]["sequence"])
+    assert not cutoffs.hidden("testwiki:9", 0, delete["event"]["sequence"])
+    assert not cutoffs.hidden("testwiki:9", 7, restored["event"]["sequence"])
+
+
+async def test_a_deletion_without_page_id_asks_the_log_events(bench: Any, wikis: Any, change: Make) -> None:
+    """Where the stream tells no page id, the wiki's log does."""
+    wikis.script(("deleted", "A"), (9,))
+    async with running(bench, wikis):
+        await bench.admit(change("delete", log_id=3))
+        await bench.until_admitted(1)
+    (record,) = await bench.read(bench.topics.articles)
+    assert record.key == "testwiki:9"
+    assert len(await bench.read(bench.topics.withdrawals)) == 1
+
+
+async def test_a_deletion_nobody_can_resolve_withdraws_what_was_under_its_title(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """It is a dead letter, and the page last published under the title is cut off all the same."""
+    wikis.script(("revision", 1), found(1, 9, title="A"))
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 1))
+        await bench.until_admitted(1)
+        await bench.admit(change("delete", log_id=3))
+        counts = await bench.until_admitted(2)
+    (letter,) = await bench.read(bench.topics.deadletter)
+    (cutoff,) = await bench.read(bench.topics.withdrawals)
+    assert counts["deadletter"] == 1
+    assert body(letter)["code"] == "page_unresolved"
+    assert cutoff.key == "testwiki:9"
+
+
+async def test_hidden_text_is_never_published(bench: Any, wikis: Any, change: Make, found: Make) -> None:
+    """An answer that says hidden and holds the text all the same (a privileged account) leaves without it."""
+    wikis.script(
+        ("revision", 5),
+        found(5, 1, text_hidden=True, content="secret", comment="secret too", comment_hidden=True),
+    )
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 5))
+        await bench.until_admitted(1)
+    (record,) = await bench.read(bench.topics.articles)
+    assert record.value is not None
+    assert b"secret" not in record.value
+    assert record.header("ce_type") == "wiki.article.visibility-change"
+    assert body(record)["event"]["kind"] == "edit"
+    assert body(record)["event"]["revision"]["visibility"] == {
+        "text": False,
+        "editor": True,
+        "comment": False,
+    }
+    (cutoff,) = await bench.read(bench.topics.withdrawals)
+    assert cutoff.key == "testwiki:1/5"
+
+
+async def test_a_visibility_change_cuts_off_before_it_asks(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """The cut-off is out while the wiki is still silent; the record follows, without text."""
+    wikis.script(("page", 1), found(5, 1))  # a replica that does not know yet
+    wikis.hold(("page", 1))
+    hidden = Visibility(text=False)
+    async with running(bench, wikis):
+        await bench.admit(change("visibility", 5, page_id=1, visibility=hidden))
+
+        async def cut_off() -> bool:
+            return len(await bench.read(bench.topics.withdrawals)) == 1
+
+        await bench.until(cut_off)
+        assert (await bench.counts()).get("admitted", 0) == 0
+        wikis.go(("page", 1))
+        await bench.until_admitted(1)
+    (record,) = await bench.read(bench.topics.articles)
+    assert record.value is not None
+    assert b"Text of 5" not in record.value
+    cutoffs = Cutoffs()
+    for each in await bench.read(bench.topics.withdrawals):
+        cutoffs.apply(each)
+    assert not cutoffs.hidden(record.key, 5, int(record.header("ce_sequence")))
+    assert "text" in cutoffs.hidden(record.key, 5, int(record.header("ce_sequence")) - 10_000_000)
+
+
+async def test_hiding_an_older_revision_restates_the_article(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """The newest record of the page keeps its text and names the revision that was hidden."""
+    wikis.script(("page", 1), found(9, 1))
+    async with running(bench, wikis):
+        await bench.admit(change("visibility", 5, page_id=1, visibility=Visibility(text=False)))
+        await bench.until_admitted(1)
+    (article,) = await articles(bench)
+    assert article["article_body"]["wikitext"] == "Text of 9."
+    assert article["event"]["type"] == "visibility-change"
+    assert article["event"]["revision"]["identifier"] == 5
+    keys = [r.key for r in await bench.read(bench.topics.withdrawals)]
+    assert keys == ["testwiki:1/5"]
+
+
+async def test_text_hidden_while_it_is_fetched_stays_hidden(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """The edit was answered with its text before the wiki hid it: published without."""
+    wikis.script(("revision", 5), found(5, 1))
+    wikis.hold(("revision", 5))
+    wikis.script(("page", 1), found(5, 1))
+    async with running(bench, wikis):
+        await bench.admit(
+            change("edit", 5),
+            change("visibility", 5, title="Other", page_id=1, visibility=Visibility(text=False)),
+        )
+        await bench.until_admitted(1)
+        wikis.go(("revision", 5))
+        await bench.until_admitted(2)
+    assert all("article_body" not in article for article in await articles(bench))
+
+
+async def test_a_late_edit_does_not_displace_its_page(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """An edit after a newer revision has a key of its own, a tombstone behind it, and says so; a restart
+    in between changes nothing.
+    """
+    for revision in (4, 5, 6):
+        wikis.script(("revision", revision), found(revision, 1))
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 6))
+        await bench.until_admitted(1)
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 5), change("edit", 4))
+        await bench.until_admitted(3)
+    records = await bench.read(bench.topics.articles)
+    assert [(r.key, r.value is None) for r in records] == [
+        ("testwiki:1", False),
+        ("testwiki:1/5", False),
+        ("testwiki:1/5", True),
+        ("testwiki:1/4", False),
+        ("testwiki:1/4", True),
+    ]
+    assert [a["event"].get("late", False) for a in await articles(bench)] == [False, True, True]
+
+
+async def test_gone_after_three_tries(bench: Any, wikis: Any, change: Make, found: Make) -> None:
+    """A revision is gone when the wiki says so three times, and present when it turns up the second time."""
+    wikis.script(("revision", 6), *(await _missing_then(found(6, 2))))
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 5), change("edit", 6, "B"))
+        counts = await bench.until_admitted(2)
+    assert counts["gone"] == 1
+    assert counts["published"] == 1
+    assert wikis.asked.count(("revision", 5)) == 3
+
+
+async def _missing_then(answer: Any) -> list[Any]:
+    from streamer.origin.answer import Missing  # noqa: PLC0415 - one use
+
+    return [Missing(10**15), answer]
+
+
+async def test_what_becomes_a_dead_letter(bench: Any, wikis: Any, change: Make, found: Make) -> None:
+    """No article can be made: each with its code, none of them in the way of the next."""
+    wikis.script(("revision", 1), AnswerInvalid("textmissing"))
+    wikis.script(("revision", 2), found(2, 8))
+    wikis.script(("revision", 3), found(4, 1))
+    wikis.script(("revision", 5), found(5, 1, wiki="otherwiki"))
+    wikis.script(("revision", 6), OriginUnavailable("status_503"))
+    wikis.script(("revision", 8), found(8, 1))
+    async with running(bench, wikis):
+        await bench.admit(
+            change("edit", 1),
+            change("edit", 2, page_id=1),
+            change("edit", 3),
+            change("edit", 5),
+            change("edit", 6),
+            change("edit", 7, server_name="127.0.0.1"),
+            change("edit", 8),
+        )
+        counts = await bench.until_admitted(7)
+    codes = sorted(body(r)["code"] for r in await bench.read(bench.topics.deadletter))
+    assert codes == [
+        "another_page",
+        "another_revision",
+        "another_wiki",
+        "host_not_allowed",
+        "origin_unavailable",
+        "textmissing",
+    ]
+    assert counts["published"] == 1
+    assert balanced(counts)
+
+
+async def test_a_silent_wiki_is_deferred_while_others_answer(bench: Any, wikis: Any, change: Make) -> None:
+    """Its changes become dead letters that replay later, so that it never holds the partition."""
+    wikis.script(("revision", 1), OriginUnavailable("timeout"))
+    wikis.failing_since = bench.runtime.clock.monotonic_s() - 2
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 1))
+        await bench.until_admitted(1)
+    (letter,) = await bench.read(bench.topics.deadletter)
+    assert body(letter)["code"] == "deferred"
+
+
+async def test_when_no_wiki_answers_lanes_wait(bench: Any, wikis: Any, change: Make, found: Make) -> None:
+    """Nothing is given up, the service is not ready; it goes on by itself."""
+    wikis.script(("revision", 1), OriginUnavailable("connect"), found(1, 1))
+    wikis.failing_since = bench.runtime.clock.monotonic_s() - 1000
+    wikis.any_host_answers = False
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 1))
+        await bench.until(lambda: bench.runtime.health.problems().get("enrich") == "no wiki answers")
+        counts = await bench.until_admitted(1)
+        assert not bench.runtime.health.problems()
+    assert counts["published"] == 1
+
+
+async def test_a_move_names_its_old_place(bench: Any, wikis: Any, change: Make, found: Make) -> None:
+    """It carries the article as it now is; edits at the new title wait for it."""
+    wikis.script(("page", 1), found(5, 1, title="New"))
+    wikis.script(("revision", 6), found(6, 1, title="New"))
+    wikis.script(("title", "Old"), found(7, 2, title="Old", is_redirect=True, content="#REDIRECT [[New]]"))
+    wikis.hold(("page", 1))
+    async with running(bench, wikis):
+        await bench.admit(
+            change("move", title="New", page_id=1, previous=Place("Old", 0)),
+            change("edit", 6, "New"),
+            change("create", title="Old", cause="redirect"),
+            change("edit", 99, "Elsewhere", server_name="elsewhere.invalid"),
+        )
+        await bench.until_admitted(1)
+        assert await articles(bench) == []
+        wikis.go(("page", 1))
+        await bench.until_admitted(4)
+    out = await articles(bench)
+    moved = out[0]
+    assert moved["event"]["previous"] == {"name": "Old", "namespace": {"identifier": 0, "name": ""}}
+    assert moved["name"] == "New"
+    assert sorted(a["version"]["identifier"] for a in out) == [5, 6, 7]
+    (redirect,) = [a for a in out if a["identifier"] == 2]
+    assert redirect["redirect_target"] == "New"
+
+
+async def test_a_refresh_from_a_lagging_replica_is_asked_again(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """A page is not restated older than it was published."""
+    wikis.script(("revision", 6), found(6, 1))
+    wikis.script(("page", 1), found(5, 1), found(6, 1))
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 6))
+        await bench.until_admitted(1)
+        await bench.admit(change("refresh", page_id=1, cause="protect"))
+        await bench.until_admitted(2)
+    assert [a["version"]["identifier"] for a in await articles(bench)] == [6, 6]
+
+
+async def test_hints_become_signals_and_figures_and_are_never_counted(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """What page_change tells for free is in the article, what it reverts is a signal."""
+    wikis.script(("revision", 5), found(5, 1))
+    hint = Hint(
+        "testwiki",
+        1,
+        5,
+        0,
+        parent=4,
+        parent_size=12,
+        parent_edited_ms=1_000,
+        reverted_oldest=3,
+        reverted_newest=4,
+    )
+    async with running(bench, wikis):
+        await bench.admit(hint, change("edit", 5))
+        counts = await bench.until_admitted(1)
+    (signal,) = await bench.read(bench.topics.signals)
+    (article,) = await articles(bench)
+    assert counts["admitted"] == 1
+    assert signal.key == "testwiki:1"
+    assert body(signal) == {"page_id": 1, "by": 5, "reverted": [3, 4], "upstream_ms": 0}
+    assert article["previous_version"] == {"identifier": 4, "size": {"value": 12.0, "unit_text": "B"}}
+    assert article["date_previously_modified"] == "1970-01-01T00:00:01Z"
+
+
+async def test_a_record_that_cannot_be_read_is_passed_over(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """A broken change ends neither the lane nor those behind it."""
+    from streamer.log.base import Record, partition_of  # noqa: PLC0415 - one use
+
+    wikis.script(("revision", 5), found(5, 1))
+    await bench.runtime.log.append(
+        [Record(bench.topics.changes, partition_of("testwiki", 10), "testwiki", b"{not json")]
+    )
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 5))
+        counts = await bench.until_admitted(1)
+    assert counts["published"] == 1

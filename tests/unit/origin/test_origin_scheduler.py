@@ -1,0 +1,119 @@
+"""Who is asked next, and with whom."""
+
+import random
+
+from streamer.origin.breaker import Breakers
+from streamer.origin.budget import COALESCE_S, WINDOW_S, Budget, Item, Lane, Scheduler
+
+EN = Lane("enwiki", "en.wikipedia.org", "revision")
+DE = Lane("dewiki", "de.wikipedia.org", "revision")
+
+
+def scheduler(per_minute: int = 200, concurrency: int = 3, batch: int = 50) -> Scheduler[Item]:
+    return Scheduler(Budget(per_minute, concurrency), Breakers(batch, random.Random(0)))
+
+
+def test_the_longest_waiting_time_goes_first_and_takes_all() -> None:
+    """Three that wait 4 s weigh more than one that waits 10."""
+    waiting = scheduler()
+    waiting.add(EN, Item(1, 0.0))
+    for key in (2, 3, 4):
+        waiting.add(DE, Item(key, 6.0))
+    batch = waiting.next_batch(10.0)
+    assert batch is not None
+    assert (batch.lane, [item.key for item in batch.items]) == (DE, [2, 3, 4])
+
+
+def test_what_arrives_together_travels_together() -> None:
+    """A lone item waits some milliseconds for company; a full batch does not."""
+    waiting = scheduler(batch=2)
+    waiting.add(EN, Item(1, 5.0))
+    assert waiting.next_batch(5.0) is None
+    assert waiting.wake_at_s(5.0) == 5.0 + COALESCE_S
+    waiting.add(EN, Item(2, 5.0))
+    batch = waiting.next_batch(5.0)
+    assert batch is not None
+    assert len(batch.items) == 2
+
+
+def test_what_comes_back_goes_first_and_joins_its_twin() -> None:
+    """A thing that is put back while it was asked for again stays one thing, with the older age."""
+    waiting = scheduler()
+    old, twin, other = Item(1, 0.0), Item(1, 3.0), Item(2, 1.0)
+    waiting.add(EN, other)
+    waiting.add(EN, twin)
+    waiting.put_back(EN, [old])
+    assert waiting.items(EN) == [old, other]
+    assert old.since_s == 0.0
+
+
+def test_small_company_is_kept() -> None:
+    """An item that may be in a batch of two at most isn't taken into a larger one."""
+    waiting = scheduler()
+    waiting.add(EN, Item(1, 0.0))
+    waiting.add(EN, Item(2, 0.0, most=2))
+    waiting.add(EN, Item(3, 0.0))
+    first, second = waiting.next_batch(1.0), waiting.next_batch(1.0)
+    assert first is not None
+    assert second is not None
+    assert [[item.key for item in batch.items] for batch in (first, second)] == [[1, 3], [2]]
+
+
+def test_a_dropped_item_is_not_asked() -> None:
+    """Whoever gave up costs nothing."""
+    waiting = scheduler()
+    item = Item(1, 0.0)
+    waiting.add(EN, item)
+    waiting.drop(EN, item)
+    assert waiting.next_batch(1.0) is None
+    assert not waiting.lanes()
+
+
+def test_a_request_counts_until_a_minute_after_its_end() -> None:
+    """The wiki may have counted it at its very end."""
+    budget = Budget(1, 1)
+    budget.start(0.0)
+    assert budget.free_at_s(100.0) == float("inf")
+    budget.end(30.0)
+    assert budget.free_at_s(31.0) == 30.0 + WINDOW_S
+    assert budget.free_at_s(90.0) == 90.0
+    assert budget.in_use(90.0) == 0
+
+
+def test_a_failing_host_is_asked_alone_and_ever_less() -> None:
+    """After a failure one request at a time, after a pause that doubles up to a minute; others go on."""
+    breakers = Breakers(50, random.Random(0))
+    pauses = []
+    now_s = 0.0
+    for _ in range(12):
+        breakers.failed(EN.server_name, now_s, None)
+        pauses.append(breakers.open_at_s(EN, now_s) - now_s)
+        now_s += 100.0
+    assert pauses[0] <= 1.0
+    assert 30.0 <= max(pauses) <= 60.0
+    assert breakers.open_at_s(DE, now_s) == now_s
+    breakers.started(EN.server_name)
+    assert breakers.open_at_s(EN, now_s) == float("inf")
+    breakers.ended(EN.server_name)
+    breakers.answered(EN.server_name)
+    assert breakers.open_count == 0
+
+
+def test_two_hosts_that_refuse_mean_us() -> None:
+    """One "too many requests" rests that host; a second host's rests all."""
+    breakers = Breakers(50, random.Random(0))
+    fr = Lane("frwiki", "fr.wikipedia.org", "revision")
+    breakers.limited(EN.server_name, 0.0, 30.0)
+    assert breakers.open_at_s(EN, 1.0) == 30.0
+    assert breakers.open_at_s(fr, 1.0) == 1.0
+    breakers.limited(DE.server_name, 1.0, 25.0)
+    assert breakers.open_at_s(fr, 2.0) == 25.0
+
+
+def test_invented_hosts_do_not_fill_the_memory() -> None:
+    """Names come from events; what is remembered of them is bounded."""
+    breakers = Breakers(50, random.Random(0))
+    for number in range(10_000):
+        breakers.failed(f"x{number}.wikipedia.org", float(number), None)
+    assert breakers.open_count <= 4096
+    assert len(breakers._hosts) <= 4096
