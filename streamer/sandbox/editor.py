@@ -5,6 +5,7 @@ move that leaves a redirect, a delete with its restore, vandalism with its rollb
 a newest and of an older revision, a suppression. The other actions are ordinary edits.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -18,6 +19,7 @@ from streamer.sandbox.wiki import (
     Page,
     Revision,
     Wiki,
+    WikiError,
 )
 from streamer.sandbox.world import World
 
@@ -85,7 +87,9 @@ class Editor:
     def act(self, now_ms: int) -> None:
         step = self._tick % CYCLE
         self._tick += 1
-        self._stories.get(step, self._ordinary)(now_ms)
+        # People who steer the sandbox may have taken the page or the title away: that story is not told.
+        with contextlib.suppress(WikiError):
+            self._stories.get(step, self._ordinary)(now_ms)
 
     def _hold(self, story: str, *, revisions: int = 1) -> tuple[Wiki, Page]:
         wiki, page = self._world.some_page(revisions=revisions)

@@ -6,7 +6,7 @@ was not reached before the size limit has no `revisions`, an id that does not ex
 """
 
 import html
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,6 +24,7 @@ from streamer.sandbox.wiki import (
     Page,
     Readable,
     Revision,
+    categories,
 )
 
 Json = dict[str, object]
@@ -318,20 +319,10 @@ class _Query:
             target["pageprops"] = told
 
     def _categories(self, page: Page, target: Json) -> None:
-        titles = sorted(categories(page.current.text, self.wiki))
+        titles = categories(self.wiki, page.current.text)
         limit = self.params.number("cllimit", CATEGORIES_DEFAULT)
         if titles:
             target["categories"] = [{"ns": 14, "title": title} for title in titles[:limit]]
-
-
-def categories(text: str, wiki: Readable) -> Iterable[str]:
-    """Titles of the categories that the text names, as a set: order is the wiki's."""
-    found = set()
-    for link in text.split("[[")[1:]:
-        title = link.partition("]]")[0].partition("|")[0]
-        if not title.startswith(":") and wiki.site.namespace_of(title) == 14:
-            found.add(wiki.normalised(title))
-    return found
 
 
 def _invalid(asked: str, bad: str) -> Json:

@@ -42,6 +42,7 @@ log: Final = logging.getLogger(__name__)
 SHUTDOWN_S: Final = 0.5
 IDLE_S: Final = 1.0
 SEEDS: Final = 1_000_000
+MAX_RATE: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Sandbox:
     """`requests` counts by kind: api, api:WIKI, revids, titles, meta, list, stream, fault:KIND …"""
 
     def __init__(self, options: SandboxOptions) -> None:
+        _check(options)
         self.options = options
         self.seed = random.SystemRandom().randrange(SEEDS) if options.seed is None else options.seed
         self.requests: Counter[str] = Counter()
@@ -209,7 +211,10 @@ class Sandbox:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await self._listen(runner)
-        log.info("sandbox listening", extra={"port": self.port, "seed": self.seed})
+        log.info(
+            "sandbox listening",
+            extra={"stream": self.stream_url, "endpoint": self.endpoint, "seed": self.seed},
+        )
 
     async def _listen(self, runner: web.AppRunner) -> None:
         where = f"sandbox {self.options.host}:{self.options.port}"
@@ -263,6 +268,15 @@ class Sandbox:
                 await asyncio.sleep(wait_s)
             self.feed.append_raw(event.topic, event.time_ms, event.data)
         self._bell.ring()
+
+
+def _check(options: SandboxOptions) -> None:
+    """What would otherwise fail in the middle, or spin."""
+    limits = {"port": (0, 65_535), "edits_per_s": (0, MAX_RATE), "pages_per_wiki": (1, 10_000)}
+    for name, (low, high) in limits.items():
+        value = getattr(options, name)
+        if not low <= value <= high:
+            raise ConfigError(f"sandbox {name}", f"{value} is not within {low} and {high}")
 
 
 def _page_state(page: Page, *, deleted: bool) -> Json:

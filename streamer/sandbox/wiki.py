@@ -189,6 +189,16 @@ class Readable(Protocol):
     def normalised(self, title: str) -> str: ...
 
 
+def categories(wiki: Readable, text: str) -> list[str]:
+    """Titles of the categories that the text names, sorted, each once."""
+    found = set()
+    for link in text.split("[[")[1:]:
+        title = link.partition("]]")[0].partition("|")[0]
+        if not title.startswith(":") and wiki.site.namespace_of(title) == 14:
+            found.add(wiki.normalised(title))
+    return sorted(found)
+
+
 class Wiki:
     """All of one wiki. The caller stamps each action with its time."""
 
@@ -234,6 +244,7 @@ class Wiki:
         minor: bool = False,
         tags: Iterable[str] = (),
     ) -> Revision:
+        self._require_live(page)
         old_size = page.current.size
         revision = self._write(page, text, deed, minor=minor, model=page.current.model)
         revision.tags.extend(tags)
@@ -242,10 +253,13 @@ class Wiki:
 
     def move(self, page: Page, title: str, deed: Deed, *, leave_redirect: bool) -> Moved:
         """Onto a free title, or over a redirect, which is deleted to make way."""
+        self._require_live(page)
         overwritten = None
         in_the_way = self._titles.get(title)
         if in_the_way is page or (in_the_way and not in_the_way.is_redirect):
             raise WikiError(f"{title!r} is taken")
+        if not in_the_way:
+            self._require_free(title)
         if in_the_way:
             self._remove(in_the_way)
             overwritten = self._log(
@@ -300,6 +314,7 @@ class Wiki:
 
     def protect(self, page: Page, level: str, deed: Deed) -> LogEntry:
         """Makes a revision without change of text, as MediaWiki does."""
+        self._require_live(page)
         page.protection = [{"type": "edit", "level": level, "expiry": "infinity"}]
         self._write(page, page.current.text, deed, minor=True, model=page.current.model)
         details = [{**page.protection[0], "cascade": False}]
@@ -309,6 +324,10 @@ class Wiki:
     def change_number(self) -> int:
         """The newest `rcid`."""
         return self._last["change"]
+
+    def _require_live(self, page: Page) -> None:
+        if page.identifier not in self.pages:
+            raise WikiError(f"{page.title!r} is deleted")
 
     def _require_free(self, title: str) -> None:
         if not title or INVALID_IN_TITLES & set(title):

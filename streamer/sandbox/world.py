@@ -17,7 +17,7 @@ from streamer.sandbox import events
 from streamer.sandbox.events import Emitted, Event
 from streamer.sandbox.founding import found_site, found_wiki, free_title, people, temporary
 from streamer.sandbox.languages import ARABIC, ENGLISH, GERMAN, HEBREW, JAPANESE, Author
-from streamer.sandbox.wiki import Deed, Page, Revision, User, Wiki
+from streamer.sandbox.wiki import Deed, Page, Revision, User, Wiki, WikiError
 
 BY_SA: Final = (
     "Creative Commons Attribution-Share Alike 4.0",
@@ -134,7 +134,7 @@ class World:
         """Undoes the newest revision: the tags of both say so, once before the edit and once after it."""
         bad = page.current
         if len(page.revisions) < 2:
-            raise ValueError("nothing to roll back to")
+            raise WikiError(f"{page.title!r} has one revision: nothing to roll back to")
         good = page.revisions[-2]
         comment = f"Reverted edits by [[Special:Contributions/{bad.user.name if bad.user else ''}]]"
         deed = Deed(user, comment, now_ms)
@@ -196,7 +196,7 @@ class World:
                 if visible and any(revision.hidden for revision in page.revisions[-2:]):
                     continue
                 return wiki, page
-        raise LookupError("every page is busy")
+        raise WikiError("every page is busy")
 
     def hot_page(self) -> tuple[Wiki, Page]:
         """Edits cluster: a few pages get many."""

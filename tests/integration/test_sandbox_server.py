@@ -369,6 +369,15 @@ async def test_a_port_in_use_is_said(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("port", 70_000), ("edits_per_s", -1.0), ("edits_per_s", float("nan"))]
+)
+def test_nonsensical_options_are_refused(name: str, value: Any) -> None:
+    """By name, before anything starts."""
+    with pytest.raises(ConfigError, match=name):
+        Sandbox(replace(QUIET, **{name: value}))
+
+
 async def test_it_stops_at_once_with_streams_open(client: aiohttp.ClientSession) -> None:
     """Open streams end cleanly, a silent request is dropped, and nothing holds the exit up."""
     async with Sandbox(QUIET) as sandbox:

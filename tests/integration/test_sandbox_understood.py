@@ -34,7 +34,7 @@ def test_the_source_understands_every_event() -> None:
     """Nothing is dropped but canaries and what another stream owns; every kind of change comes."""
     heard = told(21, 300)
     dropped = Counter(one.dropped for one in heard)
-    assert set(dropped) <= {"", "canary", "other_owner", "log_ignored", "no_signal"}, dropped
+    assert set(dropped) <= {"", "canary", "categorize", "other_owner", "log_ignored", "no_signal"}, dropped
     assert dropped["canary"] >= len(STREAMS) * 2
     changes = [record for one in heard for record in one.records if isinstance(record, Change)]
     kinds = Counter(change.kind for change in changes)
@@ -50,7 +50,9 @@ def test_the_source_understands_every_event() -> None:
 async def test_the_origin_finds_what_the_events_name() -> None:
     """By revision and by title, with the digest that page_change gave and the wiki's own licence."""
     async with Sandbox(SandboxOptions(seed=3, edits_per_s=0, pages_per_wiki=10)) as sandbox:
-        mediawiki = MediaWikiSettings(hosts=("*.sandbox.example",), endpoint=sandbox.endpoint)
+        mediawiki = MediaWikiSettings(
+            hosts=("*.sandbox.example",), endpoint=sandbox.endpoint, requests_per_minute=6_000
+        )
         settings = Settings(mediawiki=mediawiki)
         assert sandbox.world
         async with Origin(settings, Clock()) as origin:

@@ -76,6 +76,7 @@ def test_a_recent_change_holds_what_is_always_there(story: dict[str, list[Any]])
     of_type = {
         "edit": {"minor", "revision", "length", "patrolled"},
         "new": {"minor", "revision", "length", "patrolled"},
+        "categorize": set(),
         "log": {"log_id", "log_type", "log_action", "log_params", "log_action_comment"},
     }
     for event in story["recentchange"]:
