@@ -28,8 +28,8 @@ CYCLE: Final = 24
 MAX_EDITORS: Final = 20
 """Above so many edits a second the editors work faster instead of becoming more."""
 LATE_MS: Final = 5_000
-MAX_PAGES: Final = 2_000
-"""From then on each cycle also deletes a page for good."""
+MAX_PAGES: Final = 600
+"""From then on each cycle also deletes a page and a redirect for good."""
 
 
 def hire(world: World, start_ms: int, edits_per_s: float) -> None:
@@ -182,10 +182,10 @@ class Editor:
     def _delete_for_good(self, now_ms: int) -> None:
         if sum(len(wiki.pages) for wiki in self._world.wikis.values()) < MAX_PAGES:
             return self._ordinary(now_ms)
-        wiki, page = self._world.some_page()
-        return self._world.delete(
-            wiki, page, Deed(self._world.administrator(wiki), self._comment(wiki), now_ms)
-        )
+        world = self._world
+        for wiki, page in (world.some_page(), *world.old_redirects()[:1]):
+            world.delete(wiki, page, Deed(world.administrator(wiki), self._comment(wiki), now_ms))
+        return None
 
     def _hide_newest(self, now_ms: int) -> None:
         """MediaWiki refuses to hide the text of the newest revision; old imports have it, so half do here."""

@@ -16,7 +16,7 @@ import orjson
 from streamer.sandbox.events import Event, iso_ms, schema_stream
 
 DATA_CENTRES: Final = ("eqiad", "codfw")
-CAPACITY: Final = 50_000
+CAPACITY: Final = 10_000
 """Events that are kept at least; who resumes further back starts at the earliest, without a word."""
 
 

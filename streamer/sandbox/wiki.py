@@ -20,9 +20,10 @@ HIDDEN_USER: Final = 4
 SUPPRESSED: Final = 8
 """MediaWiki's bits; the last one says that administrators may not look either."""
 
-KEPT_REVISIONS: Final = 200
+KEPT_REVISIONS: Final = 50
 """Of a page: the oldest are forgotten, so that a sandbox may run for weeks."""
-KEPT_LOGS: Final = 20_000
+KEPT_DELETED: Final = 100
+KEPT_LOGS: Final = 2_000
 INVALID_IN_TITLES: Final = frozenset("[]{}|#<>")
 
 
@@ -344,6 +345,12 @@ class Wiki:
             raise WikiError(f"{page.title!r} is deleted already")
         del self._titles[page.title]
         self.deleted[page.identifier] = page
+        if len(self.deleted) > KEPT_DELETED:
+            self._forget(next(iter(self.deleted)))
+
+    def _forget(self, identifier: int) -> None:
+        for revision in self.deleted.pop(identifier).revisions:
+            del self._revisions[revision.identifier]
 
     def _write(
         self,

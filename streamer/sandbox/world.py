@@ -37,6 +37,7 @@ DELAY_MS: Final[Mapping[str, int]] = {
 """From the action to the topic; constant within a stream, so that each page keeps its order there."""
 FIRST_CANARY_MS: Final = 5_000
 HOT_PAGES: Final = 12
+KEPT_REDIRECTS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +198,14 @@ class World:
                     continue
                 return wiki, page
         raise WikiError("every page is busy")
+
+    def old_redirects(self) -> list[tuple[Wiki, Page]]:
+        """All but the youngest, which may yet be moved over; the oldest first."""
+        redirects = [
+            (wiki, page) for wiki in self.wikis.values() for page in wiki.pages.values() if page.is_redirect
+        ]
+        redirects.sort(key=lambda one: one[1].current.edited_ms)
+        return redirects[:-KEPT_REDIRECTS]
 
     def hot_page(self) -> tuple[Wiki, Page]:
         """Edits cluster: a few pages get many."""

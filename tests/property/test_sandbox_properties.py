@@ -49,6 +49,7 @@ def test_a_resume_skips_within_the_millisecond_a_rewind_does_not(
     limit=st.integers(1, 6_000),
 )
 def test_continuation_tells_every_revision_once(sizes: list[list[int]], limit: int) -> None:
+    """However small the limit: until `batchcomplete` each comes exactly once, with its text."""
     wiki = Wiki(SITE, "#REDIRECT")
     user = User("U", 1)
     for number, revisions in enumerate(sizes):
