@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from streamer.sandbox.founding import revised
-from streamer.sandbox.wiki import (
+from streamer.sandbox.pages import (
     HIDDEN_COMMENT,
     HIDDEN_TEXT,
     HIDDEN_USER,
@@ -18,9 +18,9 @@ from streamer.sandbox.wiki import (
     Deed,
     Page,
     Revision,
-    Wiki,
     WikiError,
 )
+from streamer.sandbox.wiki import Wiki
 from streamer.sandbox.world import World
 
 CYCLE: Final = 24

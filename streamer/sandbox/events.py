@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import quote
 
 from streamer.model import rfc3339
-from streamer.sandbox.wiki import (
+from streamer.sandbox.pages import (
     HIDDEN_COMMENT,
     HIDDEN_TEXT,
     HIDDEN_USER,
@@ -24,9 +24,9 @@ from streamer.sandbox.wiki import (
     Revision,
     Site,
     User,
-    Wiki,
     categories,
 )
+from streamer.sandbox.wiki import Wiki
 
 Event = dict[str, object]
 Emitted = list[tuple[str, Event]]

@@ -14,8 +14,7 @@ from streamer.model import rfc3339
 from streamer.sandbox import siteinfo
 from streamer.sandbox.events import FORMATS
 from streamer.sandbox.listing import list_logs, list_recent_changes
-from streamer.sandbox.params import ApiError, Params
-from streamer.sandbox.wiki import (
+from streamer.sandbox.pages import (
     HIDDEN_COMMENT,
     HIDDEN_TEXT,
     HIDDEN_USER,
@@ -26,6 +25,7 @@ from streamer.sandbox.wiki import (
     Revision,
     categories,
 )
+from streamer.sandbox.params import ApiError, Params
 
 Json = dict[str, object]
 MAX_RESULT_BYTES: Final = 8_388_608

@@ -32,10 +32,10 @@ from streamer.sandbox.api import Api
 from streamer.sandbox.editor import hire
 from streamer.sandbox.faults import Fault, FaultBox
 from streamer.sandbox.feed import Feed
+from streamer.sandbox.pages import Page, Readable
 from streamer.sandbox.query import MAX_RESULT_BYTES
 from streamer.sandbox.recording import Recording, load
 from streamer.sandbox.stream import Bell, Streams
-from streamer.sandbox.wiki import Page, Readable
 from streamer.sandbox.world import World, WorldOptions
 
 log: Final = logging.getLogger(__name__)

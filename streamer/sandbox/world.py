@@ -17,7 +17,8 @@ from streamer.sandbox import events
 from streamer.sandbox.events import Emitted, Event
 from streamer.sandbox.founding import found_site, found_wiki, free_title, people, temporary
 from streamer.sandbox.languages import ARABIC, ENGLISH, GERMAN, HEBREW, JAPANESE, Author
-from streamer.sandbox.wiki import Deed, Page, Revision, User, Wiki, WikiError
+from streamer.sandbox.pages import Deed, Page, Revision, User, WikiError
+from streamer.sandbox.wiki import Wiki
 
 BY_SA: Final = (
     "Creative Commons Attribution-Share Alike 4.0",

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from streamer.sandbox.feed import Cursor, Feed, resume
 from streamer.sandbox.languages import NAMESPACES
+from streamer.sandbox.pages import Deed, Site, User
 from streamer.sandbox.params import Params
 from streamer.sandbox.query import Conditions, query
-from streamer.sandbox.wiki import Deed, Site, User, Wiki
+from streamer.sandbox.wiki import Wiki
 
 STREAM = "recentchange"
 TOPIC = "eqiad.mediawiki.recentchange"

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from streamer.sandbox.languages import NAMESPACES
+from streamer.sandbox.pages import HIDDEN_COMMENT, HIDDEN_TEXT, HIDDEN_USER, SUPPRESSED, Deed, Site, User
 from streamer.sandbox.params import ApiError, Params
 from streamer.sandbox.query import Conditions, errors_of, query
-from streamer.sandbox.wiki import HIDDEN_COMMENT, HIDDEN_TEXT, HIDDEN_USER, SUPPRESSED, Deed, Site, User, Wiki
+from streamer.sandbox.wiki import Wiki
 
 NOW_MS = 1_790_000_000_000
 ADMIN = User("Admin", 1, ("*", "user", "sysop"))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamer.sandbox.editor import hire
-from streamer.sandbox.wiki import Deed
+from streamer.sandbox.pages import Deed
 from streamer.sandbox.world import Emission, World, WorldOptions
 
 START_MS = 1_790_000_000_000
