@@ -214,20 +214,24 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
 T = TypeVar("T")
 
 
-def convert(tree: object, kind: type[T], where: str) -> T:
-    """Validates; ConfigError names `where` and the path inside, e.g. `streamer.toml: source.rewind_s`."""
+def convert(tree: object, kind: type[T], where: str, table: str = "") -> T:
+    """Validates; ConfigError names `where` and the path inside, e.g. `streamer.toml: source.rewind_s`.
+
+    `table` is where in the file `tree` stands.
+    """
     try:
         return msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
-        raise _named(str(error), kind, where) from None
+        raise _named(str(error), kind, where, table) from None
 
 
-def _named(message: str, kind: type, where: str) -> ConfigError:
+def _named(message: str, kind: type, where: str, table: str) -> ConfigError:
     problem, _, at = message.partition(" - at `$")
-    path = at.rstrip("`").lstrip(".")
+    inside = at.rstrip("`").lstrip(".")
+    path = ".".join(filter(None, (table, inside)))
     unknown = re.search(r"unknown field `([^`]+)`", problem)
     if unknown:
-        section = _struct_at(kind, path)
+        section = _struct_at(kind, inside)
         allowed = ", ".join(section.__struct_fields__) if section else ""
         name = f"{path}.{unknown[1]}" if path else unknown[1]
         return ConfigError(f"{where}: {name}", f"unknown key; allowed here: {allowed}")

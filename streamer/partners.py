@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from streamer.config import convert, parse_toml, read_text
 from streamer.errors import ConfigError, FieldUnknown
@@ -110,7 +111,7 @@ def parse_partners(text: str, where: str) -> Partners:
             raise ConfigError(f"{where}: {name}", "is not a table; partners are written as [name]")
         if "name" in table:
             raise ConfigError(f"{where}: {name}.name", "unknown key; the name is the table's")
-        partner = convert({**table, "name": name}, Partner, f"{where}: {name}")
+        partner = replace(convert(table, Partner, where, name), name=name)
         _check(partner, f"{where}: {name}")
         for key in partner.keys:
             if owners.setdefault(key, name) != name:

@@ -11,12 +11,14 @@ from streamer.deliver.admission import Admission
 from streamer.deliver.auth import Identity, identify, refuse_keys_in_query
 from streamer.deliver.connection import Connection
 from streamer.deliver.feed import Feed, Feeds
+from streamer.deliver.outlet import Outlet
 from streamer.deliver.problems import Problem, busy, of_http, unauthorized
 from streamer.deliver.request import Ask, Format, format_of, parameters_of, parse
 from streamer.deliver.sockets import bound_buffers
 from streamer.deliver.start import Beginning, resolve
 from streamer.errors import LogError
 from streamer.log.base import TopicInfo
+from streamer.log.waiting import Condition
 from streamer.metrics import DELIVER_CONNECTIONS, DELIVER_ENDED, DELIVER_REFUSED, ERRORS
 from streamer.partners import PartnersWatch
 from streamer.runtime import Runtime
@@ -27,7 +29,6 @@ MAX_BODY_BYTES: Final = 262_144
 BODY_DEADLINE_S: Final = 10.0
 TOPIC_WAIT_S: Final = 3.0
 """A partner that was added seconds ago has no topic yet."""
-OPEN_DEADLINE_S: Final = 5.0
 CONTENT_TYPE: Final[dict[Format, str]] = {
     "sse": "text/event-stream",
     "ndjson": "application/x-ndjson",
@@ -62,6 +63,8 @@ class Articles:
 
     def __init__(self, runtime: Runtime, partners: PartnersWatch, feeds: Feeds) -> None:
         self.connections: set[Connection] = set()
+        self.left = Condition()
+        """Notified whenever a stream ends."""
         self._runtime = runtime
         self._partners = partners
         self._feeds = feeds
@@ -110,6 +113,8 @@ class Articles:
             raise busy(503, "draining", "this server is stopping")
         if not identity.still_valid(self._partners.current):
             raise unauthorized("this key was revoked")
+        transport = request.transport
+        assert transport is not None  # a client that left has cancelled its handler
         response = web.StreamResponse(
             headers={
                 "Content-Type": CONTENT_TYPE[ask.format],
@@ -118,15 +123,20 @@ class Articles:
             }
         )
         response.force_close()
-        bound_buffers(request.transport)
+        bound_buffers(transport)
         connection = Connection(
             log=self._runtime.log,
             feed=feed,
             ask=ask,
             identity=identity,
-            response=response,
-            transport=request.transport,
-            heartbeat_s=self._runtime.settings.deliver.heartbeat_s,
+            outlet=Outlet(
+                response,
+                transport,
+                ask.format,
+                partner=partner,
+                heartbeat_s=self._runtime.settings.deliver.heartbeat_s,
+                clock=self._runtime.clock,
+            ),
             clock=self._runtime.clock,
         )
         open_streams = DELIVER_CONNECTIONS.labels(partner, ask.format)
@@ -137,6 +147,7 @@ class Articles:
             await connection.run(beginning)
         finally:
             self.connections.discard(connection)
+            self.left.notify()
             open_streams.dec()
             DELIVER_ENDED.labels(partner, connection.reason).inc()
             logger.info("stream ended", extra={"partner": partner, "reason": connection.reason})
@@ -146,8 +157,12 @@ class Articles:
 async def _body(request: web.Request) -> bytes:
     if not request.can_read_body:
         return b""
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise Problem(415, "unsupported_encoding", "send the body as it is, without Content-Encoding")
     try:
         async with asyncio.timeout(BODY_DEADLINE_S):
             return await request.read()
     except TimeoutError:
         raise Problem(400, "bad_body", "the body did not come in time") from None
+    except web.RequestPayloadError:
+        raise Problem(400, "bad_body", "the body is broken off or not framed as it says") from None

@@ -4,10 +4,7 @@
                               ▲                              │
                               └── the index fell out ────────┘
 
-A stream ends on an event border with `bye` where the client still takes bytes; where it does not, the
-connection is reset, so that it sees an error and not a clean end. What a connection holds is bounded:
-one chunk, one read of catch-up, and the socket's buffers; a write that the client does not take has a
-deadline, and while it waits nothing else is encoded for it.
+What a connection holds is bounded: one chunk, one read of catch-up, and the socket's buffers.
 """
 
 import asyncio
@@ -15,55 +12,26 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from aiohttp import web
-
 from streamer.deliver.auth import Identity
-from streamer.deliver.encode import (
-    HEARTBEAT,
-    NDJSON_HEARTBEAT,
-    PREAMBLE,
-    Frame,
-    bye,
-    control,
-    cursor,
-)
+from streamer.deliver.encode import Frame
 from streamer.deliver.feed import Feed
+from streamer.deliver.outlet import CHUNK_BYTES, LINGER_S, Ended, Outlet
 from streamer.deliver.position import Vector
 from streamer.deliver.request import Ask
 from streamer.deliver.start import Beginning, Gap
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Log, Reader, Stored, TopicPartition
-from streamer.metrics import DELIVER_BYTES, DELIVER_EVENTS, EDIT_TO_DELIVERY, ERRORS
+from streamer.metrics import EDIT_TO_DELIVERY, ERRORS
 from streamer.runtime import Clock
 
-CHUNK_BYTES: Final = 65_536
-"""Frames are joined up to this, larger ones are written in pieces of it: aiohttp waits for the client
-after each so many bytes."""
 REPLAY_RECORDS: Final = 100
 REPLAY_BYTES: Final = 262_144
-WRITE_DEADLINE_S: Final = 60.0
-"""A client that takes nothing for so long is gone."""
-CURSOR_S: Final = 4.0
-"""A position that moves without articles is told within 5 s."""
 REACH_DEADLINE_S: Final = 10.0
 """How long the feed may take to reach what the log already has."""
 PAUSE_S: Final = 0.1
 RETRY_S: Final = 0.5
 
 logger = logging.getLogger(__name__)
-
-
-class Ended(Exception):
-    """The stream is over. `reason` is said in `bye`; "stalled" and "failed" are resets."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-LINGER_S: Final = 5.0
-"""After `bye`, for a client that does not take the last bytes."""
-RESETS: Final = frozenset({"stalled", "failed"})
 
 
 class Connection:
@@ -76,33 +44,20 @@ class Connection:
         feed: Feed,
         ask: Ask,
         identity: Identity,
-        response: web.StreamResponse,
-        transport: asyncio.Transport | None,
-        heartbeat_s: float,
+        outlet: Outlet,
         clock: Clock,
     ) -> None:
         self.identity = identity
         self._log = log
         self._feed = feed
         self._ask = ask
-        self._sse = ask.format == "sse"
-        self._response = response
-        self._transport = transport
-        self._heartbeat_s = heartbeat_s
+        self._outlet = outlet
         self._clock = clock
         self._wake = asyncio.Event()
         self._cut = ""
-        self._writing = False
         self._index: int | None = None
         """Of the next frame in the feed's window; None while catching up."""
-        self._told = ""
-        """The position that the client knows."""
-        self._told_at_s = 0.0
-        self._wrote_at_s = 0.0
-        partner = identity.partner.name
-        self._events = DELIVER_EVENTS.labels(partner, ask.format)
-        self._bytes = DELIVER_BYTES.labels(partner)
-        self._freshness = EDIT_TO_DELIVERY.labels(partner)
+        self._freshness = EDIT_TO_DELIVERY.labels(identity.partner.name)
 
     # ── from outside ───────────────────────────────────────────────────────────────────────────
 
@@ -117,14 +72,14 @@ class Connection:
             return
         self._cut = reason
         self._wake.set()
-        if self._writing and patience_s == 0:
-            self._reset()
+        if self._outlet.writing and patience_s == 0:
+            self.reset()
         else:
-            asyncio.get_running_loop().call_later(patience_s or LINGER_S, self._reset)
+            asyncio.get_running_loop().call_later(patience_s or LINGER_S, self.reset)
 
-    def _reset(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
+    def reset(self) -> None:
+        """The hard stop: the client sees an error."""
+        self._outlet.reset()
 
     # ── the stream ─────────────────────────────────────────────────────────────────────────────
 
@@ -140,14 +95,15 @@ class Connection:
             await self._stream(beginning)
         except Ended as ended:
             self._cut = ended.reason
-            await self._say_bye(ended.reason)
+            await self._outlet.say_bye(ended.reason)
         except ConnectionError:
             return
         finally:
+            self._outlet.over = True
             self._feed.followers.discard(self)
 
     async def _stream(self, beginning: Beginning) -> None:
-        await self._write(PREAMBLE if self._sse else NDJSON_HEARTBEAT)
+        await self._outlet.begin()
         vector = Vector(
             self._feed.info.epoch,
             [
@@ -155,26 +111,11 @@ class Connection:
                 for offset, live in zip(beginning.offsets, self._feed.vector.offsets, strict=True)
             ],
         )
-        self._tell(vector.id())
+        self._outlet.tell(vector.id())
         if beginning.gap is not None:
-            await self._say_gap(beginning.gap)
+            await self._outlet.say_gap(beginning.gap)
         await self._catch_up(vector)
         await self._live()
-
-    async def _say_bye(self, reason: str) -> None:
-        if reason in RESETS:
-            self._reset()
-            return
-        asyncio.get_running_loop().call_later(LINGER_S, self._reset)
-        try:
-            if self._sse:
-                await self._write(bye(reason))
-        except (ConnectionError, Ended):
-            self._reset()
-
-    async def _say_gap(self, gap: Gap) -> None:
-        await self._write(control("gap", {"reason": gap.reason, "position": gap.position}, gap.position))
-        self._tell(gap.position)
 
     def _check(self) -> None:
         """On an event border."""
@@ -235,7 +176,7 @@ class Connection:
                 await self._feed.judge.withdrawals.current()
                 await self._write_records(records, vector, target)
                 self._advance(reader, todo, vector, target)
-                await self._keep_alive(vector.id())
+                await self._outlet.keep_alive(vector.id())
         for p, offset in enumerate(target):  # partitions that are not asked for
             if vector.offsets[p] < offset:
                 vector.step(p, offset)
@@ -267,11 +208,11 @@ class Connection:
             frames.append(frame)
             size += len(frame.sse)
             if size >= CHUNK_BYTES:
-                await self._write_frames(frames)
+                await self._outlet.write_frames(frames)
                 frames, size = [], 0
                 self._check()
                 await self._unpaused()
-        await self._write_frames(frames)
+        await self._outlet.write_frames(frames)
 
     async def _unpaused(self) -> None:
         while self._feed.judge.withdrawals.behind:
@@ -279,10 +220,10 @@ class Connection:
             await self._pause()
 
     async def _overtaken(self, vector: Vector, error: OffsetOutOfRange) -> None:
-        if not (self._ask.continue_on_gap and self._sse):
+        if not self._ask.continue_on_gap:
             raise Ended("slow")  # resuming by its id it is told what is gone
         vector.step(error.partition, error.earliest)
-        await self._say_gap(Gap("expired", vector.id()))
+        await self._outlet.say_gap(Gap("expired", vector.id()))
 
     # ── live ───────────────────────────────────────────────────────────────────────────────────
 
@@ -300,7 +241,7 @@ class Connection:
             frames = self._take()
             if frames:
                 self._observe(frames)
-                await self._write_frames(frames)
+                await self._outlet.write_frames(frames)
             elif self._index == window.end:
                 await self._idle()
 
@@ -328,17 +269,14 @@ class Connection:
     async def _idle(self) -> None:
         """Waits for the feed, and meanwhile says what there is to be said without articles."""
         position = self._feed.vector.id()
-        await self._keep_alive(position)
+        await self._outlet.keep_alive(position)
         if self._wake.is_set():
             return
-        due_s = self._wrote_at_s + self._heartbeat_s
-        if self._sse and position != self._told:
-            due_s = min(due_s, self._told_at_s + CURSOR_S)
-        await self._sleep(due_s - self._clock.monotonic_s())
+        await self._sleep(self._outlet.due_s(position) - self._clock.monotonic_s())
 
     async def _pause(self) -> None:
         """The cut-offs are behind: nothing but heartbeats until they have caught up."""
-        await self._keep_alive("")
+        await self._outlet.keep_alive("")
         await asyncio.sleep(PAUSE_S)
 
     async def _sleep(self, for_s: float) -> None:
@@ -347,41 +285,3 @@ class Connection:
                 await self._wake.wait()
         except TimeoutError:
             pass
-
-    async def _keep_alive(self, position: str) -> None:
-        """A cursor or a heartbeat, where one is due."""
-        now_s = self._clock.monotonic_s()
-        if self._sse and position and position != self._told and now_s >= self._told_at_s + CURSOR_S:
-            await self._write(cursor(position))
-            self._tell(position)
-        elif now_s >= self._wrote_at_s + self._heartbeat_s:
-            await self._write(HEARTBEAT if self._sse else NDJSON_HEARTBEAT)
-
-    # ── writing ────────────────────────────────────────────────────────────────────────────────
-
-    async def _write_frames(self, frames: Sequence[Frame]) -> None:
-        if not frames:
-            return
-        position = frames[-1].position()
-        await self._write(b"".join([frame.sse if self._sse else frame.ndjson() for frame in frames]))
-        self._events.inc(len(frames))
-        self._tell(position)
-
-    async def _write(self, data: bytes) -> None:
-        """Whole events. Raises ConnectionError when the client is gone, Ended when it takes nothing."""
-        self._writing = True
-        try:
-            for at in range(0, len(data), CHUNK_BYTES):
-                async with asyncio.timeout(WRITE_DEADLINE_S):
-                    await self._response.write(data[at : at + CHUNK_BYTES])
-        except TimeoutError:
-            raise Ended("stalled") from None
-        finally:
-            self._writing = False
-        self._bytes.inc(len(data))
-        self._wrote_at_s = self._clock.monotonic_s()
-        await asyncio.sleep(0)  # a client that takes all at once must not keep the loop
-
-    def _tell(self, position: str) -> None:
-        self._told = position
-        self._told_at_s = self._clock.monotonic_s()

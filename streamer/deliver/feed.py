@@ -18,6 +18,7 @@ import msgspec
 
 from streamer.deliver.encode import Frame, frame_of, is_article, number_of
 from streamer.deliver.position import Vector
+from streamer.deliver.problems import busy
 from streamer.deliver.retained import Budget, Window
 from streamer.deliver.withdrawals import Withdrawals
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
@@ -28,6 +29,7 @@ READ_RECORDS: Final = 100
 """At a time: encoding so many articles of 17 KB keeps the loop for some 5 ms."""
 READ_BYTES: Final = 1_048_576
 RETRY_S: Final = 0.5
+OPEN_DEADLINE_S: Final = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +159,7 @@ class Feeds:
 
     @asynccontextmanager
     async def hold(self, partner: str, info: TopicInfo) -> AsyncIterator[Feed]:
-        """The feed, running and open (or ended: see `ended`)."""
+        """The feed, running and open (or ended: see `ended`). Raises 503 where the log does not answer."""
         self._holders[info] = self._holders.get(info, 0) + 1
         try:
             if info not in self._feeds or self._feeds[info][0].ended:
@@ -165,7 +167,11 @@ class Feeds:
                 task = self._group.create_task(feed.run(), name=f"feed-{partner}")
                 self._feeds[info] = (feed, task)
             feed = self._feeds[info][0]
-            await feed.opened.wait()
+            try:
+                async with asyncio.timeout(OPEN_DEADLINE_S):
+                    await feed.opened.wait()
+            except TimeoutError:
+                raise busy(503, "log_unavailable", "the log does not answer at the moment") from None
             yield feed
         finally:
             self._holders[info] -= 1

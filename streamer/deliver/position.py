@@ -97,7 +97,7 @@ _entries = msgspec.json.Decoder(tuple[_Entry, ...])
 def _parse_kafkasse(text: str) -> ClientPosition:
     try:
         entries = _entries.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         raise PositionInvalid("is no JSON array of {topic, partition, offset or timestamp}") from None
     if not entries:
         raise PositionInvalid("is an empty array")

@@ -123,7 +123,7 @@ def _of_query(query: Iterable[tuple[str, str]]) -> dict[str, object]:
         if name in JSON_IN_QUERY:
             try:
                 value = msgspec.json.decode(text)
-            except (msgspec.DecodeError, UnicodeEncodeError):
+            except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
                 raise invalid(name, "is not JSON; in a query it is written as JSON text") from None
         elif name in LISTS:
             value = [part.strip() for part in text.split(",") if part.strip()]
@@ -142,7 +142,7 @@ def _of_body(body: bytes) -> dict[str, object]:
         return {}
     try:
         decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Problem(400, "bad_body", "the body is not JSON") from None
     if not isinstance(decoded, dict):
         raise Problem(400, "bad_body", "the body is not a JSON object of parameters")

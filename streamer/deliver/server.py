@@ -42,6 +42,21 @@ async def run_deliver(
     runtime.health.expect(COMPONENT)
     withdrawals = Withdrawals(runtime.log, runtime.topics.withdrawals)
     await withdrawals.load()
+    try:
+        await _serve(runtime, partners, withdrawals, on_listening)
+    except BaseExceptionGroup as errors:
+        if len(errors.exceptions) == 1:  # its name is what callers look for
+            raise errors.exceptions[0] from None
+        raise
+
+
+async def _serve(
+    runtime: Runtime,
+    partners: PartnersWatch,
+    withdrawals: Withdrawals,
+    on_listening: Callable[[int], None] | None,
+) -> None:
+    settings = runtime.settings.deliver
     async with asyncio.TaskGroup() as group:
         feeds = Feeds(runtime.log, withdrawals, Budget(int(settings.retained_mb * MEGABYTE)), group)
         articles = Articles(runtime, partners, feeds)
@@ -89,6 +104,7 @@ async def _listening(settings: DeliverSettings, articles: Articles) -> AsyncIter
         access_log=None,  # targets are the partners' own business
         handler_cancellation=True,  # a client that leaves frees its place at once
         shutdown_timeout=1.0,
+        auto_decompress=False,  # nothing that we take is large enough to be packed
         max_line_size=8 * MAX_TARGET_CHARS,  # so that 414 is ours to say
         max_field_size=2 * MAX_TARGET_CHARS,
     )
@@ -103,6 +119,8 @@ async def _listening(settings: DeliverSettings, articles: Articles) -> AsyncIter
         logger.info("listening", extra={"host": host, "port": port})
         yield site, port
     finally:
+        for connection in tuple(articles.connections):  # none after a drain that was in time
+            connection.reset()
         await runner.cleanup()
 
 
@@ -145,6 +163,6 @@ async def _drain(articles: Articles, drain_s: float) -> None:
     try:
         async with asyncio.timeout(patience_s):
             while articles.connections:
-                await asyncio.sleep(0.02)
+                await articles.left.wait()
     except TimeoutError:
         logger.warning("streams were reset at the drain", extra={"streams": len(articles.connections)})

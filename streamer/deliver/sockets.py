@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 from typing import Final
 
 SEND_BUFFER_BYTES: Final = 262_144
@@ -10,10 +11,18 @@ USER_TIMEOUT_MS: Final = 60_000
 """A client that acknowledges nothing for so long is gone, whatever the write deadline says."""
 
 
-def bound_buffers(transport: asyncio.BaseTransport | None) -> None:
-    sock = transport.get_extra_info("socket") if transport is not None else None
+def bound_buffers(transport: asyncio.BaseTransport) -> None:
+    sock = transport.get_extra_info("socket")
     if sock is None:
         return
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     if hasattr(socket, "TCP_USER_TIMEOUT") and sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """An RST, not a FIN: who was cut inside a frame must see an error, over HTTP/1.0 too."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and not transport.is_closing():
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -1,6 +1,7 @@
 """From what a client asked for to where its partitions start, judged by what the log still holds."""
 
 import asyncio
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,7 +37,7 @@ async def resolve(log: Log, info: TopicInfo, ask: Ask) -> Beginning:
     if ask.epoch and ask.epoch != info.epoch:
         if any(other.epoch == ask.epoch for other in await log.topics()):
             raise bad_position(ask.parameter, "is a position of another feed")
-        return await _gap(log, info, ask, "recreated", [])
+        return await _gap(log, info, ask, "recreated")
     offsets: list[int | None] = []
     expired: list[int] = []
     for partition in range(info.partitions):
@@ -49,7 +50,7 @@ async def resolve(log: Log, info: TopicInfo, ask: Ask) -> Beginning:
             expired.append(partition)
         offsets.append(offset)
     if expired:
-        return await _gap(log, info, ask, "expired", offsets, expired)
+        return await _gap(log, info, ask, "expired", kept=offsets, expired=expired)
     return Beginning(tuple(offsets))
 
 
@@ -82,8 +83,9 @@ async def _gap(
     info: TopicInfo,
     ask: Ask,
     reason: str,
-    offsets: list[int | None],
-    expired: list[int] | None = None,
+    *,
+    kept: Sequence[int | None] = (),
+    expired: Container[int] | None = None,
 ) -> Beginning:
     """Goes on at the earliest of what expired where the client wants that, else a 410 that names it."""
     earliest = [
@@ -104,6 +106,6 @@ async def _gap(
         if partition not in ask.partitions:
             begin[partition] = None
         elif expired is not None and partition not in expired:
-            begin[partition] = offsets[partition]
+            begin[partition] = kept[partition]
     shown = [e if b is None else b for b, e in zip(begin, earliest, strict=True)]
     return Beginning(tuple(begin), Gap(reason, format_id(info.epoch, shown)))

@@ -21,7 +21,7 @@ from streamer.errors import LogFull, LogUnavailable, TopicMissing
 from streamer.log.base import Bounds, LaneMain, Record, TopicInfo, TopicPartition, TopicSpec
 from streamer.log.bell import Bell, following
 from streamer.log.claims import locked
-from streamer.log.local_cleaner import Cleaner
+from streamer.log.local_cleaner import Cleaner, checkpoint
 from streamer.log.local_file import open_file
 from streamer.log.local_lanes import claim_work, run_lanes
 from streamer.log.local_reader import LocalReader, ReadPool, first_at
@@ -79,6 +79,7 @@ class LocalLog:
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             for name, work in (
                 ("log-follow", self._follow(bell_path)),
+                ("log-checkpoint", self._checkpoint()),
                 ("log-clean", self._cleaner.run(self._clean_every_s)),
             ):
                 stack.callback(tasks.create_task(work, name=name).cancel)
@@ -199,6 +200,16 @@ class LocalLog:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S if heard else DEAF_POLL_S):
                         await self._rang.wait()
+
+    async def _checkpoint(self) -> None:
+        """Beside the commits, so that none of them has to do it."""
+        while True:
+            await self._writer.wants_checkpoint.wait()
+            self._writer.wants_checkpoint.clear()
+            try:
+                await self._pool.do(checkpoint)
+            except (LogFull, LogUnavailable) as error:
+                logger.warning("checkpoint failed", extra={"code": error.code, "reason": str(error)})
 
     def _measure(self) -> None:
         metrics.LOG_FILE_BYTES.set(size_of(self.path))

@@ -11,7 +11,8 @@ that commits, of this process and of others, hardly wait. A record that is remov
 - **room**: while the records need more than `retention_bytes`, the oldest of the topics that are
   not protected; never what a committed position has yet to read. A position protects its own
   topic from `next` on, unless its state says otherwise: `"input": {"topic": T, "next": N}` is
-  the same partition of T from N on, `"input": null` nothing.
+  the same partition of T from N on, `"input": null` nothing. One that its lane has left behind for
+  an hour, while it committed others (a partner that was removed, or is parked), protects nothing.
 """
 
 import asyncio
@@ -42,10 +43,16 @@ PAUSE_RATIO: Final = 2.0
 ROOM_TARGET: Final = 0.97
 OLDEST_WINDOW: Final = 2_000
 """Oldest first, give or take so many records: whole slices come from one partition."""
+ABANDONED_MS: Final = 3_600_000
 VACUUM_SHARE: Final = 0.25
 VACUUM_PAGES: Final = 64
 SPARE_BYTES: Final = 67_108_864
 """Free pages are kept for what comes next, unless they are more than this and VACUUM_SHARE of the file."""
+
+OLDEST: Final = (
+    "SELECT number, offset, ifnull(length(value), 0) FROM records"
+    " WHERE lane = ? AND offset < ? ORDER BY offset LIMIT ?"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -144,6 +151,8 @@ class Cleaner:
 
     async def _due(self, lane: _Lane, reason: Reason, start: int, older_ms: int) -> int:
         """The first offset that is not older than that. Idle lanes are asked for once, not at every pass."""
+        if start >= lane.bounds.end:
+            return start
         now_ms = self._now_ms()
         until_ms, end = self._idle.get((lane.id, reason), (0, -1))
         if now_ms < until_ms or (until_ms < 0 and end == lane.bounds.end):
@@ -269,10 +278,10 @@ def drop_slice(transaction: Transaction, lane: int, upto: int | None) -> tuple[i
     limit = upto if upto is not None else 2**62
     while True:
         rows = connection.execute(
-            "SELECT number, offset FROM records WHERE lane = ? AND offset < ? ORDER BY offset LIMIT ?",
+            OLDEST,
             (lane, limit, BATCH),
         ).fetchall()
-        connection.executemany("DELETE FROM records WHERE number = ?", [row[:1] for row in rows])
+        transaction.delete(rows)
         deleted += len(rows)
         more = len(rows) == BATCH
         if not more or time.monotonic() > until_s:
@@ -299,10 +308,13 @@ def compact_slice(transaction: Transaction, lane: int, upto: int) -> tuple[int, 
             (lane, upto, BATCH),
         ).fetchall()
         for offset, key, tombstone in rows:
-            deleted += connection.execute(
-                "DELETE FROM records WHERE compact AND lane = ? AND key = ? AND offset < ?",
+            older = connection.execute(
+                "SELECT number, offset, ifnull(length(value), 0) FROM records"
+                " WHERE compact AND lane = ? AND key = ? AND offset < ?",
                 (lane, key, offset + tombstone),
-            ).rowcount
+            ).fetchall()
+            transaction.delete(older)
+            deleted += len(older)
         more = len(rows) == BATCH
         connection.execute(
             "UPDATE lanes SET compacted = ? WHERE id = ?", (rows[-1][0] + 1 if more else upto, lane)
@@ -346,10 +358,19 @@ def _floors(connection: sqlite3.Connection, lanes: list[_Lane]) -> dict[int, int
     """The first offset of each lane that some group has yet to read."""
     by_id = {lane.id: lane for lane in lanes if lane.alive}
     by_name = {(lane.topic, lane.partition): lane.id for lane in by_id.values()}
+    rows = [
+        (group, by_id[lane], offset, metadata, ms)
+        for group, lane, offset, metadata, ms in connection.execute(
+            "SELECT grp, lane, next, metadata, ms FROM positions"
+        )
+        if lane in by_id
+    ]
+    newest_ms: dict[tuple[str, int], int] = {}
+    for group, lane, _, _, ms in rows:
+        newest_ms[group, lane.partition] = max(newest_ms.get((group, lane.partition), ms), ms)
     floors: dict[int, int] = {}
-    for lane_id, offset, metadata in connection.execute("SELECT lane, next, metadata FROM positions"):
-        lane = by_id.get(lane_id)
-        if lane is None:
+    for group, lane, offset, metadata, ms in rows:
+        if ms < newest_ms[group, lane.partition] - ABANDONED_MS:
             continue
         state = Position.restore(offset, metadata).state
         unread = _Input(lane.topic, offset)
@@ -372,12 +393,12 @@ def room_slice(transaction: Transaction, head: _Head, limit: int) -> tuple[int, 
     deleted = 0
     while True:
         rows = connection.execute(
-            "SELECT number, offset FROM records WHERE lane = ? AND offset < ? ORDER BY offset LIMIT ?",
+            OLDEST,
             (head.lane, head.floor, BATCH),
         ).fetchall()
         rows = [row for row in rows if row[0] < limit]
         if rows:
-            connection.executemany("DELETE FROM records WHERE number = ?", [row[:1] for row in rows])
+            transaction.delete(rows)
             deleted += len(rows)
             connection.execute(
                 "UPDATE lanes SET earliest = ?, changed = ? WHERE id = ?",
@@ -388,9 +409,14 @@ def room_slice(transaction: Transaction, head: _Head, limit: int) -> tuple[int, 
     return deleted, used_bytes(connection), _next_number(connection, head.lane, head.floor)
 
 
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Brings commits from the WAL to the file, beside writers and readers."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
 def truncate_wal(connection: sqlite3.Connection) -> None:
     """The first step lets others commit; the second, which does not, is left with little to do."""
-    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    checkpoint(connection)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 

@@ -28,7 +28,8 @@ APPLICATION_ID: Final = 0x57494B49
 """Says `file(1)` and ourselves that this SQLite file is a log."""
 SCHEMA_VERSION: Final = 1
 OPEN_DEADLINE_S: Final = 10.0
-CHECKPOINT_PAGES: Final = 4_000
+CHECKPOINT_PAGES: Final = 16_000
+"""64 MB of WAL: then a commit itself brings them to the file. Before that they go beside the commits."""
 
 SCHEMA: Final = """
 CREATE TABLE log (
@@ -57,6 +58,7 @@ CREATE UNIQUE INDEX records_offset ON records (lane, offset);
 CREATE INDEX records_key ON records (lane, key, offset) WHERE compact;
 CREATE TABLE positions (
     grp TEXT NOT NULL, lane INTEGER NOT NULL, next INTEGER NOT NULL, metadata TEXT NOT NULL,
+    ms INTEGER NOT NULL,
     PRIMARY KEY (grp, lane)
 ) WITHOUT ROWID;
 CREATE TABLE claims (grp TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;

@@ -36,6 +36,10 @@ BUSY_PAUSE_S: Final = 0.0005
 MAX_WAITING: Final = 1_000
 """Jobs that may queue; who comes later waits outside."""
 
+PAGE_BYTES: Final = 4_096
+CHECKPOINT_BYTES: Final = 4_194_304
+"""Written by this process since it last asked for a checkpoint."""
+
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
@@ -58,6 +62,8 @@ class Transaction:
         """Never before an earlier record: time look-ups search by halving."""
         self.records = 0
         self.bytes = 0
+        self.deleted_bytes = 0
+        """Deleting writes too: what is deleted is overwritten."""
         self._topics: dict[str, TopicRow] | None = None
         self._ends: dict[int, int] = {}
 
@@ -74,6 +80,11 @@ class Transaction:
         if not 0 <= partition < len(row.lanes):
             raise TopicMissing(f"the topic {topic} has no partition {partition}, only {len(row.lanes)}")
         return row.lanes[partition]
+
+    def delete(self, records: Sequence[tuple[int, int, int]]) -> None:
+        """Each as (number, offset, bytes)."""
+        self.connection.executemany("DELETE FROM records WHERE number = ?", [row[:1] for row in records])
+        self.deleted_bytes += sum(PAGE_BYTES + row[2] for row in records)
 
     def topics_changed(self) -> None:
         self._topics = None
@@ -150,11 +161,11 @@ def commit_work(
                 )
         group = claim.group if claim else ""
         rows = [
-            (group, transaction.lane(*tp), following, metadata)
+            (group, transaction.lane(*tp), following, metadata, transaction.now_ms)
             for tp, (following, metadata) in positions.items()
         ]
         offsets = transaction.append(records)
-        connection.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)", rows)
+        connection.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?)", rows)
         return offsets
 
     return work
@@ -172,6 +183,8 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        self._unflushed_bytes = 0
+        self.wants_checkpoint = asyncio.Event()
         self._room = asyncio.BoundedSemaphore(MAX_WAITING)
 
     def start(self) -> None:
@@ -250,6 +263,10 @@ class Writer:
         connection.execute("COMMIT")
         metrics.LOG_APPENDED_RECORDS.inc(transaction.records)
         metrics.LOG_APPENDED_BYTES.inc(transaction.bytes)
+        self._unflushed_bytes += transaction.bytes + transaction.deleted_bytes
+        if self._unflushed_bytes > CHECKPOINT_BYTES:
+            self._unflushed_bytes = 0
+            self._loop.call_soon_threadsafe(self.wants_checkpoint.set)
         return stop
 
     def _begin(self, connection: sqlite3.Connection) -> None:

@@ -19,6 +19,11 @@ DONE_CHARS: Final = 3_300
 MAX_AHEAD: Final = 20_000
 """A lane stops reading this many offsets beyond its next one, however well the done set packs."""
 
+CHARS_PER_CHANGE: Final = 8
+"""What an offset taken or finished adds to the done set at the worst."""
+FULL_MARGIN: Final = 200
+"""So near to DONE_CHARS it would have to be packed again every few records."""
+
 Ranges = tuple[tuple[int, int], ...]
 State = dict[str, object]
 
@@ -131,6 +136,8 @@ class Progress:
         self._read_to = max(start.next, start.done[-1][1] if start.done else 0)
         self._cursor = start.next
         self._open: list[int] = []
+        self._done_chars = len(encode_done(start.next, start.done))
+        self._changes = 0
 
     def take(self, offset: int) -> bool:
         """False when the offset was done before the restart, and must not be worked on again."""
@@ -139,11 +146,13 @@ class Progress:
         if self._done_before.is_done(offset):
             return False
         insort(self._open, offset)
+        self._changes += 1
         return True
 
     def finish(self, offset: int) -> None:
         """ValueError if it isn't open: finishing twice would be counting twice."""
         self._open.remove(offset)
+        self._changes += 1
 
     def skip_to(self, offset: int) -> None:
         """The reader has passed everything below `offset` (holes at the end of what was read)."""
@@ -179,10 +188,14 @@ class Progress:
             return False
         if self._read_to - self._open[0] >= MAX_AHEAD:
             return True
-        if len(self._open) < DONE_CHARS // 8:  # each open offset costs a few bytes at the worst
+        # packing takes a millisecond, and this is asked for each record: only when it may have filled up
+        if self._done_chars + self._changes * CHARS_PER_CHANGE < DONE_CHARS:
             return False
-        position = self.position({})
-        return len(encode_done(position.next, position.done)) >= DONE_CHARS
+        if self._changes:
+            position = self.position({})
+            self._done_chars = len(encode_done(position.next, position.done))
+            self._changes = 0
+        return self._done_chars >= DONE_CHARS - FULL_MARGIN
 
 
 def _complement(start: int, end: int, ranges: Ranges) -> list[int]:

@@ -18,6 +18,8 @@ OPEN_AFTER: Final = 3
 LIMITED_BY: Final = 2
 """So many hosts that say "too many requests" in one minute mean us: then all are left in peace, since
 asking the other hosts of the same farm would only add refusals."""
+PROBE_BATCH: Final = 10
+"""To a host that failed before: what is soon answered, since it gets less time then, too."""
 REMEMBERED_HOSTS: Final = 4096
 LAG_IGNORED_S: Final = 600.0
 ANSWERING_S: Final = 60.0
@@ -54,7 +56,9 @@ class Breakers:
         if lane.by == "log":
             return 1
         host = self._hosts.get(lane.server_name)
-        return host.batch if host else self.batch_most
+        if host is None:
+            return self.batch_most
+        return min(host.batch, PROBE_BATCH) if host.failures else host.batch
 
     def is_failing(self, server_name: str) -> bool:
         host = self._hosts.get(server_name)

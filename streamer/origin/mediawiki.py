@@ -78,7 +78,7 @@ class Origin:
         self._wake: Final = asyncio.Event()
         self._group: Final = asyncio.TaskGroup()
         self._pump_task: asyncio.Task[None] | None = None
-        self._requests: Final[set[asyncio.Task[None]]] = set()
+        self._flying: Final[dict[asyncio.Task[None], Batch[Waiting]]] = {}
 
     async def __aenter__(self) -> Self:
         await self._fetch.__aenter__()
@@ -90,8 +90,9 @@ class Origin:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Order: no new request, the ones in flight are cancelled, who waits is told, the session closes."""
+        unanswered = [item for batch in self._flying.values() for item in batch.items]
         try:
-            for task in (self._pump_task, *self._requests):
+            for task in (self._pump_task, *self._flying):
                 if task is not None:
                     task.cancel()
             # the group has to see a cancellation, which may be its own; an error of the body is not its
@@ -101,14 +102,15 @@ class Origin:
             for lane in self._scheduler.lanes():
                 for item in self._scheduler.items(lane):
                     self._scheduler.drop(lane, item)
-                    item.refuse(OriginUnavailable("closed"))
+                    unanswered.append(item)
+            refuse_all(unanswered, OriginUnavailable("closed"))
             await self._fetch.__aexit__(kind, error, trace)
 
     # ── what can be asked ──────────────────────────────────────────────────────────────────────
 
     async def revision(self, wiki: str, server_name: str, revision: int) -> Answer:
         """That revision, and its page as it is now."""
-        return await self._page(Lane(wiki, server_name, "revision"), revision)
+        return await self._page(Lane(wiki, server_name, "revision"), query.id_key(revision))
 
     async def title(self, wiki: str, server_name: str, title: str) -> Answer:
         """The current revision of the page of that title; a redirect is not followed."""
@@ -116,7 +118,7 @@ class Origin:
 
     async def page(self, wiki: str, server_name: str, page_id: int) -> Answer:
         """The current revision of the page."""
-        return await self._page(Lane(wiki, server_name, "page"), page_id)
+        return await self._page(Lane(wiki, server_name, "page"), query.id_key(page_id))
 
     async def deleted_page_id(
         self, wiki: str, server_name: str, title: str, log_id: int, time_ms: int
@@ -128,13 +130,6 @@ class Origin:
         outcome = await self._ask(Lane(wiki, server_name, "log"), key)
         assert isinstance(outcome, tuple)
         return outcome
-
-    def know(self, sites: Iterable[SiteInfo]) -> None:
-        """What was saved earlier: a newer one wins."""
-        for site in sites:
-            known = self._sites.of_server(site.server_name)
-            if known is None or known.fetched_ms < site.fetched_ms:
-                self._sites.put(site)
 
     def site(self, wiki: str) -> SiteInfo | None:
         """What is cached, be it older than 24 h."""
@@ -211,6 +206,8 @@ class Origin:
         try:
             return await waiter
         finally:
+            if waiter.done() and not waiter.cancelled():
+                waiter.exception()  # seen, also where a cancellation came in before it
             if item.is_abandoned:
                 self._scheduler.drop(lane, item)
 
@@ -223,8 +220,8 @@ class Origin:
             while (batch := self._scheduler.next_batch(now_s)) is not None:
                 self._breakers.started(batch.lane.server_name)
                 task = self._group.create_task(self._request(batch), name="origin request")
-                self._requests.add(task)
-                task.add_done_callback(self._requests.discard)
+                self._flying[task] = batch
+                task.add_done_callback(self._flying.pop)
             metrics.ORIGIN_BUDGET_USED.set(self._budget.in_use(now_s))
             metrics.QUEUE_DEPTH.labels("origin").set(len(self._scheduler))
             wake_at_s = self._scheduler.wake_at_s(now_s)
@@ -250,8 +247,6 @@ class Origin:
             metrics.ORIGIN_REQUEST_SECONDS.observe(now_s - started_s)
             metrics.ORIGIN_BATCH.labels(lane.by).observe(len(items))
             metrics.ORIGIN_BREAKERS_OPEN.set(self._breakers.open_count)
-            if outcome == "cancelled":
-                refuse_all(items, OriginUnavailable("closed"))
 
     async def _exchange(self, lane: Lane, items: list[Waiting]) -> str:
         """The word for the metric."""

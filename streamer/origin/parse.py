@@ -222,7 +222,7 @@ def read_log(
     return tuple(dict.fromkeys(pages)), brought
 
 
-REMOVING: Final = frozenset({"delete", "delete_redir", "delete_redir2", "move", "move_redir", "restore"})
+REMOVING: Final = frozenset({"delete", "delete_redir", "delete_redir2", "move", "move_redir"})
 """The log actions that have a page of their own at that title; `revision` and `event` only hide."""
 
 

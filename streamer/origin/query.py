@@ -1,5 +1,6 @@
 """What is sent: the parameters of each kind of request. Pure."""
 
+import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -22,14 +23,27 @@ _SITE: Final[Parameters] = {"meta": "siteinfo", "siprop": "general|namespaces|ri
 
 _NO_TITLE: Final = frozenset("|#\x1f")
 """These would cut a title or join two; no wiki has them in titles."""
+_TITLE_MOST: Final = 300
+"""Characters: a title has 255 bytes, and a namespace."""
+_ID_MOST: Final = 2**63 - 1
 
 
 def title_key(title: str) -> str:
-    """As the API gives titles back. Raises AnswerInvalid where it would ask for something else."""
-    key = title.replace("_", " ").strip()
-    if not key or not _NO_TITLE.isdisjoint(key) or any(character < " " for character in key):
+    """As the API gives titles back: with spaces, in Unicode's composed form. Raises AnswerInvalid for what
+    would ask for something else, or make a wiki refuse the whole batch.
+    """
+    key = unicodedata.normalize("NFC", title.replace("_", " ").strip())
+    strange = any(character < " " or "\ud800" <= character <= "\udfff" for character in key)
+    if not key or len(key) > _TITLE_MOST or strange or not _NO_TITLE.isdisjoint(key):
         raise AnswerInvalid("invalid_title")
     return key
+
+
+def id_key(number: int) -> int:
+    """Raises AnswerInvalid for a number that no revision or page has: one would spoil its batch."""
+    if not 0 < number <= _ID_MOST:
+        raise AnswerInvalid("invalid_id")
+    return number
 
 
 def pages(by: By, keys: Sequence[object], *, maxlag: int, with_site: bool) -> Parameters:

@@ -9,7 +9,7 @@ import msgspec
 from streamer.cutoffs import Cutoffs
 from streamer.log.base import Headers, Record, Stored
 from streamer.log.position import Position, State
-from streamer.model import Hideable
+from streamer.model import is_tick
 from streamer.partners import Partner
 from streamer.projection import Projection
 from streamer.route.rules import Rule, Verdict, View, view
@@ -67,7 +67,7 @@ class Article:
         self.value: Final = stored.value
         self.stored: Final = stored
         self.view: Final[View] = view(stored.value)
-        self.hidden: Final[frozenset[Hideable]] = cutoffs.hidden(
+        self.hidden: Final = cutoffs.hidden(
             stored.key, int(stored.header("rev") or 0), int(stored.header("ce_sequence") or 0)
         )
         self._made: dict[tuple[Projection, bool], bytes] = {}
@@ -125,19 +125,23 @@ class Draft:
     def of(cls, feed: Feed) -> "Draft":
         return cls(feed, dict(feed.counts))
 
-    def add(self, article: Article) -> None:
-        outcome, record = route(article, self.feed.routing)
-        self.counts[outcome] += 1
-        if record is not None:
-            self._append(record)
+    def take(self, stored: Stored, article: Article | None) -> None:
+        """`article` None: the record holds none."""
+        if article is not None:
+            outcome, record = route(article, self.feed.routing)
+            self.counts[outcome] += 1
+            if record is not None:
+                self._append(record)
+        elif stored.value is None:
+            self._take_tombstone(stored)
+        elif not is_tick(stored):  # ticks are for the topic that they stand in
+            self.counts["invalid"] = self.counts.get("invalid", 0) + 1
 
-    def add_tombstone(self, stored: Stored) -> None:
+    def _take_tombstone(self, stored: Stored) -> None:
         """Of a late record. It goes to all who may have got that record: one too many harms nobody."""
-        if self.feed.routing.rule.has_wiki(stored.key.partition(":")[0]):
-            self._append(Record(self.feed.routing.topic, stored.partition, stored.key, None, stored.headers))
-
-    def add_invalid(self) -> None:
-        self.counts["invalid"] = self.counts.get("invalid", 0) + 1
+        routing = self.feed.routing
+        if routing.rule.has_wiki(stored.key.partition(":")[0]):
+            self._append(Record(routing.topic, stored.partition, stored.key, None, stored.headers))
 
     def _append(self, record: Record) -> None:
         self.records.append(record)

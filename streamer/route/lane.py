@@ -30,7 +30,6 @@ from streamer.errors import (
     TopicMissing,
 )
 from streamer.log.base import Lane, Log, Reader, Stored, TopicPartition
-from streamer.log.position import Position
 from streamer.log.table import Table
 from streamer.metrics import COMMITTED, ERRORS, ROUTE_BEHIND, ROUTE_PASS
 from streamer.model import is_tick
@@ -45,7 +44,7 @@ TABLE_S: Final = 30.0
 """Cut-offs that can't be read for so long: the lane restarts, and says so."""
 PASS_RECORDS: Final = 500
 PASS_JUDGEMENTS: Final = 10_000
-"""Records × partners of a pass: some 50 ms of one core at most, so that the other lanes get their turn."""
+"""Records times partners of a pass: some 50 ms of one core at most, so that other lanes get their turn."""
 PASS_BYTES: Final = 8_388_608
 COMMIT_BYTES: Final = 33_554_432
 """A pass that makes more commits in several parts."""
@@ -73,6 +72,8 @@ class RouteLane:
         self._lane = lane
         self._tp = TopicPartition(lane.topic, lane.partition)
         self._feeds: dict[str, Feed] = {}
+        self._parked: dict[str, Feed] = {}
+        """Where they stood: a topic that comes back empty goes on from there."""
         self._generation = 0
         self._turn = 0
         self._owed_s = 0.0
@@ -83,7 +84,8 @@ class RouteLane:
         await self._refresh()
 
     async def run(self) -> None:
-        async with self._log.reader({}) as front_reader, self._log.reader({}) as behind_reader:
+        anywhere = {self._tp: 0}
+        async with self._log.reader(anywhere) as front_reader, self._log.reader(anywhere) as behind_reader:
             while not self._shared.runtime.draining.is_set():
                 if self._is_stale():
                     await self._refresh()
@@ -113,8 +115,11 @@ class RouteLane:
         """Makes the feeds those of the partners in force; takes up new ones and those due again."""
         self._generation = self._roster.generation
         routings = dict(self._roster.routings())
+        for name in self._parked.keys() - routings.keys():
+            del self._parked[name]
         for name in self._feeds.keys() - routings.keys():
             del self._feeds[name]
+            COMMITTED.forget(GROUP, name)
             with suppress(KeyError):
                 ROUTE_BEHIND.remove(name, str(self._lane.partition))
         new: list[Routing] = []
@@ -132,34 +137,39 @@ class RouteLane:
         for routing in new:
             position = positions.get(self._place(routing))
             try:
+                await self._roster.ready_topic(routing, is_new=position is None)
                 if position is not None:
-                    await self._roster.check_topic(routing)
                     self._join(Feed.restore(routing, position))
                 else:
-                    await self._roster.make_topic(routing)
-                    start = await self._start_of(routing)
-                    starting.append(Draft.of(Feed(routing, start, counts_of({}))))
+                    starting.append(Draft.of(await self._new_feed(routing)))
             except (ConfigError, TopicMissing) as error:
                 self._park(routing, error)
         for draft in await self._commit(starting, None):
             self._join(draft.feed)
 
-    async def _start_of(self, routing: Routing) -> int:
+    async def _new_feed(self, routing: Routing) -> Feed:
+        """Of a partner without a position."""
+        parked = self._parked.get(routing.name)
+        if parked is not None:
+            return Feed(routing, parked.next, parked.counts)
         await self._caught_up(self._shared.meta)
         since_ms = self._shared.starts.since_ms(routing.name)
         if since_ms is None:
             since_ms = self._roster.since_ms(routing.name)
-        return await self._log.offset_at(self._tp, since_ms)
+        return Feed(routing, await self._log.offset_at(self._tp, since_ms), counts_of({}))
 
     def _join(self, feed: Feed) -> None:
         name = feed.routing.name
         feed.served = self._turn
         self._feeds[name] = feed
-        self._roster.unpark(name)
+        self._parked.pop(name, None)
+        self._roster.established(name)
         COMMITTED.set(GROUP, name, self._lane.partition, feed.counts)
 
     def _park(self, routing: Routing, error: ConfigError | LogError) -> None:
-        self._feeds.pop(routing.name, None)
+        feed = self._feeds.pop(routing.name, None)
+        if feed is not None:
+            self._parked[routing.name] = feed
         self._roster.park(routing, self._lane.partition, error)
 
     def _place(self, routing: Routing) -> TopicPartition:
@@ -199,7 +209,8 @@ class RouteLane:
     ) -> tuple[list[Stored], int]:
         """What stands before `limit`, and the offset behind it."""
         at = feeds[0].next
-        reader.assign(self._tp, at)
+        if reader.position(self._tp) != at:  # a seek may cost what was read ahead
+            reader.assign(self._tp, at)
         count = len(feeds)
         try:
             records = await reader.read(
@@ -231,14 +242,7 @@ class RouteLane:
         for feed in feeds:
             draft = Draft.of(feed)
             for stored, article in zip(records, articles, strict=True):
-                if article is not None:
-                    draft.add(article)
-                elif is_tick(stored):
-                    continue  # of that topic's own use
-                elif stored.value is None:
-                    draft.add_tombstone(stored)
-                else:
-                    draft.add_invalid()
+                draft.take(stored, article)
             drafts.append(draft)
             if sum(draft.size for draft in drafts) >= COMMIT_BYTES:
                 await self._commit(drafts, following)
@@ -290,11 +294,11 @@ class RouteLane:
         if not drafts:
             return []
         records = [record for draft in drafts for record in draft.records]
-        positions: dict[TopicPartition, Position] = {}
-        for draft in drafts:
-            feed = draft.feed
-            at = feed.next if following is None else following
-            positions[self._place(feed.routing)] = feed.position(self._tp.topic, at, draft.counts)
+        ends = [draft.feed.next if following is None else following for draft in drafts]
+        positions = {
+            self._place(draft.feed.routing): draft.feed.position(self._tp.topic, end, draft.counts)
+            for draft, end in zip(drafts, ends, strict=True)
+        }
         try:
             await self._lane.commit(records, positions)
         except (TopicMissing, RecordTooLarge) as error:
@@ -302,8 +306,8 @@ class RouteLane:
                 self._park(drafts[0].feed.routing, error)
                 return []
             return [taken for draft in drafts for taken in await self._commit([draft], following)]
-        for draft in drafts:
-            draft.feed.next = draft.feed.next if following is None else following
+        for draft, end in zip(drafts, ends, strict=True):
+            draft.feed.next = end
             draft.feed.counts = draft.counts
             COMMITTED.set(GROUP, draft.feed.routing.name, self._lane.partition, draft.counts)
         return list(drafts)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from streamer.errors import ConfigError, LogError, TopicMissing
-from streamer.metrics import COMMITTED, ERRORS, ROUTE_PARKED
+from streamer.metrics import ERRORS, ROUTE_PARKED
 from streamer.partners import Partners, PartnersWatch
 from streamer.route.feed import Routing
 from streamer.route.starts import GROUP
@@ -28,6 +28,8 @@ class Roster:
         self._partners: Partners = {}
         self._routings: dict[str, Routing] = {}
         self._parked_s: dict[str, float] = {}
+        self._established: set[str] = set()
+        """Routed by this process: their topics are not made a second time."""
 
     @property
     def generation(self) -> int:
@@ -47,8 +49,8 @@ class Roster:
             for name in self._partners.keys() - partners.keys():
                 del self._routings[name]
                 self._parked_s.pop(name, None)
+                self._established.discard(name)
                 ROUTE_PARKED.remove(name)
-                COMMITTED.forget(GROUP, name)
             for name, partner in partners.items():
                 if self._partners.get(name) != partner:
                     self._routings[name] = Routing(partner, topics.of_partner(name))
@@ -57,12 +59,13 @@ class Roster:
             self._partners = partners
         return self._routings
 
-    async def make_topic(self, routing: Routing) -> None:
-        """Of a partner without a position. Raises ConfigError or LogError where the log refuses."""
-        await self._runtime.log.ensure_topics([article_spec(self._runtime.settings, routing.topic)])
-
-    async def check_topic(self, routing: Routing) -> None:
-        """Of a partner that was routed before: its topic is not made anew without a word."""
+    async def ready_topic(self, routing: Routing, *, is_new: bool) -> None:
+        """Makes the topic of a new partner. One that was written before and is gone is not made anew
+        without a word. Raises ConfigError or LogError where the topic can't be used.
+        """
+        if is_new and routing.name not in self._established:
+            await self._runtime.log.ensure_topics([article_spec(self._runtime.settings, routing.topic)])
+            return
         info = await self._runtime.log.topic(routing.topic)
         partitions = self._runtime.settings.log.partitions
         if info is None:
@@ -71,9 +74,12 @@ class Roster:
             raise ConfigError(routing.topic, f"has {info.partitions} partitions, not {partitions}")
 
     def park(self, routing: Routing, partition: int, error: ConfigError | LogError) -> None:
+        is_known = routing.name in self._parked_s
         self._parked_s[routing.name] = self._runtime.clock.monotonic_s()
         ROUTE_PARKED.labels(routing.name).set(1)
         ERRORS.labels(GROUP, error.code).inc()
+        if is_known:
+            return
         logger.error(
             "partner parked: its topic takes nothing; the others go on",
             extra={
@@ -85,7 +91,9 @@ class Roster:
             },
         )
 
-    def unpark(self, name: str) -> None:
+    def established(self, name: str) -> None:
+        """It is routed, perhaps again."""
+        self._established.add(name)
         if self._parked_s.pop(name, None) is not None:
             ROUTE_PARKED.labels(name).set(0)
             logger.info("partner routed again", extra={"partner": name})

@@ -28,10 +28,14 @@ class Backoff:
         self._last_s = 0.0
 
     def next_s(self, *, refused: bool = False, retry_after_s: float | None = None) -> float:
+        """The first wait after a good connection is short: upstream cuts every 15 minutes."""
         base_s = max(self._base_s, REFUSED_BASE_S) if refused else self._base_s
         cap_s = REFUSED_CAP_S if refused else CAP_S
-        wait_s = min(cap_s, self._random.uniform(base_s, max(base_s, self._last_s * 3)))
-        self._last_s = wait_s
+        if self._last_s == 0 and not refused:
+            wait_s = self._random.uniform(base_s / 10, base_s)
+        else:
+            wait_s = min(cap_s, self._random.uniform(base_s, max(base_s, self._last_s * 3)))
+        self._last_s = max(wait_s, base_s)
         if retry_after_s is not None:
             wait_s = max(wait_s, min(retry_after_s, RETRY_AFTER_CAP_S))
         return wait_s

@@ -26,6 +26,9 @@ from streamer.source.told import Drop, Told, reason_of
 USUAL: Final = b'{"$schema":"/mediawiki/recentchange/1.'
 """How nearly every event begins: then it is decoded once, as what it is, without a look before."""
 
+MAX_NAME_CHARS: Final = 128
+"""Of `meta.id`, a UUID: it travels in a header."""
+
 FAMILY_OF_SCHEMA: Final[dict[str, Family]] = {
     "/mediawiki/recentchange": "recentchange",
     "/mediawiki/page/change": "page_change",
@@ -52,26 +55,26 @@ def interpret(data: bytes, rules: Rules) -> Told:
             case "recentchange":
                 event = decode(up.RECENTCHANGE, data)
                 meta = event.meta
-                must_not_be_canary(meta)
+                must_be_genuine(meta)
                 records = of_recentchange(event, rules)
             case "page_change":
                 change = decode(up.PAGE_CHANGE, data)
                 meta = change.meta
-                must_not_be_canary(meta)
+                must_be_genuine(meta)
                 records = of_page_change(change, rules)
             case "visibility" | "tags":
                 revision = decode(up.REVISION_EVENT, data)
                 meta = revision.meta
-                must_not_be_canary(meta)
+                must_be_genuine(meta)
                 records = of_revision(revision, family, rules)
             case "prediction":
                 prediction = decode(up.PREDICTION, data)
                 meta = prediction.meta
-                must_not_be_canary(meta)
+                must_be_genuine(meta)
                 records = of_prediction(prediction, rules)
             case _:
                 meta = decode(up.PEEK, data).meta
-                must_not_be_canary(meta)
+                must_be_genuine(meta)
                 raise EventInvalid("stream_unknown")  # noqa: TRY301 - one arm like its neighbours
     except Drop as drop:
         return Told((), drop.reason, family, topic_of(meta), may_be_ms(meta.dt), meta.id)
@@ -80,9 +83,11 @@ def interpret(data: bytes, rules: Rules) -> Told:
     return Told(records, "", family, topic_of(meta), may_be_ms(meta.dt), meta.id)
 
 
-def must_not_be_canary(meta: up.Envelope) -> None:
+def must_be_genuine(meta: up.Envelope) -> None:
     if meta.domain == "canary":
         raise Drop("canary")
+    if len(meta.id) > MAX_NAME_CHARS:
+        raise EventInvalid("out_of_range")
 
 
 def topic_of(meta: up.Envelope) -> str:

@@ -18,6 +18,8 @@ MAX_TITLE_CHARS: Final = 1_024
 """MediaWiki's own limit is 255 bytes and a namespace."""
 LATEST_S: Final = 4_102_444_800
 """The year 2100: beyond it a time is a mistake, and would break what formats it."""
+NOT_IN_TITLES: Final = re.compile(r"[\x00-\x1f\x7f|]")
+"""No wiki allows these; the API takes `|` for the end of a title."""
 WIKI: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 HOST: Final = re.compile(r"[A-Za-z0-9.:\[\]-]{1,253}")
 
@@ -104,7 +106,7 @@ def must_be_namespace(value: int | None) -> int:
 def must_be_title(value: str | None) -> str:
     if not value:
         raise EventInvalid("missing_field")
-    if len(value) > MAX_TITLE_CHARS:
+    if len(value) > MAX_TITLE_CHARS or NOT_IN_TITLES.search(value):
         raise EventInvalid("out_of_range")
     return with_spaces(value)
 

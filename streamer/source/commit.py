@@ -5,10 +5,12 @@ import logging
 from collections import Counter
 from typing import Final
 
+from streamer.errors import LogError
 from streamer.log.base import Lane, Record, TopicPartition
 from streamer.log.position import Position
 from streamer.metrics import (
     COMMITTED,
+    ERRORS,
     SOURCE_COMMIT_EVENTS,
     SOURCE_DROPPED,
     SOURCE_EVENTS,
@@ -26,8 +28,11 @@ from streamer.source.standing import Standing
 
 logger = logging.getLogger(__name__)
 
+LOG_COMPONENT: Final = "source_log"
 IDLE_COMMIT_S: Final = 5.0
 """The position moves at least so often while events come that become nothing."""
+MAX_VALUE_BYTES: Final = 262_144
+"""Ids, a title and flags are a thousandth of it: whatever is larger is a mistake or a trick."""
 HELD_LOOK_S: Final = 0.5
 TELL_EVERY_S: Final = 60.0
 ERRONEOUS: Final = frozenset(
@@ -89,14 +94,17 @@ class Committer:
                     if identifier in batch or identifier in self._seen:
                         SOURCE_DROPPED.labels("duplicate").inc()
                         continue
+                    record = record_of(
+                        change, told._replace(topic=topic), mark_ms, self._home.topic, self._partitions
+                    )
+                    if len(record.value or b"") > MAX_VALUE_BYTES:
+                        SOURCE_DROPPED.labels("out_of_range").inc()
+                        self._tell("out_of_range")
+                        continue
                     batch.add(identifier)
                     admitted += isinstance(change, Change)
                     remembered.append((identifier, topic, mark_ms))
-                    records.append(
-                        record_of(
-                            change, told._replace(topic=topic), mark_ms, self._home.topic, self._partitions
-                        )
-                    )
+                    records.append(record)
             self._marks = arrival.marks
             self._uncommitted_events += len(arrival.told)
         now_s = self._runtime.clock.monotonic_s()
@@ -110,7 +118,13 @@ class Committer:
             seen_from=self._seen.floors(),
         )
         position = Position(self._next_event + self._uncommitted_events, (), standing.as_state())
-        offsets = await self._lane.commit(records, {self._home: position})
+        try:
+            offsets = await self._lane.commit(records, {self._home: position})
+        except LogError as error:
+            ERRORS.labels("source", error.code).inc()
+            self._runtime.health.unready(LOG_COMPONENT, f"the log takes no commit: {error.code}")
+            raise
+        self._runtime.health.ready(LOG_COMPONENT)
         self._committed(position, standing, records, remembered, offsets)
         if newest_ms:
             SOURCE_NEWEST.set(newest_ms / 1_000)
@@ -142,13 +156,13 @@ class Committer:
             return True
         logger.error("the log is over its budget: the source waits, upstream keeps 7 days")
         SOURCE_HELD.set(1)
-        self._runtime.health.unready("source_log", "the log is over its budget (log.retention_gb)")
+        self._runtime.health.unready(LOG_COMPONENT, "the log is over its budget (log.retention_gb)")
         while self._is_over_budget():
             if self._runtime.draining.is_set():
                 return False
             await asyncio.sleep(HELD_LOOK_S)
         SOURCE_HELD.set(0)
-        self._runtime.health.ready("source_log")
+        self._runtime.health.ready(LOG_COMPONENT)
         logger.info("the log has room again")
         return True
 

@@ -33,7 +33,7 @@ COMPONENT: Final = "source"
 CONNECT_S: Final = 30.0
 """Until the status line is there."""
 SETTLED_S: Final = 5.0
-"""A connection that lived so long was a good one: the backoff starts over."""
+"""A connection that lived so long, or brought anything, was a good one: the backoff starts over."""
 
 
 class Refused(UpstreamRefused):
@@ -63,6 +63,8 @@ class EventStreams:
     _missing: dict[str, int] = field(default_factory=dict)
     """After a resume, per topic the time by which its first event must be (see `_watch_for_gap`)."""
 
+    _arrived: int = 0
+
     @property
     def url(self) -> str:
         return f"{self.settings.url.rstrip('/')}/{','.join(self.settings.streams)}"
@@ -88,7 +90,8 @@ class EventStreams:
         decoder = Decoder(max_event_bytes=self.settings.max_event_bytes)
         retry_after_s: float | None = None
         is_refused = False
-        outcome, reason = "ended", ""
+        outcome, reason = "ended", "it ends each connection at once, without an event"
+        arrived_before = self._arrived
         try:
             await self._read(session, decoder, inbox)
         except Refused as error:
@@ -97,17 +100,18 @@ class EventStreams:
             ERRORS.labels("source", error.code).inc()
             logger.warning("the stream refused us", extra={"status": error.status, "reason": reason})
         except TimeoutError:
-            outcome, reason = "silent", f"no byte for {self.settings.silence_s:g} s"
+            outcome = "silent"
+            reason = f"no answer within {CONNECT_S:g} s, or no byte for {self.settings.silence_s:g} s"
             logger.warning("the stream went silent", extra={"silence_s": self.settings.silence_s})
         except (aiohttp.ClientError, OSError) as error:
             outcome, reason = "broken", f"{type(error).__name__}: {error}"
             logger.info("the connection to the stream broke", extra={"reason": reason})
         SOURCE_CONNECTIONS.labels(outcome).inc()
         self.backoff.suggested(decoder.retry_ms)
-        lasted_s = loop.time() - began_s
-        if outcome in ("ended", "broken") and lasted_s >= SETTLED_S:
+        was_good = self._arrived > arrived_before or loop.time() - began_s >= SETTLED_S
+        if outcome in ("ended", "broken") and was_good:
             self.backoff.reset()
-        elif outcome != "ended":
+        else:
             self.health.unready(COMPONENT, f"the stream can't be read: {reason}")
         return self.backoff.next_s(refused=is_refused, retry_after_s=retry_after_s)
 
@@ -136,6 +140,7 @@ class EventStreams:
                     await inbox.put(self._arrival(frames))
 
     def _arrival(self, frames: Iterable[Frame | FrameTooLarge]) -> Arrival:
+        self._arrived += 1
         told: list[Told] = []
         last_id = b""
         for frame in frames:

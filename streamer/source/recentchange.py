@@ -1,5 +1,7 @@
 """recentchange: rows of edits and new pages, and of logs where no other stream owns the kind."""
 
+from typing import Final
+
 import msgspec
 from msgspec import UNSET
 
@@ -34,6 +36,8 @@ from streamer.source.moves import redirect_left
 from streamer.source.titles import namespace_of_target
 from streamer.source.told import STREAM_OF, Drop, admitted
 
+MAX_HIDDEN_AT_ONCE: Final = 10_000
+"""Revisions in one log entry: it becomes as many changes, so it has a bound."""
 HIDES_TEXT, HIDES_COMMENT, HIDES_USER, RESTRICTED = 1, 2, 4, 8
 """Bits of delete/revision's `nfield`."""
 
@@ -66,7 +70,7 @@ def of_recentchange(event: up.RecentChange, rules: Rules) -> tuple[ChangeRecord,
         identifier=identifier_of_revision(wiki, number),
         kind=kind,
         wiki=wiki,
-        server_name=must_be_host(event.server_name),
+        server_name=must_be_host(event.server_name or event.meta.domain),
         title=must_be_title(event.title),
         namespace=namespace,
         edited_ms=must_be_seconds(event.timestamp) * 1_000,
@@ -119,7 +123,7 @@ def _base_of_log(event: up.RecentChange, kind: Kind, cause: str) -> Change:
         identifier=identifier,
         kind=kind,
         wiki=wiki,
-        server_name=must_be_host(event.server_name),
+        server_name=must_be_host(event.server_name or event.meta.domain),
         title=must_be_title(event.title),
         namespace=must_be_namespace(event.namespace),
         edited_ms=must_be_seconds(event.timestamp) * 1_000,
@@ -140,6 +144,8 @@ def _hidden_by_log(event: up.RecentChange, base: Change) -> tuple[Change, ...]:
         raise Drop("log_ignored")
     if not params.ids or params.nfield is None:
         raise EventInvalid("missing_field")
+    if len(params.ids) > MAX_HIDDEN_AT_ONCE:
+        raise EventInvalid("out_of_range")
     bits = must_be_number(params.nfield)
     visibility = Visibility(
         text=not bits & HIDES_TEXT, comment=not bits & HIDES_COMMENT, editor=not bits & HIDES_USER

@@ -56,11 +56,9 @@ async def read_all(feed: Feed, count: int) -> list[Row]:
     async for event in stream:
         if event.name == "message":
             rows.append(row_of(event))
-        if len(rows) >= count and feed.idle:
+        elif event.name == "heartbeat" and len(rows) >= count:
             break
-        if event.name == "cursor" and len(rows) >= count:
-            break
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()
     return rows
 
 
@@ -72,7 +70,7 @@ async def run_through(recording: Path, folder: Path, speed: str) -> None:
         text = config(recording, sandbox.endpoint, speed=speed)
         async with Service(folder, text) as service:
             url = f"http://127.0.0.1:{await service.port()}/v2/articles"
-            await service.until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=150)
+            await service.until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=100)
             admitted = (await service.committed("source"))["admitted"]
             outcomes = await service.committed("enrich")
             assert admitted == total

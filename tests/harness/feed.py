@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -13,7 +13,7 @@ CUT_S = 10.0
 
 @dataclass(slots=True)
 class Received:
-    """One event with a blank line behind it."""
+    """One event with a blank line behind it, or a heartbeat (`name` is then `heartbeat`)."""
 
     name: str
     id: str
@@ -33,11 +33,9 @@ class Feed:
     key: str
     since: str = ""
     last_id: str = ""
-    idle: bool = False
-    """The last thing that came was a heartbeat: nothing more is there for now."""
     breaks: int = field(default=0)
 
-    async def events(self) -> AsyncIterator[Received]:
+    async def events(self) -> AsyncGenerator[Received, None]:
         """One connection's events; ends when it does. Raises aiohttp.ClientError where it can't connect."""
         headers = {"Authorization": f"Bearer {self.key}", "Accept": "text/event-stream"}
         params = {}
@@ -74,7 +72,8 @@ class Feed:
                     self.last_id = self._id
                 self._name, self._id, self._data = "", "", []
                 continue
-            self.idle = line.startswith(":hb")
+            if line.startswith(":hb"):
+                found.append(Received("heartbeat", "", ""))
             name, _, value = line.partition(":")
             value = value.removeprefix(" ")
             if name == "data":
@@ -85,7 +84,7 @@ class Feed:
                 self._id = value
         return found
 
-    async def articles(self, stop: asyncio.Event) -> AsyncIterator[Received]:
+    async def articles(self, stop: asyncio.Event) -> AsyncGenerator[Received, None]:
         """Across breaks, until `stop`: reconnects at once and resumes by id."""
         while not stop.is_set():
             self._name, self._id, self._data = "", "", []

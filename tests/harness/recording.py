@@ -3,6 +3,7 @@
 import json
 import random
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 WIKIS = {
@@ -28,7 +29,7 @@ def write_recording(file: Path, rng: random.Random, *, seconds: int = 20, events
     """Edits, creations, moves, deletions, uploads, and what is not for us; ids repeat and step back."""
     frames = [":ok\n"]
     revision = 1_000
-    titles: dict[str, list[str]] = {wiki: [] for wiki in WIKIS}
+    titles: dict[str, list[tuple[str, int]]] = {wiki: [] for wiki in WIKIS}
     for number in range(events):
         wiki = rng.choice(list(WIKIS))
         time_s = BEGAN_S + number * seconds // events - rng.choice((0, 0, 0, 2))
@@ -37,19 +38,22 @@ def write_recording(file: Path, rng: random.Random, *, seconds: int = 20, events
         known = titles[wiki]
         choice = rng.random()
         if choice < 0.2 or len(known) < 3:
-            known.append(row["title"])
+            known.append((row["title"], row["namespace"]))
             row |= {"type": "new", "minor": False, "revision": {"new": revision}, "length": {"new": 90}}
         elif choice < 0.75:
-            row |= {"type": "edit", "minor": rng.random() < 0.2, "title": rng.choice(known)}
+            row["title"], row["namespace"] = rng.choice(known)
+            row |= {"type": "edit", "minor": rng.random() < 0.2}
             row |= {"revision": {"old": revision - 1, "new": revision}, "length": {"old": 80, "new": 90}}
         elif choice < 0.85:
             row |= {"type": "categorize", "namespace": 14, "title": "Category:Things"}
         elif choice < 0.9:
             row |= _log("upload", "upload", number, {"img_sha1": "0" * 31}) | {"namespace": 6}
             row["title"] = f"File:Picture {number}.png"
-        elif choice < 0.93:
+        elif (
+            choice < 0.93 and known[0][1] == 0
+        ):  # a move within the articles: the log names no other namespace
             row |= _log("move", "move", number, {"target": row["title"], "noredir": rng.choice("01")})
-            row["title"] = known.pop(rng.randrange(len(known)))
+            row["title"], row["namespace"] = known.pop(0)
         elif choice < 0.95:
             row |= _log("delete", "delete", number, [])
         elif choice < 0.97:
@@ -63,7 +67,7 @@ def write_recording(file: Path, rng: random.Random, *, seconds: int = 20, events
     file.write_text("\n".join(frames) + "\n", encoding="utf-8")
 
 
-def _row(wiki: str, number: int, time_s: int, rng: random.Random) -> dict[str, object]:
+def _row(wiki: str, number: int, time_s: int, rng: random.Random) -> dict[str, Any]:
     host = WIKIS[wiki]
     title = f"{rng.choice(('Apfel', 'تفاح', 'りんご', 'Apple'))} {number}"
     return {

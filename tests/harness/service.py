@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 from typing import Self
 
 import aiohttp
@@ -62,7 +63,12 @@ class Service:
         assert not self.running
         self._events.clear()
         environ = {name: value for name, value in os.environ.items() if not name.startswith("STREAMER_")}
-        self._process = await asyncio.create_subprocess_exec(
+        with (self.folder / "stdout").open("wb") as stdout:
+            self._process = await self._spawn(environ, stdout)
+        self._reading = asyncio.create_task(self._read())
+
+    async def _spawn(self, environ: Mapping[str, str], stdout: IO[bytes]) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "streamer",
@@ -70,11 +76,10 @@ class Service:
             str(self.config),
             *self._command,
             cwd=self.folder,
-            env=environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-            stdout=asyncio.subprocess.DEVNULL,
+            env={**environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+            stdout=stdout,
             stderr=asyncio.subprocess.PIPE,
         )
-        self._reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
         assert self._process
@@ -130,6 +135,18 @@ class Service:
         self.signal(signal.SIGTERM)
         return await self.wait()
 
+    @property
+    def stdout(self) -> str:
+        return (self.folder / "stdout").read_text(encoding="utf-8")
+
+    async def printed(self, pattern: str, timeout_s: float = START_S) -> str:
+        """The first match on standard output; waits for it."""
+        async with asyncio.timeout(timeout_s):
+            while not (match := re.search(pattern, self.stdout)):
+                assert self.running, self.lines[-10:]
+                await asyncio.sleep(0.02)
+        return match[0]
+
     # ── what it says of itself ───────────────────────────────────────────────────────────────
 
     async def metrics(self) -> dict[str, float]:
@@ -156,7 +173,14 @@ class Service:
         return counts
 
     async def until(self, holds: Callable[[dict[str, float]], bool], timeout_s: float = 60.0) -> None:
-        """Waits for the metrics to say so."""
-        async with asyncio.timeout(timeout_s):
-            while not holds(await self.metrics()):
-                await asyncio.sleep(0.1)
+        """Waits for the metrics to say so; a failure tells what they said instead."""
+        seen: dict[str, float] = {}
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not holds(seen := await self.metrics()):
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            told = {name: value for name, value in seen.items() if value and "bucket" not in name}
+            raise AssertionError(
+                "\n".join([f"not within {timeout_s} s", *map(str, told.items()), *self.lines[-20:]])
+            ) from None

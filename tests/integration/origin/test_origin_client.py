@@ -5,7 +5,7 @@ import gzip
 import json
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -104,7 +104,11 @@ def wiki(monkeypatch: pytest.MonkeyPatch) -> Wiki:
 
 @asynccontextmanager
 async def origin_of(
-    wiki: Wiki, *, save_site: Callable[[SiteInfo], object] | None = None, **settings: Any
+    wiki: Wiki,
+    *,
+    save_site: Callable[[SiteInfo], object] | None = None,
+    known_sites: Sequence[SiteInfo] = (),
+    **settings: Any,
 ) -> AsyncIterator[Origin]:
     app = web.Application(client_max_size=10**7)
     app.router.add_route("*", "/w/api.php", wiki.answer)
@@ -122,7 +126,7 @@ async def origin_of(
         source=SourceSettings(contact="ops@example.org"), mediawiki=MediaWikiSettings(**chosen)
     )
     try:
-        async with Origin(configured, save_site=save_site) as origin:
+        async with Origin(configured, save_site=save_site, known_sites=known_sites) as origin:
             yield origin
     finally:
         await runner.cleanup()
@@ -318,8 +322,7 @@ async def test_saved_sites_are_not_asked_for_again(wiki: Wiki) -> None:
     saved: list[SiteInfo] = []
     async with origin_of(wiki, save_site=saved.append) as origin:
         await many(origin, [1])
-    async with origin_of(wiki) as origin:
-        origin.know(saved)
+    async with origin_of(wiki, known_sites=saved) as origin:
         await many(origin, [2])
         assert [("meta" in query) for query in wiki.asked] == [True, False]
         assert origin.site(WIKI) == saved[0]
@@ -496,6 +499,17 @@ async def test_who_waits_at_the_end_is_told(wiki: Wiki) -> None:
     never.set()
     for caller in (flying, waiting):
         with pytest.raises(OriginUnavailable, match="closed"):
+            await caller
+
+
+async def test_a_request_that_has_not_begun_is_told_too(wiki: Wiki) -> None:
+    """Leaving in the very tick in which its task was made: such a task never runs a line."""
+    async with origin_of(wiki, batch=1) as origin:
+        caller = asyncio.ensure_future(origin.revision(WIKI, HOST, 1))
+        while not origin.budget_used:
+            await asyncio.sleep(0)
+    with pytest.raises(OriginUnavailable, match="closed"):
+        async with asyncio.timeout(2):
             await caller
 
 

@@ -163,7 +163,7 @@ async def running(path: Path, upstream: Upstream, **source: object) -> AsyncIter
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - what is waited for is a metric, which rings no bell
+        while not condition():
             await asyncio.sleep(0.005)
 
 

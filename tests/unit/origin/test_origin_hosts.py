@@ -160,7 +160,7 @@ def test_statuses_are_a_bounded_label() -> None:
     }
 
 
-@pytest.mark.parametrize("title", ["", " ", "A|B", "A#b", "A\x1fB", "A\nB"])
+@pytest.mark.parametrize("title", ["", " ", "A|B", "A#b", "A\x1fB", "A\nB", "A\ud800", "A" * 301])
 def test_titles_that_would_ask_for_something_else(title: str) -> None:
     """A separator inside a title would ask for two pages, a fragment for another one."""
     with pytest.raises(AnswerInvalid):
@@ -168,8 +168,16 @@ def test_titles_that_would_ask_for_something_else(title: str) -> None:
 
 
 def test_underscores_are_spaces() -> None:
-    """The API gives titles back with spaces."""
+    """The API gives titles back with spaces and composed."""
     assert query.title_key("Talk:Foo_bar") == "Talk:Foo bar"
+    assert query.title_key("Cafe\u0301") == "Caf\u00e9"
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**63])
+def test_numbers_that_nothing_has(number: int) -> None:
+    """One of them would make a wiki refuse the whole batch."""
+    with pytest.raises(AnswerInvalid):
+        query.id_key(number)
 
 
 def site(wiki: str, server_name: str, fetched_ms: int) -> SiteInfo:

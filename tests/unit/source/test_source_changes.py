@@ -429,6 +429,9 @@ def test_risk_scores(stream: str) -> None:
         (rc(wiki=None), "missing_field"),
         (rc(title=""), "missing_field"),
         (rc(title="x" * 2_000), "out_of_range"),
+        (rc(title="A|B"), "out_of_range"),
+        (rc(server_name=None, meta=meta("mediawiki.recentchange", domain="")), "missing_field"),
+        (rc(meta=meta("mediawiki.recentchange", id="x" * 200)), "out_of_range"),
         (rc(revision={"old": 1, "new": 0}), "out_of_range"),
         (rc(revision={"old": 1, "new": -4}), "out_of_range"),
         (rc(revision={"old": 1, "new": 2**64}), "out_of_range"),
@@ -456,6 +459,7 @@ def test_what_is_dropped_and_why(event: object, reason: str) -> None:
         (b"", "not_json"),
         (b'{"a":', "not_json"),
         (b"null", "shape"),
+        (msgspec.json.encode(rc()).replace(b"Talk:A b", b"\\ud800"), "not_json"),
         (b'{"x":' + b"[" * 100_000, "not_json"),
         (b'{"\xff": 1', "not_utf8"),
         (msgspec.json.encode(rc()).replace(b"words", b"\xff\xfe"), "not_utf8"),
@@ -473,6 +477,11 @@ def test_without_a_schema_the_topic_tells() -> None:
     del event["$schema"]
     event["meta"] = {"dt": "2019-06-02T08:40:23Z", "id": "x", "topic": "eqiad.mediawiki.recentchange"}
     assert outcome(tell(event)) == "edit"
+
+
+def test_without_a_server_name_the_domain_tells() -> None:
+    """Both name the wiki's host."""
+    assert change_of(rc(server_name=None)).server_name == "x.example.org"
 
 
 def test_weeks_old_and_ahead_are_admitted() -> None:

@@ -1,0 +1,141 @@
+"""The way to one client: whole events out, heartbeats between them, and an end that is unmistakable.
+
+A stream ends on an event border with `bye` where the client still takes bytes; where it does not, the
+connection is reset, so that it sees an error and not a clean end. A write that the client does not take
+has a deadline, and while it waits nothing else is encoded for it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from aiohttp import web
+
+from streamer.deliver.encode import HEARTBEAT, NDJSON_HEARTBEAT, PREAMBLE, Frame, bye, control, cursor
+from streamer.deliver.request import Format
+from streamer.deliver.sockets import reset
+from streamer.deliver.start import Gap
+from streamer.metrics import DELIVER_BYTES, DELIVER_EVENTS
+from streamer.runtime import Clock
+
+CHUNK_BYTES: Final = 65_536
+"""Frames are joined up to this, larger ones are written in pieces of it: aiohttp waits for the client
+after each so many bytes."""
+WRITE_DEADLINE_S: Final = 60.0
+"""A client that takes nothing for so long is gone."""
+CURSOR_S: Final = 4.0
+"""A position that moves without articles is told within 5 s."""
+LINGER_S: Final = 5.0
+"""For `bye` and what was written before it to leave."""
+FLUSH_POLL_S: Final = 0.02
+
+
+class Ended(Exception):
+    """The stream is over. `reason` is said in `bye`; "stalled" and "failed" are resets."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+RESETS: Final = frozenset({"stalled", "failed"})
+
+
+class Outlet:
+    """`writing` is True while a write waits for the client. ConnectionError: the client is gone."""
+
+    def __init__(
+        self,
+        response: web.StreamResponse,
+        transport: asyncio.Transport,
+        fmt: Format,
+        *,
+        partner: str,
+        heartbeat_s: float,
+        clock: Clock,
+    ) -> None:
+        self.writing = False
+        self.over = False
+        self._response = response
+        self._transport = transport
+        self._sse = fmt == "sse"
+        self._heartbeat_s = heartbeat_s
+        self._clock = clock
+        self._told = ""
+        """The position that the client knows."""
+        self._told_at_s = 0.0
+        self._wrote_at_s = 0.0
+        self._events = DELIVER_EVENTS.labels(partner, fmt)
+        self._bytes = DELIVER_BYTES.labels(partner)
+
+    async def begin(self) -> None:
+        """Sends the headers too."""
+        await self._write(PREAMBLE if self._sse else NDJSON_HEARTBEAT)
+
+    async def write_frames(self, frames: Sequence[Frame]) -> None:
+        if not frames:
+            return
+        position = frames[-1].position()
+        await self._write(b"".join([frame.sse if self._sse else frame.ndjson() for frame in frames]))
+        self._events.inc(len(frames))
+        self.tell(position)
+
+    async def keep_alive(self, position: str) -> None:
+        """A cursor or a heartbeat, where one is due."""
+        now_s = self._clock.monotonic_s()
+        if position and self._wants_cursor(position) and now_s >= self._told_at_s + CURSOR_S:
+            await self._write(cursor(position))
+            self.tell(position)
+        elif now_s >= self._wrote_at_s + self._heartbeat_s:
+            await self._write(HEARTBEAT if self._sse else NDJSON_HEARTBEAT)
+
+    def due_s(self, position: str) -> float:
+        """When `keep_alive` has something to say next, by the monotonic clock."""
+        due_s = self._wrote_at_s + self._heartbeat_s
+        return min(due_s, self._told_at_s + CURSOR_S) if self._wants_cursor(position) else due_s
+
+    def _wants_cursor(self, position: str) -> bool:
+        return self._sse and position != self._told
+
+    def tell(self, position: str) -> None:
+        """The client knows this position, or asked from there."""
+        self._told = position
+        self._told_at_s = self._clock.monotonic_s()
+
+    async def say_gap(self, gap: Gap) -> None:
+        await self._write(control("gap", {"reason": gap.reason, "position": gap.position}, gap.position))
+        self.tell(gap.position)
+
+    async def say_bye(self, reason: str) -> None:
+        """Waits until the last bytes have left: the end is a clean one or a reset, nothing between."""
+        if reason in RESETS:
+            self.reset()
+            return
+        try:
+            async with asyncio.timeout(LINGER_S):
+                if self._sse:
+                    await self._write(bye(reason))
+                while self._transport.get_write_buffer_size():  # noqa: ASYNC110 - a transport has no event for it
+                    await asyncio.sleep(FLUSH_POLL_S)
+        except (ConnectionError, TimeoutError, Ended):
+            self.reset()
+
+    def reset(self) -> None:
+        """Nothing once the stream is over: the socket may be another's by then."""
+        if not self.over:
+            reset(self._transport)
+
+    async def _write(self, data: bytes) -> None:
+        """Whole events. Raises Ended when the client takes nothing."""
+        self.writing = True
+        try:
+            for at in range(0, len(data), CHUNK_BYTES):
+                async with asyncio.timeout(WRITE_DEADLINE_S):
+                    await self._response.write(data[at : at + CHUNK_BYTES])
+        except TimeoutError:
+            raise Ended("stalled") from None
+        finally:
+            self.writing = False
+        self._bytes.inc(len(data))
+        self._wrote_at_s = self._clock.monotonic_s()
+        await asyncio.sleep(0)  # a client that takes all at once must not keep the loop

@@ -1,0 +1,95 @@
+"""Compiled rules against the same rules read naively."""
+
+from fnmatch import fnmatchcase
+
+from harness.articles import Page
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.model import KINDS, Kind, encode_value
+from streamer.partners import Partner
+from streamer.route.rules import Rule, Verdict, matcher, view
+
+WIKIS = ("enwiki", "dewiki", "enwiktionary", "dewiktionary", "zh_min_nanwiki", "commonswiki")
+GLOBS = (*WIKIS, "*wiktionary", "en*", "??wiki", "*_*", "[de]*wiki")
+LANGUAGES = ("en", "de", "nan")
+TAGS = ("mobile edit", "mw-reverted", "visualeditor")
+KIND: st.SearchStrategy[Kind] = st.sampled_from(KINDS)
+
+partners = st.builds(
+    Partner,
+    wikis=st.lists(st.sampled_from(GLOBS), max_size=3).map(tuple),
+    languages=st.lists(st.sampled_from(LANGUAGES), max_size=2).map(tuple),
+    namespaces=st.lists(st.integers(0, 3), max_size=2).map(tuple),
+    kinds=st.lists(KIND, max_size=4).map(tuple),
+    bots=st.booleans(),
+    minor=st.booleans(),
+    min_size=st.sampled_from((0, 50, 200)),
+    max_size=st.sampled_from((0, 300, 1000)),
+    tags=st.lists(st.sampled_from(TAGS), max_size=2).map(tuple),
+)
+pages = st.builds(
+    Page,
+    sequence=st.just(1),
+    wiki=st.sampled_from(WIKIS),
+    kind=KIND,
+    namespace=st.integers(0, 3),
+    was_in=st.none() | st.integers(0, 3),
+    language=st.sampled_from(LANGUAGES),
+    bot=st.none() | st.booleans(),
+    minor=st.booleans(),
+    size=st.none() | st.integers(0, 1_200),
+    tags=st.lists(st.sampled_from(TAGS), max_size=2).map(tuple),
+    text=st.none() | st.just("") | st.just("words"),
+    hides_revision=st.none() | st.booleans(),
+)
+
+
+def expected(partner: Partner, page: Page) -> Verdict:
+    def seen(namespace: int | None) -> bool:
+        return namespace is not None and (not partner.namespaces or namespace in partner.namespaces)
+
+    if partner.wikis and not any(fnmatchcase(page.wiki, glob) for glob in partner.wikis):
+        return Verdict.FILTERED
+    removal = page.kind == "delete" or page.text is None or page.hides_revision is True
+    if removal:
+        return Verdict.WANTED if seen(page.namespace) or seen(page.was_in) else Verdict.FILTERED
+    if page.kind == "move":
+        if seen(page.namespace):
+            return Verdict.WANTED
+        return Verdict.LEFT if seen(page.was_in) else Verdict.FILTERED
+    refused = (
+        not seen(page.namespace)
+        or (partner.kinds and page.kind not in partner.kinds)
+        or (partner.languages and page.language not in partner.languages)
+        or (not partner.bots and page.bot)
+        or (not partner.minor and page.minor)
+        or (page.size is not None and page.size < partner.min_size)
+        or (page.size is not None and partner.max_size and page.size > partner.max_size)
+        or (partner.tags and not set(partner.tags) & set(page.tags))
+    )
+    return Verdict.FILTERED if refused else Verdict.WANTED
+
+
+@given(partner=partners, page=pages)
+def test_rules_agree_with_their_reading(partner: Partner, page: Page) -> None:
+    """Whatever the table and the article: the compiled rule says what the table says."""
+    assert Rule(partner).judge(view(encode_value(page.article()))) is expected(partner, page)
+
+
+@given(partner=partners, page=pages)
+def test_who_got_a_page_learns_of_its_removal(partner: Partner, page: Page) -> None:
+    """A partner that wants a page's edit gets the page's delete, and hears of the move that takes it away."""
+    if Rule(partner).judge(view(encode_value(page.article()))) is not Verdict.WANTED:
+        return
+    delete = Page(2, wiki=page.wiki, namespace=page.namespace, kind="delete")
+    elsewhere = Page(3, wiki=page.wiki, namespace=99, was_in=page.namespace, kind="move")
+    if page.kind not in ("move", "delete") and page.text is not None and not page.hides_revision:
+        assert Rule(partner).judge(view(encode_value(delete.article()))) is Verdict.WANTED
+        assert Rule(partner).judge(view(encode_value(elsewhere.article()))) is not Verdict.FILTERED
+
+
+@given(st.lists(st.sampled_from(GLOBS), min_size=1, max_size=4), st.sampled_from(WIKIS))
+def test_globs_match_whole_names(globs: list[str], wiki: str) -> None:
+    """A glob is anchored: `enwiki` is not `enwiktionary`."""
+    assert matcher(globs)(wiki) is any(fnmatchcase(wiki, glob) for glob in globs)
