@@ -14,6 +14,7 @@ import contextlib
 import errno
 import logging
 import random
+import signal
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -292,8 +293,16 @@ def _page_state(page: Page, *, deleted: bool) -> Json:
 
 
 async def run_sandbox(options: SandboxOptions, started: Callable[[Sandbox], None] | None = None) -> None:
-    """Until cancelled. `started` is told once it listens: port and seed are known then."""
-    async with Sandbox(options) as sandbox:
-        if started:
-            started(sandbox)
-        await asyncio.Event().wait()
+    """Until cancelled, SIGINT or SIGTERM. `started` is told once it listens: port and seed are known then."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        async with Sandbox(options) as sandbox:
+            if started:
+                started(sandbox)
+            await stopping.wait()
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

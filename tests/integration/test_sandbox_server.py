@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import signal
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -376,6 +378,26 @@ def test_nonsensical_options_are_refused(name: str, value: Any) -> None:
     """By name, before anything starts."""
     with pytest.raises(ConfigError, match=name):
         Sandbox(replace(QUIET, **{name: value}))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_the_command_stops_on_a_signal(number: signal.Signals) -> None:
+    """With exit code 0, streams open or not."""
+    command = [sys.executable, "-m", "streamer", "sandbox", "--port", "0", "--seed", "1"]
+    process = await asyncio.create_subprocess_exec(
+        *command, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stderr
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while b"sandbox listening" not in (line := await process.stderr.readline()):
+                assert line, "it ended before it listened"
+            process.send_signal(number)
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def test_it_stops_at_once_with_streams_open(client: aiohttp.ClientSession) -> None:
