@@ -8,8 +8,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from streamer.sandbox.faults import Fault, FaultBox
-from streamer.sandbox.stream import Bell
-from streamer.sandbox.wiki import (
+from streamer.sandbox.pages import (
     HIDDEN_COMMENT,
     HIDDEN_TEXT,
     HIDDEN_USER,
@@ -17,9 +16,10 @@ from streamer.sandbox.wiki import (
     Deed,
     Page,
     Revision,
-    Wiki,
     WikiError,
 )
+from streamer.sandbox.stream import Bell
+from streamer.sandbox.wiki import Wiki
 from streamer.sandbox.world import World
 
 BITS = {"text": HIDDEN_TEXT, "comment": HIDDEN_COMMENT, "user": HIDDEN_USER}

@@ -14,9 +14,9 @@ import orjson
 from aiohttp import web
 
 from streamer.sandbox.faults import Fault, FaultBox
+from streamer.sandbox.pages import Readable
 from streamer.sandbox.params import ApiError, Params
 from streamer.sandbox.query import Conditions, Json, errors_of, query
-from streamer.sandbox.wiki import Readable
 
 HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",

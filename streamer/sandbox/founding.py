@@ -5,7 +5,8 @@ from random import Random
 from typing import Final
 
 from streamer.sandbox.languages import NAMESPACES, Author, Language
-from streamer.sandbox.wiki import Deed, Site, User, Wiki
+from streamer.sandbox.pages import Deed, Site, User
+from streamer.sandbox.wiki import Wiki
 
 DOMAIN: Final = "sandbox.example"
 HOUR_MS: Final = 3_600_000

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from streamer.model import rfc3339
-from streamer.sandbox.params import Params
-from streamer.sandbox.wiki import (
+from streamer.sandbox.pages import (
     HIDDEN_COMMENT,
     HIDDEN_TEXT,
     HIDDEN_USER,
@@ -17,6 +16,7 @@ from streamer.sandbox.wiki import (
     RecentChange,
     User,
 )
+from streamer.sandbox.params import Params
 
 Json = dict[str, object]
 Listed = tuple[list[Json], dict[str, str]]

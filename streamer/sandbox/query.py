@@ -6,7 +6,7 @@ was not reached before the size limit has no `revisions`, an id that does not ex
 """
 
 import html
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,8 +14,7 @@ from streamer.model import rfc3339
 from streamer.sandbox import siteinfo
 from streamer.sandbox.events import FORMATS
 from streamer.sandbox.listing import list_logs, list_recent_changes
-from streamer.sandbox.params import ApiError, Params
-from streamer.sandbox.wiki import (
+from streamer.sandbox.pages import (
     HIDDEN_COMMENT,
     HIDDEN_TEXT,
     HIDDEN_USER,
@@ -24,7 +23,9 @@ from streamer.sandbox.wiki import (
     Page,
     Readable,
     Revision,
+    categories,
 )
+from streamer.sandbox.params import ApiError, Params
 
 Json = dict[str, object]
 MAX_RESULT_BYTES: Final = 8_388_608
@@ -318,20 +319,10 @@ class _Query:
             target["pageprops"] = told
 
     def _categories(self, page: Page, target: Json) -> None:
-        titles = sorted(categories(page.current.text, self.wiki))
+        titles = categories(self.wiki, page.current.text)
         limit = self.params.number("cllimit", CATEGORIES_DEFAULT)
         if titles:
             target["categories"] = [{"ns": 14, "title": title} for title in titles[:limit]]
-
-
-def categories(text: str, wiki: Readable) -> Iterable[str]:
-    """Titles of the categories that the text names, as a set: order is the wiki's."""
-    found = set()
-    for link in text.split("[[")[1:]:
-        title = link.partition("]]")[0].partition("|")[0]
-        if not title.startswith(":") and wiki.site.namespace_of(title) == 14:
-            found.add(wiki.normalised(title))
-    return found
 
 
 def _invalid(asked: str, bad: str) -> Json:

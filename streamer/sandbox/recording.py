@@ -14,7 +14,6 @@ whatever the recording later deletes.
 
 import gzip
 import hashlib
-import ipaddress
 import json
 import zlib
 from collections.abc import Iterator, Mapping
@@ -25,7 +24,8 @@ from typing import Final
 
 from streamer.errors import ConfigError
 from streamer.sandbox.languages import NAMESPACES
-from streamer.sandbox.wiki import LogEntry, Page, RecentChange, Revision, Site, User
+from streamer.sandbox.pages import LogEntry, Page, RecentChange, Revision, Site, User
+from streamer.sandbox.sighting import Event, Sighting, integer, mapping, sighting
 
 WHERE: Final = "--recording"
 UNRECORDED: Final = 1_000_000
@@ -35,7 +35,6 @@ BY_SA: Final = (
     "https://creativecommons.org/licenses/by-sa/4.0/deed.en",
 )
 RTL: Final = frozenset({"ar", "arz", "azb", "ckb", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
-Event = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +45,6 @@ class Recorded:
     stream: str
     time_ms: int
     data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Sighting:
-    """What any event says of a page and, where it names one, of a revision."""
-
-    wiki: str
-    server_name: str
-    title: str
-    namespace: int
-    page_id: int
-    revision: int
-    parent: int
-    time_ms: int
-    user: User | None
-    comment: str
-    minor: bool
 
 
 def content(wiki: str, revision: int) -> str:
@@ -112,7 +94,7 @@ class RecordedWiki:
     def page_id(self, title: str) -> int:
         return self._ids.setdefault(title, derived_page_id(self.site.wiki, title))
 
-    def see(self, seen: _Sighting) -> None:
+    def see(self, seen: Sighting) -> None:
         if seen.page_id:
             self._ids[seen.title] = seen.page_id
         self._namespaces[seen.title] = seen.namespace
@@ -159,7 +141,7 @@ class RecordedWiki:
             page.revisions.append(revision)
             self._revisions.setdefault(number, (page.title, revision))
 
-    def _keep(self, seen: _Sighting) -> None:
+    def _keep(self, seen: Sighting) -> None:
         revision = self._made(seen.revision, seen.parent, seen.time_ms, seen.user, seen.comment)
         revision.minor = seen.minor
         self._revisions[seen.revision] = seen.title, revision
@@ -185,7 +167,7 @@ class Recording:
         self.wikis: dict[str, RecordedWiki] = {}
         self.unreadable = 0
         parsed = [event for line in lines if (event := self._take(line)) is not None]
-        sightings = [(event, seen) for event in parsed if (seen := _sighting(event)) is not None]
+        sightings = [(event, seen) for event in parsed if (seen := sighting(event)) is not None]
         names = _namespace_names(seen for _, seen in sightings)
         for event, seen in sightings:
             wiki = self.wikis.get(seen.server_name)
@@ -253,7 +235,7 @@ UNKNOWN: Final = User("Recorded editor", 1)
 """Of revisions that the recording names without telling whose they are."""
 
 
-def _apply(wiki: RecordedWiki, event: Event, seen: _Sighting) -> None:
+def _apply(wiki: RecordedWiki, event: Event, seen: Sighting) -> None:
     params = event.get("log_params")
     if event.get("log_type") == "move" and isinstance(params, dict) and params.get("target"):
         target = wiki.normalised(str(params["target"]))
@@ -266,7 +248,7 @@ def _apply(wiki: RecordedWiki, event: Event, seen: _Sighting) -> None:
     if event.get("type") == "log" and event.get("log_id"):
         wiki.add_log(
             LogEntry(
-                _integer(event.get("log_id")),
+                integer(event.get("log_id")),
                 str(event.get("log_type")),
                 str(event.get("log_action")),
                 wiki.page_id(seen.title),
@@ -277,13 +259,13 @@ def _apply(wiki: RecordedWiki, event: Event, seen: _Sighting) -> None:
                 seen.comment,
                 seen.time_ms,
             ),
-            _integer(event.get("id")),
+            integer(event.get("id")),
         )
     elif event.get("type") in ("edit", "new") and (found := wiki.kept(seen.revision)):
-        length = _mapping(event.get("length"))
+        length = mapping(event.get("length"))
         wiki.changes.append(
             RecentChange(
-                _integer(event.get("id")),
+                integer(event.get("id")),
                 str(event["type"]),
                 seen.namespace,
                 seen.title,
@@ -292,67 +274,12 @@ def _apply(wiki: RecordedWiki, event: Event, seen: _Sighting) -> None:
                 seen.user,
                 seen.comment,
                 found,
-                _integer(length.get("old")),
+                integer(length.get("old")),
             )
         )
 
 
-def _sighting(event: Event) -> _Sighting | None:
-    """None for what tells of no page: canaries, and what has another shape."""
-    meta = _mapping(event.get("meta"))
-    wiki = event.get("wiki") or event.get("wiki_id") or event.get("database")
-    server = event.get("server_name") or meta.get("domain")
-    page, revision = _mapping(event.get("page")), _mapping(event.get("revision"))
-    title = event.get("title") or event.get("page_title") or page.get("page_title")
-    if not (isinstance(wiki, str) and isinstance(server, str) and isinstance(title, str)):
-        return None
-    by = _mapping(revision.get("editor")) or _mapping(event.get("performer"))
-    comment = revision.get("comment") if page else event.get("comment")
-    stamp = event.get("timestamp") or revision.get("rev_dt") or event.get("rev_timestamp")
-    return _Sighting(
-        wiki,
-        server,
-        " ".join(title.replace("_", " ").split()),
-        _integer(event.get("namespace") or event.get("page_namespace") or page.get("namespace_id")),
-        _integer(event.get("page_id") or page.get("page_id")),
-        _integer(revision.get("new") or revision.get("rev_id") or event.get("rev_id")),
-        _integer(revision.get("old") or revision.get("rev_parent_id") or event.get("rev_parent_id")),
-        _time_ms(stamp) or _time_ms(meta.get("dt")),
-        _user(event.get("user") or by.get("user_text"), bot=bool(event.get("bot"))),
-        comment if isinstance(comment, str) else "",
-        bool(event.get("minor") or revision.get("is_minor_edit")),
-    )
-
-
-def _mapping(value: object) -> Event:
-    return value if isinstance(value, dict) else {}
-
-
-def _integer(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
-def _time_ms(value: object) -> int:
-    if isinstance(value, int):
-        return value * 1000
-    try:
-        return int(datetime.fromisoformat(str(value)).timestamp() * 1000)
-    except ValueError:
-        return 0
-
-
-def _user(name: object, *, bot: bool) -> User | None:
-    if not isinstance(name, str):
-        return None
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        identifier = int(hashlib.sha256(name.encode()).hexdigest()[:6], 16) + 1
-        return User(name, identifier, is_bot=bot, is_temporary=name.startswith("~"))
-    return User(name)
-
-
-def _namespace_names(sightings: Iterator[_Sighting]) -> dict[str, dict[int, str]]:
+def _namespace_names(sightings: Iterator[Sighting]) -> dict[str, dict[int, str]]:
     """What each wiki calls its namespaces, by the prefixes of its titles."""
     names: dict[str, dict[int, str]] = {}
     for seen in sightings:

@@ -10,9 +10,11 @@ fault) is cancelled with it.
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import random
+import signal
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -31,16 +33,17 @@ from streamer.sandbox.api import Api
 from streamer.sandbox.editor import hire
 from streamer.sandbox.faults import Fault, FaultBox
 from streamer.sandbox.feed import Feed
+from streamer.sandbox.pages import Page, Readable
 from streamer.sandbox.query import MAX_RESULT_BYTES
 from streamer.sandbox.recording import Recording, load
 from streamer.sandbox.stream import Bell, Streams
-from streamer.sandbox.wiki import Page, Readable
 from streamer.sandbox.world import World, WorldOptions
 
 log: Final = logging.getLogger(__name__)
 SHUTDOWN_S: Final = 0.5
 IDLE_S: Final = 1.0
 SEEDS: Final = 1_000_000
+MAX_RATE: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Sandbox:
     """`requests` counts by kind: api, api:WIKI, revids, titles, meta, list, stream, fault:KIND …"""
 
     def __init__(self, options: SandboxOptions) -> None:
+        _check(options)
         self.options = options
         self.seed = random.SystemRandom().randrange(SEEDS) if options.seed is None else options.seed
         self.requests: Counter[str] = Counter()
@@ -79,6 +83,8 @@ class Sandbox:
         """Of a recording it is made anew, so large that it holds all."""
         self._bell = Bell()
         self._connected = asyncio.Event()
+        self._woken = asyncio.Event()
+        """Something was done by hand: its events are due sooner than the next thing that was planned."""
         self._streams: Streams | None = None
         self._stack = AsyncExitStack()
         self.port = options.port
@@ -188,7 +194,7 @@ class Sandbox:
             self.faults,
             self._bell,
             now_ms=now_ms,
-            happened=self._happened,
+            happened=self._woken.set,
             state=self.state,
         )
         app = web.Application()
@@ -206,7 +212,10 @@ class Sandbox:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await self._listen(runner)
-        log.info("sandbox listening", extra={"port": self.port, "seed": self.seed})
+        log.info(
+            "sandbox listening",
+            extra={"stream": self.stream_url, "endpoint": self.endpoint, "seed": self.seed},
+        )
 
     async def _listen(self, runner: web.AppRunner) -> None:
         where = f"sandbox {self.options.host}:{self.options.port}"
@@ -228,8 +237,10 @@ class Sandbox:
             self._happened()
             due_ms = world.next_due_ms
             wait_s = IDLE_S if due_ms is None else (due_ms - self.options.clock.now_ms()) / 1000
-            # A clock that steps back must not stop the world for longer than it stepped.
-            await asyncio.sleep(min(IDLE_S, max(0.001, wait_s)))
+            self._woken.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(IDLE_S, max(0.001, wait_s))):
+                    await self._woken.wait()
 
     def _happened(self) -> None:
         if self.world is None:
@@ -260,6 +271,15 @@ class Sandbox:
         self._bell.ring()
 
 
+def _check(options: SandboxOptions) -> None:
+    """What would otherwise fail in the middle, or spin."""
+    limits = {"port": (0, 65_535), "edits_per_s": (0, MAX_RATE), "pages_per_wiki": (1, 10_000)}
+    for name, (low, high) in limits.items():
+        value = getattr(options, name)
+        if not low <= value <= high:
+            raise ConfigError(f"sandbox {name}", f"{value} is not within {low} and {high}")
+
+
 def _page_state(page: Page, *, deleted: bool) -> Json:
     return {
         "title": page.title,
@@ -273,8 +293,16 @@ def _page_state(page: Page, *, deleted: bool) -> Json:
 
 
 async def run_sandbox(options: SandboxOptions, started: Callable[[Sandbox], None] | None = None) -> None:
-    """Until cancelled. `started` is told once it listens: port and seed are known then."""
-    async with Sandbox(options) as sandbox:
-        if started:
-            started(sandbox)
-        await asyncio.Event().wait()
+    """Until cancelled, SIGINT or SIGTERM. `started` is told once it listens: port and seed are known then."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        async with Sandbox(options) as sandbox:
+            if started:
+                started(sandbox)
+            await stopping.wait()
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

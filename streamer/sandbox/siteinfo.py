@@ -4,7 +4,7 @@ from typing import Final
 
 from streamer.model import rfc3339
 from streamer.sandbox.languages import NAMESPACES
-from streamer.sandbox.wiki import Site
+from streamer.sandbox.pages import Site
 
 GENERATOR: Final = "MediaWiki 1.45.0-wmf.1"
 

@@ -5,188 +5,28 @@ restores, revision ids are never used twice, a move makes a revision whose text 
 suppression leaves no public trace but its effect.
 """
 
-import hashlib
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Final, Protocol
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
 
-from streamer.sandbox.languages import NAMESPACES
+from streamer.sandbox.pages import (
+    INVALID_IN_TITLES,
+    SUPPRESSED,
+    Deed,
+    LogEntry,
+    Moved,
+    Page,
+    RecentChange,
+    Revision,
+    Site,
+    WikiError,
+)
 
-HIDDEN_TEXT: Final = 1
-HIDDEN_COMMENT: Final = 2
-HIDDEN_USER: Final = 4
-SUPPRESSED: Final = 8
-"""MediaWiki's bits; the last one says that administrators may not look either."""
-
-KEPT_REVISIONS: Final = 200
+KEPT_REVISIONS: Final = 50
 """Of a page: the oldest are forgotten, so that a sandbox may run for weeks."""
-KEPT_LOGS: Final = 20_000
-INVALID_IN_TITLES: Final = frozenset("[]{}|#<>")
-
-
-class WikiError(Exception):
-    """What was asked can't be done in the present state; the message says why."""
-
-
-@dataclass(slots=True)
-class User:
-    """`identifier` is 0 for someone without an account, whose name is then an address."""
-
-    name: str
-    identifier: int = 0
-    groups: tuple[str, ...] = ("*",)
-    is_bot: bool = False
-    is_temporary: bool = False
-    edit_count: int = 0
-    registered_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Deed:
-    """Who does something, what they say about it, and when."""
-
-    user: User
-    comment: str
-    time_ms: int
-
-
-@dataclass(frozen=True)
-class Site:
-    """What a wiki says about itself."""
-
-    wiki: str
-    server_name: str
-    name: str
-    language: str
-    rtl: bool
-    licence_name: str
-    licence_url: str
-    namespaces: Mapping[int, str]
-
-    def namespace_of(self, title: str) -> int:
-        """By the prefix, the wiki's own or a canonical one."""
-        prefix, colon, _ = title.partition(":")
-        return self._numbers.get(prefix.strip().lower(), 0) if colon else 0
-
-    def normalised(self, title: str) -> str:
-        """As MediaWiki writes it: spaces, the wiki's own namespace name, a capital at the start."""
-        text = " ".join(title.replace("_", " ").split())
-        namespace = self.namespace_of(text)
-        if namespace:
-            rest = text.partition(":")[2].strip()
-            return f"{self.namespaces[namespace]}:{rest[:1].upper()}{rest[1:]}"
-        return text[:1].upper() + text[1:]
-
-    @cached_property
-    def _numbers(self) -> dict[str, int]:
-        names = {name.lower(): number for number, name in NAMESPACES.items() if number}
-        return names | {name.lower(): number for number, name in self.namespaces.items() if number}
-
-
-@dataclass
-class Revision:
-    identifier: int
-    parent: int
-    page_id: int
-    edited_ms: int
-    user: User | None
-    """None: removed for good."""
-    comment: str
-    text: str
-    minor: bool = False
-    model: str = "wikitext"
-    tags: list[str] = field(default_factory=list)
-    hidden: int = 0
-
-    @cached_property
-    def sha1(self) -> str:
-        return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-
-    @cached_property
-    def size(self) -> int:
-        return len(self.text.encode())
-
-
-@dataclass
-class Page:
-    identifier: int
-    namespace: int
-    title: str
-    revisions: list[Revision]
-    protection: list[dict[str, str]] = field(default_factory=list)
-    main_entity: str = ""
-    is_disambiguation: bool = False
-
-    @property
-    def current(self) -> Revision:
-        return self.revisions[-1]
-
-    @property
-    def is_redirect(self) -> bool:
-        return self.current.model == "wikitext" and self.current.text.startswith(REDIRECTS)
-
-
-REDIRECTS: Final = ("#REDIRECT", "#WEITERLEITUNG", "#تحويل", "#転送", "#הפניה")
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    identifier: int
-    type: str
-    action: str
-    page_id: int
-    """Of the page it happened to, which may be gone."""
-    namespace: int
-    title: str
-    params: Mapping[str, object]
-    user: User | None
-    comment: str
-    time_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class RecentChange:
-    """A line of `list=recentchanges`."""
-
-    identifier: int
-    type: str
-    namespace: int
-    title: str
-    page_id: int
-    time_ms: int
-    user: User | None
-    comment: str
-    revision: Revision | None = None
-    old_size: int = 0
-    log: LogEntry | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    revision: Revision
-    old_title: str
-    old_namespace: int
-    redirect: Page | None
-    overwritten: LogEntry | None
-    """The deletion of the redirect that was in the way."""
-    log: LogEntry
-
-
-class Readable(Protocol):
-    """What the API answers from: an invented wiki or a recorded one."""
-
-    @property
-    def site(self) -> Site: ...
-    @property
-    def logs(self) -> Sequence[LogEntry]: ...
-    @property
-    def changes(self) -> Sequence[RecentChange]: ...
-    def revision(self, identifier: int) -> tuple[Page, Revision] | None: ...
-    def titled(self, title: str) -> Page | None: ...
-    def page(self, identifier: int) -> Page | None: ...
-    def normalised(self, title: str) -> str: ...
+KEPT_DELETED: Final = 100
+KEPT_LOGS: Final = 2_000
 
 
 class Wiki:
@@ -234,6 +74,7 @@ class Wiki:
         minor: bool = False,
         tags: Iterable[str] = (),
     ) -> Revision:
+        self._require_live(page)
         old_size = page.current.size
         revision = self._write(page, text, deed, minor=minor, model=page.current.model)
         revision.tags.extend(tags)
@@ -242,10 +83,13 @@ class Wiki:
 
     def move(self, page: Page, title: str, deed: Deed, *, leave_redirect: bool) -> Moved:
         """Onto a free title, or over a redirect, which is deleted to make way."""
+        self._require_live(page)
         overwritten = None
         in_the_way = self._titles.get(title)
         if in_the_way is page or (in_the_way and not in_the_way.is_redirect):
             raise WikiError(f"{title!r} is taken")
+        if not in_the_way:
+            self._require_free(title)
         if in_the_way:
             self._remove(in_the_way)
             overwritten = self._log(
@@ -300,6 +144,7 @@ class Wiki:
 
     def protect(self, page: Page, level: str, deed: Deed) -> LogEntry:
         """Makes a revision without change of text, as MediaWiki does."""
+        self._require_live(page)
         page.protection = [{"type": "edit", "level": level, "expiry": "infinity"}]
         self._write(page, page.current.text, deed, minor=True, model=page.current.model)
         details = [{**page.protection[0], "cascade": False}]
@@ -309,6 +154,10 @@ class Wiki:
     def change_number(self) -> int:
         """The newest `rcid`."""
         return self._last["change"]
+
+    def _require_live(self, page: Page) -> None:
+        if page.identifier not in self.pages:
+            raise WikiError(f"{page.title!r} is deleted")
 
     def _require_free(self, title: str) -> None:
         if not title or INVALID_IN_TITLES & set(title):
@@ -325,6 +174,12 @@ class Wiki:
             raise WikiError(f"{page.title!r} is deleted already")
         del self._titles[page.title]
         self.deleted[page.identifier] = page
+        if len(self.deleted) > KEPT_DELETED:
+            self._forget(next(iter(self.deleted)))
+
+    def _forget(self, identifier: int) -> None:
+        for revision in self.deleted.pop(identifier).revisions:
+            del self._revisions[revision.identifier]
 
     def _write(
         self,

@@ -17,7 +17,8 @@ from streamer.sandbox import events
 from streamer.sandbox.events import Emitted, Event
 from streamer.sandbox.founding import found_site, found_wiki, free_title, people, temporary
 from streamer.sandbox.languages import ARABIC, ENGLISH, GERMAN, HEBREW, JAPANESE, Author
-from streamer.sandbox.wiki import Deed, Page, Revision, User, Wiki
+from streamer.sandbox.pages import Deed, Page, Revision, User, WikiError
+from streamer.sandbox.wiki import Wiki
 
 BY_SA: Final = (
     "Creative Commons Attribution-Share Alike 4.0",
@@ -37,6 +38,7 @@ DELAY_MS: Final[Mapping[str, int]] = {
 """From the action to the topic; constant within a stream, so that each page keeps its order there."""
 FIRST_CANARY_MS: Final = 5_000
 HOT_PAGES: Final = 12
+KEPT_REDIRECTS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class World:
         """Undoes the newest revision: the tags of both say so, once before the edit and once after it."""
         bad = page.current
         if len(page.revisions) < 2:
-            raise ValueError("nothing to roll back to")
+            raise WikiError(f"{page.title!r} has one revision: nothing to roll back to")
         good = page.revisions[-2]
         comment = f"Reverted edits by [[Special:Contributions/{bad.user.name if bad.user else ''}]]"
         deed = Deed(user, comment, now_ms)
@@ -183,23 +185,36 @@ class World:
     def administrator(self, wiki: Wiki) -> User:
         return self.users[wiki.site.wiki][0]
 
-    def some_page(self, *, revisions: int = 1) -> tuple[Wiki, Page]:
-        """A page that nobody is busy with, no redirect, with at least so many revisions."""
+    def some_page(self, *, revisions: int = 1, visible: bool = True) -> tuple[Wiki, Page]:
+        """A page that nobody is busy with, no redirect, with at least so many revisions.
+
+        `visible`: nothing is hidden of its two newest ones, so that hiding them changes something.
+        """
         rng = self.rng
         for _ in range(200):
             wiki = rng.choice(list(self.wikis.values()))
             page = rng.choice(list(wiki.pages.values())) if wiki.pages else None
             if page and self._free(wiki, page) and len(page.revisions) >= revisions:
+                if visible and any(revision.hidden for revision in page.revisions[-2:]):
+                    continue
                 return wiki, page
-        raise LookupError("every page is busy")
+        raise WikiError("every page is busy")
+
+    def old_redirects(self) -> list[tuple[Wiki, Page]]:
+        """All but the youngest, which may yet be moved over; the oldest first."""
+        redirects = [
+            (wiki, page) for wiki in self.wikis.values() for page in wiki.pages.values() if page.is_redirect
+        ]
+        redirects.sort(key=lambda one: one[1].current.edited_ms)
+        return redirects[:-KEPT_REDIRECTS]
 
     def hot_page(self) -> tuple[Wiki, Page]:
         """Edits cluster: a few pages get many."""
-        wiki, page = self.some_page()
+        wiki, page = self.some_page(visible=False)
         hot = list(wiki.pages.values())[:HOT_PAGES]
         if self.rng.random() < 0.3:
             page = self.rng.choice(hot)
-        return (wiki, page) if self._free(wiki, page) else self.some_page()
+        return (wiki, page) if self._free(wiki, page) else self.some_page(visible=False)
 
     def new_title(self, wiki: Wiki, namespace: int = 0) -> str:
         return free_title(wiki, self.authors[wiki.site.wiki], namespace)
