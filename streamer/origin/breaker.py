@@ -148,10 +148,9 @@ class Reach:
             self._failing_since_s.pop(next(iter(self._failing_since_s)))
         self._failing_since_s[wiki] = now_s
 
-    def failing_since_s(self, wiki: str, now_s: float) -> float | None:
-        """How long ago its first failure since its last answer was; None where it answers."""
-        since_s = self._failing_since_s.get(wiki)
-        return None if since_s is None else now_s - since_s
+    def failing_since_s(self, wiki: str) -> float | None:
+        """The monotonic second of its first failure since its last answer; None where it answers."""
+        return self._failing_since_s.get(wiki)
 
     def any_answers(self, now_s: float) -> bool:
         """False once failures are all there was for a minute."""

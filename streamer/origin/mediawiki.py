@@ -142,10 +142,8 @@ class Origin:
     # ── what is known of the wikis ─────────────────────────────────────────────────────────────
 
     def failing_since_s(self, wiki: str) -> float | None:
-        """For how long the wiki has answered nothing, from the first failure since its last answer; None:
-        it answers.
-        """
-        return self._reach.failing_since_s(wiki, self._clock.monotonic_s())
+        """The monotonic second of the wiki's first failure since its last answer; None: it answers."""
+        return self._reach.failing_since_s(wiki)
 
     def answered_at_s(self, wiki: str) -> float | None:
         """The monotonic second of the wiki's last answer."""

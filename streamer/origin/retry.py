@@ -76,7 +76,8 @@ class Retries:
             log.warning("origin host fails", extra={"server_name": lane.server_name, "reason": error.reason})
         self.reach.failed(lane.wiki, now_s)
         self.again(lane, items, error)
-        if (self.reach.failing_since_s(lane.wiki, now_s) or 0.0) >= WAITED_MOST_S:
+        since_s = self.reach.failing_since_s(lane.wiki)
+        if since_s is not None and now_s - since_s >= WAITED_MOST_S:
             for by in WAYS:
                 self._expire(Lane(lane.wiki, lane.server_name, by), now_s, error)
 

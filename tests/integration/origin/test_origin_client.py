@@ -18,6 +18,7 @@ from streamer.errors import AnswerInvalid, HostNotAllowed, OriginError, OriginUn
 from streamer.origin.answer import Answer, Found, Missing, SiteInfo
 from streamer.origin.fetch import Fetch
 from streamer.origin.mediawiki import Origin
+from streamer.runtime import Clock
 
 HOST = "en.wikipedia.org"
 WIKI = "enwiki"
@@ -338,7 +339,7 @@ async def test_a_redirect_is_not_followed(wiki: Wiki) -> None:
         assert all(query["action"] == "query" for query in wiki.asked)
         since_s = origin.failing_since_s(WIKI)
         assert since_s is not None
-        assert 0.0 < since_s < 10.0
+        assert 0.0 < Clock().monotonic_s() - since_s < 30.0
         assert not origin.any_host_answers
 
 

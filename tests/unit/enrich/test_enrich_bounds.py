@@ -7,6 +7,7 @@ from streamer.enrich.ask import BACKOFF_MOST_S, Patience
 from streamer.enrich.held import Held
 from streamer.enrich.memory import Hints, Recent, Removal, Removals
 from streamer.model import EditorFigures, Hint
+from streamer.origin.breaker import Reach
 
 
 async def test_nothing_is_asked_for_while_too_much_is_held() -> None:
@@ -54,6 +55,20 @@ def test_failures_of_a_silent_wiki_are_not_the_changes_fault() -> None:
     assert verdicts == {""}
     assert patience.verdict(101.0, 0.5, any_host_answers=False) == ""
     assert patience.verdict(102.0, 0.5, any_host_answers=True) == "deferred"
+
+
+def test_the_origins_word_is_on_the_same_clock() -> None:
+    """What the origin tells of a silent wiki is an instant, as patience reads it: on a machine that has been
+    up for a day, the first failure defers nothing, and five minutes of them do.
+    """
+    reach = Reach()
+    reach.answered("other", 100_000.0)
+    patience = Patience(MediaWikiSettings(retries=3, defer_after_s=300.0))
+    verdicts = []
+    for now_s in (100_000.0, 100_010.0, 100_150.0, 100_299.0, 100_300.0):
+        reach.failed("silent", now_s)
+        verdicts.append(patience.verdict(now_s, reach.failing_since_s("silent"), any_host_answers=True))
+    assert verdicts == ["", "", "", "", "deferred"]
 
 
 def test_pauses_grow_and_honour_the_wiki() -> None:

@@ -201,9 +201,9 @@ def test_which_wikis_answer() -> None:
     reach.answered("b", 5.0)
     reach.failed("a", 10.0)
     reach.failed("a", 20.0)
-    assert reach.failing_since_s("a", 25.0) == 15.0
+    assert reach.failing_since_s("a") == 10.0
     assert reach.any_answers(60.0)
     assert not reach.any_answers(66.0)
     reach.answered("a", 70.0)
-    assert reach.failing_since_s("a", 80.0) is None
+    assert reach.failing_since_s("a") is None
     assert reach.any_answers(1_000.0)
