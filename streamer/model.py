@@ -285,6 +285,9 @@ class ArticleBody(Struct, frozen=True):
     wikitext: str | Maybe = UNSET
     """The content as the wiki holds it, whatever its model (JSON for items)."""
     text: str | Maybe = UNSET
+    """Plain text. Of wikitext only; empty for a redirect, which has no prose (`redirect_target` says where it
+    leads), and absent where none could be made.
+    """
     html: str | Maybe = UNSET
 
 
@@ -340,6 +343,7 @@ class Article(Struct, frozen=True):
     is_part_of: Project
     event: Event
     abstract: str | Maybe = UNSET
+    """The first paragraph; absent where there is none, and for a redirect."""
     date_created: str | Maybe = UNSET
     date_modified: str | Maybe = UNSET
     date_previously_modified: str | Maybe = UNSET

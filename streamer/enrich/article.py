@@ -44,6 +44,7 @@ ENTITY_URL: Final = "https://www.wikidata.org/entity/"
 ADMIN_GROUP: Final = "sysop"
 BY_REVISION: Final = ("create", "edit")
 """The kinds whose change is its revision: bot and minor flags of the change are the revision's."""
+_REDIRECT: Final = re.compile(r"#redirect\s*:?\s*\[\[", re.IGNORECASE | re.ASCII)
 _FIRST_LINK: Final = re.compile(r"\[\[:?\s*([^\[\]|#\n]{1,512})")
 
 
@@ -199,9 +200,17 @@ def _language(code: str, direction: str) -> Language | Maybe:
     return Language(code, direction=direction or UNSET) if code else UNSET
 
 
+def _is_made_by(change: Change, revision: RevisionAnswer) -> bool:
+    """Whether the revision is what the change wrote. A redirect that a move left is told without its number
+    and asked by title: without a parent it is the mover's, else a later edit's.
+    """
+    if change.cause == "redirect":
+        return revision.parent == 0
+    return change.kind in BY_REVISION and change.revision == revision.identifier
+
+
 def _created(change: Change, revision: RevisionAnswer) -> bool:
-    # a redirect's create is asked by title: by now it may be another, later revision
-    return change.kind == "create" and (revision.identifier == change.revision or revision.parent == 0)
+    return change.kind == "create" and _is_made_by(change, revision)
 
 
 def _version(
@@ -227,7 +236,7 @@ def _version(
 def _editor(change: Change, revision: RevisionAnswer, figures: EditorFigures | None) -> Editor:
     figures = figures or EditorFigures()
     is_bot = figures.is_bot
-    if is_bot is None and change.kind in BY_REVISION and change.revision == revision.identifier:
+    if is_bot is None and _is_made_by(change, revision):
         is_bot = change.bot
     groups = figures.groups
     return Editor(
@@ -267,7 +276,7 @@ def _previous_version(change: Change, revision: RevisionAnswer, hint: Hint | Non
     if not revision.parent:
         return UNSET
     size = hint.parent_size if hint else None
-    if size is None and change.kind in BY_REVISION and change.revision == revision.identifier:
+    if size is None and _is_made_by(change, revision):
         size = change.parent_size
     return PreviousVersion(
         revision.parent,
@@ -289,10 +298,19 @@ def _attribution(found: Found) -> Attribution:
     )
 
 
+def is_redirect(found: Found) -> bool:
+    """Of the revision. The keyword is localised, and what the page is now says whether it is one; English is
+    understood by all wikis, so a page that is an article again is known by it.
+    """
+    content = (found.revision.content or "")[:4_096].lstrip()
+    if found.page.is_redirect:
+        return content.startswith("#")
+    return _REDIRECT.match(content) is not None
+
+
 def _redirect_target(found: Found) -> str:
-    """The keyword is localised; the page says that it is a redirect, and its first link where to."""
-    content = found.revision.content or ""
-    if not found.page.is_redirect or content.lstrip()[:1] != "#":
+    if not is_redirect(found):
         return ""
+    content = found.revision.content or ""
     link = _FIRST_LINK.search(content[:4_096])
     return " ".join(link[1].replace("_", " ").split()) if link else ""

@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
+
 from streamer.config import MediaWikiSettings
-from streamer.enrich.article import BY_REVISION
+from streamer.enrich.article import BY_REVISION, is_redirect
 from streamer.enrich.held import Held
 from streamer.enrich.memory import Newest, Removals
 from streamer.enrich.outcome import Answered, Dead, Gone, Outcome, Removed, Wikis, Work
@@ -106,8 +108,12 @@ class Asker:
         return await self._fetch(work)
 
     async def _fetch(self, work: Work) -> Outcome:
-        change = work.change
         patience = Patience(self.settings)
+        if work.change.kind == "visibility" and not work.change.page_id:
+            failed = await self._find_page(work, patience)
+            if failed:
+                return failed
+        change = work.change
         tries = 0
         while True:
             await self.held.room(lambda: self.is_waited_for(work.offset))
@@ -125,13 +131,39 @@ class Asker:
                 code = misjudged(change, answer)
                 if code:
                     return Dead(code, patience.attempts)
-                if tries >= MISSING_TRIES or not self._is_stale(change, answer):
+                if tries >= MISSING_TRIES or not self._is_stale(work, answer):
                     work.held_bytes = answer.revision.size + len(answer.revision.content or "")
                     self.held.add(work.held_bytes)
                     return Answered(answer, await self._plain(answer))
                 ENRICH_RETRIES.labels("stale").inc()
             # replica lag looks like a deletion, and like an older page: ask again, later
             await asyncio.sleep(self.settings.missing_retry_s / (MISSING_TRIES - 1))
+
+    async def _find_page(self, work: Work, patience: Patience) -> Gone | Dead | None:
+        """Gives a visibility change the page of its revision, as the wiki knows it: its title may be another
+        page's by now, and a cut-off under that page would leave the text served. None: found.
+        """
+        change = work.change
+        for attempt in range(MISSING_TRIES):
+            if attempt:
+                ENRICH_RETRIES.labels("missing").inc()
+                await asyncio.sleep(self.settings.missing_retry_s / (MISSING_TRIES - 1))
+            await self.held.room(lambda: self.is_waited_for(work.offset))
+            answer = await self._patiently(
+                change,
+                patience,
+                lambda: self.origin.revision(change.wiki, change.server_name, change.revision),
+            )
+            if isinstance(answer, Dead):
+                return answer
+            if isinstance(answer, Found):
+                # judged as what was asked: a revision, whose text may be hidden or not
+                code = misjudged(replace(change, kind="edit"), answer)
+                if code:
+                    return Dead(code, patience.attempts)
+                work.change = replace(change, page_id=answer.page.page_id)
+                return None
+        return Gone()  # with its page, whose deletion is a cut-off of its own
 
     async def _question(self, change: Change) -> Answer:
         if change.kind in BY_REVISION and change.revision and change.cause != "redirect":
@@ -140,13 +172,19 @@ class Asker:
             return await self.origin.page(change.wiki, change.server_name, change.page_id)
         return await self.origin.title(change.wiki, change.server_name, change.title)
 
-    def _is_stale(self, change: Change, answer: Found) -> bool:
-        """A page restated older than it was published: a lagging replica, since revisions only grow while a
-        page lives.
+    def _is_stale(self, work: Work, answer: Found) -> bool:
+        """A page restated older than it was published, or than what waits in front of it to be published: a
+        lagging replica, since revisions only grow while a page lives. Or a text still hidden that was shown.
         """
+        change, revision = work.change, answer.revision
         if change.kind in BY_REVISION:
             return False
-        return answer.revision.identifier < self.newest.revision(change.wiki, answer.page.page_id)
+        if revision.identifier < work.told_revision:
+            return True
+        shown = change.visibility and change.visibility.text and change.revision == revision.identifier
+        if shown and revision.text_hidden:
+            return True
+        return revision.identifier < self.newest.revision(change.wiki, answer.page.page_id)
 
     async def _plain(self, answer: Found) -> PlainText | None:
         revision = answer.revision
@@ -154,6 +192,8 @@ class Asker:
             return None
         if (revision.content_model or answer.page.content_model) != "wikitext":
             return None
+        if is_redirect(answer):
+            return PlainText("", "")
         names = answer.site.namespaces
         dropped = (names.get(FILE_NAMESPACE, ""), names.get(CATEGORY_NAMESPACE, ""))
         return await self.pool.extract(revision.content, dropped)

@@ -10,7 +10,7 @@ from typing import Final
 
 from streamer.cutoffs import cutoff_record
 from streamer.enrich.article import BY_REVISION, Stamp, article_of, removal_of, visibility_of
-from streamer.enrich.memory import HiddenRevisions, Hints, Newest, Removals
+from streamer.enrich.memory import HiddenRevisions, Hints, Newest, Removals, Told
 from streamer.enrich.outcome import Answered, Dead, Gone, Removed, Work
 from streamer.log.base import MAX_RECORD_BYTES, Record, partition_of
 from streamer.metrics import EDIT_TO_PUBLISH, ENRICH_CUTOFFS, ENRICH_LATE, ENRICH_PUBLISHED, ERRORS
@@ -71,6 +71,7 @@ class Memory:
 
     newest: Newest = field(default_factory=Newest)
     removals: Removals = field(default_factory=Removals)
+    told: Told = field(default_factory=Told)
     hidden: HiddenRevisions = field(default_factory=HiddenRevisions)
     hints: Hints = field(default_factory=Hints)
 
@@ -198,15 +199,15 @@ class Batch:
         if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:
             article = article_of(change, found, visibility, stamp, hint=hint)
             value = encode_value(article)
-        if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:
-            self._dead(change, Dead("too_large", 1))
-            return
-        self.counts["published"] += 1
         if visibility.hides():
             self._cut_off(wiki, page_id, revision.identifier, stamp.sequence, visibility.hides())
         told = change.visibility.hides() if change.kind == "visibility" and change.visibility else ()
         if told and not work.cutoff_written and change.revision != revision.identifier:
             self._cut_off(wiki, page_id, change.revision, stamp.sequence, told)
+        if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:  # what is hidden is cut off all the same
+            self._dead(change, Dead("too_large", 1))
+            return
+        self.counts["published"] += 1
         self._publish(change, article, value)
         if not stamp.late:
             self._newest[wiki, page_id] = revision.identifier

@@ -26,6 +26,8 @@ from streamer.enrich.order import Order
 from streamer.enrich.outcome import Dead, Outcome, Removed, Wikis, Work
 from streamer.enrich.signals import signal_of, signal_record
 from streamer.enrich.textpool import TextPool
+from streamer.enrich.unreadable import CODE as UNREADABLE
+from streamer.enrich.unreadable import UNDECODABLE, is_hint, stand_in
 from streamer.errors import HostNotAllowed, LaneLost, StreamerError
 from streamer.log.base import Lane, Reader, Stored, TopicPartition
 from streamer.log.position import Position, Progress
@@ -158,17 +160,37 @@ class LaneWorker:
             return
         try:
             decoded = decode_change(record.value)
-        except msgspec.DecodeError:
-            # written by a newer version, or broken: it can't be counted, and must not end the lane for ever
-            ERRORS.labels("enrich", "change_invalid").inc()
-            log.exception(
-                "a change can't be read", extra={"partition": record.partition, "offset": record.offset}
-            )
+        except UNDECODABLE:
+            self._take_unreadable(record)
             return
         if isinstance(decoded, Hint):
             self._take_hint(record, decoded)
-        elif self._progress.take(record.offset):
+        else:
             self._take_change(record, decoded, tasks)
+
+    def _take_unreadable(self, record: Stored) -> None:
+        """It must not end the lane for ever, nor be missing from the sums: a dead letter, whose alarm says
+        what it may leave undone.
+        """
+        hint = is_hint(record)
+        log.error(
+            "a record of changes can't be read",
+            extra={"partition": record.partition, "offset": record.offset, "hint": hint},
+        )
+        if hint:
+            ERRORS.labels("enrich", "hint_unreadable").inc()
+            return
+        if not self._progress.take(record.offset):
+            return
+        change = stand_in(record)
+        work = Work(record.offset, change, self._memory.removals.read_no)
+        withdrawn_page = 0
+        if change.kind == "delete":
+            withdrawn_page = change.page_id or self._memory.newest.page_under(change.wiki, change.title)
+        work.outcome = Dead(UNREADABLE, 0, withdrawn_page)
+        if _should_withdraw(work):
+            UNRESOLVED_REMOVALS.inc()
+        self._hand_over(Finished(work))
 
     def _take_hint(self, record: Stored, hint: Hint) -> None:
         self._memory.hints.add(hint)
@@ -179,24 +201,27 @@ class LaneWorker:
             self._hand_over(SignalItem(record.offset, made))
 
     def _take_change(self, record: Stored, change: Change, tasks: asyncio.TaskGroup) -> None:
-        removals = self._memory.removals
-        removals.read_no += 1
-        work = Work(record.offset, change, removals.read_no)
+        self._memory.removals.read_no += 1
+        work = Work(record.offset, change, self._memory.removals.read_no)
+        is_open = self._progress.take(record.offset)
         try:
             self._shared.origin.check_host(change.server_name)
         except HostNotAllowed as error:
             work.outcome = Dead(error.code, 0)
-            self._hand_over(Finished(work))
+            if is_open:
+                self._hand_over(Finished(work))
             return
-        if change.kind == "delete":
-            removals.read(change.wiki, change.title, work.read_no)
-            if change.page_id:  # waits for nobody: what is under way about this page becomes `gone`
-                self._removed(work, (change.page_id,))
-                work.outcome = Removed((change.page_id,))
-                self._hand_over(self._with_site(work))
-                return
-        elif change.kind == "visibility":
-            self._take_visibility(work)
+        self._remember(work)
+        if not is_open:
+            # done before the restart; but what was read before it may be open still, and is judged by it
+            return
+        if change.kind == "delete" and change.page_id:
+            # waits for nobody: what is under way about this page becomes `gone`
+            work.outcome = Removed((change.page_id,))
+            self._hand_over(self._with_site(work))
+            return
+        if change.kind == "visibility":
+            self._cut_off_early(work)
         titles = [(change.wiki, change.title)]
         if change.previous:
             titles.append((change.wiki, change.previous.title))
@@ -206,12 +231,24 @@ class LaneWorker:
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
-    def _take_visibility(self, work: Work) -> None:
+    def _remember(self, work: Work) -> None:
+        """What a change says of its page and revision, whatever comes of it: so that an answer from before
+        it, or from a replica that lags behind it, is known as such.
+        """
+        change, memory = work.change, self._memory
+        if change.kind == "delete":
+            memory.removals.read(change.wiki, change.title, work.read_no)
+            if change.page_id:
+                self._removed(work, (change.page_id,))
+        elif change.kind == "visibility" and change.visibility and change.revision:
+            memory.hidden.told(change.wiki, change.revision, change.visibility)
+        work.told_revision = memory.told.read(change)
+
+    def _cut_off_early(self, work: Work) -> None:
         """What is hidden is cut off at once, before anything is asked."""
         change = work.change
         if change.visibility is None or not change.revision:
             return
-        self._memory.hidden.told(change.wiki, change.revision, change.visibility)
         hides = change.visibility.hides()
         page_id = change.page_id or self._memory.newest.page_under(change.wiki, change.title)
         if hides and page_id:

@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 
 from msgspec.structs import replace
 
-from streamer.model import Hint, Place, Visibility
+from streamer.model import Change, Hint, Place, Visibility
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -17,6 +17,7 @@ V = TypeVar("V")
 MAX_PAGES: Final = 100_000
 """About an hour of all wikis' edits, some 25 MB."""
 MAX_REMOVALS: Final = 20_000
+MAX_TOLD: Final = 20_000
 MAX_HIDDEN: Final = 20_000
 MAX_HINTS: Final = 20_000
 """Hints come within seconds of their edit: some minutes of all wikis."""
@@ -118,6 +119,34 @@ class Removals:
         if removal is None:
             return False
         return read_no < removal.read_no or (edited_ms is not None and edited_ms < removal.edited_ms)
+
+
+class Told:
+    """The highest revision that changes told of each title, as they were read: known before anything of it
+    is published, while `Newest` is known after.
+    """
+
+    def __init__(self, limit: int = MAX_TOLD) -> None:
+        self._titles: Recent[tuple[str, str], int] = Recent(limit)
+
+    def read(self, change: Change) -> int:
+        """Takes a change in; what had been told before it of the page it is about, 0: nothing."""
+        here = (change.wiki, change.title)
+        if change.kind == "delete":  # what comes back under the title may come back lower
+            self._titles.drop(here)
+            return 0
+        if change.previous:
+            there = (change.wiki, change.previous.title)
+            moved = self._titles.get(there) or 0
+            self._titles.drop(there)
+            self._titles.drop(here)
+            if moved:
+                self._titles.put(here, moved)
+            return moved
+        told = self._titles.get(here) or 0
+        if change.kind in ("create", "edit") and change.revision > told:
+            self._titles.put(here, change.revision)
+        return told
 
 
 class HiddenRevisions:

@@ -66,6 +66,8 @@ class Work:
     change: Change
     read_no: int
     """How many changes had been read, this one included (streamer.enrich.memory.Removals)."""
+    told_revision: int = 0
+    """The highest revision that was told of its title before it: a page restated lower is a stale answer."""
     outcome: Outcome | None = None
     held_bytes: int = 0
     cutoff_written: bool = False

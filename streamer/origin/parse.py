@@ -9,7 +9,7 @@ each key is looked up by revision id, page id or normalised title, and what can'
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Final
 
@@ -386,6 +386,10 @@ def _is_address(user: str) -> bool:
 
 def _time_ms(text: str) -> int:
     try:
-        return int(datetime.fromisoformat(text).timestamp() * 1000)
+        moment = datetime.fromisoformat(text)
+        # in UTC it must still be a year that can be written, or the article's dates could not
+        return int(
+            (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).timestamp() * 1000
+        )
     except (ValueError, OverflowError):
         raise AnswerInvalid("bad_timestamp") from None

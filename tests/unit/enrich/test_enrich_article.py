@@ -126,6 +126,19 @@ def test_date_created_only_at_create(change: Make, found: Make) -> None:
     assert "previous_version" not in build(change("create", 5), found(5, 1, parent=0))
 
 
+def test_a_redirect_that_a_move_left_is_the_movers(change: Make, found: Make) -> None:
+    """A bot's move leaves a bot's redirect, though the change has no revision; what is found with a parent is
+    a later edit by somebody else.
+    """
+    left = change("create", cause="redirect", bot=True, is_redirect=True)
+    article = build(left, found(7, 2, parent=0, is_redirect=True, content="#REDIRECT [[New]]"))
+    assert article["version"]["editor"]["is_bot"] is True
+    assert "date_created" in article
+    edited = build(left, found(8, 2, parent=7))
+    assert "is_bot" not in edited["version"]["editor"]
+    assert "date_created" not in edited
+
+
 def test_a_removed_user_stays_removed(change: Make, found: Make) -> None:
     """Whatever the API says of a user that the stream has removed, the article has no editor."""
     article = build(change("edit", 5, user_removed=True), found(5, 1))

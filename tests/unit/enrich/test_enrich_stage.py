@@ -11,7 +11,7 @@ import msgspec
 from streamer.cutoffs import Cutoffs
 from streamer.enrich.stage import run_enrich
 from streamer.errors import AnswerInvalid, OriginUnavailable
-from streamer.log.base import Stored
+from streamer.log.base import Record, Stored, partition_of
 from streamer.model import Hint, Place, Visibility, identifier_of_revision
 
 Make = Callable[..., Any]
@@ -443,20 +443,145 @@ async def test_hints_become_signals_and_figures_and_are_never_counted(
     assert article["date_previously_modified"] == "1970-01-01T00:00:01Z"
 
 
-async def test_a_record_that_cannot_be_read_is_passed_over(
+async def test_a_change_that_cannot_be_read_is_a_dead_letter(
     bench: Any, wikis: Any, change: Make, found: Make
 ) -> None:
-    """A broken change ends neither the lane nor those behind it."""
-    from streamer.log.base import Record, partition_of  # noqa: PLC0415 - one use
-
+    """A broken change, or one of a newer version, ends neither the lane nor those behind it, and the sums
+    hold; one that removes something cuts its page off. A hint is not counted, so not this one either.
+    """
     wikis.script(("revision", 5), found(5, 1))
+    newer = msgspec.json.decode(msgspec.json.encode(change("delete", page_id=9)))
+    values = [
+        b"{not json",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        msgspec.json.encode({**newer, "log_id": "of another type"}),
+        b'{"record":"hint","wiki":7}',
+    ]
     await bench.runtime.log.append(
-        [Record(bench.topics.changes, partition_of("testwiki", 10), "testwiki", b"{not json")]
+        [Record(bench.topics.changes, partition_of("testwiki", 10), "testwiki", value) for value in values]
     )
     async with running(bench, wikis):
         await bench.admit(change("edit", 5))
+        counts = await bench.until_admitted(5)
+    assert counts == {"admitted": 5, "published": 1, "gone": 0, "superseded": 0, "deadletter": 4}
+    letters = [body(r) for r in await bench.read(bench.topics.deadletter)]
+    assert {letter["code"] for letter in letters} == {"change_unreadable"}
+    assert len({letter["change"]["identifier"] for letter in letters}) == 4
+    assert letters[3]["change"]["title"] == "A"
+    (cutoff,) = await bench.read(bench.topics.withdrawals)
+    assert cutoff.key == "testwiki:9"
+
+
+async def test_what_was_done_before_a_restart_still_judges_what_was_not(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """Edits that were open when their page was deleted, or their text hidden, are asked anew after a kill; a
+    replica that does not know yet answers with the text: it stays in.
+    """
+    for revision, page in ((1, 9), (2, 8)):
+        wikis.script(("revision", revision), found(revision, page))
+        wikis.hold(("revision", revision))
+    wikis.script(("page", 8), found(3, 8))
+    await bench.admit(
+        change("edit", 1, "A", edited_ms=2_000_000),
+        change("edit", 2, "B"),
+        change("delete", title="Moved A", page_id=9, edited_ms=2_000_000),
+        change("visibility", 2, "Moved B", page_id=8, visibility=Visibility(text=False)),
+    )
+
+    async def both_done() -> bool:
+        return (await bench.counts()).get("admitted", 0) == 2
+
+    await killed(bench, wikis, both_done)
+    wikis.go(("revision", 1))
+    wikis.go(("revision", 2))
+    async with running(bench, wikis):
+        counts = await bench.until_admitted(4)
+    assert counts["gone"] == 1
+    assert counts["published"] == 3
+    out = await articles(bench)
+    assert [a["event"]["kind"] for a in out if a["identifier"] == 9] == ["delete"]
+    (edit,) = [a for a in out if a["event"]["identifier"] == identifier_of_revision("testwiki", 2)]
+    assert "article_body" not in edit
+
+
+async def test_a_hidden_revision_is_cut_off_at_its_own_page(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """Without a page id (recentchange alone tells none) the wiki says whose the revision is: under its title
+    is another page by now.
+    """
+    wikis.script(("revision", 5), found(5, 1, title="Elsewhere"))
+    wikis.script(("page", 1), found(9, 1, title="Elsewhere"))
+    wikis.script(("title", "A"), found(7, 2, title="A"))
+    async with running(bench, wikis):
+        await bench.admit(change("visibility", 5, "A", visibility=Visibility(text=False)))
+        await bench.until_admitted(1)
+    (article,) = await articles(bench)
+    assert article["identifier"] == 1
+    assert article["version"]["identifier"] == 9
+    assert [r.key for r in await bench.read(bench.topics.withdrawals)] == ["testwiki:1/5"]
+
+
+async def test_a_restatement_waits_for_what_was_read_before_it(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """An edit and the protection of its page are asked at once; a replica that does not know the edit yet must
+    not restate the page as it was before, on top of it.
+    """
+    wikis.script(("revision", 6), found(6, 1))
+    wikis.hold(("revision", 6))
+    wikis.script(("page", 1), found(5, 1), found(6, 1))
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 6), change("refresh", page_id=1, cause="protect"))
+        await bench.until(lambda: wikis.asked.count(("page", 1)) == 2)
+        wikis.go(("revision", 6))
+        await bench.until_admitted(2)
+    assert [a["version"]["identifier"] for a in await articles(bench)] == [6, 6]
+
+
+async def test_a_text_that_is_shown_again_comes_out_again(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """A replica that still hides it is asked again: else the page would stay without text until its next edit."""
+    wikis.script(("page", 1), found(5, 1, text_hidden=True, content=None), found(5, 1))
+    async with running(bench, wikis):
+        await bench.admit(change("visibility", 5, page_id=1, visibility=Visibility()))
+        await bench.until_admitted(1)
+    (article,) = await articles(bench)
+    assert article["article_body"]["wikitext"] == "Text of 5."
+
+
+async def test_too_large_to_be_told_is_not_too_large_to_be_hidden(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """A comment that is hidden on a page that is too large for a record is cut off all the same."""
+    huge = found(5, 1, content="x" * 16_800_000, comment_hidden=True)
+    wikis.script(("page", 1), huge)
+    async with running(bench, wikis):
+        await bench.admit(change("refresh", page_id=1))
         counts = await bench.until_admitted(1)
-    assert counts["published"] == 1
+    assert counts["deadletter"] == 1
+    (cutoff,) = await bench.read(bench.topics.withdrawals)
+    assert (cutoff.key, body(cutoff)["hides"]) == ("testwiki:1/5", ["comment"])
+
+
+async def test_a_redirect_has_no_prose(bench: Any, wikis: Any, change: Make, found: Make) -> None:
+    """Neither its keyword nor its target is text or abstract, in any language; nor once it is none again."""
+    contents = {1: "#転送 [[Target]]\n{{R}}", 2: "#REDIRECT [[Target]]", 3: "# A list\n# of things"}
+    for revision, content in contents.items():
+        redirect = revision == 1
+        wikis.script(("revision", revision), found(revision, revision, content=content, is_redirect=redirect))
+    async with running(bench, wikis, with_text=True):
+        await bench.admit(*(change("edit", revision, f"T{revision}") for revision in contents))
+        await bench.until_admitted(3)
+    out = {a["version"]["identifier"]: a for a in await articles(bench)}
+    for revision in (1, 2):
+        assert out[revision]["article_body"]["text"] == ""
+        assert "abstract" not in out[revision]
+        assert out[revision]["redirect_target"] == "Target"
+    assert out[3]["article_body"]["text"] == "A list\nof things"
 
 
 async def test_a_resolved_deletion_does_not_wait_for_its_title(

@@ -154,6 +154,8 @@ def test_an_empty_page_is_a_text() -> None:
         ({"slots": {}}, "slots_missing"),
         ({"slotsmissing": True}, "slots_missing"),
         ({"timestamp": "yesterday"}, "bad_timestamp"),
+        ({"timestamp": "0001-01-01T00:00:00+14:00"}, "bad_timestamp"),
+        ({"timestamp": "9999-12-31T23:59:59-12:00"}, "bad_timestamp"),
     ],
 )
 def test_a_revision_without_text_concerns_itself_alone(other: dict[str, Any], reason: str) -> None:
