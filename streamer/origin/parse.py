@@ -387,9 +387,9 @@ def _is_address(user: str) -> bool:
 def _time_ms(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
         # in UTC it must still be a year that can be written, or the article's dates could not
-        return int(
-            (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).timestamp() * 1000
-        )
+        return int(moment.astimezone(UTC).timestamp() * 1000)
     except (ValueError, OverflowError):
         raise AnswerInvalid("bad_timestamp") from None

@@ -527,8 +527,8 @@ async def test_a_hidden_revision_is_cut_off_at_its_own_page(
 async def test_a_restatement_waits_for_what_was_read_before_it(
     bench: Any, wikis: Any, change: Make, found: Make
 ) -> None:
-    """An edit and the protection of its page are asked at once; a replica that does not know the edit yet must
-    not restate the page as it was before, on top of it.
+    """An edit and the protection of its page are asked at once; a replica that does not know the edit yet
+    must not restate the page as it was before, on top of it.
     """
     wikis.script(("revision", 6), found(6, 1))
     wikis.hold(("revision", 6))
@@ -544,7 +544,7 @@ async def test_a_restatement_waits_for_what_was_read_before_it(
 async def test_a_text_that_is_shown_again_comes_out_again(
     bench: Any, wikis: Any, change: Make, found: Make
 ) -> None:
-    """A replica that still hides it is asked again: else the page would stay without text until its next edit."""
+    """A replica that still hides it is asked again: else the page would have no text until its next edit."""
     wikis.script(("page", 1), found(5, 1, text_hidden=True, content=None), found(5, 1))
     async with running(bench, wikis):
         await bench.admit(change("visibility", 5, page_id=1, visibility=Visibility()))
