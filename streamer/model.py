@@ -30,8 +30,10 @@ EVENT_TYPE: Final[Mapping[Kind, EventType]] = {
     "delete": "delete",
     "visibility": "visibility-change",
 }
-"""The usual type of each kind; a visibility change of an older revision is `update` when it restates
-the article, and a move out of a partner's scope arrives as `delete`."""
+"""The usual type of each kind. What is found hidden is a `visibility-change` whatever its kind, and a move
+out of a partner's scope arrives as `delete`. A visibility change of an older revision restates the article,
+text and all: `visibility` says what can be seen of it, `event.revision` which revision was hidden.
+"""
 
 IDENTIFIERS: Final = UUID("6e1f2c1a-6d3c-5f0b-9a77-0f2b64d1c7d3")
 """The namespace of every `event.identifier`. Changing it changes every identifier."""

@@ -1,5 +1,6 @@
 """What was published lately, read back at the start: so that a restart judges `late` as before it."""
 
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Final
 
@@ -8,7 +9,7 @@ from msgspec import Struct
 
 from streamer.enrich.memory import Newest
 from streamer.errors import OffsetOutOfRange
-from streamer.log.base import Log, Stored, TopicPartition
+from streamer.log.base import Log, Stored, TopicPartition, partition_of
 from streamer.model import is_tick
 
 READ_BACK_MS: Final = 10 * 60_000
@@ -24,7 +25,10 @@ class _Named(Struct):
 _named = msgspec.json.Decoder(_Named)
 
 
-async def read_back(log: Log, topic: str, newest: Newest, now_ms: int) -> None:
+async def read_back(log: Log, topic: str, newest: Newest, now_ms: int, lanes: Collection[int]) -> None:
+    """`lanes` are the partitions of changes that start now. What others publish meanwhile is told to `newest`
+    by them, and older records must not be told after it.
+    """
     info = await log.topic(topic)
     if info is None:
         return
@@ -44,7 +48,9 @@ async def read_back(log: Log, topic: str, newest: Newest, now_ms: int) -> None:
         async with log.reader(starts) as reader:
             while any(reader.position(tp) < end for tp, end in ends.items()):
                 for record in await reader.read():
-                    recall(record, newest)
+                    wiki = record.key.rpartition(":")[0]
+                    if partition_of(wiki, info.partitions) in lanes:
+                        recall(record, newest)
 
 
 def recall(record: Stored, newest: Newest) -> None:

@@ -37,21 +37,24 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
             partitions=info.partitions,
         )
         reading_back = asyncio.Lock()
-        known = False
+        starting: set[int] = set()
+        begun = False
 
         async def run_lane(lane: Lane) -> None:
-            nonlocal known
+            nonlocal begun
+            # each start looks at what was published: by an earlier process, by the one that had this lane, or
+            # by a commit whose end is unknown. Lanes that start together share the look.
+            starting.add(lane.partition)
             async with reading_back:
-                if not known:
+                if lane.partition in starting:
+                    lanes = frozenset(starting)
                     await read_back(
-                        runtime.log, runtime.topics.articles, memory.newest, runtime.clock.now_ms()
+                        runtime.log, runtime.topics.articles, memory.newest, runtime.clock.now_ms(), lanes
                     )
-                    known = True
+                    starting.difference_update(lanes)
+                if not begun:  # from then on it is the wikis' to say
+                    begun = True
                     runtime.health.ready(COMPONENT)
-            try:
-                await LaneWorker(lane, shared).run()
-            except BaseException:
-                known = False  # a commit whose end is unknown may have published: look before judging again
-                raise
+            await LaneWorker(lane, shared).run()
 
         await runtime.log.run_lanes(GROUP, runtime.topics.changes, run_lane)

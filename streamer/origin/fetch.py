@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -132,10 +133,10 @@ class Fetch:
 
 
 async def _unpack(packed: bytes) -> bytes:
-    try:
-        return inflate(packed, INLINE_BYTES)
-    except TooLarge:
-        return await asyncio.to_thread(inflate, packed)
+    if len(packed) <= INLINE_BYTES:
+        with suppress(TooLarge):
+            return inflate(packed, INLINE_BYTES)
+    return await asyncio.to_thread(inflate, packed)
 
 
 def _endpoint(text: str) -> URL | None:
@@ -166,7 +167,7 @@ def retry_after_s(text: str | None, now: datetime | None = None) -> float | None
     else:
         try:
             at = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):  # a year or an offset of twenty digits
             return None
         if at.tzinfo is None:
             at = at.replace(tzinfo=UTC)

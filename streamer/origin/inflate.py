@@ -8,8 +8,13 @@ MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 times that. Beyond it an answer is no answer."""
 
 
+MAX_MEMBERS: Final = 16
+"""A server sends one. Each is unpacked from a copy of what follows it, so that a body of nothing but empty
+ones would take the square of its length: hours for what fits into the bound above."""
+
+
 class TooLarge(Exception):
-    """More than the bound, packed or unpacked."""
+    """More than the bounds, packed or unpacked."""
 
 
 class Cut(Exception):
@@ -25,6 +30,8 @@ def inflate(packed: bytes, most: int = MAX_ANSWER_BYTES) -> bytes:
     room = most
     rest = packed
     while rest:
+        if len(parts) >= MAX_MEMBERS:
+            raise TooLarge(f"over {MAX_MEMBERS} gzip members")
         member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         try:
             part = member.decompress(rest, room + 1)

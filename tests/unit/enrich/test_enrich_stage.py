@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 from streamer.cutoffs import Cutoffs
+from streamer.enrich.memory import Newest
+from streamer.enrich.readback import read_back
 from streamer.enrich.stage import run_enrich
 from streamer.errors import AnswerInvalid, OriginUnavailable
 from streamer.log.base import Record, Stored, partition_of
@@ -504,6 +506,51 @@ async def test_what_was_done_before_a_restart_still_judges_what_was_not(
     assert [a["event"]["kind"] for a in out if a["identifier"] == 9] == ["delete"]
     (edit,) = [a for a in out if a["event"]["identifier"] == identifier_of_revision("testwiki", 2)]
     assert "article_body" not in edit
+
+
+async def test_a_kill_between_a_cut_off_and_its_record(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """The record still comes, once, above every cut-off: a second one is harmless."""
+    wikis.script(("page", 1), found(9, 1))
+    wikis.hold(("page", 1))
+    await bench.admit(change("visibility", 5, page_id=1, visibility=Visibility(text=False)))
+
+    async def cut_off() -> bool:
+        return bool(await bench.read(bench.topics.withdrawals))
+
+    await killed(bench, wikis, cut_off)
+    assert not (await bench.counts()).get("admitted", 0)
+    wikis.go(("page", 1))
+    async with running(bench, wikis):
+        counts = await bench.until_admitted(1)
+    assert counts["published"] == 1
+    (record,) = await bench.read(bench.topics.articles)
+    cutoffs = Cutoffs()
+    for each in await bench.read(bench.topics.withdrawals):
+        cutoffs.apply(each)
+    sequence = int(record.header("ce_sequence"))
+    assert not cutoffs.hidden(record.key, int(record.header("rev")), sequence)
+    assert "text" in cutoffs.hidden(record.key, 5, sequence - 10_000_000)
+
+
+async def test_a_lane_that_starts_looks_back_for_its_own_wikis_only(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """What another lane has learned since must not be overwritten by what was published before."""
+    for wiki in ("testwiki", "w1wiki"):
+        wikis.script(("revision", 5), found(5, 1, wiki=wiki))
+        async with running(bench, wikis):
+            await bench.admit(change("edit", 5, wiki=wiki))
+            await bench.until_admitted(1 if wiki == "testwiki" else 2)
+    newest = Newest()
+    newest.published("w1wiki", 1, 7, "A")
+    starting, running_on = partition_of("testwiki", 10), partition_of("w1wiki", 10)
+    assert starting != running_on
+    log = bench.runtime.log
+    await read_back(log, bench.topics.articles, newest, bench.runtime.clock.now_ms(), {starting})
+    assert newest.revision("testwiki", 1) == 5
+    assert newest.revision("w1wiki", 1) == 7
 
 
 async def test_a_hidden_revision_is_cut_off_at_its_own_page(

@@ -125,6 +125,12 @@ def test_a_gzip_bomb_is_bounded() -> None:
         inflate(gzip.compress(b"1" * 600) * 3, 1_000)
 
 
+def test_a_bomb_of_empty_members_is_refused_at_once() -> None:
+    """It unpacks to nothing, and would take the square of its length to get there."""
+    with pytest.raises(TooLarge):
+        inflate(gzip.compress(b"") * 100_000)
+
+
 def test_gzip_is_read_whole_or_not_at_all() -> None:
     """Members are joined; a stream that ends early, or is none, is no answer."""
     packed = gzip.compress(b"one") + gzip.compress(b"two")
@@ -145,6 +151,8 @@ def test_gzip_is_read_whole_or_not_at_all() -> None:
         ("-5", None),
         ("Sat, 21 Nov 2026 12:00:39 GMT", 39.0),
         ("Sat, 21 Nov 2026 11:00:00 GMT", 0.0),
+        ("Sat, 21 Nov 99999999999999999999 11:00:00 GMT", None),
+        ("Sat, 21 Nov 2026 11:00:00 +99999999999999999999", None),
     ],
 )
 def test_retry_after(text: str | None, wait_s: float | None) -> None:
