@@ -28,29 +28,30 @@ def content(wiki, revision):
 
 def expected(path):
     """Partner → [(identifier, page, kind, hash of the text or None)], in the order of the file."""
-    lines = pathlib.Path(path).read_text(encoding="utf-8").split("\n")
-    rows = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
-    pages, newest, events = {}, {}, {partner: [] for partner in RULES}
+    rows = [json.loads(at[6:]) for at in pathlib.Path(path).read_bytes().split(b"\n") if at[:6] == b"data: "]
+    pages, last, events = {}, {}, {partner: [] for partner in RULES}
     for row in rows:
         wiki, made = row["wiki"], int(digest(f"{row['wiki']}:{row['title']}")[:7], 16) + 1
         page = pages.setdefault((wiki, row["title"]), made)
         if row.get("log_type") == "move":
             pages[wiki, row["log_params"]["target"]] = page
-        newest[wiki, page] = max(newest.get((wiki, page), 0), row.get("revision", {}).get("new", 0))
+        row |= {"new": row.get("revision", {}).get("new", 0), "minor": row.get("minor", False)}
+        last[wiki, page] = max(last.get((wiki, page), row), row, key=lambda row: row["new"])
     for row in rows:
         wiki, log, found = row["wiki"], (row.get("log_type"), row.get("log_action")), []
         page, named = pages[wiki, row["title"]], str(uuid.uuid5(NAMES, row["meta"]["id"]))
-        now = content(wiki, newest[wiki, page] or 1_000_000 + page)
+        now = content(wiki, (by := last[wiki, page])["new"] or 1_000_000 + page)
         if row["type"] in ("edit", "new"):
-            new, kind = row["revision"]["new"], "create" if row["type"] == "new" else "edit"
-            found = [(str(uuid.uuid5(NAMES, f"{wiki}|rev|{new}")), kind, content(wiki, new))]
+            new, kind = row["new"], "create" if row["type"] == "new" else "edit"
+            found = [(str(uuid.uuid5(NAMES, f"{wiki}|rev|{new}")), kind, content(wiki, new), row)]
         elif log in (("upload", "upload"), ("delete", "delete"), ("move", "move")):
             kind = log[0].replace("upload", "refresh")
-            found = [(named, kind, None if kind == "delete" else now)]
+            found = [(named, kind, None if kind == "delete" else now, row)]
             if row["log_params"] and row["log_params"].get("noredir") == "0":
-                found.append((str(uuid.uuid5(NAMES, f"{named}|redirect")), "create", now))
-        for name, kind, text in found:
-            event = {"minor": False, **row, "kind": kind, "text": text, "removal": kind in ("delete", "move")}
+                left = {**row, "minor": by["minor"], "bot": row["bot"] and by["type"] != "edit"}
+                found.append((str(uuid.uuid5(NAMES, f"{named}|redirect")), "create", now, left))
+        for name, kind, text, its in found:
+            event = {**its, "kind": kind, "text": text, "removal": kind in ("delete", "move")}
             for partner in [partner for partner, wanted in RULES.items() if wanted(event)]:
                 events[partner].append((name, page, kind, text and digest(text)))
     return events
