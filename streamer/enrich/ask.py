@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
+from streamer.clock import Clock
 from streamer.config import MediaWikiSettings
 from streamer.enrich.article import BY_REVISION, is_redirect
 from streamer.enrich.held import Held
@@ -25,7 +26,6 @@ from streamer.health import Health
 from streamer.metrics import ENRICH_RETRIES
 from streamer.model import Change
 from streamer.origin.answer import Answer, Found, Missing
-from streamer.runtime import Clock
 
 MISSING_TRIES: Final = 3
 BACKOFF_S: Final = 0.5

@@ -13,12 +13,12 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from streamer.clock import Clock
 from streamer.config import MediaWikiSettings, Settings, SourceSettings
 from streamer.errors import AnswerInvalid, HostNotAllowed, OriginError, OriginUnavailable
 from streamer.origin.answer import Answer, Found, Missing, SiteInfo
 from streamer.origin.fetch import Fetch
 from streamer.origin.mediawiki import Origin
-from streamer.runtime import Clock
 
 HOST = "en.wikipedia.org"
 WIKI = "enwiki"
