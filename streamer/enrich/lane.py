@@ -11,18 +11,15 @@ its committed position: whatever it had in hand is asked again, nothing is publi
 
 import asyncio
 import logging
-from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-from msgspec import Struct
-
 from streamer.enrich.ask import Answers, Asker
-from streamer.enrich.commit import Batch, EarlyCutoff, Finished, Item, Memory, SignalItem
+from streamer.enrich.commit import EarlyCutoff, Finished, Memory, SignalItem
 from streamer.enrich.held import Held
 from streamer.enrich.memory import Removal
 from streamer.enrich.order import Order
+from streamer.enrich.outbox import Outbox
 from streamer.enrich.outcome import Dead, Outcome, Removed, Wikis, Work
 from streamer.enrich.signals import signal_of, signal_record
 from streamer.enrich.textpool import TextPool
@@ -31,7 +28,7 @@ from streamer.enrich.unreadable import UNDECODABLE, is_hint, stand_in
 from streamer.errors import HostNotAllowed, LaneLost, StreamerError
 from streamer.log.base import Lane, Reader, Stored, TopicPartition
 from streamer.log.position import Position, Progress
-from streamer.metrics import COMMITTED, ENRICH_OPEN, ERRORS, QUEUE_DEPTH, UNRESOLVED_REMOVALS
+from streamer.metrics import ENRICH_OPEN, ERRORS, UNRESOLVED_REMOVALS
 from streamer.model import Change, Hint, decode_change, is_tick
 from streamer.runtime import Runtime
 
@@ -41,23 +38,12 @@ MAX_OPEN: Final = 4_000
 """
 READ_RECORDS: Final = 500
 FULL_PAUSE_S: Final = 0.05
-IDLE_COMMIT_S: Final = 5.0
-"""Hints alone move the position so often, that retention can follow and a restart reads little."""
 DRAIN_SHARE: Final = 0.8
 """Of the time that a drain has: what is not answered by then is asked again after the restart, and what is
 answered still has to be committed.
 """
-GROUP: Final = "enrich"
 
 log = logging.getLogger(__name__)
-
-
-class LaneState(Struct, frozen=True):
-    """In the position."""
-
-    last: int = 0
-    """The highest sequence given."""
-    counts: dict[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,26 +59,53 @@ class Shared:
     partitions: int
 
 
-class LaneWorker:
-    """`await LaneWorker(lane, shared).run()`. Raises what ended it; returns after a drain."""
+async def run_lane(lane: Lane, shared: Shared) -> None:
+    """From its committed position on. Raises what ended it; returns after a drain."""
+    await LaneWorker(lane, shared, await _committed(lane, shared.runtime)).run()
 
-    def __init__(self, lane: Lane, shared: Shared) -> None:
-        self._lane = lane
+
+async def _committed(lane: Lane, runtime: Runtime) -> Position:
+    """Where to go on; an alarm where retention was there first."""
+    tp = TopicPartition(lane.topic, lane.partition)
+    position = (await lane.positions([tp])).get(tp)
+    earliest = (await runtime.log.bounds(tp)).earliest
+    if position is None:
+        return Position(earliest)
+    if position.next >= earliest:
+        return position
+    ERRORS.labels("enrich", "changes_expired").inc()
+    log.error(
+        "changes were deleted before they were read",
+        extra={"partition": tp.partition, "lost_offsets": earliest - position.next},
+    )
+    done = tuple((max(low, earliest), high) for low, high in position.done if high > earliest)
+    return Position(earliest, done, position.state)
+
+
+class LaneWorker:
+    """Reads and asks, and hands what is finished to the outbox."""
+
+    def __init__(self, lane: Lane, shared: Shared, position: Position) -> None:
         self._shared = shared
         self._runtime = shared.runtime
         self._memory = shared.memory
         self._tp = TopicPartition(lane.topic, lane.partition)
-        self._progress = Progress(Position(0))
-        self._state = LaneState()
-        self._committed = Position(0)
+        self._start = position.next
+        self._progress = Progress(position)
+        self._outbox = Outbox(
+            lane,
+            shared.runtime,
+            shared.memory,
+            shared.partitions,
+            position=position,
+            progress=self._progress,
+            on_committed=self._release,
+        )
         self._order = Order()
         self._works: dict[int, Work] = {}
-        self._finished: deque[Item] = deque()
-        self._wake = asyncio.Event()
         self._asking: set[asyncio.Task[None]] = set()
         self._held_bytes = 0
         self._stuck: dict[int, int] = {}
-        self._closing = False
         self._asker = Asker(
             origin=shared.origin,
             settings=shared.runtime.settings.mediawiki,
@@ -106,14 +119,15 @@ class LaneWorker:
         )
 
     async def run(self) -> None:
-        start = await self._restore()
         try:
-            async with self._runtime.log.reader({self._tp: start}) as reader, asyncio.TaskGroup() as tasks:
-                committing = tasks.create_task(self._keep_committing())
+            async with (
+                self._runtime.log.reader({self._tp: self._start}) as reader,
+                asyncio.TaskGroup() as tasks,
+            ):
+                committing = tasks.create_task(self._outbox.run())
                 await self._read(reader, tasks)
                 await self._drain()
-                self._closing = True
-                self._wake.set()
+                self._outbox.close()
                 await committing
                 for task in self._asking:
                     task.cancel()
@@ -121,26 +135,6 @@ class LaneWorker:
             raise _cause(group) from group
         finally:
             self._let_go()
-
-    async def _restore(self) -> int:
-        """The offset to read from. Loads the counts and the last sequence."""
-        position = (await self._lane.positions([self._tp])).get(self._tp)
-        earliest = (await self._runtime.log.bounds(self._tp)).earliest
-        if position is None:
-            position = Position(earliest)
-        self._state = msgspec.convert(position.state, LaneState)
-        if position.next < earliest:
-            ERRORS.labels("enrich", "changes_expired").inc()
-            log.error(
-                "changes were deleted before they were read",
-                extra={"partition": self._tp.partition, "lost_offsets": earliest - position.next},
-            )
-            done = tuple((max(low, earliest), high) for low, high in position.done if high > earliest)
-            position = Position(earliest, done, position.state)
-        self._committed = position
-        self._progress = Progress(position)
-        COMMITTED.set(GROUP, "", self._tp.partition, self._state.counts)
-        return position.next
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────
 
@@ -190,7 +184,7 @@ class LaneWorker:
         work.outcome = Dead(UNREADABLE, 0, withdrawn_page)
         if _should_withdraw(work):
             UNRESOLVED_REMOVALS.inc()
-        self._hand_over(Finished(work))
+        self._outbox.put(Finished(work))
 
     def _take_hint(self, record: Stored, hint: Hint) -> None:
         self._memory.hints.add(hint)
@@ -198,7 +192,7 @@ class LaneWorker:
         if signal and self._progress.take(record.offset):
             topic = self._runtime.topics.signals
             made = signal_record(topic, self._shared.partitions, hint.wiki, signal)
-            self._hand_over(SignalItem(record.offset, made))
+            self._outbox.put(SignalItem(record.offset, made))
 
     def _take_change(self, record: Stored, change: Change, tasks: asyncio.TaskGroup) -> None:
         self._memory.removals.read_no += 1
@@ -209,7 +203,7 @@ class LaneWorker:
         except HostNotAllowed as error:
             work.outcome = Dead(error.code, 0)
             if is_open:
-                self._hand_over(Finished(work))
+                self._outbox.put(Finished(work))
             return
         self._remember(work)
         if not is_open:
@@ -218,7 +212,7 @@ class LaneWorker:
         if change.kind == "delete" and change.page_id:
             # waits for nobody: what is under way about this page becomes `gone`
             work.outcome = Removed((change.page_id,))
-            self._hand_over(self._with_site(work))
+            self._outbox.put(self._with_site(work))
             return
         if change.kind == "visibility":
             self._cut_off_early(work)
@@ -254,7 +248,7 @@ class LaneWorker:
         if hides and page_id:
             # under a title's last known page it may be another's: then it names a revision that page hasn't
             work.cutoff_written = bool(change.page_id)
-            self._hand_over(EarlyCutoff(change.wiki, page_id, change.revision, hides))
+            self._outbox.put(EarlyCutoff(change.wiki, page_id, change.revision, hides))
 
     def _removed(self, work: Work, page_ids: tuple[int, ...]) -> None:
         removal = Removal(work.read_no, work.change.edited_ms)
@@ -293,61 +287,15 @@ class LaneWorker:
         if isinstance(outcome, Removed):
             # goes ahead, since what was read before it about its page is `gone` now; but stays in its titles'
             # queues until its turn, so that what was read after it (a restore) can't come out before it
-            self._hand_over(self._with_site(self._works.pop(work.offset)))
+            self._outbox.put(self._with_site(self._works.pop(work.offset)))
         for offset in released:
             self._shared.held.unstick(self._stuck.pop(offset, 0))
             waiting = self._works.pop(offset, None)
             if waiting:
-                self._hand_over(self._with_site(waiting))
+                self._outbox.put(self._with_site(waiting))
 
     def _with_site(self, work: Work) -> Finished:
         return Finished(work, self._shared.origin.site(work.change.wiki))
-
-    def _hand_over(self, item: Item) -> None:
-        self._finished.append(item)
-        self._wake.set()
-
-    # ── committing ─────────────────────────────────────────────────────────────────────────────
-
-    async def _keep_committing(self) -> None:
-        """No waiting for a fuller batch: what finishes during one commit is the next."""
-        while not self._closing or self._finished:
-            idle = False
-            try:
-                async with asyncio.timeout(IDLE_COMMIT_S):
-                    await self._wake.wait()
-            except TimeoutError:
-                idle = True
-            self._wake.clear()
-            while self._finished:
-                await self._commit()
-            if (idle or self._closing) and self._progress.position({}).next != self._committed.next:
-                await self._commit()
-
-    async def _commit(self) -> None:
-        batch = Batch(
-            self._memory,
-            self._runtime.topics,
-            self._shared.partitions,
-            last_sequence=self._state.last,
-            counts=self._state.counts,
-            now_us=self._runtime.clock.now_us(),
-        )
-        while self._finished and not batch.is_full:
-            batch.add(self._finished.popleft())
-        state: dict[str, object] = {"last": batch.last_sequence, "counts": batch.counts}
-        position = self._progress.position(state, without=batch.offsets)
-        await self._lane.commit(batch.records, {self._tp: position})
-        for offset in batch.offsets:
-            self._progress.finish(offset)
-        self._committed = position
-        self._state = LaneState(batch.last_sequence, batch.counts)
-        for work in batch.works:
-            self._release(work)
-        COMMITTED.set(GROUP, "", self._tp.partition, batch.counts)
-        QUEUE_DEPTH.labels("enrich_finished").set(len(self._finished))
-        ENRICH_OPEN.labels(str(self._tp.partition)).set(self._progress.open_count)
-        batch.committed()
 
     def _release(self, work: Work) -> None:
         self._held_bytes -= work.held_bytes

@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack
 from streamer.enrich.ask import COMPONENT, Answers
 from streamer.enrich.commit import Memory
 from streamer.enrich.held import Held
-from streamer.enrich.lane import GROUP, LaneWorker, Shared
+from streamer.enrich.lane import Shared, run_lane
+from streamer.enrich.outbox import GROUP
 from streamer.enrich.outcome import Wikis
 from streamer.enrich.readback import read_back
 from streamer.enrich.textpool import TextPool
@@ -40,7 +41,7 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
         starting: set[int] = set()
         begun = False
 
-        async def run_lane(lane: Lane) -> None:
+        async def run(lane: Lane) -> None:
             nonlocal begun
             # each start looks at what was published: by an earlier process, by the one that had this lane, or
             # by a commit whose end is unknown. Lanes that start together share the look.
@@ -55,6 +56,6 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
                 if not begun:  # from then on it is the wikis' to say
                     begun = True
                     runtime.health.ready(COMPONENT)
-            await LaneWorker(lane, shared).run()
+            await run_lane(lane, shared)
 
-        await runtime.log.run_lanes(GROUP, runtime.topics.changes, run_lane)
+        await runtime.log.run_lanes(GROUP, runtime.topics.changes, run)

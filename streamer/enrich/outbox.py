@@ -1,0 +1,110 @@
+"""What is finished of a lane, until its commit; and where the lane stands.
+
+One commit at a time, without waiting for a fuller one: what finishes during one commit is the next. On any
+error the lane is started anew from its committed position, so nothing here is put back.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from streamer.enrich.commit import Batch, Item, Memory
+from streamer.enrich.outcome import Work
+from streamer.log.base import Lane, TopicPartition
+from streamer.log.position import Position, Progress
+from streamer.metrics import COMMITTED, ENRICH_OPEN, QUEUE_DEPTH
+from streamer.runtime import Runtime
+
+GROUP: Final = "enrich"
+IDLE_COMMIT_S: Final = 5.0
+"""Hints alone move the position so often, that retention can follow and a restart reads little."""
+
+
+class LaneState(Struct, frozen=True):
+    """In the position."""
+
+    last: int = 0
+    """The highest sequence given."""
+    counts: dict[str, int] = {}
+
+
+class Outbox:
+    """`put` what is finished while `run` commits it; after `close`, `run` returns once all is committed."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        runtime: Runtime,
+        memory: Memory,
+        partitions: int,
+        *,
+        position: Position,
+        progress: Progress,
+        on_committed: Callable[[Work], None],
+    ) -> None:
+        """`progress` is shared with who reads: he takes offsets, this finishes them."""
+        self._lane = lane
+        self._runtime = runtime
+        self._memory = memory
+        self._partitions = partitions
+        self._committed = position
+        self._state = msgspec.convert(position.state, LaneState)
+        self._progress = progress
+        self._on_committed = on_committed
+        self._tp = TopicPartition(lane.topic, lane.partition)
+        self._finished: deque[Item] = deque()
+        self._wake = asyncio.Event()
+        self._closing = False
+        COMMITTED.set(GROUP, "", self._tp.partition, self._state.counts)
+
+    def put(self, item: Item) -> None:
+        """Bounded by what may be open at all (streamer.enrich.lane)."""
+        self._finished.append(item)
+        self._wake.set()
+
+    def close(self) -> None:
+        self._closing = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        while not self._closing or self._finished:
+            idle = False
+            try:
+                async with asyncio.timeout(IDLE_COMMIT_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                idle = True
+            self._wake.clear()
+            while self._finished:
+                await self._commit()
+            if (idle or self._closing) and self._progress.position({}).next != self._committed.next:
+                await self._commit()
+
+    async def _commit(self) -> None:
+        batch = Batch(
+            self._memory,
+            self._runtime.topics,
+            self._partitions,
+            last_sequence=self._state.last,
+            counts=self._state.counts,
+            now_us=self._runtime.clock.now_us(),
+        )
+        while self._finished and not batch.is_full:
+            batch.add(self._finished.popleft())
+        state: dict[str, object] = {"last": batch.last_sequence, "counts": batch.counts}
+        position = self._progress.position(state, without=batch.offsets)
+        await self._lane.commit(batch.records, {self._tp: position})
+        for offset in batch.offsets:
+            self._progress.finish(offset)
+        self._committed = position
+        self._state = LaneState(batch.last_sequence, batch.counts)
+        for work in batch.works:
+            self._on_committed(work)
+        COMMITTED.set(GROUP, "", self._tp.partition, batch.counts)
+        QUEUE_DEPTH.labels("enrich_finished").set(len(self._finished))
+        ENRICH_OPEN.labels(str(self._tp.partition)).set(self._progress.open_count)
+        batch.committed()
