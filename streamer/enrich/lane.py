@@ -1,8 +1,8 @@
-"""One partition of changes, from reading to commit.
+"""One partition of changes, from reading to what is finished; streamer.enrich.outbox commits it.
 
-    read ──► Order (per title) ──► ask (a task each) ──► Order ──► finished ──► commit (one at a time)
-      │                                                              ▲
-      └── removals with a known page, cut-offs, signals ─────────────┘  these wait for nobody
+    read ──► Order (per title) ──► ask (a task each) ──► Order ──► Outbox ──► commit (one at a time)
+      │                                                             ▲
+      └── removals with a known page, cut-offs, signals ────────────┘  these wait for nobody
 
 Bounded by MAX_OPEN changes and by what a position can say of work done out of order; when full, the lane
 stops reading. A lane that loses its partition or its log leaves with that error and is started anew from
