@@ -249,6 +249,8 @@ class RouteLane:
                 drafts = []
                 for article in filter(None, articles):
                     article.forget()
+                if self._generation != self._roster.generation:  # while the commit was waited for
+                    return
         await self._commit(drafts, following)
         self._gauge()
         ROUTE_PASS.observe(time.monotonic() - began_s)

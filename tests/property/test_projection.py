@@ -167,3 +167,12 @@ def test_line_separators_stay_escaped() -> None:
     value = b'{"name":"a\\u2028b","event":{"type":"update"},"url":"\\u0085"}'
     assert b"\\u2028" in Projection(["name"]).apply(value)
     assert Projection().apply(value) == value
+
+
+def test_null_is_as_good_as_absent() -> None:
+    """Objects that are null, as other writers of JSON put it, are left as they are by whatever takes parts."""
+    names = ("article_body", "version", "attribution", "visibility")
+    article = dict.fromkeys(names) | {"event": {"type": "update"}}
+    projection = Projection(content=("text",), hides_editor=True)
+    made = msgspec.json.decode(projection.apply(encode_value(article), hides=frozenset({"comment"})))
+    assert made == article
