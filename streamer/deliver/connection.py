@@ -14,11 +14,11 @@ from typing import Final
 
 from streamer.deliver.auth import Identity
 from streamer.deliver.encode import Frame
-from streamer.deliver.feed import Feed
+from streamer.deliver.feed import Feed, reading
 from streamer.deliver.outlet import CHUNK_BYTES, LINGER_S, Ended, Outlet
 from streamer.deliver.position import Vector
 from streamer.deliver.request import Ask
-from streamer.deliver.start import Beginning, Gap
+from streamer.deliver.start import Beginning
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Log, Reader, Stored, TopicPartition
 from streamer.metrics import EDIT_TO_DELIVERY, ERRORS
@@ -98,12 +98,17 @@ class Connection:
             await self._outlet.say_bye(ended.reason)
         except ConnectionError:
             return
+        except Exception:  # the border: a mistake of ours ends this stream alone, and not as if it were over
+            self._cut = "failed"
+            ERRORS.labels("deliver", "internal").inc()
+            logger.exception("stream failed", extra={"partner": self.identity.partner.name})
+            self.reset()
         finally:
             self._outlet.over = True
             self._feed.followers.discard(self)
 
     async def _stream(self, beginning: Beginning) -> None:
-        await self._outlet.begin()
+        # before the first byte: what is appended once the client has seen `:ok` is not before it
         vector = Vector(
             self._feed.info.epoch,
             [
@@ -112,8 +117,9 @@ class Connection:
             ],
         )
         self._outlet.tell(vector.id())
-        if beginning.gap is not None:
-            await self._outlet.say_gap(beginning.gap)
+        await self._outlet.begin()
+        if beginning.gap:
+            await self._outlet.say_gap(beginning.gap, vector.id())
         await self._catch_up(vector)
         await self._live()
 
@@ -161,13 +167,13 @@ class Connection:
 
     async def _replay(self, vector: Vector, target: Sequence[int]) -> None:
         """Writes what lies between `vector` and `target`; `vector` equals it afterwards."""
-        topic = self._feed.info.name
+        info = self._feed.info
         todo = {
-            TopicPartition(topic, p): offset
+            TopicPartition(info.name, p): offset
             for p, offset in enumerate(vector.offsets)
             if offset < target[p] and p in self._ask.partitions
         }
-        async with self._log.reader(todo) as reader:
+        async with reading(self._log, info, todo) as reader:
             while todo:
                 self._check()
                 records = await reader.read(
@@ -223,7 +229,7 @@ class Connection:
         if not self._ask.continue_on_gap:
             raise Ended("slow")  # resuming by its id it is told what is gone
         vector.step(error.partition, error.earliest)
-        await self._outlet.say_gap(Gap("expired", vector.id()))
+        await self._outlet.say_gap("expired", vector.id())
 
     # ── live ───────────────────────────────────────────────────────────────────────────────────
 

@@ -180,7 +180,7 @@ def parse(parameters: Parameters, *, fmt: Format, last_event_id: str, partitions
     )
     since = Since(_time("since", parameters["since"], now_ms)) if "since" in parameters else None
     continue_on_gap = _on_gap(parameters.get("on_gap"), fmt)
-    position = _position(parameters, last_event_id, partitions)
+    position = _position(parameters, last_event_id, partitions, now_ms)
     if position is not None:
         return Ask(
             fmt,
@@ -201,7 +201,7 @@ def parse(parameters: Parameters, *, fmt: Format, last_event_id: str, partitions
     return Ask(fmt, wanted, {}, LIVE, continue_on_gap=continue_on_gap)
 
 
-def _position(parameters: Parameters, header: str, partitions: int) -> ClientPosition | None:
+def _position(parameters: Parameters, header: str, partitions: int, now_ms: int) -> ClientPosition | None:
     text = header or parameters.get("last_event_id", "")
     if not isinstance(text, str):
         raise invalid("last_event_id", "is not a string")
@@ -211,9 +211,11 @@ def _position(parameters: Parameters, header: str, partitions: int) -> ClientPos
         position = parse_id(text)
     except PositionInvalid as error:
         raise bad_position("last_event_id", str(error)) from None
-    for partition in position.starts:
+    for partition, start in position.starts.items():
         if partition >= partitions:
             raise bad_position("last_event_id", f"names partition {partition}; there are {partitions}")
+        if isinstance(start, Since) and not 0 <= start.time_ms <= now_ms + FUTURE_TOLERANCE_MS:
+            raise bad_position("last_event_id", f"has an impossible time for partition {partition}")
     return position
 
 

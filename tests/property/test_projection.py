@@ -170,7 +170,7 @@ def test_line_separators_stay_escaped() -> None:
 
 
 def test_null_is_as_good_as_absent() -> None:
-    """Objects that are null, as other writers of JSON put it, are left as they are by whatever takes parts."""
+    """Objects that are null, as other writers of JSON put it, stay as they are, whatever takes parts."""
     names = ("article_body", "version", "attribution", "visibility")
     article = dict.fromkeys(names) | {"event": {"type": "update"}}
     projection = Projection(content=("text",), hides_editor=True)

@@ -20,9 +20,11 @@ from harness.delivering import (
 from harness.feed import Feed
 
 from streamer.config import DeliverSettings
+from streamer.deliver.connection import Connection
 from streamer.deliver.server import run_deliver
-from streamer.errors import ConfigError, PortInUse
-from streamer.log.base import TopicPartition
+from streamer.errors import ConfigError, LogUnavailable, PortInUse
+from streamer.log.base import Stored, TopicPartition
+from streamer.log.local_reader import LocalReader
 from streamer.model import rfc3339_ms
 from streamer.runtime import Runtime, article_spec
 
@@ -75,6 +77,9 @@ async def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
         ]:
             body = await problem(server, 422, params={name: value})
             assert body["parameter"] == name, (name, value)
+        for when in (-1, 2**63, 99_999_999_999_999):
+            kafkasse = json.dumps([{"topic": server.topic, "partition": 0, "timestamp": when}])
+            body = await problem(server, 400, headers=bearer(**{"Last-Event-ID": kafkasse}))
         for text in ["x", "e7c14a09", "e7c14a09.0:-1", "e7c14a09.0:1,0:2", "[]", '[{"topic":1}]']:
             body = await problem(server, 400, headers=bearer(**{"Last-Event-ID": text}))
             assert body["parameter"] == "last_event_id"
@@ -138,6 +143,107 @@ async def test_a_partner_without_a_topic_waits_and_is_told_to_come_back(tmp_path
     ):
         assert answer.status == 503
         assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_keys_are_never_repeated(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """However broken the request that a key stands in, neither the answer nor the log says it."""
+    caplog.set_level("DEBUG")
+    key = KEY.encode()
+    head = b"GET /v2/articles HTTP/1.1\r\nHost: x\r\n"
+    async with delivering(tmp_path) as server:
+        body = await problem(server, 400, params={KEY: "1"})
+        assert KEY not in json.dumps(body)
+        for request, status in [
+            (head + b"Authorization: Bearer " + key + b"\xff\r\n\r\n", 401),
+            (head + b"Authorization: Bearer " + key + b"\x00\r\n\r\n", 400),
+            (head + b"Authorization: Bearer " + key * 2_000 + b"\r\n\r\n", 400),
+            (head + b"Authorization Bearer " + key + b"\r\n\r\n", 400),
+            (key + b" /v2/articles HTTP/1.1\r\n\r\n", 400),
+            (head + b"Expect: " + key + b"\r\n\r\n", 417),
+        ]:
+            answer = await answer_to(server, request)
+            assert f" {status} ".encode() in answer.partition(b"\r\n")[0], answer
+            assert b"application/problem+json" in answer
+            assert key not in answer
+    assert KEY not in caplog.text
+
+
+async def answer_to(server: Delivering, request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(request)
+    answer = b""
+    async with asyncio.timeout(5):
+        while not answer.endswith(b"}") and (chunk := await reader.read(65_536)):
+            answer += chunk
+    writer.close()
+    return answer
+
+
+async def test_a_mistake_of_ours_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception that nobody meant is a 500 in the contract's form, and costs that request alone."""
+
+    async def mistaken(*_: object) -> None:
+        raise KeyError("mistake")
+
+    async with delivering(tmp_path) as server, raw(server) as (reader, _):
+        await reader.readuntil(b":ok\n\r\n")
+        with monkeypatch.context() as patch:
+            patch.setattr("streamer.deliver.articles.resolve", mistaken)
+            body = await problem(server, 500)
+            assert "KeyError" not in json.dumps(body)
+        await server.write([1])
+        async with asyncio.timeout(5):
+            assert b'"identifier":1' in await reader.readuntil(b"\n\n")
+
+
+async def test_a_mistake_of_ours_in_a_stream_resets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once events were sent there is no answer left but a reset: a clean end would say that all is well."""
+
+    async def mistaken(*_: object) -> None:
+        raise KeyError("mistake")
+
+    monkeypatch.setattr(Connection, "_live", mistaken)
+    async with delivering(tmp_path) as server, asyncio.timeout(5), raw(server) as (reader, _):
+        with pytest.raises(ConnectionResetError):
+            while await reader.read(65_536):
+                pass
+
+
+async def test_who_says_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection without a request, or with half a one, is closed; a stream on another lives on."""
+    monkeypatch.setattr("streamer.deliver.protocol.HEAD_DEADLINE_S", 0.2)
+    monkeypatch.setattr("streamer.deliver.protocol.KEEPALIVE_S", 0.2)
+    async with (
+        delivering(tmp_path, deliver=DeliverSettings(heartbeat_s=0.1)) as server,
+        raw(server) as (stream, _),
+        asyncio.timeout(5),
+    ):
+        for said in (b"", b"GET /v2/arti", b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\nGET /v2/arti"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(said)
+            await reader.read()
+            writer.close()
+        for _ in range(10):
+            await stream.readuntil(b":hb\n")
+
+
+async def test_more_sockets_than_the_server_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who only connects costs no more than the configuration says."""
+    monkeypatch.setattr("streamer.deliver.server.SPARE_SOCKETS", 2)
+    async with (
+        delivering(tmp_path, deliver=DeliverSettings(max_connections=1)) as server,
+        asyncio.timeout(5),
+    ):
+        idle = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        assert await reader.read() == b""
+        idle.append((reader, writer))
+        idle[0][1].write(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 404 " in await idle[0][0].readline()
+        for _, writer in idle:
+            writer.close()
 
 
 async def test_limits(tmp_path: Path) -> None:
@@ -359,6 +465,28 @@ async def test_retention_that_overtook_a_position(tmp_path: Path) -> None:
         assert json.loads(events[0].data)["reason"] == "expired"
 
 
+async def test_a_gap_says_where_each_partition_goes_on(tmp_path: Path) -> None:
+    """Its id is the client's next one: partitions that start live are not taken back to their earliest."""
+    now_ms = [1_795_000_000_000]
+    async with delivering(tmp_path, log_clock=lambda: now_ms[0]) as server:
+        pages = range(100, 120)
+        await server.write(pages)
+        now_ms[0] += 31 * 86_400_000
+        await server.write(pages)
+        await server.log.clean()
+        partition, elsewhere = 0, dict.fromkeys(range(1, 10), 0)
+        for p, _ in server.written:
+            if p != partition:
+                elsewhere[p] += 1
+        feed = Feed(f'{server.url}?on_gap=continue&offsets={{"{partition}":0}}', KEY)
+        async with asyncio.timeout(5):
+            async for event in feed.events():
+                assert event.name == "gap"
+                break
+        offsets = dict(pair.split(":") for pair in event.id.partition(".")[2].split(","))
+        assert {p: int(offsets[str(p)]) for p in elsewhere} == elsewhere
+
+
 async def test_a_resume_beyond_the_history_gets_the_newest_state(tmp_path: Path) -> None:
     """After compaction the newest record of each page that changed since, and the id goes over the holes."""
     now_ms = [1_795_000_000_000]
@@ -376,6 +504,36 @@ async def test_a_resume_beyond_the_history_gets_the_newest_state(tmp_path: Path)
         await server.log.clean()
         got = await first(server, 2, last_id=feed.last_id)
         assert [a["event"]["sequence"] for a in got] == [4, 5]  # type: ignore[index] # objects
+
+
+async def test_a_topic_made_anew_while_the_log_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A feed that has to read anew does not take the new topic's records for the old one's: `expired`."""
+    read = LocalReader.read
+    failing = False
+
+    async def read_once_in_vain(self: LocalReader, **wishes: float) -> list[Stored]:
+        nonlocal failing
+        if failing and server.topic in {tp.topic for tp in self._cursors}:
+            failing = False
+            await server.log.delete_topic(server.topic)
+            await server.log.ensure_topics([article_spec(server.runtime.settings, server.topic)])
+            await server.write([1] * 6)
+            raise LogUnavailable("for a moment")
+        return await read(self, **wishes)  # type: ignore[arg-type] # handed through
+
+    monkeypatch.setattr(LocalReader, "read", read_once_in_vain)
+    async with delivering(tmp_path) as server:
+        await server.write([1] * 3)
+        async with asyncio.timeout(10), raw(server) as (reader, _):
+            await reader.readuntil(b":ok\n")
+            failing = True
+            end = b""
+            while chunk := await reader.read(65_536):
+                end += chunk
+            assert b'{"reason":"expired"}' in end
+            assert b"event-" not in end
 
 
 async def test_a_topic_made_anew_ends_its_streams(tmp_path: Path) -> None:
