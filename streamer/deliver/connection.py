@@ -28,6 +28,8 @@ REPLAY_RECORDS: Final = 100
 REPLAY_BYTES: Final = 262_144
 REACH_DEADLINE_S: Final = 10.0
 """How long the feed may take to reach what the log already has."""
+CUTOFFS_S: Final = 1.0
+"""Cut-offs that take longer to read are behind: the stream pauses, and says that it lives."""
 PAUSE_S: Final = 0.1
 RETRY_S: Final = 0.5
 
@@ -179,13 +181,23 @@ class Connection:
                 records = await reader.read(
                     max_records=REPLAY_RECORDS, max_bytes=REPLAY_BYTES, wait_s=RETRY_S
                 )
-                await self._feed.judge.withdrawals.current()
+                await self._judgeable()
                 await self._write_records(records, vector, target)
                 self._advance(reader, todo, vector, target)
                 await self._outlet.keep_alive(vector.id())
         for p, offset in enumerate(target):  # partitions that are not asked for
             if vector.offsets[p] < offset:
                 vector.step(p, offset)
+
+    async def _judgeable(self) -> None:
+        """Waits for the cut-offs before what was read, with heartbeats where they are long in coming."""
+        while True:
+            try:
+                async with asyncio.timeout(CUTOFFS_S):
+                    return await self._feed.judge.withdrawals.current()
+            except TimeoutError:
+                self._check()
+                await self._outlet.keep_alive("")
 
     @staticmethod
     def _advance(

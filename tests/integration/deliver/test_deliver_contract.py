@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import aiohttp
@@ -25,7 +26,9 @@ from streamer.deliver.server import run_deliver
 from streamer.errors import ConfigError, LogUnavailable, PortInUse
 from streamer.log.base import Stored, TopicPartition
 from streamer.log.local_reader import LocalReader
+from streamer.metrics import REGISTRY
 from streamer.model import rfc3339_ms
+from streamer.partners import POLL_S, hash_key
 from streamer.runtime import Runtime, article_spec
 
 EVER = "2020-01-01T00:00:00Z"
@@ -397,6 +400,81 @@ async def test_a_revoked_key_loses_its_streams(tmp_path: Path) -> None:
             assert b'event: bye\ndata: {"reason":"expired"}\n\n' in end
             assert end.endswith(b"0\r\n\r\n")
         await problem(server, 401)
+
+
+async def test_all_streams_of_a_revoked_key_end_in_time(tmp_path: Path) -> None:
+    """Within 5 s of the change of the file: live ones, one in catch-up, two that take no bytes; not the
+    streams of the partner's other key, nor those of others.
+    """
+    other = "wrs_the-other-key"
+    both = f'[acme]\nkeys = ["{hash_key(KEY)}", "{hash_key(other)}"]\n'
+    globex = f'[globex]\nkeys = ["{hash_key(OTHER_KEY)}"]\n'
+    text = "x" * 100_000
+    async with delivering(tmp_path, poll_s=POLL_S) as server, AsyncExitStack() as stack:
+        feed = server.runtime.topics.of_partner("globex")
+        await server.log.ensure_topics([article_spec(server.runtime.settings, feed)])
+        server.file.write_text(both + globex)
+        await server.partners.changed(1)
+
+        async def opened(key: str, target: str = "/v2/articles") -> asyncio.StreamReader:
+            reader, writer = await stack.enter_async_context(
+                raw(server, target=target, receive_buffer=4_096, key=key)
+            )
+            stack.callback(writer.close)
+            await reader.readuntil(b":ok\n")
+            return reader
+
+        async def ended(reader: asyncio.StreamReader) -> None:
+            with suppress(ConnectionError):
+                while await reader.read(1 << 20):
+                    pass
+
+        cut = [await opened(KEY) for _ in range(3)]
+        spared = [await opened(other), await opened(OTHER_KEY)]
+        for _ in range(20):
+            await server.write([1, 2], text=text)  # 4 MB: whoever takes nothing is in the middle of a write
+        cut.append(await opened(KEY, f"/v2/articles?since={EVER}"))
+        stalled, reading = cut[:2], cut[2:]
+        async with asyncio.TaskGroup() as group:
+            rest = [group.create_task(ended(reader)) for reader in (*reading, *spared)]
+            await asyncio.sleep(0.2)
+            began_s = asyncio.get_running_loop().time()
+            server.file.write_text(both.replace(f'"{hash_key(KEY)}", ', "") + globex)
+            while metric("streamer_deliver_connections", partner="acme", format="sse") > 1:
+                await asyncio.sleep(0.02)
+                assert asyncio.get_running_loop().time() - began_s < 5
+            await asyncio.gather(*rest[: len(reading)], *map(ended, stalled))
+            assert not any(task.done() for task in rest[len(reading) :])
+            for task in rest[len(reading) :]:
+                task.cancel()
+        assert metric("streamer_deliver_connections", partner="globex", format="sse") == 1
+
+
+async def test_a_partner_that_comes_back_resumes(tmp_path: Path) -> None:
+    """Taken out of the file and put back with another key: its streams end, its ids stay good."""
+    async with delivering(tmp_path) as server:
+        await server.write([1])
+        feed = Feed(server.url, KEY, since=EVER)
+        async with asyncio.timeout(10):
+            names = []
+            async for event in feed.events():
+                names.append(event.name)
+                if event.name == "message":
+                    server.file.write_text(f'[globex]\nkeys = ["{hash_key(OTHER_KEY)}"]\n')
+            assert names[-1] == "bye"
+            await problem(server, 401)
+            generation = server.partners.generation
+            server.file.write_text(partners_toml(acme="wrs_the-next-key"))
+            await server.partners.changed(generation)
+            await server.write([1])
+            feed.key = "wrs_the-next-key"
+            async for event in feed.events():
+                assert event.article["event"]["sequence"] == 2  # type: ignore[index] # an object
+                break
+
+
+def metric(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 async def test_a_drain_says_bye_and_ends(tmp_path: Path) -> None:
