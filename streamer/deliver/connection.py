@@ -17,6 +17,7 @@ from streamer.deliver.encode import Frame
 from streamer.deliver.feed import Feed, reading
 from streamer.deliver.outlet import CHUNK_BYTES, LINGER_S, Ended, Outlet
 from streamer.deliver.position import Vector
+from streamer.deliver.projected import project
 from streamer.deliver.request import Ask
 from streamer.deliver.start import Beginning
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
@@ -223,6 +224,8 @@ class Connection:
             frame = self._feed.judge.frame(record, vector.id())
             if frame is None:
                 continue
+            if self._ask.projection is not None:
+                frame = project(frame, self._ask.projection)
             frames.append(frame)
             size += len(frame.sse)
             if size >= CHUNK_BYTES:
@@ -258,7 +261,6 @@ class Connection:
                 continue
             frames = self._take()
             if frames:
-                self._observe(frames)
                 await self._outlet.write_frames(frames)
             elif self._index == window.end:
                 await self._idle()
@@ -273,16 +275,18 @@ class Connection:
             frame = window[self._index]
             self._index += 1
             if frame.sse and frame.partition in wanted:
+                self._observe(frame)
+                if self._ask.projection is not None:
+                    frame = self._feed.projected.of(frame, self._ask.projection)
                 frames.append(frame)
                 size += len(frame.sse)
         return frames
 
-    def _observe(self, frames: Sequence[Frame]) -> None:
-        for frame in frames:
-            if not frame.delivered:
-                frame.delivered = True
-                if frame.edited_ms:
-                    self._freshness.observe(max(0, self._clock.now_ms() - frame.edited_ms) / 1000)
+    def _observe(self, frame: Frame) -> None:
+        if not frame.delivered:
+            frame.delivered = True
+            if frame.edited_ms:
+                self._freshness.observe(max(0, self._clock.now_ms() - frame.edited_ms) / 1000)
 
     async def _idle(self) -> None:
         """Waits for the feed, and meanwhile says what there is to be said without articles."""

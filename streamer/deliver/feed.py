@@ -19,6 +19,7 @@ import msgspec
 from streamer.deliver.encode import Frame, frame_of, is_article, is_delete, number_of, withheld
 from streamer.deliver.position import Vector
 from streamer.deliver.problems import busy
+from streamer.deliver.projected import Projected
 from streamer.deliver.retained import Budget, Window
 from streamer.deliver.withdrawals import Withdrawals
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
@@ -86,6 +87,7 @@ class Feed:
         self.ended = ""
         """Why nothing comes any more: the reason for `bye`."""
         self.followers: set[Follower] = set()
+        self.projected = Projected()
         self._log = log
         self._budget = budget
 

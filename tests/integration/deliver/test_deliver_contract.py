@@ -67,7 +67,13 @@ async def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
             ("since", "2026-13-01T00:00:00Z"),
             ("since", "2999-01-01T00:00:00Z"),
             ("since", ""),
-            ("fields", "name"),
+            ("fields", "nmae"),
+            ("fields", "version"),
+            ("fields", "name.*"),
+            ("fields", "__proto__.x"),
+            ("fields", "version." * 100 + "x"),
+            ("fields", "name," + "\ud7ff"),
+            ("fields", ",".join(["name"] * 300)),
             ("filters", '[{"field":"name","value":"x"}]'),
             ("parts", "10"),
             ("parts", "x"),
@@ -332,6 +338,47 @@ async def test_parameters_in_a_body(tmp_path: Path, method: str) -> None:
             assert isinstance(about, dict)
             body = {"offsets": {str(about["partition"]): about["offset"] + 1}}
         assert [line["event"]["sequence"] for line in lines] == [2, 3]  # type: ignore[index] # objects
+
+
+async def test_fields_choose_what_an_article_holds(tmp_path: Path) -> None:
+    """Caught up and live, in both formats; what places and licenses a record stays, with its offset."""
+    async with delivering(tmp_path) as server, asyncio.timeout(10):
+        await server.write([7])
+        target = f"/v2/articles?since={EVER}&fields=url&fields=version.identifier,visibility.*"
+        async with raw(server, target=target) as (sse, _), aiohttp.ClientSession() as session:
+            body = {"since": EVER, "fields": ["url", "version.identifier", "visibility.*"]}
+            answer = await session.post(server.url, json=body, headers=bearer(Accept="application/x-ndjson"))
+            assert answer.status == 200
+            await sse.readuntil(b":ok\n\r\n")
+            for sequence in (1, 2):
+                await sse.readuntil(b"data: ")
+                article = json.loads(await sse.readline())
+                assert json.loads(await answer.content.readline()) == article
+                assert article["version"] == {"identifier": 1000 + sequence}
+                assert article["visibility"] == {"text": True, "editor": True, "comment": True}
+                assert article["event"]["sequence"] == sequence
+                assert article["event"]["offset"] == sequence - 1
+                assert article["name"] == "Page 7"
+                assert article.keys() == {
+                    "name", "identifier", "url", "namespace", "is_part_of", "event", "version", "visibility",
+                }  # fmt: skip
+                await server.write([7])
+            answer.close()
+
+
+async def test_fields_are_refused_in_the_words_of_enterprise(tmp_path: Path) -> None:
+    """Its SDKs' users look for them."""
+    async with delivering(tmp_path) as server:
+        body = await problem(server, 422, params={"fields": "version.nmae"})
+        assert body["message"] == "field with name 'version.nmae' not found"
+        body = await problem(server, 422, params={"fields": "version"})
+        assert body["message"] == "use wildcard 'version.*' to select all fields from the object"
+        for fields in (["version.sizes.*"], ["image.contentUrl"], ["event.partition"], []):
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(server.url, json={"fields": fields}, headers=bearer()) as answer,
+            ):
+                assert answer.status == 200
 
 
 async def test_parts_are_tenths(tmp_path: Path) -> None:
