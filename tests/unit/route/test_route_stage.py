@@ -14,7 +14,7 @@ from harness.articles import PARTITIONS, Page
 
 from streamer.config import LogSettings, Settings
 from streamer.cutoffs import cutoff_record
-from streamer.errors import ConfigError, LogUnavailable
+from streamer.errors import ConfigError, LogUnavailable, TopicMissing
 from streamer.log.base import Record, Stored, TopicPartition
 from streamer.log.local import LocalLog
 from streamer.log.local_lanes import LocalLane
@@ -522,6 +522,19 @@ async def test_what_is_no_article_is_left_out(place: Place) -> None:
         await place.log.append([bad, nonsense, good.record(place.topics)])
         await place.settled("everything", 3)
     assert await place.counts("everything") == {"published": 1, "invalid": 2}
+
+
+async def test_alarm_of_one_lane_is_not_lifted_by_another(place: Place) -> None:
+    """A partner that is parked in one partition stays so, and waits, while others of its lanes are routed."""
+    roster = Roster(place.runtime, PartnersWatch(place.file))
+    routing = roster.routings()["words"]
+    roster.park(routing, 3, TopicMissing("refused"))
+    roster.established("words", 4)
+    assert await is_parked("words")
+    assert not roster.is_due("words", 3)
+    assert roster.is_due("words", 5)
+    roster.established("words", 3)
+    assert not await is_parked("words")
 
 
 async def test_no_partners(place: Place) -> None:
