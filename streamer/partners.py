@@ -162,6 +162,8 @@ def authenticate(partners: Partners, secret: str) -> Partner | None:
 
 Stamp = tuple[int, int, int] | None
 """Modification time (ns), size and inode of the file; None: no such file."""
+_UNREACHED: Final[Stamp] = (-1, -1, -1)
+"""No file has it: whatever is found next is read anew."""
 
 
 class PartnersWatch:
@@ -188,8 +190,10 @@ class PartnersWatch:
         PARTNERS_FILE_INVALID.set(0)
 
     def since_ms(self, name: str) -> int:
-        """When this process first saw the partner in force (Unix, ms): where a new one's feed begins."""
-        return self._since_ms[name]
+        """When this process first saw the partner in force (Unix, ms): where a new one's feed begins. Now,
+        for one that was taken out again while somebody was still at it.
+        """
+        return self._since_ms.get(name, self._clock.now_ms())
 
     async def run(self) -> None:
         """For ever."""
@@ -204,23 +208,37 @@ class PartnersWatch:
         return self.generation
 
     async def _poll(self) -> None:
-        stamp = await asyncio.to_thread(_stamp, self._file)
+        try:
+            stamp = await asyncio.to_thread(_stamp, self._file)
+        except OSError as error:  # out of reach is not gone: a directory's mode, a file system that hangs
+            PARTNERS_FILE_INVALID.set(1)
+            logger.error(  # noqa: TRY400 - its name says all
+                "partners file can't be reached, the rules before it stay in force",
+                extra={"reason": error.strerror},
+            )
+            self._loaded = self._seen = _UNREACHED
+            return
         stands, self._seen = stamp == self._seen, stamp
         self._missed = 0 if stamp else self._missed + 1
         if stamp == self._loaded or not stands or (stamp is None and self._missed < MISSING_POLLS):
             return
         try:
             partners = await asyncio.to_thread(load_partners, self._file) if stamp else {}
-        except ConfigError as error:
+        except (ConfigError, OSError) as error:
             self._loaded = stamp
             PARTNERS_FILE_INVALID.set(1)
             PARTNERS_RELOADS.labels("invalid").inc()
             # the problem is not logged: it may quote a key that was put in place of its hash
             logger.error(  # noqa: TRY400 - a wrong file is told by its place, not by a traceback
-                "partners file is wrong, the rules before it stay in force", extra={"where": error.where}
+                "partners file is wrong, the rules before it stay in force",
+                extra={"where": error.where if isinstance(error, ConfigError) else str(self._file)},
             )
             return
-        if await asyncio.to_thread(_stamp, self._file) != stamp:
+        try:
+            unchanged = await asyncio.to_thread(_stamp, self._file) == stamp
+        except OSError:
+            unchanged = False
+        if not unchanged:
             return  # it changed while it was read; the next poll sees it
         self._loaded = stamp
         PARTNERS_FILE_INVALID.set(0)

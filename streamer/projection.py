@@ -116,8 +116,8 @@ class Projection:
         if self._hides_editor:
             _drop(article, "version", {"editor", "comment"})
             _drop(article, "attribution", {"revision_url"})
-        if self.content is not None and "article_body" in article:
-            body = _objects.decode(article["article_body"])
+        if self.content is not None:
+            body = _object_in(article, "article_body")
             if any(part not in self.content for part in body):
                 _put(article, "article_body", {k: v for k, v in body.items() if k in self.content})
         if self._tree is not None:
@@ -202,16 +202,25 @@ def _select_in(part: Raw, tree: Tree) -> Raw:
 
 
 def _change(article: Object, name: str, changes: Object) -> None:
-    if name in article:
+    if _is_object(article, name):
         _put(article, name, {**_objects.decode(article[name]), **changes})
 
 
 def _drop(article: Object, name: str, parts: Iterable[str]) -> None:
-    if name in article:
+    if _is_object(article, name):
         kept = _objects.decode(article[name])
         for part in parts:
             kept.pop(part, None)
         _put(article, name, kept)
+
+
+def _object_in(article: Object, name: str) -> Object:
+    return _objects.decode(article[name]) if _is_object(article, name) else {}
+
+
+def _is_object(article: Object, name: str) -> bool:
+    """A null, which other writers of JSON put for what is absent, has no parts to be taken."""
+    return name in article and bytes(memoryview(article[name])[:1]) == b"{"
 
 
 def _put(article: Object, name: str, value: Object) -> None:

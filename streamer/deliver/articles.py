@@ -12,14 +12,14 @@ from streamer.deliver.auth import Identity, identify, refuse_keys_in_query
 from streamer.deliver.connection import Connection
 from streamer.deliver.feed import Feed, Feeds
 from streamer.deliver.outlet import Outlet
-from streamer.deliver.problems import Problem, busy, of_http, unauthorized
+from streamer.deliver.problems import Problem, busy, internal, of_http, refused, unauthorized
 from streamer.deliver.request import Ask, Format, format_of, parameters_of, parse
 from streamer.deliver.sockets import bound_buffers
 from streamer.deliver.start import Beginning, resolve
 from streamer.errors import LogError
 from streamer.log.base import TopicInfo
 from streamer.log.waiting import Condition
-from streamer.metrics import DELIVER_CONNECTIONS, DELIVER_ENDED, DELIVER_REFUSED, ERRORS
+from streamer.metrics import DELIVER_CONNECTIONS, DELIVER_ENDED, ERRORS
 from streamer.partners import PartnersWatch
 from streamer.runtime import Runtime
 
@@ -34,28 +34,28 @@ CONTENT_TYPE: Final[dict[Format, str]] = {
     "ndjson": "application/x-ndjson",
 }
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 logger = logging.getLogger(__name__)
 
 
-@web.middleware
-async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def problems(request: web.BaseRequest, handler: Handler) -> web.StreamResponse:
     """Every refusal as problem+json, counted by its code."""
     try:
         return await handler(request)
     except Problem as problem:
-        return _refused(problem)
+        return refused(problem)
     except web.HTTPException as error:
-        return _refused(of_http(error))
+        return refused(of_http(error))
     except LogError as error:
         ERRORS.labels("deliver", error.code).inc()
         logger.warning("the log does not answer", extra={"code": error.code})
-        return _refused(busy(503, "log_unavailable", "the log does not answer at the moment"))
-
-
-def _refused(problem: Problem) -> web.Response:
-    DELIVER_REFUSED.labels(problem.code).inc()
-    return problem.response()
+        return refused(busy(503, "log_unavailable", "the log does not answer at the moment"))
+    except ConnectionError:  # the client has left
+        raise
+    except Exception:  # the border: a mistake of ours is told as one, and costs this request alone
+        ERRORS.labels("deliver", "internal").inc()
+        logger.exception("request failed")
+        return refused(internal())
 
 
 class Articles:

@@ -15,11 +15,12 @@ from typing import Final
 from streamer.clock import Clock
 from streamer.deliver.auth import Identity
 from streamer.deliver.encode import Frame
-from streamer.deliver.feed import Feed
+from streamer.deliver.feed import Feed, reading
 from streamer.deliver.outlet import CHUNK_BYTES, LINGER_S, Ended, Outlet
 from streamer.deliver.position import Vector
+from streamer.deliver.projected import project
 from streamer.deliver.request import Ask
-from streamer.deliver.start import Beginning, Gap
+from streamer.deliver.start import Beginning
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Log, Reader, Stored, TopicPartition
 from streamer.metrics import EDIT_TO_DELIVERY, ERRORS
@@ -28,6 +29,8 @@ REPLAY_RECORDS: Final = 100
 REPLAY_BYTES: Final = 262_144
 REACH_DEADLINE_S: Final = 10.0
 """How long the feed may take to reach what the log already has."""
+CUTOFFS_S: Final = 1.0
+"""Cut-offs that take longer to read are behind: the stream pauses, and says that it lives."""
 PAUSE_S: Final = 0.1
 RETRY_S: Final = 0.5
 
@@ -98,12 +101,17 @@ class Connection:
             await self._outlet.say_bye(ended.reason)
         except ConnectionError:
             return
+        except Exception:  # the border: a mistake of ours ends this stream alone, and not as if it were over
+            self._cut = "failed"
+            ERRORS.labels("deliver", "internal").inc()
+            logger.exception("stream failed", extra={"partner": self.identity.partner.name})
+            self.reset()
         finally:
             self._outlet.over = True
             self._feed.followers.discard(self)
 
     async def _stream(self, beginning: Beginning) -> None:
-        await self._outlet.begin()
+        # before the first byte: what is appended once the client has seen `:ok` is not before it
         vector = Vector(
             self._feed.info.epoch,
             [
@@ -112,8 +120,9 @@ class Connection:
             ],
         )
         self._outlet.tell(vector.id())
-        if beginning.gap is not None:
-            await self._outlet.say_gap(beginning.gap)
+        await self._outlet.begin()
+        if beginning.gap:
+            await self._outlet.say_gap(beginning.gap, vector.id())
         await self._catch_up(vector)
         await self._live()
 
@@ -161,25 +170,35 @@ class Connection:
 
     async def _replay(self, vector: Vector, target: Sequence[int]) -> None:
         """Writes what lies between `vector` and `target`; `vector` equals it afterwards."""
-        topic = self._feed.info.name
+        info = self._feed.info
         todo = {
-            TopicPartition(topic, p): offset
+            TopicPartition(info.name, p): offset
             for p, offset in enumerate(vector.offsets)
             if offset < target[p] and p in self._ask.partitions
         }
-        async with self._log.reader(todo) as reader:
+        async with reading(self._log, info, todo) as reader:
             while todo:
                 self._check()
                 records = await reader.read(
                     max_records=REPLAY_RECORDS, max_bytes=REPLAY_BYTES, wait_s=RETRY_S
                 )
-                await self._feed.judge.withdrawals.current()
+                await self._judgeable()
                 await self._write_records(records, vector, target)
                 self._advance(reader, todo, vector, target)
                 await self._outlet.keep_alive(vector.id())
         for p, offset in enumerate(target):  # partitions that are not asked for
             if vector.offsets[p] < offset:
                 vector.step(p, offset)
+
+    async def _judgeable(self) -> None:
+        """Waits for the cut-offs before what was read, with heartbeats where they are long in coming."""
+        while True:
+            try:
+                async with asyncio.timeout(CUTOFFS_S):
+                    return await self._feed.judge.withdrawals.current()
+            except TimeoutError:
+                self._check()
+                await self._outlet.keep_alive("")
 
     @staticmethod
     def _advance(
@@ -205,6 +224,8 @@ class Connection:
             frame = self._feed.judge.frame(record, vector.id())
             if frame is None:
                 continue
+            if self._ask.projection is not None:
+                frame = project(frame, self._ask.projection)
             frames.append(frame)
             size += len(frame.sse)
             if size >= CHUNK_BYTES:
@@ -223,7 +244,7 @@ class Connection:
         if not self._ask.continue_on_gap:
             raise Ended("slow")  # resuming by its id it is told what is gone
         vector.step(error.partition, error.earliest)
-        await self._outlet.say_gap(Gap("expired", vector.id()))
+        await self._outlet.say_gap("expired", vector.id())
 
     # ── live ───────────────────────────────────────────────────────────────────────────────────
 
@@ -240,7 +261,6 @@ class Connection:
                 continue
             frames = self._take()
             if frames:
-                self._observe(frames)
                 await self._outlet.write_frames(frames)
             elif self._index == window.end:
                 await self._idle()
@@ -255,16 +275,18 @@ class Connection:
             frame = window[self._index]
             self._index += 1
             if frame.sse and frame.partition in wanted:
+                self._observe(frame)
+                if self._ask.projection is not None:
+                    frame = self._feed.projected.of(frame, self._ask.projection)
                 frames.append(frame)
                 size += len(frame.sse)
         return frames
 
-    def _observe(self, frames: Sequence[Frame]) -> None:
-        for frame in frames:
-            if not frame.delivered:
-                frame.delivered = True
-                if frame.edited_ms:
-                    self._freshness.observe(max(0, self._clock.now_ms() - frame.edited_ms) / 1000)
+    def _observe(self, frame: Frame) -> None:
+        if not frame.delivered:
+            frame.delivered = True
+            if frame.edited_ms:
+                self._freshness.observe(max(0, self._clock.now_ms() - frame.edited_ms) / 1000)
 
     async def _idle(self) -> None:
         """Waits for the feed, and meanwhile says what there is to be said without articles."""

@@ -6,7 +6,7 @@ stored. `event.partition` and `event.offset` are added here, since a value canno
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -54,6 +54,10 @@ class Frame:
     def data(self) -> bytes:
         """The JSON object alone."""
         return self.sse[self.json_at : -2]
+
+    def carrying(self, data: bytes) -> "Frame":
+        """The same event with other data, in one line."""
+        return replace(self, sse=b"%b%b\n\n" % (self.sse[: self.json_at], data))
 
 
 def is_article(record: Stored) -> bool:

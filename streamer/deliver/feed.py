@@ -10,7 +10,7 @@ elsewhere reads from the log up to exactly the vector in front of some index, an
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
@@ -19,10 +19,11 @@ import msgspec
 from streamer.deliver.encode import Frame, frame_of, is_article, is_delete, number_of, withheld
 from streamer.deliver.position import Vector
 from streamer.deliver.problems import busy
+from streamer.deliver.projected import Projected
 from streamer.deliver.retained import Budget, Window
 from streamer.deliver.withdrawals import Withdrawals
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
-from streamer.log.base import Log, Stored, TopicInfo, TopicPartition
+from streamer.log.base import Log, Reader, Stored, TopicInfo, TopicPartition
 from streamer.metrics import DELIVER_WITHHELD, ERRORS
 
 READ_RECORDS: Final = 100
@@ -86,6 +87,7 @@ class Feed:
         self.ended = ""
         """Why nothing comes any more: the reason for `bye`."""
         self.followers: set[Follower] = set()
+        self.projected = Projected()
         self._log = log
         self._budget = budget
 
@@ -119,7 +121,7 @@ class Feed:
                 self.vector.step(tp.partition, (await self._log.bounds(tp)).end)
             self.opened.set()
         starts = dict(zip(tps, self.vector.offsets, strict=True))
-        async with self._log.reader(starts) as reader:
+        async with reading(self._log, self.info, starts) as reader:
             while True:
                 records = await reader.read(max_records=READ_RECORDS, max_bytes=READ_BYTES, wait_s=1.0)
                 if records:
@@ -147,6 +149,17 @@ class Feed:
     def _wake(self) -> None:
         for follower in tuple(self.followers):
             follower.moved()
+
+
+@asynccontextmanager
+async def reading(log: Log, info: TopicInfo, starts: Mapping[TopicPartition, int]) -> AsyncIterator[Reader]:
+    """A reader of this making of the topic: offsets mean nothing in another one of the same name, and a
+    reader that is opened anew would not notice. Raises TopicMissing.
+    """
+    async with log.reader(starts) as reader:
+        if await log.topic(info.name) != info:
+            raise TopicMissing(f"the topic {info.name} is gone or was made anew")
+        yield reader
 
 
 class Feeds:

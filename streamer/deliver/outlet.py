@@ -15,7 +15,6 @@ from streamer.clock import Clock
 from streamer.deliver.encode import HEARTBEAT, NDJSON_HEARTBEAT, PREAMBLE, Frame, bye, control, cursor
 from streamer.deliver.request import Format
 from streamer.deliver.sockets import reset
-from streamer.deliver.start import Gap
 from streamer.metrics import DELIVER_BYTES, DELIVER_EVENTS
 
 CHUNK_BYTES: Final = 65_536
@@ -102,9 +101,10 @@ class Outlet:
         self._told = position
         self._told_at_s = self._clock.monotonic_s()
 
-    async def say_gap(self, gap: Gap) -> None:
-        await self._write(control("gap", {"reason": gap.reason, "position": gap.position}, gap.position))
-        self.tell(gap.position)
+    async def say_gap(self, reason: str, position: str) -> None:
+        """What could not be resumed; `position` is where the stream goes on, as an id."""
+        await self._write(control("gap", {"reason": reason, "position": position}, position))
+        self.tell(position)
 
     async def say_bye(self, reason: str) -> None:
         """Waits until the last bytes have left: the end is a clean one or a reset, nothing between."""

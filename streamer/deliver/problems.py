@@ -12,6 +12,8 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from streamer.metrics import DELIVER_REFUSED
+
 CONTENT_TYPE: Final = "application/problem+json"
 RETRY_SOON_S: Final = 5
 """What a client that came too early or too often is asked to wait."""
@@ -57,6 +59,12 @@ class Problem(Exception):
         )
 
 
+def refused(problem: Problem) -> web.Response:
+    """The answer, counted by its code."""
+    DELIVER_REFUSED.labels(problem.code).inc()
+    return problem.response()
+
+
 def invalid(parameter: str, detail: str) -> Problem:
     """422: the parameter is known and its value makes no sense."""
     return Problem(422, "invalid_parameter", f"{parameter}: {detail}", parameter=parameter)
@@ -76,12 +84,17 @@ def busy(status: int, code: str, detail: str, retry_after_s: int = RETRY_SOON_S)
     return Problem(status, code, detail, headers={"Retry-After": str(retry_after_s)})
 
 
+def internal() -> Problem:
+    return Problem(500, "internal", "this server made a mistake; nothing is wrong with the request")
+
+
 def of_http(error: web.HTTPException) -> Problem:
     """What aiohttp itself refuses (an unknown route, a method, a body too large), in our words."""
     details = {
         404: "there is nothing here; the feed is at /v2/articles",
         405: "this route takes GET and POST",
         413: "the request's body is too large",
+        417: "this server meets no expectation but 100-continue",
     }
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     code = HTTPStatus(error.status).phrase.lower().replace(" ", "_").replace("-", "_")

@@ -25,6 +25,8 @@ from streamer.deliver.position import (
     parse_id,
 )
 from streamer.deliver.problems import Problem, bad_position, invalid
+from streamer.errors import FieldUnknown
+from streamer.projection import Projection
 
 Format = Literal["sse", "ndjson"]
 Parameters = Mapping[str, object]
@@ -46,7 +48,11 @@ PARAMETERS: Final = frozenset(
         "on_gap",
     }
 )
-NOT_YET: Final = frozenset({"fields", "filters"})
+NOT_YET: Final = frozenset({"filters"})
+MAX_FIELDS: Final = 200
+FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_-]+|\.\*){0,9}", re.ASCII)
+"""What may be a field's name; anything else is refused without being repeated."""
+MAX_FIELD_CHARS: Final = 200
 JSON_IN_QUERY: Final = frozenset({"filters", "offsets", "since_per_partition"})
 LISTS: Final = frozenset({"fields", "parts"})
 _RFC3339: Final = re.compile(
@@ -69,6 +75,8 @@ class Ask:
     topic: str = ""
     """Its name, where the position says that instead."""
     continue_on_gap: bool = False
+    projection: Projection | None = None
+    """What of an article is asked for; None: all of it."""
 
 
 def format_of(accept: str | None) -> Format:
@@ -180,28 +188,41 @@ def parse(parameters: Parameters, *, fmt: Format, last_event_id: str, partitions
     )
     since = Since(_time("since", parameters["since"], now_ms)) if "since" in parameters else None
     continue_on_gap = _on_gap(parameters.get("on_gap"), fmt)
-    position = _position(parameters, last_event_id, partitions)
+    projection = _projection(parameters.get("fields"))
+    position = _position(parameters, last_event_id, partitions, now_ms)
+    starts: Mapping[int, Start] = {}
+    rest: Start = LIVE
+    parameter = epoch = topic = ""
     if position is not None:
-        return Ask(
-            fmt,
-            wanted,
-            position.starts,
-            EARLIEST,
-            "last_event_id",
-            position.epoch,
-            position.topic,
-            continue_on_gap,
-        )
-    if offsets is not None:
-        return Ask(fmt, wanted, offsets, LIVE, "offsets", continue_on_gap=continue_on_gap)
-    if sinces is not None:
-        return Ask(fmt, wanted, sinces, LIVE, "since_per_partition", continue_on_gap=continue_on_gap)
-    if since is not None:
-        return Ask(fmt, wanted, {}, since, "since", continue_on_gap=continue_on_gap)
-    return Ask(fmt, wanted, {}, LIVE, continue_on_gap=continue_on_gap)
+        starts, rest, parameter = position.starts, EARLIEST, "last_event_id"
+        epoch, topic = position.epoch, position.topic
+    elif offsets is not None:
+        starts, parameter = offsets, "offsets"
+    elif sinces is not None:
+        starts, parameter = sinces, "since_per_partition"
+    elif since is not None:
+        rest, parameter = since, "since"
+    return Ask(fmt, wanted, starts, rest, parameter, epoch, topic, continue_on_gap, projection)
 
 
-def _position(parameters: Parameters, header: str, partitions: int) -> ClientPosition | None:
+def _projection(value: object) -> Projection | None:
+    """All where `fields` is not given, or is empty. The messages are Enterprise's own."""
+    if value is None or value == []:
+        return None
+    if not isinstance(value, list) or len(value) > MAX_FIELDS:
+        raise invalid("fields", f"is a list of at most {MAX_FIELDS} names of fields")
+    names: list[str] = []
+    for name in value:
+        if not isinstance(name, str) or len(name) > MAX_FIELD_CHARS or not FIELD.fullmatch(name):
+            raise invalid("fields", "a field is named as in `name`, `version.identifier` or `version.*`")
+        names.append(name)
+    try:
+        return Projection(names)
+    except FieldUnknown as error:
+        raise Problem(422, "field_unknown", str(error), parameter="fields") from None
+
+
+def _position(parameters: Parameters, header: str, partitions: int, now_ms: int) -> ClientPosition | None:
     text = header or parameters.get("last_event_id", "")
     if not isinstance(text, str):
         raise invalid("last_event_id", "is not a string")
@@ -211,9 +232,11 @@ def _position(parameters: Parameters, header: str, partitions: int) -> ClientPos
         position = parse_id(text)
     except PositionInvalid as error:
         raise bad_position("last_event_id", str(error)) from None
-    for partition in position.starts:
+    for partition, start in position.starts.items():
         if partition >= partitions:
             raise bad_position("last_event_id", f"names partition {partition}; there are {partitions}")
+        if isinstance(start, Since) and not 0 <= start.time_ms <= now_ms + FUTURE_TOLERANCE_MS:
+            raise bad_position("last_event_id", f"has an impossible time for partition {partition}")
     return position
 
 

@@ -81,8 +81,10 @@ class Budget:
     def enforce(self) -> None:
         held = self.held_bytes()
         while held > self.limit_bytes:
-            largest = max(self._windows, key=lambda window: window.bytes)
-            if len(largest) <= 1:
+            # one frame of 16 MB is not given up, and must not keep the other windows from giving
+            giving = (window for window in self._windows if len(window) > 1)
+            largest = max(giving, key=lambda window: window.bytes, default=None)
+            if largest is None:
                 break
             held -= largest.bytes
             largest.evict()

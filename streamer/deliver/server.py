@@ -17,6 +17,7 @@ from aiohttp import web
 from streamer.config import DeliverSettings
 from streamer.deliver.articles import MAX_BODY_BYTES, MAX_TARGET_CHARS, Articles, problems
 from streamer.deliver.feed import Feeds
+from streamer.deliver.protocol import SPARE_SOCKETS, Runner
 from streamer.deliver.retained import Budget
 from streamer.deliver.withdrawals import Withdrawals
 from streamer.errors import ConfigError, PortInUse
@@ -96,11 +97,13 @@ def refuse_open_bind(settings: DeliverSettings) -> None:
 
 @asynccontextmanager
 async def _listening(settings: DeliverSettings, articles: Articles) -> AsyncIterator[tuple[web.TCPSite, int]]:
-    app = web.Application(middlewares=[problems], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_get("/v2/articles", articles.handle, allow_head=False)
     app.router.add_post("/v2/articles", articles.handle)
-    runner = web.AppRunner(
+    runner = Runner(
         app,
+        guard=problems,
+        max_sockets=settings.max_connections + SPARE_SOCKETS,
         access_log=None,  # targets are the partners' own business
         handler_cancellation=True,  # a client that leaves frees its place at once
         shutdown_timeout=1.0,

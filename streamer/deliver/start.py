@@ -15,19 +15,12 @@ AHEAD_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
-    """What could not be resumed; `position` is where the stream goes on, as an id."""
-
-    reason: str
-    position: str
-
-
-@dataclass(frozen=True, slots=True)
 class Beginning:
     """The next offset per partition, None for live, in partition order."""
 
     offsets: tuple[int | None, ...]
-    gap: Gap | None = None
+    gap: str = ""
+    """Why not everything that was asked for could be resumed; "" where it could."""
 
 
 async def resolve(log: Log, info: TopicInfo, ask: Ask) -> Beginning:
@@ -107,5 +100,4 @@ async def _gap(
             begin[partition] = None
         elif expired is not None and partition not in expired:
             begin[partition] = kept[partition]
-    shown = [e if b is None else b for b, e in zip(begin, earliest, strict=True)]
-    return Beginning(tuple(begin), Gap(reason, format_id(info.epoch, shown)))
+    return Beginning(tuple(begin), reason)

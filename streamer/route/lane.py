@@ -104,7 +104,7 @@ class RouteLane:
         if self._generation != self._roster.generation:
             return True
         missing = self._roster.routings().keys() - self._feeds.keys()
-        return any(self._roster.is_due(name) for name in missing)
+        return any(self._roster.is_due(name, self._lane.partition) for name in missing)
 
     async def _wait_for_partners(self) -> None:
         with suppress(TimeoutError):
@@ -126,7 +126,7 @@ class RouteLane:
         for name, routing in routings.items():
             if name in self._feeds:
                 self._feeds[name].routing = routing
-            elif self._roster.is_due(name):
+            elif self._roster.is_due(name, self._lane.partition):
                 new.append(routing)
         if new:
             await self._take_up(new)
@@ -163,7 +163,7 @@ class RouteLane:
         feed.served = self._turn
         self._feeds[name] = feed
         self._parked.pop(name, None)
-        self._roster.established(name)
+        self._roster.established(name, self._lane.partition)
         COMMITTED.set(GROUP, name, self._lane.partition, feed.counts)
 
     def _park(self, routing: Routing, error: ConfigError | LogError) -> None:
@@ -249,6 +249,8 @@ class RouteLane:
                 drafts = []
                 for article in filter(None, articles):
                     article.forget()
+                if self._generation != self._roster.generation:  # while the commit was waited for
+                    return
         await self._commit(drafts, following)
         self._gauge()
         ROUTE_PASS.observe(time.monotonic() - began_s)

@@ -27,7 +27,8 @@ class Roster:
         self._retry_s = retry_s
         self._partners: Partners = {}
         self._routings: dict[str, Routing] = {}
-        self._parked_s: dict[str, float] = {}
+        self._parked_s: dict[str, dict[int, float]] = {}
+        """Since when, by partition: what one lane may write does not lift the alarm of another."""
         self._established: set[str] = set()
         """Routed by this process: their topics are not made a second time."""
 
@@ -75,7 +76,7 @@ class Roster:
 
     def park(self, routing: Routing, partition: int, error: ConfigError | LogError) -> None:
         is_known = routing.name in self._parked_s
-        self._parked_s[routing.name] = self._runtime.clock.monotonic_s()
+        self._parked_s.setdefault(routing.name, {})[partition] = self._runtime.clock.monotonic_s()
         ROUTE_PARKED.labels(routing.name).set(1)
         ERRORS.labels(GROUP, error.code).inc()
         if is_known:
@@ -91,14 +92,16 @@ class Roster:
             },
         )
 
-    def established(self, name: str) -> None:
-        """It is routed, perhaps again."""
+    def established(self, name: str, partition: int) -> None:
+        """It is routed in this lane, perhaps again."""
         self._established.add(name)
-        if self._parked_s.pop(name, None) is not None:
+        parked_s = self._parked_s.get(name, {})
+        if parked_s.pop(partition, None) is not None and not parked_s:
+            del self._parked_s[name]
             ROUTE_PARKED.labels(name).set(0)
             logger.info("partner routed again", extra={"partner": name})
 
-    def is_due(self, name: str) -> bool:
-        """Whether a lane without this partner should try to take it up."""
-        parked_s = self._parked_s.get(name)
+    def is_due(self, name: str, partition: int) -> bool:
+        """Whether the lane, which is without this partner, should try to take it up."""
+        parked_s = self._parked_s.get(name, {}).get(partition)
         return parked_s is None or self._runtime.clock.monotonic_s() - parked_s >= self._retry_s

@@ -132,6 +132,7 @@ async def delivering(
     limits: str = "",
     deliver: DeliverSettings | None = None,
     log_clock: Callable[[], int] | None = None,
+    poll_s: float = 0.05,
 ) -> AsyncIterator[Delivering]:
     file = folder / "partners.toml"
     file.write_text(partners_toml(limits=limits))
@@ -143,7 +144,7 @@ async def delivering(
         await log.ensure_topics(topic_specs(settings))
         runtime = Runtime(settings, log)
         await log.ensure_topics([article_spec(settings, runtime.topics.of_partner("acme"))])
-        partners = PartnersWatch(file, poll_s=0.05)
+        partners = PartnersWatch(file, poll_s=poll_s)
         server = Delivering(runtime, log, partners, file)
         async with serving(server):
             yield server
@@ -176,7 +177,12 @@ def bearer(key: str = KEY, **more: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def raw(
-    server: Delivering, head: str = "", *, target: str = "/v2/articles", receive_buffer: int = 0
+    server: Delivering,
+    head: str = "",
+    *,
+    target: str = "/v2/articles",
+    receive_buffer: int = 0,
+    key: str = KEY,
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A socket with a GET already sent, so that every byte can be looked at."""
     sock = socket.socket()
@@ -185,7 +191,7 @@ async def raw(
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", server.port))
     reader, writer = await asyncio.open_connection(sock=sock, limit=65_536)
-    writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n{head}\r\n".encode())
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n{head}\r\n".encode())
     try:
         yield reader, writer
     finally:

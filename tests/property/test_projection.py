@@ -167,3 +167,46 @@ def test_line_separators_stay_escaped() -> None:
     value = b'{"name":"a\\u2028b","event":{"type":"update"},"url":"\\u0085"}'
     assert b"\\u2028" in Projection(["name"]).apply(value)
     assert Projection().apply(value) == value
+
+
+def test_null_is_as_good_as_absent() -> None:
+    """Objects that are null, as other writers of JSON put it, stay as they are, whatever takes parts."""
+    names = ("article_body", "version", "attribution", "visibility")
+    article = dict.fromkeys(names) | {"event": {"type": "update"}}
+    projection = Projection(content=("text",), hides_editor=True)
+    made = msgspec.json.decode(projection.apply(encode_value(article), hides=frozenset({"comment"})))
+    assert made == article
+
+
+hostile = (
+    st.text(max_size=30)
+    | st.text("ab_.*-\x00", max_size=30)
+    | st.builds(
+        str.__add__,
+        st.sampled_from(PATHS),
+        st.sampled_from(("", ".", ".*", "*", ".*.*", "..*", ".x", ".__proto__", " ", "\n", ".x" * 5_000)),
+    )
+    | st.builds(str.__add__, st.sampled_from((".", "*", " ", "$", "__class__.")), st.sampled_from(PATHS))
+)
+
+
+@given(st.lists(hostile, max_size=5), articles)
+def test_whatever_is_asked_for(fields: list[str], article: dict[str, Any]) -> None:
+    """A name is refused or selects a part of what is there; nothing else comes of it."""
+    try:
+        projection = Projection(fields)
+    except FieldUnknown:
+        return
+    made = msgspec.json.decode(projection.apply(encode_value(article)))
+    assert_part_of(made, article)
+
+
+def assert_part_of(part: Any, whole: Any) -> None:
+    if isinstance(part, dict):
+        for name, value in part.items():
+            assert_part_of(value, whole[name])
+    elif isinstance(part, list):
+        for value, of in zip(part, whole, strict=True):
+            assert_part_of(value, of)
+    else:
+        assert part == whole

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import aiohttp
@@ -20,10 +21,14 @@ from harness.delivering import (
 from harness.feed import Feed
 
 from streamer.config import DeliverSettings
+from streamer.deliver.connection import Connection
 from streamer.deliver.server import run_deliver
-from streamer.errors import ConfigError, PortInUse
-from streamer.log.base import TopicPartition
+from streamer.errors import ConfigError, LogUnavailable, PortInUse
+from streamer.log.base import Stored, TopicPartition
+from streamer.log.local_reader import LocalReader
+from streamer.metrics import REGISTRY
 from streamer.model import rfc3339_ms
+from streamer.partners import POLL_S, hash_key
 from streamer.runtime import Runtime, article_spec
 
 EVER = "2020-01-01T00:00:00Z"
@@ -62,7 +67,13 @@ async def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
             ("since", "2026-13-01T00:00:00Z"),
             ("since", "2999-01-01T00:00:00Z"),
             ("since", ""),
-            ("fields", "name"),
+            ("fields", "nmae"),
+            ("fields", "version"),
+            ("fields", "name.*"),
+            ("fields", "__proto__.x"),
+            ("fields", "version." * 100 + "x"),
+            ("fields", "name," + "\ud7ff"),
+            ("fields", ",".join(["name"] * 300)),
             ("filters", '[{"field":"name","value":"x"}]'),
             ("parts", "10"),
             ("parts", "x"),
@@ -75,6 +86,9 @@ async def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
         ]:
             body = await problem(server, 422, params={name: value})
             assert body["parameter"] == name, (name, value)
+        for when in (-1, 2**63, 99_999_999_999_999):
+            kafkasse = json.dumps([{"topic": server.topic, "partition": 0, "timestamp": when}])
+            body = await problem(server, 400, headers=bearer(**{"Last-Event-ID": kafkasse}))
         for text in ["x", "e7c14a09", "e7c14a09.0:-1", "e7c14a09.0:1,0:2", "[]", '[{"topic":1}]']:
             body = await problem(server, 400, headers=bearer(**{"Last-Event-ID": text}))
             assert body["parameter"] == "last_event_id"
@@ -138,6 +152,107 @@ async def test_a_partner_without_a_topic_waits_and_is_told_to_come_back(tmp_path
     ):
         assert answer.status == 503
         assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_keys_are_never_repeated(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """However broken the request that a key stands in, neither the answer nor the log says it."""
+    caplog.set_level("DEBUG")
+    key = KEY.encode()
+    head = b"GET /v2/articles HTTP/1.1\r\nHost: x\r\n"
+    async with delivering(tmp_path) as server:
+        body = await problem(server, 400, params={KEY: "1"})
+        assert KEY not in json.dumps(body)
+        for request, status in [
+            (head + b"Authorization: Bearer " + key + b"\xff\r\n\r\n", 401),
+            (head + b"Authorization: Bearer " + key + b"\x00\r\n\r\n", 400),
+            (head + b"Authorization: Bearer " + key * 2_000 + b"\r\n\r\n", 400),
+            (head + b"Authorization Bearer " + key + b"\r\n\r\n", 400),
+            (key + b" /v2/articles HTTP/1.1\r\n\r\n", 400),
+            (head + b"Expect: " + key + b"\r\n\r\n", 417),
+        ]:
+            answer = await answer_to(server, request)
+            assert f" {status} ".encode() in answer.partition(b"\r\n")[0], answer
+            assert b"application/problem+json" in answer
+            assert key not in answer
+    assert KEY not in caplog.text
+
+
+async def answer_to(server: Delivering, request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(request)
+    answer = b""
+    async with asyncio.timeout(5):
+        while not answer.endswith(b"}") and (chunk := await reader.read(65_536)):
+            answer += chunk
+    writer.close()
+    return answer
+
+
+async def test_a_mistake_of_ours_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception that nobody meant is a 500 in the contract's form, and costs that request alone."""
+
+    async def mistaken(*_: object) -> None:
+        raise KeyError("mistake")
+
+    async with delivering(tmp_path) as server, raw(server) as (reader, _):
+        await reader.readuntil(b":ok\n\r\n")
+        with monkeypatch.context() as patch:
+            patch.setattr("streamer.deliver.articles.resolve", mistaken)
+            body = await problem(server, 500)
+            assert "KeyError" not in json.dumps(body)
+        await server.write([1])
+        async with asyncio.timeout(5):
+            assert b'"identifier":1' in await reader.readuntil(b"\n\n")
+
+
+async def test_a_mistake_of_ours_in_a_stream_resets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once events were sent there is no answer left but a reset: a clean end would say that all is well."""
+
+    async def mistaken(*_: object) -> None:
+        raise KeyError("mistake")
+
+    monkeypatch.setattr(Connection, "_live", mistaken)
+    async with delivering(tmp_path) as server, asyncio.timeout(5), raw(server) as (reader, _):
+        with pytest.raises(ConnectionResetError):
+            while await reader.read(65_536):
+                pass
+
+
+async def test_who_says_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection without a request, or with half a one, is closed; a stream on another lives on."""
+    monkeypatch.setattr("streamer.deliver.protocol.HEAD_DEADLINE_S", 0.2)
+    monkeypatch.setattr("streamer.deliver.protocol.KEEPALIVE_S", 0.2)
+    async with (
+        delivering(tmp_path, deliver=DeliverSettings(heartbeat_s=0.1)) as server,
+        raw(server) as (stream, _),
+        asyncio.timeout(5),
+    ):
+        for said in (b"", b"GET /v2/arti", b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\nGET /v2/arti"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(said)
+            await reader.read()
+            writer.close()
+        for _ in range(10):
+            await stream.readuntil(b":hb\n")
+
+
+async def test_more_sockets_than_the_server_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who only connects costs no more than the configuration says."""
+    monkeypatch.setattr("streamer.deliver.server.SPARE_SOCKETS", 2)
+    async with (
+        delivering(tmp_path, deliver=DeliverSettings(max_connections=1)) as server,
+        asyncio.timeout(5),
+    ):
+        idle = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        assert await reader.read() == b""
+        idle.append((reader, writer))
+        idle[0][1].write(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 404 " in await idle[0][0].readline()
+        for _, writer in idle:
+            writer.close()
 
 
 async def test_limits(tmp_path: Path) -> None:
@@ -225,6 +340,47 @@ async def test_parameters_in_a_body(tmp_path: Path, method: str) -> None:
         assert [line["event"]["sequence"] for line in lines] == [2, 3]  # type: ignore[index] # objects
 
 
+async def test_fields_choose_what_an_article_holds(tmp_path: Path) -> None:
+    """Caught up and live, in both formats; what places and licenses a record stays, with its offset."""
+    async with delivering(tmp_path) as server, asyncio.timeout(10):
+        await server.write([7])
+        target = f"/v2/articles?since={EVER}&fields=url&fields=version.identifier,visibility.*"
+        async with raw(server, target=target) as (sse, _), aiohttp.ClientSession() as session:
+            body = {"since": EVER, "fields": ["url", "version.identifier", "visibility.*"]}
+            answer = await session.post(server.url, json=body, headers=bearer(Accept="application/x-ndjson"))
+            assert answer.status == 200
+            await sse.readuntil(b":ok\n\r\n")
+            for sequence in (1, 2):
+                await sse.readuntil(b"data: ")
+                article = json.loads(await sse.readline())
+                assert json.loads(await answer.content.readline()) == article
+                assert article["version"] == {"identifier": 1000 + sequence}
+                assert article["visibility"] == {"text": True, "editor": True, "comment": True}
+                assert article["event"]["sequence"] == sequence
+                assert article["event"]["offset"] == sequence - 1
+                assert article["name"] == "Page 7"
+                assert article.keys() == {
+                    "name", "identifier", "url", "namespace", "is_part_of", "event", "version", "visibility",
+                }  # fmt: skip
+                await server.write([7])
+            answer.close()
+
+
+async def test_fields_are_refused_in_the_words_of_enterprise(tmp_path: Path) -> None:
+    """Its SDKs' users look for them."""
+    async with delivering(tmp_path) as server:
+        body = await problem(server, 422, params={"fields": "version.nmae"})
+        assert body["message"] == "field with name 'version.nmae' not found"
+        body = await problem(server, 422, params={"fields": "version"})
+        assert body["message"] == "use wildcard 'version.*' to select all fields from the object"
+        for fields in (["version.sizes.*"], ["image.contentUrl"], ["event.partition"], []):
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(server.url, json={"fields": fields}, headers=bearer()) as answer,
+            ):
+                assert answer.status == 200
+
+
 async def test_parts_are_tenths(tmp_path: Path) -> None:
     """The ten parts together are the whole, and share nothing."""
     async with delivering(tmp_path) as server:
@@ -293,6 +449,81 @@ async def test_a_revoked_key_loses_its_streams(tmp_path: Path) -> None:
         await problem(server, 401)
 
 
+async def test_all_streams_of_a_revoked_key_end_in_time(tmp_path: Path) -> None:
+    """Within 5 s of the change of the file: live ones, one in catch-up, two that take no bytes; not the
+    streams of the partner's other key, nor those of others.
+    """
+    other = "wrs_the-other-key"
+    both = f'[acme]\nkeys = ["{hash_key(KEY)}", "{hash_key(other)}"]\n'
+    globex = f'[globex]\nkeys = ["{hash_key(OTHER_KEY)}"]\n'
+    text = "x" * 100_000
+    async with delivering(tmp_path, poll_s=POLL_S) as server, AsyncExitStack() as stack:
+        feed = server.runtime.topics.of_partner("globex")
+        await server.log.ensure_topics([article_spec(server.runtime.settings, feed)])
+        server.file.write_text(both + globex)
+        await server.partners.changed(1)
+
+        async def opened(key: str, target: str = "/v2/articles") -> asyncio.StreamReader:
+            reader, writer = await stack.enter_async_context(
+                raw(server, target=target, receive_buffer=4_096, key=key)
+            )
+            stack.callback(writer.close)
+            await reader.readuntil(b":ok\n")
+            return reader
+
+        async def ended(reader: asyncio.StreamReader) -> None:
+            with suppress(ConnectionError):
+                while await reader.read(1 << 20):
+                    pass
+
+        cut = [await opened(KEY) for _ in range(3)]
+        spared = [await opened(other), await opened(OTHER_KEY)]
+        for _ in range(20):
+            await server.write([1, 2], text=text)  # 4 MB: whoever takes nothing is in the middle of a write
+        cut.append(await opened(KEY, f"/v2/articles?since={EVER}"))
+        stalled, reading = cut[:2], cut[2:]
+        async with asyncio.TaskGroup() as group:
+            rest = [group.create_task(ended(reader)) for reader in (*reading, *spared)]
+            await asyncio.sleep(0.2)
+            began_s = asyncio.get_running_loop().time()
+            server.file.write_text(both.replace(f'"{hash_key(KEY)}", ', "") + globex)
+            while metric("streamer_deliver_connections", partner="acme", format="sse") > 1:
+                await asyncio.sleep(0.02)
+                assert asyncio.get_running_loop().time() - began_s < 5
+            await asyncio.gather(*rest[: len(reading)], *map(ended, stalled))
+            assert not any(task.done() for task in rest[len(reading) :])
+            for task in rest[len(reading) :]:
+                task.cancel()
+        assert metric("streamer_deliver_connections", partner="globex", format="sse") == 1
+
+
+async def test_a_partner_that_comes_back_resumes(tmp_path: Path) -> None:
+    """Taken out of the file and put back with another key: its streams end, its ids stay good."""
+    async with delivering(tmp_path) as server:
+        await server.write([1])
+        feed = Feed(server.url, KEY, since=EVER)
+        async with asyncio.timeout(10):
+            names = []
+            async for event in feed.events():
+                names.append(event.name)
+                if event.name == "message":
+                    server.file.write_text(f'[globex]\nkeys = ["{hash_key(OTHER_KEY)}"]\n')
+            assert names[-1] == "bye"
+            await problem(server, 401)
+            generation = server.partners.generation
+            server.file.write_text(partners_toml(acme="wrs_the-next-key"))
+            await server.partners.changed(generation)
+            await server.write([1])
+            feed.key = "wrs_the-next-key"
+            async for event in feed.events():
+                assert event.article["event"]["sequence"] == 2  # type: ignore[index] # an object
+                break
+
+
+def metric(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
 async def test_a_drain_says_bye_and_ends(tmp_path: Path) -> None:
     """Streams end cleanly on an event border, and the role returns."""
     async with delivering(tmp_path) as server, asyncio.timeout(5), raw(server) as (reader, _):
@@ -359,6 +590,28 @@ async def test_retention_that_overtook_a_position(tmp_path: Path) -> None:
         assert json.loads(events[0].data)["reason"] == "expired"
 
 
+async def test_a_gap_says_where_each_partition_goes_on(tmp_path: Path) -> None:
+    """Its id is the client's next one: partitions that start live are not taken back to their earliest."""
+    now_ms = [1_795_000_000_000]
+    async with delivering(tmp_path, log_clock=lambda: now_ms[0]) as server:
+        pages = range(100, 120)
+        await server.write(pages)
+        now_ms[0] += 31 * 86_400_000
+        await server.write(pages)
+        await server.log.clean()
+        partition, elsewhere = 0, dict.fromkeys(range(1, 10), 0)
+        for p, _ in server.written:
+            if p != partition:
+                elsewhere[p] += 1
+        feed = Feed(f'{server.url}?on_gap=continue&offsets={{"{partition}":0}}', KEY)
+        async with asyncio.timeout(5):
+            async for event in feed.events():
+                assert event.name == "gap"
+                break
+        offsets = dict(pair.split(":") for pair in event.id.partition(".")[2].split(","))
+        assert {p: int(offsets[str(p)]) for p in elsewhere} == elsewhere
+
+
 async def test_a_resume_beyond_the_history_gets_the_newest_state(tmp_path: Path) -> None:
     """After compaction the newest record of each page that changed since, and the id goes over the holes."""
     now_ms = [1_795_000_000_000]
@@ -376,6 +629,36 @@ async def test_a_resume_beyond_the_history_gets_the_newest_state(tmp_path: Path)
         await server.log.clean()
         got = await first(server, 2, last_id=feed.last_id)
         assert [a["event"]["sequence"] for a in got] == [4, 5]  # type: ignore[index] # objects
+
+
+async def test_a_topic_made_anew_while_the_log_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A feed that has to read anew does not take the new topic's records for the old one's: `expired`."""
+    read = LocalReader.read
+    failing = False
+
+    async def read_once_in_vain(self: LocalReader, **wishes: float) -> list[Stored]:
+        nonlocal failing
+        if failing and server.topic in {tp.topic for tp in self._cursors}:
+            failing = False
+            await server.log.delete_topic(server.topic)
+            await server.log.ensure_topics([article_spec(server.runtime.settings, server.topic)])
+            await server.write([1] * 6)
+            raise LogUnavailable("for a moment")
+        return await read(self, **wishes)  # type: ignore[arg-type] # handed through
+
+    monkeypatch.setattr(LocalReader, "read", read_once_in_vain)
+    async with delivering(tmp_path) as server:
+        await server.write([1] * 3)
+        async with asyncio.timeout(10), raw(server) as (reader, _):
+            await reader.readuntil(b":ok\n")
+            failing = True
+            end = b""
+            while chunk := await reader.read(65_536):
+                end += chunk
+            assert b'{"reason":"expired"}' in end
+            assert b"event-" not in end
 
 
 async def test_a_topic_made_anew_ends_its_streams(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from harness.delivering import KEY, delivering, raw
 from harness.feed import Feed, Received
 
+from streamer.config import DeliverSettings
 from streamer.log.base import Stored
 from streamer.log.local_reader import LocalReader
 
@@ -103,7 +104,9 @@ async def test_the_retained_window_forgets_at_once(tmp_path: Path) -> None:
 async def test_articles_wait_for_the_cut_offs_before_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
-    """While cut-offs that are already committed are not applied yet nothing is served, live or caught up."""
+    """While cut-offs that are already committed are not applied yet nothing is served, live or caught up,
+    but heartbeats.
+    """
     gate = asyncio.Event()
     gate.set()
     read = LocalReader.read
@@ -115,7 +118,9 @@ async def test_articles_wait_for_the_cut_offs_before_them(
         return records
 
     monkeypatch.setattr(LocalReader, "read", gated)
-    async with delivering(tmp_path) as server, asyncio.timeout(10):
+    monkeypatch.setattr("streamer.deliver.connection.CUTOFFS_S", 0.05)
+    settings = DeliverSettings(heartbeat_s=0.05)
+    async with delivering(tmp_path, deliver=settings) as server, asyncio.timeout(10):
         server.sequence = 100
         if "since" not in target:
             reading = raw(server)
@@ -132,6 +137,8 @@ async def test_articles_wait_for_the_cut_offs_before_them(
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.4):
                 await reader.readuntil(b"\n\n")
+        for _ in range(3):
+            await reader.readuntil(b":hb\n\r\n")
         gate.set()
         event = await reader.readuntil(b"\n\n")
         assert b'"name":"Page 6"' in event

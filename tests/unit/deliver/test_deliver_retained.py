@@ -40,6 +40,22 @@ def test_the_newest_frame_is_kept_however_large() -> None:
     budget.remove(window)
 
 
+def test_one_large_frame_spares_no_other_window() -> None:
+    """A feed whose only frame is larger than all the others' lets them grow no further."""
+    budget = Budget(8_000)
+    large, small = Window(), Window()
+    budget.add(large)
+    budget.add(small)
+    large.append(frame(6_000))
+    for _ in range(9):
+        small.append(frame(100))
+        budget.enforce()
+    assert len(large) == 1
+    assert budget.held_bytes() <= 8_000
+    budget.remove(large)
+    budget.remove(small)
+
+
 def test_a_cut_off_empties_what_lies_below_it() -> None:
     """Frames of that page below its sequence; the bytes are given back."""
     window = Window()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from streamer import partners
 from streamer.errors import ConfigError
 from streamer.metrics import REGISTRY
 from streamer.partners import NOBODY, PartnersWatch, load_partners, parse_partners
@@ -169,3 +170,22 @@ def test_settle_of_nothing_is_allowed(file: Path) -> None:
     """`0s`, however it is written."""
     file.write_text('[a]\nsettle = "0m"\neditor = "none"\n')
     assert load_partners(file)["a"].settle_s == 0
+
+
+async def test_a_file_out_of_reach_changes_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that can't be looked into for a moment raises the alarm and ends nobody."""
+    stamp = partners._stamp
+
+    def unreachable(_: Path) -> partners.Stamp:
+        raise PermissionError(13, "Permission denied")
+
+    async with watching(file) as watch:
+        before = watch.current
+        monkeypatch.setattr(partners, "_stamp", unreachable)
+        await alarm()
+        assert watch.current is before
+        generation = watch.generation
+        file.write_text(BETTER)
+        monkeypatch.setattr(partners, "_stamp", stamp)
+        await in_force(watch, generation)
+        assert not invalid()

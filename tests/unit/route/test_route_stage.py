@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +14,18 @@ from harness.articles import PARTITIONS, Page
 
 from streamer.config import LogSettings, Settings
 from streamer.cutoffs import cutoff_record
-from streamer.errors import ConfigError
+from streamer.errors import ConfigError, LogUnavailable, TopicMissing
 from streamer.log.base import Record, Stored, TopicPartition
 from streamer.log.local import LocalLog
+from streamer.log.local_lanes import LocalLane
+from streamer.log.local_reader import LocalReader
 from streamer.log.position import Position
 from streamer.metrics import COMMITTED, REGISTRY
 from streamer.model import TICK_KEY, Article, Hideable, encode_value
 from streamer.partners import PartnersWatch
 from streamer.partners_edit import add_partner, remove_partner
+from streamer.route.feed import Routing
+from streamer.route.roster import Roster
 from streamer.route.stage import run_route
 from streamer.route.starts import record_start
 from streamer.runtime import DAY_MS, Runtime, article_spec, topic_specs
@@ -361,6 +365,108 @@ async def test_leaving_page_is_told_even_when_it_was_deleted_since(place: Place)
     assert await place.counts("words") == {"published": 1, "filtered": 1}
 
 
+async def test_leaving_page_without_text_is_told_as_gone(place: Place) -> None:
+    """A page whose text is hidden and that moves out of a partner's namespaces arrives as a delete too."""
+    move = Page(5, wiki="dewiktionary", kind="move", namespace=3, was_in=0, text=None)
+    async with place.routing():
+        await place.publish(move)
+        await place.settled("words", 1)
+    (gone,) = await place.got("words")
+    assert (gone.event.type, gone.event.kind) == ("delete", "move")
+    assert not isinstance(gone.version, msgspec.Struct)
+
+
+async def test_partner_taken_out_while_it_is_taken_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new partner that is removed before its start was committed takes nobody with it."""
+    ready_topic = Roster.ready_topic
+
+    async def slow(self: Roster, routing: Routing, *, is_new: bool) -> None:
+        await ready_topic(self, routing, is_new=is_new)
+        if routing.name == "brief":
+            place.file.write_text(ALL)
+            await until(lambda: gone_from(self, "brief"))
+
+    async def gone_from(roster: Roster, name: str) -> bool:
+        return name not in roster.routings()
+
+    monkeypatch.setattr(Roster, "ready_topic", slow)
+    async with place.routing():
+        add_partner(place.file, "brief")
+        await until(topic_there(place, "brief"))
+        await place.publish(*mixture(10))
+        await place.settled("everything", 10)
+    assert await place.sequences("everything") == list(range(1, 11))
+
+
+def topic_there(place: Place, partner: str) -> Callable[[], Awaitable[bool]]:
+    async def there() -> bool:
+        return await place.log.topic(place.topics.of_partner(partner)) is not None
+
+    return there
+
+
+async def test_table_that_fails_for_a_moment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that does not answer the cut-offs' reader ends no role: routing goes on, and honours cut-offs."""
+    read = LocalReader.read
+    failures = 0
+
+    async def failing(self: LocalReader, **wishes: float) -> list[Stored]:
+        nonlocal failures
+        if place.topics.withdrawals in {tp.topic for tp in self._cursors} and failures < 2:
+            failures += 1
+            raise LogUnavailable("for a moment")
+        return await read(self, **wishes)  # type: ignore[arg-type] # handed through
+
+    monkeypatch.setattr("streamer.route.stage.TABLE_RETRY_S", 0.01)
+    hidden = Page(1, page_id=1)
+    async with place.routing():
+        monkeypatch.setattr(LocalReader, "read", failing)
+        await place.log.append([hiding(place, hidden, ("text",))])
+        await place.publish(hidden, Page(2, page_id=2))
+        await place.settled("everything", 2)
+    assert failures == 2
+    assert await place.counts("everything") == {"published": 1, "withdrawn": 1}
+
+
+async def test_rules_that_change_between_the_commits_of_a_pass(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Partners whose part of a pass has not been committed yet are judged by the new rules."""
+    monkeypatch.setattr("streamer.route.lane.COMMIT_BYTES", 1)
+    commit = LocalLane.commit
+    changed = False
+
+    async def slow(
+        self: LocalLane, records: Sequence[Record], positions: Mapping[TopicPartition, Position]
+    ) -> list[int]:
+        nonlocal changed
+        offsets = await commit(self, records, positions)
+        if records and not changed:
+            changed = True
+            for_all = "".join(f'[{name}]\nwikis = ["nowiki"]\n' for name in ("everything", "words", "humans"))
+            generation = watches[-1].generation
+            place.file.write_text(for_all)
+            await watches[-1].changed(generation)
+        return offsets
+
+    watches: list[PartnersWatch] = []
+    made = PartnersWatch.__init__
+
+    def noted(self: PartnersWatch, file: Path, *, poll_s: float = POLL_S) -> None:
+        made(self, file, poll_s=poll_s)
+        watches.append(self)
+
+    monkeypatch.setattr(PartnersWatch, "__init__", noted)
+    monkeypatch.setattr(LocalLane, "commit", slow)
+    async with place.routing():
+        await place.publish(Page(1, wiki="enwiktionary"))
+        for partner in ("everything", "words", "humans"):
+            await place.settled(partner, 1)
+    outcomes = [await place.counts(partner) for partner in ("everything", "words", "humans")]
+    assert outcomes.count({"published": 1}) == 1
+    assert outcomes.count({"filtered": 1}) == 2
+
+
 async def test_late_records_ticks_and_tombstones(place: Place) -> None:
     """A late record's tombstone follows it to whom it concerns; ticks stay; neither is counted."""
     late = Page(7, wiki="dewiktionary", late=True)
@@ -416,6 +522,19 @@ async def test_what_is_no_article_is_left_out(place: Place) -> None:
         await place.log.append([bad, nonsense, good.record(place.topics)])
         await place.settled("everything", 3)
     assert await place.counts("everything") == {"published": 1, "invalid": 2}
+
+
+async def test_alarm_of_one_lane_is_not_lifted_by_another(place: Place) -> None:
+    """A partner that is parked in one partition stays so, and waits, while others of its lanes are routed."""
+    roster = Roster(place.runtime, PartnersWatch(place.file))
+    routing = roster.routings()["words"]
+    roster.park(routing, 3, TopicMissing("refused"))
+    roster.established("words", 4)
+    assert await is_parked("words")
+    assert not roster.is_due("words", 3)
+    assert roster.is_due("words", 5)
+    roster.established("words", 3)
+    assert not await is_parked("words")
 
 
 async def test_no_partners(place: Place) -> None:

@@ -1,0 +1,92 @@
+"""HTTP as far as aiohttp speaks it before, and after, our handlers: its refusals in our words.
+
+What is no HTTP is answered by the protocol itself. Left as it is, that answer repeats the bytes that
+were wrong, and so does the log, with a traceback: an overlong or broken `Authorization` header would put
+a key there. And who connects and says nothing would hold a socket for ever.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from streamer.deliver.problems import Problem, internal, refused
+
+HEAD_DEADLINE_S: Final = 10.0
+"""From the connection to the end of the first request's head."""
+KEEPALIVE_S: Final = 15.0
+"""How long a connection may wait for its next request (after an error: streams end theirs)."""
+SPARE_SOCKETS: Final = 1_000
+"""Beyond the streams: those who are about to ask, and those who are being refused."""
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Guard = Callable[[web.BaseRequest, Handler], Awaitable[web.StreamResponse]]
+logger = logging.getLogger(__name__)
+
+
+class Runner(web.AppRunner):
+    """An application behind `guard`, which sees what middlewares do not: a failed `Expect`, too."""
+
+    __slots__ = ("_guard", "_max_sockets")
+
+    def __init__(self, app: web.Application, *, guard: Guard, max_sockets: int, **kwargs: Any) -> None:  # noqa: ANN401 - aiohttp's own
+        super().__init__(app, keepalive_timeout=KEEPALIVE_S, **kwargs)
+        self._guard = guard
+        self._max_sockets = max_sockets
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+
+        async def guarded(request: web.BaseRequest) -> web.StreamResponse:
+            return await self._guard(request, server.request_handler)
+
+        guarding = _Server(guarded, request_factory=server.request_factory, **self._kwargs)
+        guarding.max_sockets = self._max_sockets
+        return guarding
+
+
+class _Server(web.Server):
+    max_sockets = 0
+
+    def __call__(self) -> web.RequestHandler:
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._connections) > self.max_sockets
+
+
+class _Protocol(web.RequestHandler):
+    __slots__ = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if isinstance(self._manager, _Server) and self._manager.is_full:
+            self.force_close()
+            return
+        self._loop.call_later(HEAD_DEADLINE_S, self._expect_head)
+
+    def _expect_head(self) -> None:
+        if not self._request_count:
+            self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it quotes what was sent
+    ) -> web.StreamResponse:
+        """For what is no HTTP; errors of handlers are the guard's."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("a part of an answer was sent already")
+        logger.debug("no HTTP", extra={"error": type(exc).__name__})
+        if status == 400:
+            problem = Problem(400, "bad_request", "this is not HTTP/1.1 as this server understands it")
+        else:
+            problem = internal()
+        response = refused(problem)
+        response.force_close()
+        return response
