@@ -24,7 +24,7 @@ from streamer.pipeline import ROLES, run_pipeline
 from streamer.progress import show_progress
 from streamer.route.starts import record_start
 from streamer.runtime import topic_specs
-from streamer.sandbox.server import SandboxOptions, run_sandbox
+from streamer.sandbox.server import Sandbox, SandboxOptions, run_sandbox
 
 USAGE: Final = 2
 FAILED: Final = 1
@@ -258,6 +258,18 @@ def _sandbox(options: argparse.Namespace) -> None:
                 seed=options.seed,
                 edits_per_s=options.rate,
                 recording=options.recording,
-            )
+            ),
+            _say_sandbox,
         )
+    )
+
+
+def _say_sandbox(sandbox: Sandbox) -> None:
+    print(
+        f"stream    {sandbox.stream_url}",
+        f"wiki API  {sandbox.endpoint}/w/api.php (each wiki by its name in Host)",
+        f"steering  {sandbox.endpoint}/sandbox/state",
+        f"seed      {sandbox.seed}",
+        sep="\n",
+        flush=True,
     )
