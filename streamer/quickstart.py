@@ -64,9 +64,7 @@ def _claim(data: Path, stack: AsyncExitStack) -> None:
         data.mkdir(parents=True, exist_ok=True)
         stack.enter_context(locked(data / "quickstart.lock"))
     except OSError as error:
-        raise ConfigError(
-            "--data", f"{data} cannot be used ({error.strerror}): name another folder"
-        ) from None
+        raise ConfigError("--data", f"{data} cannot be used ({error.strerror}): name another") from None
     except LogBusy:
         raise LogBusy(
             f"another quickstart runs in {data}: stop it, or give this one a folder of its own by --data"

@@ -77,7 +77,7 @@ async def test_spoilt_events_are_dropped_and_counted_by_reason(tmp_path: Path) -
 
 
 async def test_servers_that_are_not_ours_are_never_asked(tmp_path: Path) -> None:
-    """Events that name loopback, link-local, credentials or a stranger end as dead letters, without a request."""
+    """Events that name loopback, link-local, credentials or strangers end as dead letters, unasked."""
     async with on_sandbox(tmp_path) as (sandbox, service):
         strangers = stranger_events(sandbox)
         send(sandbox, *strangers)

@@ -1,4 +1,4 @@
-"""What the service says of itself (logs, metrics, admin routes, standard output) names no key, no text, no one."""
+"""What the service says of itself (logs, metrics, admin routes, stdout) names no key, no text and no one."""
 
 import asyncio
 from pathlib import Path

@@ -95,7 +95,7 @@ async def test_a_folder_that_cannot_be_had_is_named(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     async with Service(tmp_path, "", "quickstart", "--sandbox", "--data", "taken") as service:
         assert await service.wait() == 2
-        assert service.lines == ["streamer: --data: taken cannot be used (File exists): name another folder"]
+        assert service.lines == ["streamer: --data: taken cannot be used (File exists): name another"]
 
 
 async def test_the_sandbox_says_where_it_is(tmp_path: Path) -> None:
