@@ -63,6 +63,11 @@ def _leaves(group: BaseExceptionGroup[StreamerError]) -> list[StreamerError]:
     return errors
 
 
+def _ready_to_stop() -> None:
+    """Before the pipeline runs there is nothing to drain: SIGTERM then ends the service at once, with 0."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+
 def _loop(main: Coroutine[object, object, None]) -> None:
     """Uvloop where it runs, else asyncio's own."""
     try:
@@ -174,6 +179,7 @@ def _rate(text: str) -> float:
 
 
 def _quickstart(options: argparse.Namespace) -> None:
+    _ready_to_stop()
     wish: quickstart.Wish = "sandbox" if options.sandbox else "live" if options.live else "either"
     settings = load(options.config)
     _loop(
@@ -184,6 +190,7 @@ def _quickstart(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    _ready_to_stop()
     settings = load(options.config)
     roles = options.role or ROLES
     beside = [show_progress] if settings.source.url.startswith("file:") and "source" in roles else []
