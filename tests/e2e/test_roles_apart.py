@@ -5,6 +5,7 @@ import random
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import aiohttp
 import pytest
 from harness.feed import Feed
 from harness.recording import write_recording
@@ -25,10 +26,20 @@ async def begin(folder: Path, stack: AsyncExitStack, text: str) -> dict[str, Ser
     text = text.replace('"streamer.db"', f'"{folder / "streamer.db"}"')
     text += f'[partners]\nfile = "{folder / "partners.toml"}"\n'
     services: dict[str, Service] = {}
-    for role in ROLES:
+    for role in reversed(ROLES):
         (folder / role).mkdir()
         services[role] = await stack.enter_async_context(Service(folder / role, text, "run", "--role", role))
     return services
+
+
+async def ready(service: Service) -> None:
+    url = f"http://127.0.0.1:{await service.admin_port()}/readyz"
+    async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(url) as response:
+                if response.status == 200:
+                    return
+            await asyncio.sleep(0.05)
 
 
 def enriched(metrics: dict[str, float]) -> float:
