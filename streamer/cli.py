@@ -24,7 +24,7 @@ from streamer.pipeline import ROLES, run_pipeline
 from streamer.progress import show_progress
 from streamer.route.starts import record_start
 from streamer.runtime import topic_specs
-from streamer.sandbox.server import SandboxOptions, run_sandbox
+from streamer.sandbox.server import Sandbox, SandboxOptions, run_sandbox
 
 USAGE: Final = 2
 FAILED: Final = 1
@@ -61,6 +61,11 @@ def _leaves(group: BaseExceptionGroup[StreamerError]) -> list[StreamerError]:
     for error in group.exceptions:
         errors.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
     return errors
+
+
+def _ready_to_stop() -> None:
+    """Before the pipeline runs there is nothing to drain: SIGTERM then ends the service at once, with 0."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 def _loop(main: Coroutine[object, object, None]) -> None:
@@ -174,6 +179,7 @@ def _rate(text: str) -> float:
 
 
 def _quickstart(options: argparse.Namespace) -> None:
+    _ready_to_stop()
     wish: quickstart.Wish = "sandbox" if options.sandbox else "live" if options.live else "either"
     settings = load(options.config)
     _loop(
@@ -184,6 +190,7 @@ def _quickstart(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    _ready_to_stop()
     settings = load(options.config)
     roles = options.role or ROLES
     beside = [show_progress] if settings.source.url.startswith("file:") and "source" in roles else []
@@ -258,6 +265,18 @@ def _sandbox(options: argparse.Namespace) -> None:
                 seed=options.seed,
                 edits_per_s=options.rate,
                 recording=options.recording,
-            )
+            ),
+            _say_sandbox,
         )
+    )
+
+
+def _say_sandbox(sandbox: Sandbox) -> None:
+    print(
+        f"stream    {sandbox.stream_url}",
+        f"wiki API  {sandbox.endpoint}/w/api.php (each wiki by its name in Host)",
+        f"steering  {sandbox.endpoint}/sandbox/state",
+        f"seed      {sandbox.seed}",
+        sep="\n",
+        flush=True,
     )

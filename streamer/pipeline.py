@@ -52,9 +52,11 @@ async def run_pipeline(
     """Runs until a signal and its drain. `beside` runs next to the roles (progress, quickstart's words)
     and is cancelled with them. Errors that have a name come out as they are, alone or in a group.
     """
+    draining = asyncio.Event()
     async with AsyncExitStack() as stack:
+        stack.enter_context(_signals(draining))  # around the opening and the closing of the log too
         log = await stack.enter_async_context(open_log(settings))
-        runtime = Runtime(settings, log)
+        runtime = Runtime(settings, log, draining=draining)
         await log.ensure_topics(topic_specs(settings))
         await stack.enter_async_context(_admin(runtime))
         parts = await _parts(runtime, roles, on_listening, stack)
@@ -96,19 +98,18 @@ async def _run(
 ) -> None:
     """The roles until they return by a drain, or until one fails."""
     settings = runtime.settings
-    with _signals(runtime):
-        async with asyncio.TaskGroup() as helpers:
-            background = [
-                helpers.create_task(_beat(runtime), name="beat"),
-                *(helpers.create_task(_awaiting(run(runtime)), name="beside") for run in beside),
-            ]
-            for name in SERVANTS & parts.keys():
-                background.append(helpers.create_task(_awaiting(parts.pop(name)()), name=name))  # noqa: PERF401 - creating a task is an act
-            try:
-                await _roles(parts, runtime.draining, settings.deliver.drain_s)
-            finally:
-                for task in background:
-                    task.cancel()
+    async with asyncio.TaskGroup() as helpers:
+        background = [
+            helpers.create_task(_beat(runtime), name="beat"),
+            *(helpers.create_task(_awaiting(run(runtime)), name="beside") for run in beside),
+        ]
+        for name in SERVANTS & parts.keys():
+            background.append(helpers.create_task(_awaiting(parts.pop(name)()), name=name))  # noqa: PERF401 - creating a task is an act
+        try:
+            await _roles(parts, runtime.draining, settings.deliver.drain_s)
+        finally:
+            for task in background:
+                task.cancel()
 
 
 async def _roles(parts: dict[str, Part], draining: asyncio.Event, drain_s: float) -> None:
@@ -134,10 +135,10 @@ async def _awaiting(run: Awaitable[None]) -> None:
 
 
 @contextmanager
-def _signals(runtime: Runtime) -> Iterator[None]:
+def _signals(draining: asyncio.Event) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, runtime.draining.set)
+        loop.add_signal_handler(number, draining.set)
     try:
         yield
     finally:

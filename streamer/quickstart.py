@@ -4,7 +4,6 @@ All roles on the embedded log with one demo partner. Live Wikimedia where it can
 built-in sandbox wiki, which is said loudly, because its articles are invented.
 """
 
-import asyncio
 import errno
 import socket
 from contextlib import AsyncExitStack
@@ -15,7 +14,8 @@ import msgspec
 
 from streamer.check import unreachable
 from streamer.config import RPM_UNIDENTIFIED, Settings
-from streamer.errors import ConfigError
+from streamer.errors import ConfigError, LogBusy
+from streamer.log.claims import locked
 from streamer.partners_edit import add_partner
 from streamer.pipeline import run_pipeline
 from streamer.sandbox.server import Sandbox, SandboxOptions
@@ -30,12 +30,14 @@ SANDBOX_RPM: Final = 600
 async def run_quickstart(
     settings: Settings, *, wish: Wish, data: Path, port: int | None, seed: int | None, out: TextIO
 ) -> None:
-    """Until a signal. Raises ConfigError where `wish` is `live` and Wikimedia cannot be reached."""
+    """Until a signal. Raises ConfigError where `wish` is `live` and Wikimedia cannot be reached, or where
+    `data` can't be had; LogBusy where another quickstart runs in it.
+    """
     async with AsyncExitStack() as stack:
         problem = "" if wish == "sandbox" else await unreachable(settings)
         if problem and wish == "live":
             raise ConfigError("source.url", f"{problem}; `--sandbox` runs on the built-in wiki instead")
-        await asyncio.to_thread(data.mkdir, parents=True, exist_ok=True)
+        _claim(data, stack)
         if wish == "sandbox" or problem:
             sandbox = await stack.enter_async_context(Sandbox(SandboxOptions(seed=seed)))
             settings = _on_sandbox(settings, sandbox)
@@ -54,6 +56,19 @@ async def run_quickstart(
             _say_how(out, settings.deliver.host, bound, key)
 
         await run_pipeline(settings, on_listening=listening)
+
+
+def _claim(data: Path, stack: AsyncExitStack) -> None:
+    """A second one would delete the log under the first one's feet, and its demo partner's key with it."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(locked(data / "quickstart.lock"))
+    except OSError as error:
+        raise ConfigError("--data", f"{data} cannot be used ({error.strerror}): name another") from None
+    except LogBusy:
+        raise LogBusy(
+            f"another quickstart runs in {data}: stop it, or give this one a folder of its own by --data"
+        ) from None
 
 
 def _on_sandbox(settings: Settings, sandbox: Sandbox) -> Settings:

@@ -74,6 +74,38 @@ async def test_live_or_nothing(tmp_path: Path) -> None:
         assert "--sandbox" in service.lines[-1]
 
 
+async def test_a_second_one_leaves_the_first_alone(tmp_path: Path) -> None:
+    """In the same folder it is refused by name; the log and the key of the first stay as they are."""
+    text = "[deliver]\nport = 0\nadmin_port = 0\n"
+    async with Service(tmp_path, text, "quickstart", "--sandbox") as first:
+        line = await first.printed("curl .*")
+        elsewhere = tmp_path / "second"
+        elsewhere.mkdir()
+        command = ("quickstart", "--sandbox", "--data", str(tmp_path / "data"))
+        async with Service(elsewhere, text, *command) as second:
+            assert await second.wait() == 2
+            assert "another quickstart runs in" in second.lines[-1]
+            assert "--data" in second.lines[-1]
+        assert await first_articles(line, 1)
+        assert await first.terminate() == 0
+
+
+async def test_a_folder_that_cannot_be_had_is_named(tmp_path: Path) -> None:
+    """A file in its place: one line, no traceback."""
+    (tmp_path / "taken").write_text("")
+    async with Service(tmp_path, "", "quickstart", "--sandbox", "--data", "taken") as service:
+        assert await service.wait() == 2
+        assert service.lines == ["streamer: --data: taken cannot be used (File exists): name another"]
+
+
+async def test_the_sandbox_says_where_it_is(tmp_path: Path) -> None:
+    """On standard output, for people: stream, API, and the seed that tells the same story again."""
+    async with Service(tmp_path, "", "sandbox", "--port", "0", "--seed", "42") as service:
+        assert await service.printed(r"seed +42\n")
+        assert re.search(r"stream +http://127\.0\.0\.1:\d+/v2/stream\n", service.stdout)
+        assert await service.terminate() == 0
+
+
 @pytest.mark.parametrize("signal_twice", [False, True])
 async def test_a_drain_is_no_failure(tmp_path: Path, signal_twice: bool) -> None:
     """SIGTERM ends it with 0, also while a client reads, also when it comes twice."""

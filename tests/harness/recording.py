@@ -30,6 +30,8 @@ def write_recording(file: Path, rng: random.Random, *, seconds: int = 20, events
     frames = [":ok\n"]
     revision = 1_000
     titles: dict[str, list[tuple[str, int]]] = {wiki: [] for wiki in WIKIS}
+    minor: set[tuple[str, str]] = set()
+    """Pages whose newest edit is a minor one."""
     for number in range(events):
         wiki = rng.choice(list(WIKIS))
         time_s = BEGAN_S + number * seconds // events - rng.choice((0, 0, 0, 2))
@@ -43,6 +45,7 @@ def write_recording(file: Path, rng: random.Random, *, seconds: int = 20, events
         elif choice < 0.75:
             row["title"], row["namespace"] = rng.choice(known)
             row |= {"type": "edit", "minor": rng.random() < 0.2}
+            (minor.add if row["minor"] else minor.discard)((wiki, row["title"]))
             row |= {"revision": {"old": revision - 1, "new": revision}, "length": {"old": 80, "new": 90}}
         elif choice < 0.85:
             row |= {"type": "categorize", "namespace": 14, "title": "Category:Things"}
@@ -52,8 +55,13 @@ def write_recording(file: Path, rng: random.Random, *, seconds: int = 20, events
         elif (
             choice < 0.93 and known[0][1] == 0
         ):  # a move within the articles: the log names no other namespace
-            row |= _log("move", "move", number, {"target": row["title"], "noredir": rng.choice("01")})
-            row["title"], row["namespace"] = known.pop(0)
+            old = known.pop(0)
+            # The redirect is answered for by the page's newest revision: an edit's bot and minor flags
+            # would be judged instead of the redirect's own, which the file does not tell.
+            left = rng.random() < 0.5 and (wiki, old[0]) not in minor
+            row |= _log("move", "move", number, {"target": row["title"], "noredir": "0" if left else "1"})
+            row["title"], row["namespace"] = old
+            row["bot"] = row["bot"] and not left
         elif choice < 0.95:
             row |= _log("delete", "delete", number, [])
         elif choice < 0.97:
