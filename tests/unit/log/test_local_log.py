@@ -23,7 +23,7 @@ from streamer.errors import (
 from streamer.log.base import Bounds, Lane, Record, TopicPartition, TopicSpec
 from streamer.log.local import LocalLog
 from streamer.log.local_file import SCHEMA_VERSION
-from streamer.log.local_writer import Transaction
+from streamer.log.local_writer import MAX_WAITING, Transaction
 from streamer.log.open import open_log
 from streamer.log.position import Position
 
@@ -276,6 +276,33 @@ async def test_cancelled_commit_is_whole(log: LocalLog) -> None:
         await asyncio.gather(task, return_exceptions=True)
     await log.append([Record("t", 0, "k", b"v")])
     assert (await log.bounds(TP)).end % 7 == 1
+
+
+async def test_lane_restarts_behind_the_commit_it_gave_up(path: Path, log: LocalLog) -> None:
+    """A lane that fails with a commit on its way starts anew from what that commit left, however long
+    another process holds the file: from the position before it, its records would be done twice.
+    """
+    found: list[Position | None] = []
+    holder = sqlite3.connect(path, isolation_level=None)
+
+    async def work(lane: Lane) -> None:
+        found.append((await lane.positions([TP])).get(TP))
+        if len(found) > 1:
+            return
+        holder.execute("BEGIN IMMEDIATE")
+        asyncio.get_running_loop().call_later(0.5, holder.execute, "COMMIT")
+        commit = asyncio.ensure_future(lane.commit([Record("t", 0, "k", b"once")], {TP: Position(5)}))
+        while log._writer._room._value == MAX_WAITING:  # until it queues
+            await asyncio.sleep(0)
+        commit.cancel()
+        raise LogUnavailable("for a test")
+
+    try:
+        async with asyncio.timeout(10):
+            await log.run_lanes("g", "t", work, partitions=[0])
+    finally:
+        holder.close()
+    assert found == [None, Position(5)]
 
 
 async def test_closed_log_says_so(path: Path) -> None:
