@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from streamer.errors import OffsetOutOfRange, TopicMissing
+from streamer.errors import OffsetOutOfRange
 from streamer.log.base import Log, Reader, Stored, TopicPartition
 from streamer.log.waiting import Condition
 
@@ -35,8 +35,12 @@ class Table:
 
     async def load(self) -> None:
         """Everything up to the end as it is now."""
-        self._applied = {tp: (await self._log.bounds(tp)).earliest for tp in await self._partitions()}
-        ends = await self._ends()
+        bounds = {
+            TopicPartition(self._topic, partition): found
+            for partition, found in enumerate(await self._log.all_bounds(self._topic))
+        }
+        self._applied = {tp: found.earliest for tp, found in bounds.items()}
+        ends = {tp: found.end for tp, found in bounds.items()}
         async with self._log.reader(self._applied) as reader:
             while not self._reached(ends):
                 await self._step(reader, READ_S)
@@ -56,18 +60,10 @@ class Table:
 
     async def catch_up(self) -> None:
         """Returns once all that was appended before this call is applied; `run` must be running."""
-        ends = await self._ends()
+        bounds = await self._log.all_bounds(self._topic)
+        ends = {tp: bounds[tp.partition].end for tp in self._applied}
         while not self._reached(ends):
             await self._moved.wait()
-
-    async def _partitions(self) -> list[TopicPartition]:
-        info = await self._log.topic(self._topic)
-        if info is None:
-            raise TopicMissing(f"there is no topic {self._topic}")
-        return [TopicPartition(self._topic, partition) for partition in range(info.partitions)]
-
-    async def _ends(self) -> dict[TopicPartition, int]:
-        return {tp: (await self._log.bounds(tp)).end for tp in self._applied}
 
     def _reached(self, ends: dict[TopicPartition, int]) -> bool:
         return all(self._applied[tp] >= end for tp, end in ends.items())
