@@ -412,6 +412,23 @@ async def test_oldest_goes_when_room_is_short(path: Path) -> None:
         assert not log.is_over_budget
 
 
+async def test_a_lane_that_has_not_committed_yet_is_waited_for(path: Path) -> None:
+    """A group that read one partition has yet to read the others, from their beginning."""
+    async with LocalLog(path, retention_bytes=1_000_000, clean_every_s=NEVER_S) as log:
+        await log.ensure_topics([T])
+        await log.append(noise("t", 200))
+
+        async def work(lane: Lane) -> None:
+            if lane.partition == 0:
+                await lane.commit([], {TP: Position(100)})
+
+        await log.run_lanes("g", "t", work)
+        await log.clean()
+        assert (await log.bounds(TP)).earliest == 100
+        assert (await log.bounds(TopicPartition("t", 1))).earliest == 0
+        assert log.is_over_budget
+
+
 async def test_abandoned_position_protects_nothing(path: Path) -> None:
     """A position that its lane left behind for an hour holds nothing up; one of a role that is down does."""
     now_ms = 1_000_000
