@@ -1,16 +1,22 @@
 """A whole topic followed in memory: cut-offs, signals, meta."""
 
+import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Final
 
-from streamer.errors import OffsetOutOfRange
+from streamer.errors import LogError, OffsetOutOfRange
 from streamer.log.base import Log, Reader, Stored, TopicPartition
 from streamer.log.waiting import Condition
+from streamer.metrics import ERRORS
 
 READ_S: Final = 0.25
 STALE_S: Final = 1.0
 """A table at the end of its topic has that confirmed every READ_S; this much later it counts as behind."""
+RETRY_S: Final = 0.25
+
+logger = logging.getLogger(__name__)
 
 
 class Table:
@@ -48,11 +54,23 @@ class Table:
         self._behind = False
 
     async def run(self) -> None:
-        """For ever. Raises TopicMissing when the topic is deleted."""
+        """For ever; a log that can't be read for a while is waited for, and meanwhile this is behind.
+        Raises TopicMissing when the topic is deleted.
+        """
         async with self._log.reader(self._applied) as reader:
             while True:
                 began_s = time.monotonic()
-                if await self._step(reader, 0.0 if self._behind else READ_S):
+                try:
+                    moved = await self._step(reader, 0.0 if self._behind else READ_S)
+                except LogError as error:
+                    if not error.retriable:
+                        raise
+                    ERRORS.labels("log", error.code).inc()
+                    logger.warning("a table can't be read", extra={"topic": self._topic, "code": error.code})
+                    self._behind = True
+                    await asyncio.sleep(RETRY_S)
+                    continue
+                if moved:
                     self._behind = True
                 else:
                     self._at_end_s = began_s if self._behind else time.monotonic()
