@@ -17,12 +17,12 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from streamer.clock import Clock
 from streamer.config import convert, parse_toml, read_text
 from streamer.errors import ConfigError, FieldUnknown
 from streamer.metrics import PARTNERS_FILE_INVALID, PARTNERS_RELOADS
 from streamer.model import Kind
 from streamer.projection import selection
-from streamer.runtime import Clock
 
 NAME: Final = re.compile(r"[a-z0-9-]{1,40}")
 KEY_PREFIX: Final = "wrs_"

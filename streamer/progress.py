@@ -1,15 +1,18 @@
 """What a person at a terminal sees while a recording runs through: one line, rewritten in place."""
 
 import asyncio
+import logging
 import sys
 import time
-from collections.abc import Mapping
-from typing import TextIO
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, TextIO
 
 from streamer.metrics import COMMITTED
 from streamer.runtime import Runtime
 
-REFRESH_S = 0.5
+REFRESH_S: Final = 0.5
+CLEAR: Final = "\r\x1b[K"
 
 
 def line(elapsed_s: float, source: Mapping[str, int], enrich: Mapping[str, int]) -> str:
@@ -28,12 +31,43 @@ def line(elapsed_s: float, source: Mapping[str, int], enrich: Mapping[str, int])
 
 
 async def show_progress(_: Runtime, out: TextIO = sys.stderr) -> None:
-    """Until cancelled; writes only to a terminal."""
+    """Until cancelled; writes only to a terminal. The clock stops when nothing waits any more."""
     if not out.isatty():
         return
     began_s = time.monotonic()
-    while True:
-        text = line(time.monotonic() - began_s, COMMITTED.totals("source"), COMMITTED.totals("enrich"))
-        out.write(f"\r\x1b[K{text}")
-        out.flush()
-        await asyncio.sleep(REFRESH_S)
+    elapsed_s = 0.0
+    before: dict[str, int] = {}
+    with _logs_above():
+        try:
+            while True:
+                totals = COMMITTED.totals("enrich")
+                if totals != before or not before:
+                    elapsed_s, before = time.monotonic() - began_s, totals
+                out.write(CLEAR + line(elapsed_s, COMMITTED.totals("source"), totals))
+                out.flush()
+                await asyncio.sleep(REFRESH_S)
+        finally:
+            out.write("\n")
+
+
+class _Above(logging.Formatter):
+    """Log lines take the place of the progress line, which is drawn anew below them."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        return CLEAR + self._inner.format(record)
+
+
+@contextmanager
+def _logs_above() -> Iterator[None]:
+    handlers = [(handler, handler.formatter) for handler in logging.getLogger().handlers]
+    for handler, inner in handlers:
+        handler.setFormatter(_Above(inner or logging.Formatter()))
+    try:
+        yield
+    finally:
+        for handler, inner in handlers:
+            handler.setFormatter(inner)

@@ -1,23 +1,13 @@
-"""What every role is handed: settings, the log, its health, a clock, and the wish to stop."""
+"""What every role is handed: settings, the log, its health, a clock, the wish to stop."""
 
 import asyncio
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from streamer.clock import Clock
 from streamer.config import Settings
 from streamer.health import Health
 from streamer.log.base import Log, TopicSpec
 from streamer.model import Topics
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Passed in, so that a test can own the time. `now_ms` may step back; `monotonic_s` never does."""
-
-    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
-    now_us: Callable[[], int] = lambda: time.time_ns() // 1_000
-    monotonic_s: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from streamer.clock import Clock
 from streamer.deliver.problems import busy
 from streamer.partners import Partner
-from streamer.runtime import Clock
 
 MINUTE_S: Final = 60.0
 

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from streamer.clock import Clock
 from streamer.deliver.auth import Identity
 from streamer.deliver.encode import Frame
 from streamer.deliver.feed import Feed
@@ -22,7 +23,6 @@ from streamer.deliver.start import Beginning, Gap
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Log, Reader, Stored, TopicPartition
 from streamer.metrics import EDIT_TO_DELIVERY, ERRORS
-from streamer.runtime import Clock
 
 REPLAY_RECORDS: Final = 100
 REPLAY_BYTES: Final = 262_144

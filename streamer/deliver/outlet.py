@@ -11,12 +11,12 @@ from typing import Final
 
 from aiohttp import web
 
+from streamer.clock import Clock
 from streamer.deliver.encode import HEARTBEAT, NDJSON_HEARTBEAT, PREAMBLE, Frame, bye, control, cursor
 from streamer.deliver.request import Format
 from streamer.deliver.sockets import reset
 from streamer.deliver.start import Gap
 from streamer.metrics import DELIVER_BYTES, DELIVER_EVENTS
-from streamer.runtime import Clock
 
 CHUNK_BYTES: Final = 65_536
 """Frames are joined up to this, larger ones are written in pieces of it: aiohttp waits for the client

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from streamer.clock import Clock
 from streamer.config import MediaWikiSettings
 from streamer.enrich.article import BY_REVISION
 from streamer.enrich.held import Held
@@ -23,7 +24,6 @@ from streamer.health import Health
 from streamer.metrics import ENRICH_RETRIES
 from streamer.model import Change
 from streamer.origin.answer import Answer, Found, Missing
-from streamer.runtime import Clock
 
 MISSING_TRIES: Final = 3
 BACKOFF_S: Final = 0.5

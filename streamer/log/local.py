@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from streamer import metrics
+from streamer.clock import Clock
 from streamer.errors import LogFull, LogUnavailable, TopicMissing
 from streamer.log.base import Bounds, LaneMain, Record, TopicInfo, TopicPartition, TopicSpec
 from streamer.log.bell import Bell, following
@@ -30,7 +31,6 @@ from streamer.log.local_writer import Claim, Writer, commit_work
 from streamer.log.packing import pack
 from streamer.log.position import Position
 from streamer.log.tail import Tail, TopicRow, look
-from streamer.runtime import Clock
 
 POLL_S: Final = 0.25
 """Behind the bell: the most that a lost one costs."""

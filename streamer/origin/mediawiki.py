@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Final, Self, TypeAlias
 
 from streamer import metrics
+from streamer.clock import Clock
 from streamer.config import Settings
 from streamer.errors import AnswerInvalid, OriginUnavailable
 from streamer.origin import parse, query
@@ -35,7 +36,6 @@ from streamer.origin.parse import AnotherPage, AnotherWiki, ApiError, Asked, Key
 from streamer.origin.retry import Retries
 from streamer.origin.siteinfo import Sites
 from streamer.origin.waiting import Outcome, Waiting, refuse_all
-from streamer.runtime import Clock
 
 LANE_WAITING: Final = 1_000
 """What may wait for one wiki; who asks for more waits to ask."""

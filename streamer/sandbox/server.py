@@ -25,8 +25,8 @@ from typing import Final, Self
 
 from aiohttp import web
 
+from streamer.clock import Clock
 from streamer.errors import ConfigError, PortInUse
-from streamer.runtime import Clock
 from streamer.sandbox import events
 from streamer.sandbox.admin import Admin, Json
 from streamer.sandbox.api import Api

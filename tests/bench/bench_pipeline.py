@@ -3,7 +3,7 @@
     python -m tests.bench.bench_pipeline [--json FILE]
 
 Throughput: the API is stubbed in the process (it answers at once), one partner, one client that reads
-everything. Latency: the sandbox wiki, idle budget; from the answer to an edit request to its frame at a client.
+everything. Latency: the sandbox wiki, idle budget; from the answer to an edit to its frame at a client.
 """
 
 import argparse
@@ -39,8 +39,8 @@ from streamer.source.stage import run_source
 
 PARAGRAPH = (
     "'''A page''' about [[something|some things]] that is ''long'' enough, with a reference<ref>{{cite web"
-    "|url=https://example.org/x|title=A title}}</ref> and a list.\n\n* One [[item]]\n* Another {{nowrap|item}}\n\n"
-    "== Heading ==\n\n"
+    "|url=https://example.org/x|title=A title}}</ref> and a list.\n\n"
+    "* One [[item]]\n* Another {{nowrap|item}}\n\n== Heading ==\n\n"
 )
 
 
@@ -52,9 +52,19 @@ class Stub:
     def __init__(self, size: int) -> None:
         self._text = (PARAGRAPH * (size // len(PARAGRAPH) + 1))[:size]
         self._site = SiteInfo(
-            "enwiki", "en.wikipedia.org", "Wikipedia", "en", "ltr", {0: ""}, "CC BY-SA 4.0",
-            "https://creativecommons.org/licenses/by-sa/4.0/", "/wiki/$1", "/w", "https://en.wikipedia.org", 0,
-        )  # fmt: skip
+            wiki="enwiki",
+            server_name="en.wikipedia.org",
+            name="Wikipedia",
+            language="en",
+            direction="ltr",
+            namespaces={0: ""},
+            licence_name="CC BY-SA 4.0",
+            licence_url="https://creativecommons.org/licenses/by-sa/4.0/",
+            article_path="/wiki/$1",
+            script_path="/w",
+            server="https://en.wikipedia.org",
+            fetched_ms=0,
+        )
 
     async def revision(self, wiki: str, _server: str, revision: int, /) -> Answer:
         site = self._site if wiki == "enwiki" else None

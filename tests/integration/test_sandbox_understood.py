@@ -3,11 +3,11 @@
 import json
 from collections import Counter
 
+from streamer.clock import Clock
 from streamer.config import AdmitSettings, MediaWikiSettings, Settings
 from streamer.model import Change, Hint
 from streamer.origin.answer import Found
 from streamer.origin.mediawiki import Origin
-from streamer.runtime import Clock
 from streamer.sandbox.editor import hire
 from streamer.sandbox.events import STREAMS
 from streamer.sandbox.feed import Feed
