@@ -10,8 +10,9 @@ from harness.recording import write_recording
 from harness.service import Service, free_port
 from recording_oracle import expected
 from recording_setup import KEYS, config, write_partners
-from streamer.sandbox.server import Sandbox, SandboxOptions
 from test_recording import Row, assert_equal, read_all, routed, row_of
+
+from streamer.sandbox.server import Sandbox, SandboxOptions
 
 KILLS = 30
 
