@@ -1,6 +1,7 @@
 """What is the local log's own: its file, its locks, its bound, what is left of a deleted record."""
 
 import asyncio
+import errno
 import os
 import signal
 import sqlite3
@@ -21,6 +22,7 @@ from streamer.errors import (
     OffsetOutOfRange,
 )
 from streamer.log.base import Bounds, Lane, Record, TopicPartition, TopicSpec
+from streamer.log.claims import locked
 from streamer.log.local import LocalLog
 from streamer.log.local_file import SCHEMA_VERSION
 from streamer.log.local_writer import MAX_WAITING, Transaction
@@ -212,6 +214,17 @@ async def test_second_process_of_a_role_is_refused(path: Path, log: LocalLog) ->
         process.send_signal(signal.SIGKILL)
         await process.wait()
     await log.run_lanes("g", "t", nothing)
+
+
+def test_lock_is_taken_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without room for its holder's number a lock holds all the same."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with locked(tmp_path / "lock"), pytest.raises(LogBusy, match="unknown"), locked(tmp_path / "lock"):
+        pass
 
 
 async def test_two_runs_in_one_process_are_refused_too(log: LocalLog) -> None:
