@@ -167,6 +167,10 @@ class Log(Protocol):
 
     async def bounds(self, tp: TopicPartition) -> Bounds: ...
 
+    async def all_bounds(self, topic: str) -> list[Bounds]:
+        """Of each partition, by one question to the engine: whatever was appended before it is within."""
+        ...
+
     async def offset_at(self, tp: TopicPartition, time_ms: int) -> int:
         """The first offset appended at or after `time_ms` (Unix, ms); the end where there is none."""
         ...

@@ -119,6 +119,10 @@ class LocalLog:
         await self._look()
         return self._tail.bounds[self._lane(tp)]
 
+    async def all_bounds(self, topic: str) -> list[Bounds]:
+        await self._look()
+        return [self._tail.bounds[lane] for lane in self._row(topic).lanes]
+
     async def offset_at(self, tp: TopicPartition, time_ms: int) -> int:
         await self._look()
         lane = self._lane(tp)

@@ -13,6 +13,8 @@ that commits, of this process and of others, hardly wait. A record that is remov
   topic from `next` on, unless its state says otherwise: `"input": {"topic": T, "next": N}` is
   the same partition of T from N on, `"input": null` nothing. One that its lane has left behind for
   an hour, while it committed others (a partner that was removed, or is parked), protects nothing.
+  A group that reads some partitions of a topic reads them all: where it has not committed yet (its
+  first batch waits for an answer), it has yet to read everything.
 """
 
 import asyncio
@@ -369,6 +371,8 @@ def _floors(connection: sqlite3.Connection, lanes: list[_Lane]) -> dict[int, int
     for group, lane, _, _, ms in rows:
         newest_ms[group, lane.partition] = max(newest_ms.get((group, lane.partition), ms), ms)
     floors: dict[int, int] = {}
+    placed = {(group, lane.id) for group, lane, _, _, _ in rows}
+    read_whole: set[tuple[str, str]] = set()
     for group, lane, offset, metadata, ms in rows:
         if ms < newest_ms[group, lane.partition] - ABANDONED_MS:
             continue
@@ -378,9 +382,15 @@ def _floors(connection: sqlite3.Connection, lanes: list[_Lane]) -> dict[int, int
             if state["input"] is None:
                 continue
             unread = msgspec.convert(state["input"], _Input)
+        else:
+            read_whole.add((group, lane.topic))
         protects = by_name.get((unread.topic, lane.partition))
         if protects is not None:
             floors[protects] = min(floors.get(protects, unread.next), unread.next)
+    for group, topic in read_whole:
+        floors.update(
+            {lane.id: 0 for lane in by_id.values() if lane.topic == topic and (group, lane.id) not in placed}
+        )
     return floors
 
 

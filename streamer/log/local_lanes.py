@@ -85,12 +85,16 @@ async def _run_lane(store: Store, claims: "_Claims", topic: str, partition: int,
     loop = asyncio.get_running_loop()
     backoff_s = BACKOFF_S[0]
     lost: Claim | None = None
+    restarts = False
     while True:
         began_s = loop.time()
         try:
             if lost is not None:
                 await claims.renew(lost)
                 lost = None
+            elif restarts:
+                await claims.settle()
+            restarts = True
             claim = claims.current
             lane = LocalLane(store, claim, topic, partition)
             try:
@@ -132,6 +136,12 @@ class _Claims:
             if lost == self.current:
                 epoch = await self._writer.do(claim_work(self.group), aside=True)
                 self.current = Claim(self.group, epoch)
+
+    async def settle(self) -> None:
+        """Returns once every commit that was on its way is decided. The lane that gave one up would
+        otherwise start from a position that the commit then overtakes, and do its records again.
+        """
+        await self._writer.do(lambda _: None)
 
 
 def claim_work(group: str) -> Work[int]:

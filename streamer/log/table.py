@@ -1,16 +1,22 @@
 """A whole topic followed in memory: cut-offs, signals, meta."""
 
+import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Final
 
-from streamer.errors import OffsetOutOfRange, TopicMissing
+from streamer.errors import LogError, OffsetOutOfRange
 from streamer.log.base import Log, Reader, Stored, TopicPartition
 from streamer.log.waiting import Condition
+from streamer.metrics import ERRORS
 
 READ_S: Final = 0.25
 STALE_S: Final = 1.0
 """A table at the end of its topic has that confirmed every READ_S; this much later it counts as behind."""
+RETRY_S: Final = 0.25
+
+logger = logging.getLogger(__name__)
 
 
 class Table:
@@ -35,8 +41,12 @@ class Table:
 
     async def load(self) -> None:
         """Everything up to the end as it is now."""
-        self._applied = {tp: (await self._log.bounds(tp)).earliest for tp in await self._partitions()}
-        ends = await self._ends()
+        bounds = {
+            TopicPartition(self._topic, partition): found
+            for partition, found in enumerate(await self._log.all_bounds(self._topic))
+        }
+        self._applied = {tp: found.earliest for tp, found in bounds.items()}
+        ends = {tp: found.end for tp, found in bounds.items()}
         async with self._log.reader(self._applied) as reader:
             while not self._reached(ends):
                 await self._step(reader, READ_S)
@@ -44,11 +54,23 @@ class Table:
         self._behind = False
 
     async def run(self) -> None:
-        """For ever. Raises TopicMissing when the topic is deleted."""
+        """For ever; a log that can't be read for a while is waited for, and meanwhile this is behind.
+        Raises TopicMissing when the topic is deleted.
+        """
         async with self._log.reader(self._applied) as reader:
             while True:
                 began_s = time.monotonic()
-                if await self._step(reader, 0.0 if self._behind else READ_S):
+                try:
+                    moved = await self._step(reader, 0.0 if self._behind else READ_S)
+                except LogError as error:
+                    if not error.retriable:
+                        raise
+                    ERRORS.labels("log", error.code).inc()
+                    logger.warning("a table can't be read", extra={"topic": self._topic, "code": error.code})
+                    self._behind = True
+                    await asyncio.sleep(RETRY_S)
+                    continue
+                if moved:
                     self._behind = True
                 else:
                     self._at_end_s = began_s if self._behind else time.monotonic()
@@ -56,18 +78,10 @@ class Table:
 
     async def catch_up(self) -> None:
         """Returns once all that was appended before this call is applied; `run` must be running."""
-        ends = await self._ends()
+        bounds = await self._log.all_bounds(self._topic)
+        ends = {tp: bounds[tp.partition].end for tp in self._applied}
         while not self._reached(ends):
             await self._moved.wait()
-
-    async def _partitions(self) -> list[TopicPartition]:
-        info = await self._log.topic(self._topic)
-        if info is None:
-            raise TopicMissing(f"there is no topic {self._topic}")
-        return [TopicPartition(self._topic, partition) for partition in range(info.partitions)]
-
-    async def _ends(self) -> dict[TopicPartition, int]:
-        return {tp: (await self._log.bounds(tp)).end for tp in self._applied}
 
     def _reached(self, ends: dict[TopicPartition, int]) -> bool:
         return all(self._applied[tp] >= end for tp, end in ends.items())

@@ -63,6 +63,7 @@ class Committer:
         self._partitions = partitions
         self._uncommitted_events = 0
         self._marks = standing.upstream if standing.file is None else standing.file.marks
+        self._idle = frozenset(standing.idle)
         self._committed_s = runtime.clock.monotonic_s()
         self._told_s: dict[str, float] = {}
 
@@ -105,7 +106,7 @@ class Committer:
                     admitted += isinstance(change, Change)
                     remembered.append((identifier, topic, mark_ms))
                     records.append(record)
-            self._marks = arrival.marks
+            self._marks, self._idle = arrival.marks, arrival.idle
             self._uncommitted_events += len(arrival.told)
         now_s = self._runtime.clock.monotonic_s()
         is_due = is_last or now_s - self._committed_s >= IDLE_COMMIT_S
@@ -115,6 +116,7 @@ class Committer:
             admitted=admitted,
             events=self._uncommitted_events,
             marks=self._marks,
+            idle=self._idle,
             seen_from=self._seen.floors(),
         )
         position = Position(self._next_event + self._uncommitted_events, (), standing.as_state())
@@ -144,7 +146,7 @@ class Committer:
         self._uncommitted_events = 0
         for (identifier, topic, mark_ms), record, offset in zip(remembered, records, offsets, strict=True):
             self._seen.add(identifier, topic, mark_ms, record.partition, offset)
-        self._seen.forget(Marks(self._marks), standing.rewind_ms)
+        self._seen.forget(Marks(self._marks, self._idle), standing.rewind_ms)
         COMMITTED.set("source", "", self._home.partition, standing.counts)
         kinds = Counter(dict(record.headers)["kind"].decode() for record in records)
         for kind, count in kinds.items():

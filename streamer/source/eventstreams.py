@@ -142,7 +142,6 @@ class EventStreams:
     def _arrival(self, frames: Iterable[Frame | FrameTooLarge]) -> Arrival:
         self._arrived += 1
         told: list[Told] = []
-        last_id = b""
         for frame in frames:
             if isinstance(frame, FrameTooLarge):
                 told.append(Told((), "frame_too_large", "unknown"))
@@ -151,10 +150,10 @@ class EventStreams:
             if self._missing:
                 self._watch_for_gap(one)
             told.append(one)
-            last_id = frame.last_id
-        if last_id and not self.marks.advance_by_id(last_id):
-            ERRORS.labels("source", "id_unknown").inc()
-        return Arrival(told, self.marks.as_dict())
+            # each, not the last one only: ids step back, and a mark must lie behind all that was read
+            if frame.last_id and not self.marks.advance_by_id(frame.last_id):
+                ERRORS.labels("source", "id_unknown").inc()
+        return Arrival(told, self.marks.as_dict(), self.marks.idle())
 
     def _watch_for_gap(self, told: Told) -> None:
         """We rewound, so each topic must first send something that we have already had. If it doesn't,

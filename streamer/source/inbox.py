@@ -19,10 +19,11 @@ BATCH_EVENTS: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What one read of the socket or file brought. `marks` are those after it, as `Marks.as_dict`."""
+    """What one read of the socket or file brought. `marks` and `idle` are those after it (`Marks`)."""
 
     told: list[Told]
     marks: dict[str, int]
+    idle: frozenset[str] = frozenset()
 
 
 class Inbox:

@@ -7,7 +7,7 @@ stream is asked for by time, some seconds earlier than was read, and what comes 
 (`seen.py`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -16,9 +16,10 @@ from msgspec import Struct
 JITTER_MS: Final = 15_000
 """Timestamps within a topic step back by up to so much."""
 IDLE_MS: Final = 2 * 3_600_000
-"""A topic that lies so far behind the newest one is asked for without rewinding. Nothing of it that
-came hours of stream time ago can be missing, and what we have dealt with since need not be remembered.
-Upstream's canaries keep every topic within an hour.
+"""A topic that sent nothing while another advanced by so much is asked for without rewinding. Nothing of
+it that came hours of stream time ago can be missing, and what we have dealt with since need not be
+remembered. Lying far behind is not enough: after a long outage a topic may be hours behind a smaller one
+and be coming in all the while. Upstream's canaries let every topic send once an hour.
 """
 UNNAMED: Final = "*"
 DATA_CENTRES: Final = ("eqiad", "codfw")
@@ -37,15 +38,24 @@ _id_decoder = msgspec.json.Decoder(list[_Entry])
 class Marks:
     """Per topic (`eqiad.mediawiki.recentchange`; `…/1` for a partition that isn't 0) the highest
     timestamp read, Unix ms; 0 where the topic is known and nothing was read of it. Only ever grows,
-    though the ids step back.
+    though the ids step back. `idle` are the topics that were so when `initial` was taken.
     """
 
-    def __init__(self, initial: Mapping[str, int]) -> None:
+    def __init__(self, initial: Mapping[str, int], idle: Iterable[str] = ()) -> None:
         self._marks = dict(initial)
         self._last_id = b""
+        self._newest_ms = max(self._marks.values(), default=0)
+        self._newest_at_move_ms = dict.fromkeys(self._marks, self._newest_ms)
+        """Per topic what was the newest of all when it last moved."""
+        self._idle = set(idle)
 
     def advance(self, topic: str, time_ms: int) -> None:
-        self._marks[topic] = max(time_ms, self._marks.get(topic, 0))
+        if topic in self._marks and time_ms <= self._marks[topic]:
+            return
+        self._marks[topic] = time_ms
+        self._newest_ms = max(self._newest_ms, time_ms)
+        self._newest_at_move_ms[topic] = self._newest_ms
+        self._idle.discard(topic)
 
     def advance_by_id(self, last_id: bytes) -> bool:
         """False for an id that isn't of the server's form: then there is nothing to resume by."""
@@ -76,25 +86,29 @@ class Marks:
 
     @property
     def newest_ms(self) -> int:
-        return max(self._marks.values(), default=0)
+        return self._newest_ms
 
-    def is_idle(self, topic: str) -> bool:
-        return self.newest_ms - self.get(topic) > IDLE_MS
+    def idle(self) -> frozenset[str]:
+        for topic, newest_ms in self._newest_at_move_ms.items():
+            if self._newest_ms - newest_ms > IDLE_MS:
+                self._idle.add(topic)
+        return frozenset(self._idle)
 
     def horizon_ms(self, topic: str, rewind_ms: int) -> int:
-        """What was read of this topic before this can't come again."""
-        return self.get(topic) if self.is_idle(topic) else self.get(topic) - rewind_ms - JITTER_MS
+        """What was read of this topic before this can't come again. A mark lies behind all that was read."""
+        return self.get(topic) + 1 if topic in self.idle() else self.get(topic) - rewind_ms - JITTER_MS
 
     def last_event_id(self, streams: Sequence[str], *, rewind_ms: int, started_ms: int) -> str:
         """`started_ms`: when this feed began, for topics of which nothing was ever read."""
         entries: list[dict[str, str | int]] = []
+        idle = self.idle()
         for stream in streams:
             for topic in self._topics_of(stream):
                 name, _, partition = topic.partition("/")
                 time_ms = self._marks.get(topic, 0)
                 if not time_ms:
                     time_ms = started_ms - rewind_ms
-                elif not self.is_idle(topic):
+                elif topic not in idle:
                     time_ms -= rewind_ms
                 entries.append(
                     {"topic": name, "partition": int(partition or 0), "timestamp": max(time_ms, 0)}
@@ -105,9 +119,8 @@ class Marks:
         """What a server that still has everything sends after a resume: per topic an event this old at
         the latest.
         """
-        return {
-            topic: mark + JITTER_MS for topic, mark in self._marks.items() if mark and not self.is_idle(topic)
-        }
+        idle = self.idle()
+        return {topic: mark + JITTER_MS for topic, mark in self._marks.items() if mark and topic not in idle}
 
     def _topics_of(self, stream: str) -> list[str]:
         """The ids name all topics of a stream once one has been seen; before that, Wikimedia's two."""

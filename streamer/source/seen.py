@@ -34,6 +34,10 @@ class Seen:
     def __contains__(self, identifier: str) -> bool:
         return identifier in self._identifiers
 
+    @property
+    def partitions(self) -> int:
+        return len(self._ends)
+
     def __len__(self) -> int:
         return len(self._identifiers)
 
@@ -67,16 +71,17 @@ class Seen:
         return tuple(floors)
 
 
-async def restore(log: Log, topic: str, partitions: int, floors: Sequence[int]) -> Seen:
+async def restore(log: Log, topic: str, floors: Sequence[int], marks: Marks, rewind_ms: int) -> Seen:
     """Reads the changes topic from `floors` to its end as of now (the lane's owner alone appends
-    what counts here; repairs by others carry no upstream topic and are passed over).
+    what counts here; repairs by others carry no upstream topic and are passed over). What `marks` say
+    can't come again is forgotten as it is read: a quiet topic's floor may lie millions of records back.
     """
-    seen = Seen(partitions)
+    bounds = await log.all_bounds(topic)
+    seen = Seen(len(bounds))
     ends: dict[TopicPartition, int] = {}
     starts: dict[TopicPartition, int] = {}
-    for partition in range(partitions):
+    for partition, (earliest, end) in enumerate(bounds):
         tp = TopicPartition(topic, partition)
-        earliest, end = await log.bounds(tp)
         seen.reached(partition, end)
         start = max(floors[partition] if partition < len(floors) else earliest, earliest)
         if start < end:
@@ -86,6 +91,7 @@ async def restore(log: Log, topic: str, partitions: int, floors: Sequence[int]) 
             for stored in await reader.read(max_records=2_000):
                 if stored.offset < ends[TopicPartition(stored.topic, stored.partition)]:
                     _remember(seen, stored)
+            seen.forget(marks, rewind_ms)
     return seen
 
 

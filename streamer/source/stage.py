@@ -56,9 +56,9 @@ async def _run_lane(runtime: Runtime, lane: Lane, recording: Recording | None) -
     position = (await lane.positions([home])).get(home, Position(0))
     standing = Standing.of(position)
     COMMITTED.set(GROUP, "", lane.partition, standing.counts)
-    info = await runtime.log.topic(lane.topic)
-    partitions = info.partitions if info else runtime.settings.log.partitions
-    told_before = await seen.restore(runtime.log, lane.topic, partitions, standing.seen_from)
+    told_before = await seen.restore(
+        runtime.log, lane.topic, standing.seen_from, standing.marks, standing.rewind_ms
+    )
     logger.info("the source starts", extra={"events_before": position.next, "remembered": len(told_before)})
     if recording:
         read, standing = _from_file(runtime, recording, standing)
@@ -71,7 +71,7 @@ async def _run_lane(runtime: Runtime, lane: Lane, recording: Recording | None) -
         next_event=position.next,
         standing=standing,
         seen=told_before,
-        partitions=partitions,
+        partitions=told_before.partitions,
     )
     inbox = Inbox(linger_s=LINGER_S)
     try:
@@ -80,6 +80,7 @@ async def _run_lane(runtime: Runtime, lane: Lane, recording: Recording | None) -
             draining = tasks.create_task(_stop_when_draining(runtime, reading), name="source drains")
             await committer.run(inbox)
             draining.cancel()
+            reading.cancel()  # it may wait for room in the inbox that nobody empties any more
             if inbox.failure:
                 raise inbox.failure
     except BaseExceptionGroup as group:
@@ -112,7 +113,7 @@ def _from_stream(runtime: Runtime, standing: Standing) -> tuple[Read, Standing]:
         settings=settings.source,
         user_agent=settings.user_agent,
         rules=Rules.of(settings),
-        marks=Marks(standing.upstream),
+        marks=Marks(standing.upstream, standing.idle),
         started_ms=started_ms,
         rewind_ms=first_rewind_ms,
         is_resumed=is_resumed,

@@ -405,6 +405,23 @@ async def check_time(engine: Engine) -> None:
                 assert not any(found <= o < wanted for o in kept)
 
 
+async def check_bounds(engine: Engine) -> None:
+    """All at once they are what they are one by one, and hold what another handle has just appended."""
+    async with opened(engine) as log, engine.open() as other:
+        for number in range(1, 11):
+            await other.append([Record("a", p, "k", b"v") for p in range(number)])
+            found = await log.all_bounds("a")
+            assert [end for _, end in found] == [number - p if p < number else 0 for p in range(10)]
+        await log.append([Record("short", 3, "k", b"v")])
+        engine.advance(1_000_000)
+        await log.append([Record("short", 4, "k", b"v")])
+        await engine.cleaned(log)
+        for topic in ("a", "short"):
+            assert await log.all_bounds(topic) == [await log.bounds(at(topic, p)) for p in range(10)]
+        with pytest.raises(TopicMissing):
+            await log.all_bounds("nowhere")
+
+
 # ── what goes ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -483,6 +500,7 @@ CHECKS: tuple[Check, ...] = (
     check_reader,
     check_topics,
     check_time,
+    check_bounds,
     check_retention,
     check_compaction,
     check_newest_goes,

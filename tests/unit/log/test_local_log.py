@@ -1,6 +1,7 @@
 """What is the local log's own: its file, its locks, its bound, what is left of a deleted record."""
 
 import asyncio
+import errno
 import os
 import signal
 import sqlite3
@@ -21,9 +22,10 @@ from streamer.errors import (
     OffsetOutOfRange,
 )
 from streamer.log.base import Bounds, Lane, Record, TopicPartition, TopicSpec
+from streamer.log.claims import locked
 from streamer.log.local import LocalLog
 from streamer.log.local_file import SCHEMA_VERSION
-from streamer.log.local_writer import Transaction
+from streamer.log.local_writer import MAX_WAITING, Transaction
 from streamer.log.open import open_log
 from streamer.log.position import Position
 
@@ -214,6 +216,17 @@ async def test_second_process_of_a_role_is_refused(path: Path, log: LocalLog) ->
     await log.run_lanes("g", "t", nothing)
 
 
+def test_lock_is_taken_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without room for its holder's number a lock holds all the same."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with locked(tmp_path / "lock"), pytest.raises(LogBusy, match="unknown"), locked(tmp_path / "lock"):
+        pass
+
+
 async def test_two_runs_in_one_process_are_refused_too(log: LocalLog) -> None:
     """The lock is of the log, not of the process."""
 
@@ -276,6 +289,33 @@ async def test_cancelled_commit_is_whole(log: LocalLog) -> None:
         await asyncio.gather(task, return_exceptions=True)
     await log.append([Record("t", 0, "k", b"v")])
     assert (await log.bounds(TP)).end % 7 == 1
+
+
+async def test_lane_restarts_behind_the_commit_it_gave_up(path: Path, log: LocalLog) -> None:
+    """A lane that fails with a commit on its way starts anew from what that commit left, however long
+    another process holds the file: from the position before it, its records would be done twice.
+    """
+    found: list[Position | None] = []
+    holder = sqlite3.connect(path, isolation_level=None)
+
+    async def work(lane: Lane) -> None:
+        found.append((await lane.positions([TP])).get(TP))
+        if len(found) > 1:
+            return
+        holder.execute("BEGIN IMMEDIATE")
+        asyncio.get_running_loop().call_later(0.5, holder.execute, "COMMIT")
+        commit = asyncio.ensure_future(lane.commit([Record("t", 0, "k", b"once")], {TP: Position(5)}))
+        while log._writer._room._value == MAX_WAITING:  # until it queues
+            await asyncio.sleep(0)
+        commit.cancel()
+        raise LogUnavailable("for a test")
+
+    try:
+        async with asyncio.timeout(10):
+            await log.run_lanes("g", "t", work, partitions=[0])
+    finally:
+        holder.close()
+    assert found == [None, Position(5)]
 
 
 async def test_closed_log_says_so(path: Path) -> None:
@@ -383,6 +423,23 @@ async def test_oldest_goes_when_room_is_short(path: Path) -> None:
         assert (await log.bounds(TopicPartition("t", 1))).earliest > 60
         assert (await log.bounds(TopicPartition("u", 0))).earliest <= 90
         assert not log.is_over_budget
+
+
+async def test_a_lane_that_has_not_committed_yet_is_waited_for(path: Path) -> None:
+    """A group that read one partition has yet to read the others, from their beginning."""
+    async with LocalLog(path, retention_bytes=1_000_000, clean_every_s=NEVER_S) as log:
+        await log.ensure_topics([T])
+        await log.append(noise("t", 200))
+
+        async def work(lane: Lane) -> None:
+            if lane.partition == 0:
+                await lane.commit([], {TP: Position(100)})
+
+        await log.run_lanes("g", "t", work)
+        await log.clean()
+        assert (await log.bounds(TP)).earliest == 100
+        assert (await log.bounds(TopicPartition("t", 1))).earliest == 0
+        assert log.is_over_budget
 
 
 async def test_abandoned_position_protects_nothing(path: Path) -> None:

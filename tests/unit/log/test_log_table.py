@@ -1,15 +1,17 @@
 """A table follows its topic."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from streamer.errors import TopicMissing
-from streamer.log.base import Record, Stored, TopicSpec
+from streamer.errors import LogUnavailable, TopicMissing
+from streamer.log.base import Record, Stored, TopicPartition, TopicSpec
 from streamer.log.local import LocalLog
+from streamer.log.local_reader import LocalReader
 from streamer.log.table import STALE_S, Table
 
 SPEC = TopicSpec("t", 10, compact=True, retention_ms=10_000, compaction_lag_ms=1_000)
@@ -80,6 +82,41 @@ async def test_table_that_stands_still_is_behind(log: LocalLog) -> None:
         async with asyncio.timeout(5):
             while table.lag_s:
                 await asyncio.sleep(0.01)
+
+
+class Stumbles(LocalLog):
+    """Can't be read now and then, as a file that another process holds."""
+
+    fails = 0
+
+    @asynccontextmanager
+    async def reader(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[LocalReader]:
+        async with super().reader(starts) as reader:
+            read = reader.read
+
+            async def stumbling(**wanted: Any) -> list[Stored]:
+                if self.fails:
+                    self.fails -= 1
+                    raise LogUnavailable("for a test")
+                return await read(**wanted)
+
+            reader.read = stumbling  # type: ignore[method-assign]
+            yield reader
+
+
+async def test_table_survives_a_log_that_stumbles(tmp_path: Path) -> None:
+    """What can't be read for a moment is read a moment later, and nobody's role ends for it."""
+    seen: list[bytes | None] = []
+    async with Stumbles(tmp_path / "log.db", clean_every_s=3600) as log:
+        await log.ensure_topics([SPEC])
+        table = Table(log, "t", lambda record: seen.append(record.value))
+        await table.load()
+        log.fails = 2
+        await log.append([Record("t", 0, "k", b"v")])
+        async with running(table):
+            await table.catch_up()
+    assert seen == [b"v"]
+    assert log.fails == 0
 
 
 async def test_table_of_no_topic(log: LocalLog) -> None:

@@ -8,13 +8,16 @@ from random import Random
 import pytest
 
 from streamer.config import Settings
+from streamer.health import Health
 from streamer.log.base import Record, TopicPartition
 from streamer.log.local import LocalLog
 from streamer.log.position import METADATA_CHARS, Position
 from streamer.runtime import topic_specs
 from streamer.source import seen
+from streamer.source.admission import Rules
 from streamer.source.backoff import CAP_S, REFUSED_BASE_S, REFUSED_CAP_S, Backoff
-from streamer.source.eventstreams import _retry_after_s
+from streamer.source.decode import Frame
+from streamer.source.eventstreams import EventStreams, _retry_after_s
 from streamer.source.inbox import BATCH_EVENTS, Arrival, Inbox
 from streamer.source.marks import IDLE_MS, JITTER_MS, UNNAMED, Marks
 from streamer.source.seen import Seen
@@ -73,12 +76,35 @@ def test_page_change_is_not_taken_for_another() -> None:
 
 
 def test_an_idle_topic_is_not_rewound() -> None:
-    """Hours behind the newest, nothing of it can come again, and nothing is remembered for it."""
-    marks = Marks({EQIAD: NOW_MS, CODFW: NOW_MS - IDLE_MS - 1})
-    assert asked(marks, rewind_ms=10_000)[CODFW] == NOW_MS - IDLE_MS - 1
-    assert marks.horizon_ms(CODFW, 10_000) == NOW_MS - IDLE_MS - 1
-    assert marks.horizon_ms(EQIAD, 10_000) == NOW_MS - 10_000 - JITTER_MS
-    assert marks.must_come_again() == {EQIAD: NOW_MS + JITTER_MS}
+    """Silent while another advanced by hours, nothing of it can come again, nothing is remembered for it,
+    after a restart either; until it sends.
+    """
+    then_ms = NOW_MS - IDLE_MS - 1
+    marks = Marks({EQIAD: then_ms, CODFW: then_ms})
+    marks.advance(EQIAD, NOW_MS)
+    assert marks.idle() == {CODFW}
+    for known in (marks, Marks(marks.as_dict(), marks.idle())):
+        assert asked(known, rewind_ms=10_000)[CODFW] == then_ms
+        assert known.horizon_ms(CODFW, 10_000) == then_ms + 1
+        assert known.horizon_ms(EQIAD, 10_000) == NOW_MS - 10_000 - JITTER_MS
+        assert known.must_come_again() == {EQIAD: NOW_MS + JITTER_MS}
+        known.advance(CODFW, NOW_MS + 1)
+        assert known.idle() == frozenset()
+
+
+def test_a_topic_that_catches_up_is_rewound() -> None:
+    """After an outage of hours a small topic is soon at its end, and the large one hours behind it: a cut
+    then must not skip what the large one has sent in the same instant, or out of order.
+    """
+    small = "eqiad.mediawiki.page_change.v1"
+    marks = Marks({EQIAD: NOW_MS, small: NOW_MS})
+    for minute in range(1, 300):
+        marks.advance(small, NOW_MS + minute * 60_000)
+        marks.advance(EQIAD, NOW_MS + minute * 1_000)
+    for known in (marks, Marks(marks.as_dict(), marks.idle())):
+        assert known.idle() == frozenset()
+        assert asked(known, rewind_ms=10_000)[EQIAD] == NOW_MS + 299_000 - 10_000
+        assert set(known.must_come_again()) == {EQIAD, small}
 
 
 @pytest.mark.parametrize("noise", [b"", b"7", b"{}", b"[1]", b"[" * 50_000, b'[{"topic":5}]'])
@@ -94,6 +120,31 @@ def test_made_up_topics_share_one_name() -> None:
     marks = Marks({EQIAD: 5})
     assert [marks.named(EQIAD), marks.named("made.up")] == [EQIAD, UNNAMED]
     assert marks.get(UNNAMED) == 5
+
+
+def test_marks_lie_behind_all_that_was_read() -> None:
+    """Ids step back within one read of the socket too: the last one is not the highest."""
+    settings = Settings()
+    client = EventStreams(
+        settings=settings.source,
+        user_agent="",
+        rules=Rules.of(settings),
+        marks=Marks({}),
+        started_ms=NOW_MS,
+        rewind_ms=0,
+        is_resumed=False,
+        health=Health(),
+        backoff=Backoff(),
+    )
+    frames = [Frame(b"{}", last_id(eqiad=NOW_MS + late_ms), b"message") for late_ms in (0, 9_000, -6_000)]
+    assert client._arrival(frames).marks == {EQIAD: NOW_MS + 9_000}
+
+
+def test_the_position_asks_for_no_protection() -> None:
+    """Its number counts events, so the log's cleaner must not take it for an offset of the changes."""
+    state = Standing(counts={"admitted": 3}).as_state()
+    assert state["input"] is None
+    assert Standing.of(Position(7, (), state)) == Standing(counts={"admitted": 3})
 
 
 def test_seen_forgets_what_cannot_come_again() -> None:
@@ -140,7 +191,10 @@ async def test_seen_is_restored_from_the_log(tmp_path: Path) -> None:
         await log.ensure_topics(topic_specs(settings))
         own = (("topic", EQIAD.encode()), ("mark_ms", str(NOW_MS).encode()))
         await log.append([record(n, *own) for n in range(6)] + [record(6)])
-        restored = await seen.restore(log, topic, 10, (1, 3))
+        marks = Marks({EQIAD: NOW_MS})
+        restored = await seen.restore(log, topic, (1, 3), marks, 10_000)
+        marks.advance(EQIAD, NOW_MS + 10_000 + JITTER_MS + 1)
+        assert len(await seen.restore(log, topic, (1, 3), marks, 10_000)) == 0
         assert (await log.bounds(TopicPartition(topic, 0))).end == 4
     assert [f"i{n}" in restored for n in range(7)] == [False, False, True, False, True, False, False]
     assert restored.floors()[:2] == (1, 3)
@@ -152,7 +206,13 @@ def test_the_position_fits() -> None:
         f"{c}.mediawiki.page_revert_risk_prediction_change.v{n}": NOW_MS for c in "ab" for n in range(5)
     }
     standing = Standing(
-        {"admitted": 10**10}, upstream, NOW_MS, 10_000, (10**9,) * 100, FileStanding("x" * 100, 10**9)
+        {"admitted": 10**10},
+        upstream,
+        tuple(upstream),
+        NOW_MS,
+        10_000,
+        (10**9,) * 100,
+        FileStanding("x" * 100, 10**9),
     )
     position = Position(10**10, (), standing.as_state())
     assert len(position.metadata()) < METADATA_CHARS
