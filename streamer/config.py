@@ -25,9 +25,15 @@ STREAMS: Final = (
     "mediawiki.revision-tags-change",
     "mediawiki.page_revert_risk_prediction_change.v1",
 )
+BASE_URL: Final = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 RPM_UNIDENTIFIED: Final = 10
 RPM_IDENTIFIED: Final = 200
 """Wikimedia's rate tiers for clients without and with a contact in the User-Agent."""
+KNOWN_STREAMS: Final = re.compile(
+    r"(mediawiki\.)?recentchange|mediawiki\.page_change\.v1|mediawiki\.revision-(visibility|tags)-change"
+    r"|mediawiki\.page_[a-z_]*prediction_change[a-z_]*\.v1"
+)
+"""The five, and the twins of the last: multilingual, Wikidata's."""
 SMALL_WIKIS: Final = ("scowiki", "alswiki")
 """What ten requests a minute can follow."""
 
@@ -48,6 +54,17 @@ class SourceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     speed: Literal["recorded", "full"] = "full"
     """Of a file: at the recorded pace, or as fast as it goes."""
     max_event_bytes: Annotated[int, Meta(ge=65_536)] = 16_777_216
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith("file:") and not BASE_URL.fullmatch(self.url):
+            raise ValueError(f"url {self.url!r} is neither an http(s) URL nor file:PATH")
+        for stream in self.streams:
+            if not KNOWN_STREAMS.fullmatch(stream):
+                raise ValueError(
+                    f"streams: {stream!r} is none that is understood; they are {', '.join(STREAMS)}"
+                )
+        if not self.streams:
+            raise ValueError("streams is empty: name at least recentchange")
 
 
 class AdmitSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,6 +105,10 @@ class MediaWikiSettings(Struct, frozen=True, forbid_unknown_fields=True):
     missing_retry_s: NonNegative = 10.0
     """`gone` needs three tries over at least so long: replica lag looks like a deletion."""
     defer_after_s: Positive = 300.0
+
+    def __post_init__(self) -> None:
+        if self.endpoint and not BASE_URL.fullmatch(self.endpoint):
+            raise ValueError(f"endpoint {self.endpoint!r} is no http(s) URL such as http://127.0.0.1:8095")
 
 
 class SecuritySettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -183,8 +204,14 @@ def load(path: str | None = None, environ: Mapping[str, str] | None = None) -> S
     tree: dict[str, Any] = {}
     if named or file.exists():
         tree = read_toml(file)
-    _overlay(tree, environ)
-    return convert(tree, Settings, str(file))
+    variables = _overlay(tree, environ)
+    try:
+        return convert(tree, Settings, str(file))
+    except ConfigError as error:
+        key = error.where.removeprefix(f"{file}: ").partition("[")[0]
+        if key in variables:
+            raise ConfigError(f"${variables[key]}", error.problem) from None
+        raise
 
 
 def read_toml(file: Path) -> dict[str, Any]:
@@ -247,8 +274,12 @@ def _struct_at(kind: type, path: str) -> type[Struct] | None:
     return kind if issubclass(kind, Struct) else None
 
 
-def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """Values from the environment are TOML where they parse as such, else plain text."""
+def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
+    """Values from the environment are TOML where they parse as such, else plain text.
+
+    Returns which variable set which key, e.g. `log.path`.
+    """
+    variables: dict[str, str] = {}
     known = get_type_hints(Settings)
     for name, text in sorted(environ.items()):
         if not name.startswith(ENV_PREFIX) or "__" not in name:
@@ -262,6 +293,8 @@ def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
             if not isinstance(table, dict):
                 raise ConfigError(f"${name}", f"{section} is not a table")
         table[key] = _from_environment(text, sections, key)
+        variables[".".join([*sections, key])] = name
+    return variables
 
 
 def _from_environment(text: str, sections: list[str], key: str) -> object:

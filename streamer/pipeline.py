@@ -9,6 +9,7 @@ Nothing is lost by a hard stop either: every role continues from its committed p
 """
 
 import asyncio
+import errno
 import logging
 import signal
 import time
@@ -23,7 +24,7 @@ from streamer.config import Settings
 from streamer.deliver.server import run_deliver
 from streamer.enrich.sites import KeptSites
 from streamer.enrich.stage import run_enrich
-from streamer.errors import PortInUse
+from streamer.errors import ConfigError, PortInUse
 from streamer.health import admin_app
 from streamer.log.open import open_log
 from streamer.metrics import LOOP_LAG
@@ -165,10 +166,11 @@ async def _admin(runtime: Runtime) -> AsyncIterator[None]:
         try:
             await site.start()
         except OSError as error:
+            where = f"cannot listen on {settings.admin_host}:{settings.admin_port} ({error.strerror})"
+            if error.errno != errno.EADDRINUSE:
+                raise ConfigError("deliver.admin_host", f"{where}; name an address of this machine") from None
             raise PortInUse(
-                "deliver.admin_port",
-                f"cannot listen on {settings.admin_host}:{settings.admin_port} ({error.strerror}); "
-                "stop what holds it or choose another, 0 for any free one",
+                "deliver.admin_port", f"{where}; stop what holds it or choose another, 0 for any free one"
             ) from None
         host, port = runner.addresses[0][:2]
         logger.info("admin listening", extra={"host": host, "port": port})

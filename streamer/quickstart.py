@@ -34,6 +34,10 @@ async def run_quickstart(
     `data` can't be had; LogBusy where another quickstart runs in it.
     """
     async with AsyncExitStack() as stack:
+        if settings.source.url.startswith("file:") and wish != "sandbox":
+            raise ConfigError(
+                "source.url", "is a file; quickstart follows a stream, `streamer run` replays files"
+            )
         problem = "" if wish == "sandbox" else await unreachable(settings)
         if problem and wish == "live":
             raise ConfigError("source.url", f"{problem}; `--sandbox` runs on the built-in wiki instead")

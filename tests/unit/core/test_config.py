@@ -31,6 +31,10 @@ def test_no_file_means_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("[log]\nhistory_hours = 0", "log.history_hours", "> 0"),
         ('[log.security]\nprotocl = "SSL"', "log.security.protocl", "allowed here: protocol, mechanism"),
         ('source = "x"', "source", "object"),
+        ('[source]\nurl = "stream.example"', "source", "neither an http(s) URL nor file:PATH"),
+        ('[source]\nstreams = ["recentchanges"]', "source", "'recentchanges' is none that is understood"),
+        ("[source]\nstreams = []", "source", "streams is empty"),
+        ('[mediawiki]\nendpoint = "foo"', "mediawiki", "no http(s) URL"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, text: str, where: str, problem: str) -> None:
@@ -89,12 +93,14 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
         ("STREAMER_SORCE__URL", "x", "no such section"),
         ("STREAMER_SOURCE__ULR", "x", "unknown key"),
         ("STREAMER_LOG__PARTITIONS", "many", "int"),
+        ("STREAMER_ADMIT__NAMESPACES", "[0, 'x']", "int"),
     ],
 )
 def test_a_mistake_in_the_environment_is_named(name: str, value: str, problem: str) -> None:
-    """A misspelt variable is an error, as a misspelt key is."""
-    with pytest.raises(ConfigError, match=problem):
+    """A misspelt variable is an error, as a misspelt key is, and no file is blamed for it."""
+    with pytest.raises(ConfigError, match=problem) as caught:
         load(None, {name: value})
+    assert caught.value.where == f"${name}"
 
 
 def test_without_a_contact_the_budget_is_small() -> None:

@@ -156,7 +156,7 @@ def test_both_formats_are_read_plain_and_packed(tmp_path: Path, suffix: str) -> 
         ("none.sse", None, "no such file"),
         ("empty.sse", b"", "holds no event"),
         ("text.txt", b"x", "must end in"),
-        ("torn.sse.gz", gzip.compress(b"data: {}" * 99)[:20], "can't be read"),
+        ("torn.sse.gz", gzip.compress(b"data: {}" * 99, mtime=0)[:20], "can't be read"),
         ("no.jsonl.gz", b"plain", "can't be read"),
         ("broken.jsonl", b"{\n{\n", "holds no event"),
     ],
