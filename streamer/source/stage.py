@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from streamer.errors import ConfigError, SourceError, StreamerError
+from streamer.errors import SourceError, StreamerError
 from streamer.log.base import Lane, TopicPartition
 from streamer.log.position import Position
 from streamer.metrics import COMMITTED
@@ -38,11 +38,9 @@ Read = Callable[[Inbox], Awaitable[None]]
 
 
 async def run_source(runtime: Runtime) -> None:
-    """Until cancelled, or drained. ConfigError for a source that can't be."""
+    """Until cancelled, or drained. ConfigError for a recording that can't be read."""
     runtime.health.expect(COMPONENT)
     url = runtime.settings.source.url
-    if not url.startswith(("file:", "http://", "https://")):
-        raise ConfigError("source.url", "is neither http(s)://… nor file:PATH")
     recording = Recording.of(url) if url.startswith("file:") else None
 
     async def lane_main(lane: Lane) -> None:
