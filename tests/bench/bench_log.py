@@ -1,4 +1,4 @@
-"""What the local log does on this machine: `python -m tests.bench.bench_log [OUT.json]`.
+"""What the local log does on this machine: `python -m tests.bench.bench_log [--json FILE]`.
 
 Prints a table and writes it as JSON. Values are random words, which compress to a good half.
 Nothing is asserted: machines are shared, compare ratios within one run.
@@ -19,6 +19,7 @@ Measured on two shared cores, with `synchronous=FULL`, `secure_delete` and zstd-
   median and 28 ms at p99 (alone 3.2 and 9.2); the WAL stays at 10 MB.
 """
 
+import argparse
 import asyncio
 import json
 import os
@@ -280,4 +281,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--write"]:
         asyncio.run(write_for_tailing(sys.argv[2]))
     else:
-        asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else None))
+        parser = argparse.ArgumentParser(description=__doc__)
+        parser.add_argument("--json")
+        asyncio.run(main(parser.parse_args().json))
