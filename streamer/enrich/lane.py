@@ -70,7 +70,10 @@ async def _committed(lane: Lane, runtime: Runtime) -> Position:
     position = (await lane.positions([tp])).get(tp)
     earliest = (await runtime.log.bounds(tp)).earliest
     if position is None:
-        return Position(earliest)
+        # said at once: the log keeps what a group has yet to read, where it knows that there is one
+        position = Position(earliest)
+        await lane.commit([], {tp: position})
+        return position
     if position.next >= earliest:
         return position
     ERRORS.labels("enrich", "changes_expired").inc()

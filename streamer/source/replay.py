@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import BinaryIO, Final, Literal, Protocol
 
 import zstandard
 
@@ -63,9 +63,34 @@ class Recording:
         if self.packing == ".gz":
             return gzip.open(self.path, "rb")
         file = self.path.open("rb")
-        if self.packing == ".zst":
-            return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=True)
-        return file
+        return _Zstd(file) if self.packing == ".zst" else file
+
+
+class _Zstd:
+    """Frame after frame; EOFError where the file ends within one, which the library's reader doesn't tell."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._is_open = False
+        self._packed = b""
+
+    def read(self, size: int, /) -> bytes:
+        while True:
+            self._packed = self._packed or self._file.read(size // 4)
+            if not self._packed:
+                if self._is_open:
+                    raise EOFError("it ends within a frame")
+                return b""
+            plain = self._frame.decompress(self._packed)
+            self._is_open, self._packed = not self._frame.eof, self._frame.unused_data
+            if self._frame.eof:
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+            if plain:
+                return plain
+
+    def close(self) -> None:
+        self._file.close()
 
 
 @dataclass(slots=True)

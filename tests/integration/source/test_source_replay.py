@@ -204,10 +204,12 @@ async def test_recorded_pace(tmp_path: Path) -> None:
         assert stamps[-1] - stamps[0] >= 200
 
 
-async def test_a_damaged_file_gives_what_it_has_and_says_so(tmp_path: Path) -> None:
-    """A torn .gz: what can be read is committed, then a named error."""
-    file = tmp_path / "torn.jsonl.gz"
-    whole = gzip.compress(b"\n".join(edit(n) for n in range(1, 2_000)))
+@pytest.mark.parametrize("packing", [".gz", ".zst"])
+async def test_a_damaged_file_gives_what_it_has_and_says_so(tmp_path: Path, packing: str) -> None:
+    """A torn file: what can be read is committed, then a named error."""
+    file = tmp_path / f"torn.jsonl{packing}"
+    compress = {".gz": gzip.compress, ".zst": zstandard.compress}[packing]
+    whole = compress(b"\n".join(edit(n) for n in range(1, 2_000)))
     file.write_bytes(whole[: len(whole) // 2])
     async with opened(tmp_path / "log.db", settings_for(file)) as runtime:
         with pytest.raises(SourceError, match="damaged after"):

@@ -169,7 +169,7 @@ class Bench:
     async def counts(self) -> dict[str, int]:
         totals: dict[str, int] = {}
         for position in (await self.runtime.log.committed("enrich")).values():
-            counts = position.state["counts"]
+            counts = position.state.get("counts", {})  # none before the first change
             assert isinstance(counts, dict)
             for outcome, count in counts.items():
                 totals[outcome] = totals.get(outcome, 0) + count

@@ -274,3 +274,13 @@ async def test_the_inbox_gives_what_is_left_when_closed() -> None:
 async def test_the_inbox_returns_empty_handed_in_time() -> None:
     """With nothing to give, `take` ends after its time."""
     assert await Inbox(linger_s=0).take(wait_s=0.01) == []
+
+
+def test_ids_cannot_make_up_topics_without_end() -> None:
+    """All marks stand in the position: an id of thousands must not make it too large to commit."""
+    marks = Marks({"eqiad.mediawiki.recentchange": 5})
+    made_up = [{"topic": f"made.up.{n}", "partition": 0, "timestamp": n} for n in range(5_000)]
+    known = {"topic": "eqiad.mediawiki.recentchange", "partition": 0, "timestamp": 9}
+    assert marks.advance_by_id(json.dumps([known, *made_up]).encode())
+    assert marks.get("eqiad.mediawiki.recentchange") == 9
+    assert len(marks.as_dict()) <= 64
