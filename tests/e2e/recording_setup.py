@@ -1,7 +1,12 @@
 """The three partners of the recording, and the service pointed at it."""
 
+import asyncio
 import hashlib
 from pathlib import Path
+
+from streamer.log.local import LocalLog
+
+PARTITIONS = 10
 
 KEYS = {name: f"wrs_test_key_of_{name}" for name in ("everything", "words", "humans")}
 RULES = {
@@ -39,3 +44,12 @@ port = {port}
 admin_port = 0
 heartbeat_s = 1
 """
+
+
+async def until_routed_from_the_start(log: Path, partners: int = len(KEYS)) -> None:
+    """A partner begins live, where route first saw it: durable once each lane has committed it. Whoever kills
+    route before that gets a later beginning, which is no loss but not what the oracle tells either.
+    """
+    async with asyncio.timeout(30), LocalLog(log, clean_every_s=3600) as opened:
+        while len(await opened.committed("route")) < partners * PARTITIONS:
+            await asyncio.sleep(0.05)

@@ -11,7 +11,7 @@ from harness.feed import Feed
 from harness.recording import write_recording
 from harness.service import Service, free_port
 from recording_oracle import expected
-from recording_setup import KEYS, config, write_partners
+from recording_setup import KEYS, config, until_routed_from_the_start, write_partners
 from test_recording import Row, assert_equal, read_all, routed, row_of
 
 from streamer.pipeline import ROLES
@@ -29,6 +29,8 @@ async def begin(folder: Path, stack: AsyncExitStack, text: str) -> dict[str, Ser
     for role in reversed(ROLES):
         (folder / role).mkdir()
         services[role] = await stack.enter_async_context(Service(folder / role, text, "run", "--role", role))
+        if role == "route":
+            await until_routed_from_the_start(folder / "streamer.db")
     return services
 
 
