@@ -287,6 +287,16 @@ async def test_refusals_are_waited_out_and_said(tmp_path: Path) -> None:
             await until(lambda: not runtime.health.problems())
 
 
+async def test_a_retry_after_of_nonsense_is_waited_out_too(tmp_path: Path) -> None:
+    """A date that no clock reaches ends the wait for it, not the source."""
+    async with serving() as upstream:
+        nonsense = "Sat, 21 Nov 99999999999999999999 11:00:00 GMT"
+        upstream.answers = [web.Response(status=503, headers={"Retry-After": nonsense})]
+        async with running(tmp_path / "log.db", upstream) as runtime:
+            await until(lambda: upstream.connections == 2)
+            await until(lambda: not runtime.health.problems())
+
+
 async def test_a_silent_connection_is_given_up(tmp_path: Path) -> None:
     """No byte for `silence_s`: it is dropped and a new one opened."""
     async with serving() as upstream, running(tmp_path / "log.db", upstream, silence_s=0.2):
