@@ -37,18 +37,6 @@ SETTLED_S: Final = 5.0
 """A connection that lived so long, or brought anything, was a good one: the backoff starts over."""
 
 
-class Refused(UpstreamRefused):
-    def __init__(self, message: str, *, status: int, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.retry_after_s = retry_after_s
-
-    @property
-    def is_lasting(self) -> bool:
-        """Nothing gets better by asking again soon."""
-        return self.status < 500 and self.status != 429
-
-
 @dataclass(slots=True)
 class EventStreams:
     settings: SourceSettings
@@ -95,7 +83,7 @@ class EventStreams:
         arrived_before = self._arrived
         try:
             await self._read(session, decoder, inbox)
-        except Refused as error:
+        except UpstreamRefused as error:
             outcome, reason = f"status_{error.status}", str(error)
             asked_s, is_refused = error.retry_after_s, error.is_lasting
             ERRORS.labels("source", error.code).inc()
@@ -183,8 +171,8 @@ def _check(response: aiohttp.ClientResponse) -> None:
             404: "; check source.url and source.streams",
             429: "; too many connections from here",
         }.get(status, "")
-        raise Refused(f"it answered {status}{advice}", status=status, retry_after_s=asked_s)
+        raise UpstreamRefused(f"it answered {status}{advice}", status=status, retry_after_s=asked_s)
     if response.content_type != "text/event-stream":
-        raise Refused(f"it answered {response.content_type}, not text/event-stream", status=status)
+        raise UpstreamRefused(f"it answered {response.content_type}, not text/event-stream", status=status)
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refused("it answered compressed, which wasn't asked for", status=status)
+        raise UpstreamRefused("it answered compressed, which wasn't asked for", status=status)
