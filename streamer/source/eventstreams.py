@@ -16,6 +16,7 @@ import aiohttp
 from streamer.config import SourceSettings
 from streamer.errors import FrameTooLarge, UpstreamRefused
 from streamer.health import Health
+from streamer.logs import describe
 from streamer.metrics import ERRORS, SOURCE_CONNECTIONS, SOURCE_GAPS
 from streamer.retry_after import retry_after_s
 from streamer.source.admission import Rules
@@ -93,7 +94,7 @@ class EventStreams:
             reason = f"no answer within {CONNECT_S:g} s, or no byte for {self.settings.silence_s:g} s"
             logger.warning("the stream went silent", extra={"silence_s": self.settings.silence_s})
         except (aiohttp.ClientError, OSError) as error:
-            outcome, reason = "broken", f"{type(error).__name__}: {error}"
+            outcome, reason = "broken", describe(error)  # aiohttp quotes what it got
             logger.info("the connection to the stream broke", extra={"reason": reason})
         SOURCE_CONNECTIONS.labels(outcome).inc()
         self.backoff.suggested(decoder.retry_ms)
