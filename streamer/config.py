@@ -125,7 +125,7 @@ class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
     path: str = "data/streamer.db"
     bootstrap: tuple[str, ...] = ("127.0.0.1:9092",)
     security: SecuritySettings = SecuritySettings()
-    prefix: Annotated[str, Meta(pattern="^[a-z][a-z0-9-]{0,39}$")] = "wiki"
+    prefix: Annotated[str, Meta(pattern="^[a-z][a-z0-9-]{0,39}\\Z")] = "wiki"
     partitions: Annotated[int, Meta(ge=10, multiple_of=10)] = 10
     replication: Annotated[int, Meta(ge=1)] = 3
     history_hours: Positive = 6.0

@@ -35,7 +35,7 @@ SECONDS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600}
 
 logger = logging.getLogger(__name__)
 
-KeyHash = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
+KeyHash = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}\\Z")]
 Content = Literal["wikitext", "text", "html"]
 
 
@@ -70,7 +70,7 @@ class Partner(Struct, frozen=True, forbid_unknown_fields=True):
     fields: tuple[str, ...] = ()
     """The projection, with `.*`; empty: all."""
     editor: Literal["full", "pseudonym", "none"] = "full"
-    settle: Annotated[str, Meta(pattern="^[0-9]{1,6}[smh]$")] = "0s"
+    settle: Annotated[str, Meta(pattern="^[0-9]{1,6}[smh]\\Z")] = "0s"
     revisions: Literal["all", "latest"] = "all"
     limits: Limits = Limits()
 
