@@ -394,7 +394,6 @@ class Withdrawal(Struct, frozen=True):
 # ── headers ────────────────────────────────────────────────────────────────────────────────────
 
 TICK_KEY: Final = ".tick"
-TICK_TYPE: Final = "wiki.tick"
 
 
 def article_headers(
