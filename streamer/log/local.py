@@ -226,7 +226,6 @@ class LocalLog:
 
     @property
     def is_over_budget(self) -> bool:
-        """Over `retention_bytes`, and nothing may go: the source should wait until others have read."""
         return self._tail.over_budget
 
     async def clean(self) -> None:
