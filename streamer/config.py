@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from streamer.errors import ConfigError
+from streamer.globs import check_globs
 
 ENV_PREFIX: Final = "STREAMER_"
 WIKIMEDIA_STREAM: Final = "https://stream.wikimedia.org/v2/stream"
@@ -76,6 +77,9 @@ class AdmitSettings(Struct, frozen=True, forbid_unknown_fields=True):
     namespaces: tuple[int, ...] = ()
     """Empty: all."""
     bots: bool = True
+
+    def __post_init__(self) -> None:
+        check_globs(self.wikis)
 
 
 class MediaWikiSettings(Struct, frozen=True, forbid_unknown_fields=True):

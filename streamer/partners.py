@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from streamer.clock import Clock
 from streamer.config import convert, parse_toml, read_text
 from streamer.errors import ConfigError, FieldUnknown
+from streamer.globs import check_globs
 from streamer.metrics import PARTNERS_FILE_INVALID, PARTNERS_RELOADS
 from streamer.model import Kind
 from streamer.projection import selection
@@ -85,7 +86,6 @@ Partners = Mapping[str, Partner]
 
 NOBODY: Final = "# streamer: no partners"
 """The line by which a file says that it is empty on purpose."""
-WIKI_GLOB: Final = re.compile(r"[a-z0-9_*?\[\]!-]+")
 
 
 def load_partners(file: Path) -> Partners:
@@ -122,12 +122,10 @@ def parse_partners(text: str, where: str) -> Partners:
 
 def _check(partner: Partner, where: str) -> None:
     """What types can't say."""
-    for glob in partner.wikis:
-        if not WIKI_GLOB.fullmatch(glob):
-            raise ConfigError(
-                f"{where}.wikis",
-                f'"{glob}" can match no wiki; database names are meant, as enwiki or *wiktionary',
-            )
+    try:
+        check_globs(partner.wikis)
+    except ValueError as error:
+        raise ConfigError(f"{where}.wikis", str(error)) from None
     if partner.max_size and partner.max_size < partner.min_size:
         raise ConfigError(f"{where}.max_size", f"is below min_size ({partner.min_size}): nothing would pass")
     try:

@@ -35,6 +35,7 @@ def test_no_file_means_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ('[source]\nstreams = ["recentchanges"]', "source", "'recentchanges' is none that is understood"),
         ("[source]\nstreams = []", "source", "streams is empty"),
         ('[mediawiki]\nendpoint = "foo"', "mediawiki", "no http(s) URL"),
+        ('[admit]\nwikis = ["en.wikipedia.org"]', "admit", '"en.wikipedia.org" can match no wiki'),
         ('[log.security]\nprotocol = "SSL"', "log", "security has no effect"),
         ('[log]\nbootstrap = ["kafka:9092"]', "log", "bootstrap has no effect"),
         ("[log]\nreplication = 1", "log", "replication has no effect"),
