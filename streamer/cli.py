@@ -16,6 +16,7 @@ from streamer import logs, quickstart
 from streamer.check import run_check
 from streamer.config import Settings, load
 from streamer.errors import ConfigError, LogBusy, LogTooNew, StreamerError
+from streamer.groups import leaves
 from streamer.log.open import open_log
 from streamer.model import Topics
 from streamer.partners import load_partners
@@ -42,10 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except StreamerError as error:
         code = _explain([error])
     except BaseExceptionGroup as group:
-        named, others = group.split(StreamerError)
-        if others is not None or named is None:
+        errors = leaves(group)
+        named = [error for error in errors if isinstance(error, StreamerError)]
+        if len(named) < len(errors):
             raise
-        code = _explain(_leaves(named))
+        code = _explain(named)
     sys.exit(code)
 
 
@@ -54,13 +56,6 @@ def _explain(errors: list[StreamerError]) -> int:
         print(f"streamer: {text}", file=sys.stderr)
     usage = all(isinstance(error, ConfigError | LogBusy | LogTooNew) for error in errors)
     return USAGE if usage else FAILED
-
-
-def _leaves(group: BaseExceptionGroup[StreamerError]) -> list[StreamerError]:
-    errors: list[StreamerError] = []
-    for error in group.exceptions:
-        errors.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
-    return errors
 
 
 def _ready_to_stop() -> None:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from streamer.errors import ConfigError
+from streamer.globs import check_globs
 
 ENV_PREFIX: Final = "STREAMER_"
 WIKIMEDIA_STREAM: Final = "https://stream.wikimedia.org/v2/stream"
@@ -36,6 +37,9 @@ KNOWN_STREAMS: Final = re.compile(
 """The five, and the twins of the last: multilingual, Wikidata's."""
 SMALL_WIKIS: Final = ("scowiki", "alswiki")
 """What ten requests a minute can follow."""
+
+BOOTSTRAP: Final = ("127.0.0.1:9092",)
+REPLICATION: Final = 3
 
 Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
@@ -73,6 +77,9 @@ class AdmitSettings(Struct, frozen=True, forbid_unknown_fields=True):
     namespaces: tuple[int, ...] = ()
     """Empty: all."""
     bots: bool = True
+
+    def __post_init__(self) -> None:
+        check_globs(self.wikis)
 
 
 class MediaWikiSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,13 +130,25 @@ class SecuritySettings(Struct, frozen=True, forbid_unknown_fields=True):
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["local", "kafka"] = "local"
     path: str = "data/streamer.db"
-    bootstrap: tuple[str, ...] = ("127.0.0.1:9092",)
+    bootstrap: tuple[str, ...] = BOOTSTRAP
     security: SecuritySettings = SecuritySettings()
-    prefix: Annotated[str, Meta(pattern="^[a-z][a-z0-9-]{0,39}$")] = "wiki"
+    prefix: Annotated[str, Meta(pattern="^[a-z][a-z0-9-]{0,39}\\Z")] = "wiki"
     partitions: Annotated[int, Meta(ge=10, multiple_of=10)] = 10
-    replication: Annotated[int, Meta(ge=1)] = 3
+    replication: Annotated[int, Meta(ge=1)] = REPLICATION
     history_hours: Positive = 6.0
     retention_gb: Positive = 4.0
+
+    def __post_init__(self) -> None:
+        if self.kind == "local":
+            of_a_cluster = {
+                "bootstrap": self.bootstrap != BOOTSTRAP,
+                "security": self.security != SecuritySettings(),
+                "replication": self.replication != REPLICATION,
+            }
+            for key in (key for key, is_set in of_a_cluster.items() if is_set):
+                raise ValueError(
+                    f'{key} has no effect on kind = "local", one file on this machine: leave it out'
+                )
 
 
 class DeliverSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -152,6 +171,10 @@ class PrivacySettings(Struct, frozen=True, forbid_unknown_fields=True):
     secret_file: str = ""
     secret: str = ""
     """From the environment; a file is better."""
+
+    def __post_init__(self) -> None:
+        if self.secret_file or self.secret:
+            raise ValueError("a secret has no effect: pseudonyms are not built yet; leave it out")
 
 
 class PartnersSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,7 +15,7 @@
     ├── SourceError
     │   ├── FrameTooLarge    one event of the stream is larger than we hold
     │   ├── EventInvalid     an event that is no JSON, no change, of an unknown major version
-    │   └── UpstreamRefused  the stream answered with a status that is not 200          retriable or not
+    │   └── UpstreamRefused  the stream answered, and not with a stream                 retriable
     └── OriginError
         ├── HostNotAllowed   the change names a server that is not on the allow-list
         ├── OriginUnavailable  no answer: connection, deadline, 5xx, maxlag, rate limit retriable
@@ -120,14 +120,24 @@ class EventInvalid(SourceError):
 
     code = "event_invalid"
 
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
         self.reason = reason
 
 
 class UpstreamRefused(SourceError):
     code = "upstream_refused"
     retriable = True
+
+    def __init__(self, message: str, *, status: int, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+    @property
+    def is_lasting(self) -> bool:
+        """Nothing gets better by asking again soon."""
+        return self.status < 500 and self.status != 429
 
 
 class OriginError(StreamerError):

@@ -394,7 +394,8 @@ class Withdrawal(Struct, frozen=True):
 # ── headers ────────────────────────────────────────────────────────────────────────────────────
 
 TICK_KEY: Final = ".tick"
-TICK_TYPE: Final = "wiki.tick"
+DELETE_TYPE: Final = "wiki.article.delete"
+"""`ce_type` of an article's record whose `event.type` is `delete`."""
 
 
 def article_headers(
@@ -427,6 +428,11 @@ def article_headers(
 
 def is_tick(record: Stored) -> bool:
     return record.key == TICK_KEY
+
+
+def is_delete(record: Stored) -> bool:
+    """Of an article: the page is gone, for all or for this partner."""
+    return record.header("ce_type") == DELETE_TYPE
 
 
 class Topics:

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from streamer.clock import Clock
 from streamer.config import convert, parse_toml, read_text
 from streamer.errors import ConfigError, FieldUnknown
+from streamer.globs import check_globs
 from streamer.metrics import PARTNERS_FILE_INVALID, PARTNERS_RELOADS
 from streamer.model import Kind
 from streamer.projection import selection
@@ -35,7 +36,7 @@ SECONDS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600}
 
 logger = logging.getLogger(__name__)
 
-KeyHash = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
+KeyHash = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}\\Z")]
 Content = Literal["wikitext", "text", "html"]
 
 
@@ -70,7 +71,7 @@ class Partner(Struct, frozen=True, forbid_unknown_fields=True):
     fields: tuple[str, ...] = ()
     """The projection, with `.*`; empty: all."""
     editor: Literal["full", "pseudonym", "none"] = "full"
-    settle: Annotated[str, Meta(pattern="^[0-9]{1,6}[smh]$")] = "0s"
+    settle: Annotated[str, Meta(pattern="^[0-9]{1,6}[smh]\\Z")] = "0s"
     revisions: Literal["all", "latest"] = "all"
     limits: Limits = Limits()
 
@@ -85,7 +86,6 @@ Partners = Mapping[str, Partner]
 
 NOBODY: Final = "# streamer: no partners"
 """The line by which a file says that it is empty on purpose."""
-WIKI_GLOB: Final = re.compile(r"[a-z0-9_*?\[\]!-]+")
 
 
 def load_partners(file: Path) -> Partners:
@@ -122,12 +122,10 @@ def parse_partners(text: str, where: str) -> Partners:
 
 def _check(partner: Partner, where: str) -> None:
     """What types can't say."""
-    for glob in partner.wikis:
-        if not WIKI_GLOB.fullmatch(glob):
-            raise ConfigError(
-                f"{where}.wikis",
-                f'"{glob}" can match no wiki; database names are meant, as enwiki or *wiktionary',
-            )
+    try:
+        check_globs(partner.wikis)
+    except ValueError as error:
+        raise ConfigError(f"{where}.wikis", str(error)) from None
     if partner.max_size and partner.max_size < partner.min_size:
         raise ConfigError(f"{where}.max_size", f"is below min_size ({partner.min_size}): nothing would pass")
     try:
@@ -137,6 +135,8 @@ def _check(partner: Partner, where: str) -> None:
     # promised protection that isn't there would be worse than none
     if partner.settle_s:
         raise ConfigError(f"{where}.settle", 'is not built yet; only "0s" works in this version')
+    if partner.revisions == "latest":
+        raise ConfigError(f"{where}.revisions", 'is not built yet; only "all" works in this version')
     if "html" in partner.content:
         raise ConfigError(f"{where}.content", 'HTML is not built yet; "wikitext" and "text" work')
     if partner.limits.bytes_per_second:

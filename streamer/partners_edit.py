@@ -5,14 +5,12 @@ the new text was read back as a partners file, under a lock that keeps two comma
 stays, a new file is its owner's alone. Secrets are returned once and kept as SHA-256 only.
 """
 
-import fcntl
 import os
 import re
 import secrets
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +18,8 @@ import tomlkit
 from tomlkit.items import Array
 
 from streamer.config import read_text
-from streamer.errors import ConfigError
+from streamer.errors import ConfigError, LogBusy
+from streamer.log.claims import locked
 from streamer.partners import (
     KEY_PREFIX,
     NAME,
@@ -182,7 +181,8 @@ def _edit(file: Path, edit: Callable[[str, Partners], str]) -> None:
     if not target.parent.is_dir():
         raise ConfigError(str(file), f"there is no directory {target.parent}")
     try:
-        with _locked(target, file):
+        # on a file beside it, since the file itself is replaced
+        with locked(target.with_name(f".{target.name}.lock"), wait_s=LOCK_WAIT_S):
             text, partners = "", {}
             if target.exists():
                 text = read_text(target)
@@ -190,27 +190,10 @@ def _edit(file: Path, edit: Callable[[str, Partners], str]) -> None:
             changed = edit(text, partners)
             parse_partners(changed, str(file))
             _replace(target, changed)
+    except LogBusy:
+        raise ConfigError(str(file), "another command is changing it; try again") from None
     except OSError as error:
         raise ConfigError(str(file), f"can't be written: {error.strerror}") from None
-
-
-@contextmanager
-def _locked(target: Path, file: Path) -> Iterator[None]:
-    """On a file beside it, since the file itself is replaced. The kernel frees it, whatever happens."""
-    lock = os.open(target.with_name(f".{target.name}.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        give_up_s = time.monotonic() + LOCK_WAIT_S
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > give_up_s:
-                    raise ConfigError(str(file), "another command is changing it; try again") from None
-                time.sleep(0.01)
-        yield
-    finally:
-        os.close(lock)
 
 
 def _replace(target: Path, text: str) -> None:

@@ -99,13 +99,13 @@ async def _run(
 ) -> None:
     """The roles until they return by a drain, or until one fails."""
     settings = runtime.settings
-    async with asyncio.TaskGroup() as helpers:
+    async with asyncio.TaskGroup() as group:
         background = [
-            helpers.create_task(_beat(runtime), name="beat"),
-            *(helpers.create_task(_awaiting(run(runtime)), name="beside") for run in beside),
+            group.create_task(_beat(runtime), name="beat"),
+            *(group.create_task(_awaiting(run(runtime)), name="beside") for run in beside),
         ]
         for name in SERVANTS & parts.keys():
-            background.append(helpers.create_task(_awaiting(parts.pop(name)()), name=name))  # noqa: PERF401 - creating a task is an act
+            background.append(group.create_task(_awaiting(parts.pop(name)()), name=name))  # noqa: PERF401 - creating a task is an act
         try:
             await _roles(parts, runtime.draining, settings.deliver.drain_s)
         finally:

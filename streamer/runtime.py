@@ -30,7 +30,7 @@ DAY_MS = 24 * HOUR_MS
 
 
 def topic_specs(settings: Settings) -> list[TopicSpec]:
-    """The shared topics with their policies (DESIGN: the table of section 3)."""
+    """The shared topics with their policies."""
     topics = Topics(settings.log.prefix)
     partitions = settings.log.partitions
     lag = int(settings.log.history_hours * HOUR_MS)

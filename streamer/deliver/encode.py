@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from streamer.log.base import Stored
-from streamer.model import TICK_KEY, Hideable, encode_value
+from streamer.model import Hideable, encode_value, is_delete, is_tick
 
 PREAMBLE: Final = b"retry: 3000\n:ok\n"
 """No blank line: httpx-sse would make an event of it."""
@@ -22,7 +22,6 @@ HEARTBEAT: Final = b":hb\n"
 NDJSON_HEARTBEAT: Final = b" "
 """The one byte that every NDJSON client tolerates between lines."""
 
-DELETE_TYPE: Final = "wiki.article.delete"
 _objects = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -62,11 +61,7 @@ class Frame:
 
 def is_article(record: Stored) -> bool:
     """Tombstones and ticks are no events."""
-    return record.value is not None and record.key != TICK_KEY
-
-
-def is_delete(record: Stored) -> bool:
-    return record.header("ce_type") == DELETE_TYPE
+    return record.value is not None and not is_tick(record)
 
 
 def withheld(hidden: frozenset[Hideable], *, is_delete: bool) -> frozenset[Hideable]:

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from streamer.deliver.encode import Frame, frame_of, is_article, is_delete, number_of, withheld
+from streamer.deliver.encode import Frame, frame_of, is_article, number_of, withheld
 from streamer.deliver.position import Vector
 from streamer.deliver.problems import busy
 from streamer.deliver.projected import Projected
@@ -25,6 +25,7 @@ from streamer.deliver.withdrawals import Withdrawals
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Log, Reader, Stored, TopicInfo, TopicPartition
 from streamer.metrics import DELIVER_WITHHELD, ERRORS
+from streamer.model import is_delete
 
 READ_RECORDS: Final = 100
 """At a time: encoding so many articles of 17 KB keeps the loop for some 5 ms."""

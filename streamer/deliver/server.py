@@ -21,6 +21,7 @@ from streamer.deliver.protocol import SPARE_SOCKETS, Runner
 from streamer.deliver.retained import Budget
 from streamer.deliver.withdrawals import Withdrawals
 from streamer.errors import ConfigError, PortInUse
+from streamer.groups import alone_by_name
 from streamer.partners import PartnersWatch
 from streamer.runtime import Runtime
 
@@ -43,12 +44,8 @@ async def run_deliver(
     runtime.health.expect(COMPONENT)
     withdrawals = Withdrawals(runtime.log, runtime.topics.withdrawals)
     await withdrawals.load()
-    try:
+    with alone_by_name():
         await _serve(runtime, partners, withdrawals, on_listening)
-    except BaseExceptionGroup as errors:
-        if len(errors.exceptions) == 1:  # its name is what callers look for
-            raise errors.exceptions[0] from None
-        raise
 
 
 async def _serve(

@@ -25,7 +25,8 @@ from streamer.enrich.signals import signal_of, signal_record
 from streamer.enrich.textpool import TextPool
 from streamer.enrich.unreadable import CODE as UNREADABLE
 from streamer.enrich.unreadable import UNDECODABLE, is_hint, stand_in
-from streamer.errors import HostNotAllowed, LaneLost, StreamerError
+from streamer.errors import HostNotAllowed
+from streamer.groups import cause
 from streamer.log.base import Lane, Reader, Stored, TopicPartition
 from streamer.log.position import Position, Progress
 from streamer.metrics import ENRICH_OPEN, ERRORS, UNRESOLVED_REMOVALS
@@ -135,7 +136,7 @@ class LaneWorker:
                 for task in self._asking:
                     task.cancel()
         except BaseExceptionGroup as group:
-            raise _cause(group) from group
+            raise cause(group) from group
         finally:
             self._let_go()
 
@@ -331,20 +332,3 @@ def _should_withdraw(work: Work) -> bool:
         hides = work.change.visibility.hides() if work.change.visibility else ()
         return bool(hides) and not work.cutoff_written
     return work.change.kind == "delete"
-
-
-def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that tells the log what to do with the lane; the group itself where it is none of ours."""
-    ours, others = group.split(StreamerError)
-    if others is not None or ours is None:
-        return group
-    leaves: list[StreamerError] = []
-    pending: list[BaseException] = [ours]
-    while pending:
-        error = pending.pop()
-        if isinstance(error, BaseExceptionGroup):
-            pending.extend(error.exceptions)
-        elif isinstance(error, StreamerError):
-            leaves.append(error)
-    # a lost lane beats all, and what can't be tried again beats what can
-    return min(leaves, key=lambda leaf: (not isinstance(leaf, LaneLost), leaf.retriable))

@@ -61,9 +61,6 @@ class Newest:
         """The page that was newest under this title; 0: not known."""
         return self._pages.get((wiki, title)) or 0
 
-    def is_late(self, wiki: str, page_id: int, revision: int) -> bool:
-        return revision < self.revision(wiki, page_id)
-
     def published(self, wiki: str, page_id: int, revision: int, title: str) -> None:
         """In the order of sequences; a late one is not told here. The revision may be lower than the last:
         a restored page may have lost its newest.

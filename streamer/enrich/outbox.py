@@ -105,6 +105,6 @@ class Outbox:
         for work in batch.works:
             self._on_committed(work)
         COMMITTED.set(GROUP, "", self._tp.partition, batch.counts)
-        QUEUE_DEPTH.labels("enrich_finished").set(len(self._finished))
+        QUEUE_DEPTH.labels(f"enrich_finished_{self._tp.partition}").set(len(self._finished))
         ENRICH_OPEN.labels(str(self._tp.partition)).set(self._progress.open_count)
         batch.committed()

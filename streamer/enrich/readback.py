@@ -10,7 +10,7 @@ from msgspec import Struct
 from streamer.enrich.memory import Newest
 from streamer.errors import OffsetOutOfRange
 from streamer.log.base import Log, Stored, TopicPartition, partition_of
-from streamer.model import is_tick
+from streamer.model import is_delete, is_tick
 
 READ_BACK_MS: Final = 10 * 60_000
 """The stream is out of order by seconds; a change may wait in enrich for minutes."""
@@ -60,7 +60,7 @@ def recall(record: Stored, newest: Newest) -> None:
     wiki, _, page = record.key.rpartition(":")
     if not page.isdecimal():
         return
-    if record.header("ce_type") == "wiki.article.delete":
+    if is_delete(record):
         newest.removed(wiki, int(page))
         return
     revision = record.header("rev")

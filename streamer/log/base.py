@@ -153,6 +153,11 @@ LaneMain = Callable[[Lane], Awaitable[None]]
 class Log(Protocol):
     """One engine. Open it with `async with`."""
 
+    @property
+    def is_over_budget(self) -> bool:
+        """It has a bound, is over it, and nothing may go: the source should wait until others have read."""
+        ...
+
     async def ensure_topics(self, specs: Iterable[TopicSpec]) -> None:
         """Makes what is missing and updates policies; idempotent. A different number of partitions
         is a ConfigError: it is never changed in place.

@@ -19,6 +19,7 @@ from typing import Final, Self
 from streamer import metrics
 from streamer.clock import Clock
 from streamer.errors import LogFull, LogUnavailable, TopicMissing
+from streamer.groups import alone_by_name
 from streamer.log.base import Bounds, LaneMain, Record, TopicInfo, TopicPartition, TopicSpec
 from streamer.log.bell import Bell, following
 from streamer.log.claims import locked
@@ -89,12 +90,8 @@ class LocalLog:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        with alone_by_name():  # a background task's, e.g. of a damaged file
             await self._stack.aclose()
-        except BaseExceptionGroup as group:
-            if len(group.exceptions) == 1:  # a background task's, e.g. of a damaged file: by its own name
-                raise group.exceptions[0] from None
-            raise
 
     # ── topics ─────────────────────────────────────────────────────────────────────────────────
 
@@ -229,7 +226,6 @@ class LocalLog:
 
     @property
     def is_over_budget(self) -> bool:
-        """Over `retention_bytes`, and nothing may go: the source should wait until others have read."""
         return self._tail.over_budget
 
     async def clean(self) -> None:

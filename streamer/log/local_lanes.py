@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from streamer import metrics
 from streamer.errors import LaneLost, StreamerError
+from streamer.groups import alone_by_name
 from streamer.log.base import LaneMain, Record, TopicPartition
 from streamer.log.local_writer import Claim, Transaction, Work, Writer
 from streamer.log.position import Position
@@ -69,16 +70,12 @@ async def run_lanes(
     """The caller holds the group's lock file."""
     claims = _Claims(group, writer)
     await claims.renew(claims.current)
-    try:
+    with alone_by_name():
         async with asyncio.TaskGroup() as lanes:
             for partition in partitions:
                 lanes.create_task(
                     _run_lane(store, claims, topic, partition, run), name=f"{group}-{partition}"
                 )
-    except BaseExceptionGroup as group_error:
-        if len(group_error.exceptions) == 1:  # its own name is what callers look for
-            raise group_error.exceptions[0] from None
-        raise
 
 
 async def _run_lane(store: Store, claims: "_Claims", topic: str, partition: int, run: LaneMain) -> None:

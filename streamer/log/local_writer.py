@@ -227,6 +227,7 @@ class Writer:
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
                 self._refuse(connection, jobs, error)
             metrics.LOG_COMMIT_SECONDS.observe(time.monotonic() - began_s)
+            metrics.QUEUE_DEPTH.labels("log_writer").set(self._jobs.qsize())
             self._loop.call_soon_threadsafe(_deliver, jobs, self._news(connection), self._tail)
         if connection is not None:
             connection.close()

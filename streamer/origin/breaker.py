@@ -131,13 +131,12 @@ class Breakers:
 class Reach:
     """Which wikis answer. By wiki, so that an invented server for a real wiki does not speak for it."""
 
-    answered_at_s: dict[str, float] = field(default_factory=dict)
     _failing_since_s: dict[str, float] = field(default_factory=dict)
     last_answer_s: float = -inf
     _last_failure_s: float = -inf
 
     def answered(self, wiki: str, now_s: float) -> None:
-        self.answered_at_s[wiki] = self.last_answer_s = now_s
+        self.last_answer_s = now_s
         self._failing_since_s.pop(wiki, None)
 
     def failed(self, wiki: str, now_s: float) -> None:

@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Final, Self
 
@@ -17,6 +15,7 @@ from streamer.errors import OriginUnavailable
 from streamer.origin.hosts import PrivateAddress, PublicResolver
 from streamer.origin.inflate import MAX_ANSWER_BYTES, Cut, TooLarge, inflate
 from streamer.origin.parse import Reply
+from streamer.retry_after import retry_after_s
 
 CONNECT_S: Final = 10.0
 KEPT_ALIVE_S: Final = 60.0
@@ -107,7 +106,7 @@ class Fetch:
             raise OriginUnavailable("connect") from None
 
     async def _read(self, response: aiohttp.ClientResponse) -> Reply:
-        wait_s = retry_after_s(response.headers.get("Retry-After"))
+        wait_s = retry_after_s(response.headers.get("Retry-After"), most_s=RETRY_AFTER_MOST_S)
         if response.status != 200:
             response.close()
             raise OriginUnavailable(status_reason(response.status), retry_after_s=wait_s)
@@ -154,22 +153,3 @@ def status_reason(status: int) -> str:
     if status in {403, 404, 429, 500, 502, 503, 504}:
         return f"status_{status}"
     return "status_4xx" if status < 500 else "status_5xx"
-
-
-def retry_after_s(text: str | None, now: datetime | None = None) -> float | None:
-    """Seconds or an HTTP date; None where there is none or it is nonsense. Bounded: nobody sends us away
-    for a day.
-    """
-    if not text:
-        return None
-    if text.strip().isdecimal():
-        wait_s = float(text.strip()[:9])
-    else:
-        try:
-            at = parsedate_to_datetime(text)
-        except (ValueError, OverflowError):  # a year or an offset of twenty digits
-            return None
-        if at.tzinfo is None:
-            at = at.replace(tzinfo=UTC)
-        wait_s = (at - (now or datetime.now(UTC))).total_seconds()
-    return min(max(wait_s, 0.0), RETRY_AFTER_MOST_S)

@@ -145,10 +145,6 @@ class Origin:
         """The monotonic second of the wiki's first failure since its last answer; None: it answers."""
         return self._reach.failing_since_s(wiki)
 
-    def answered_at_s(self, wiki: str) -> float | None:
-        """The monotonic second of the wiki's last answer."""
-        return self._reach.answered_at_s.get(wiki)
-
     @property
     def any_host_answers(self) -> bool:
         """False once failures are all there was for a minute; true before anything was asked."""

@@ -9,7 +9,7 @@ import msgspec
 from streamer.cutoffs import Cutoffs
 from streamer.log.base import Headers, Record, Stored
 from streamer.log.position import Position, State
-from streamer.model import is_tick
+from streamer.model import DELETE_TYPE, is_tick
 from streamer.partners import Partner
 from streamer.projection import Projection
 from streamer.route.rules import Rule, Verdict, View, view
@@ -106,7 +106,7 @@ def route(article: Article, routing: Routing) -> tuple[Outcome, Record | None]:
 
 def removed_headers(headers: Headers) -> Headers:
     return tuple(
-        (name, b"wiki.article.delete" if name == "ce_type" else value)
+        (name, DELETE_TYPE.encode() if name == "ce_type" else value)
         for name, value in headers
         if name not in REMOVED_HEADERS
     )

@@ -8,20 +8,15 @@ What an article does not say (a hidden editor is neither bot nor human) does not
 `tags` and `languages` ask for something that must be there.
 """
 
-import re
 from collections.abc import Callable, Iterable
 from enum import Enum
-from fnmatch import translate
-from functools import lru_cache
 from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
 
+from streamer.globs import matcher
 from streamer.partners import Partner
-
-WIKIS_REMEMBERED: Final = 4_096
-"""There are some 1,000; the names come from outside, so their number is bounded."""
 
 
 class Verdict(Enum):
@@ -137,20 +132,6 @@ class Rule:
 
     def _has_namespace(self, namespace: int) -> bool:
         return not self._namespaces or namespace in self._namespaces
-
-
-def matcher(globs: Iterable[str]) -> Callable[[str], bool]:
-    """Of names by globs; none: any name."""
-    patterns = [translate(glob) for glob in globs]
-    if not patterns:
-        return lambda _: True
-    either = re.compile("|".join(patterns))
-
-    @lru_cache(WIKIS_REMEMBERED)
-    def matches(name: str) -> bool:
-        return either.match(name) is not None
-
-    return matches
 
 
 Check = Callable[[View], bool]

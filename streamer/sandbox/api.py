@@ -1,8 +1,6 @@
 """The action API over HTTP: the wiki is chosen by Host, errors come with status 200."""
 
-import asyncio
 import gzip
-import socket
 import struct
 import zlib
 from collections import Counter
@@ -17,6 +15,7 @@ from streamer.sandbox.faults import Fault, FaultBox
 from streamer.sandbox.pages import Readable
 from streamer.sandbox.params import ApiError, Params
 from streamer.sandbox.query import Conditions, Json, errors_of, query
+from streamer.sandbox.spoil import reset, retry_after, spoil
 
 HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -27,10 +26,8 @@ HEADERS: Final = {
 DEFAULT_AGENTS: Final = ("python-requests", "Python-urllib", "Python/", "Go-http-client", "Java/", "axios")
 """How libraries call themselves when nobody says otherwise."""
 RETRY_AFTER_S: Final = 5
-SILENCE_S: Final = 3_600
 GZIP_FROM_BYTES: Final = 256
 BOMB_BLOCK: Final = 1 << 20
-NO_LINGER: Final = struct.pack("ii", 1, 0)
 ERRORS: Final[Mapping[str, str]] = {
     "readonly": "The wiki is currently in read-only mode.",
     "ratelimited": "You are making too many requests to the API.",
@@ -80,7 +77,9 @@ class Api:
         fault = self._faults.draw("api", name)
         if fault:
             self._requests[f"fault:{fault.kind}"] += 1
-            spoilt = await _spoilt(request, fault)
+            spoilt = await spoil(request, fault)
+            if spoilt is None:
+                spoilt = _no_answer(fault)
             if spoilt is not None:
                 return spoilt
         form = await request.post() if request.method == "POST" else {}
@@ -101,7 +100,7 @@ class Api:
         kind = fault.kind if fault else ""
         if fault and kind in ERRORS:
             code = "internal_api_error_DBQueryError" if kind == "internal" else kind
-            raise ApiError(code, ERRORS[kind], headers=_retry(fault))
+            raise ApiError(code, ERRORS[kind], headers=retry_after(fault))
         errors_of(values)
         params = Params(values)
         _check_lag(params, fault)
@@ -132,48 +131,21 @@ def _check_lag(params: Params, fault: Fault | None) -> None:
     raise ApiError("maxlag", f"Waiting for 192.0.2.10: {lag_s} seconds lagged.", extra=extra, headers=headers)
 
 
-def _retry(fault: Fault) -> dict[str, str]:
-    return {} if fault.retry_after_s is None else {"Retry-After": str(fault.retry_after_s)}
-
-
 def _error(error: ApiError, server_name: str) -> Json:
     docref = f"See https://{server_name}/w/api.php for API usage."
     return {"error": {"code": error.code, "info": error.info, **error.extra, "docref": docref}}
 
 
-async def _spoilt(request: web.Request, fault: Fault) -> web.Response | None:
-    """The faults that need no answer of the wiki; None where the answer is still to be made."""
+def _no_answer(fault: Fault) -> web.Response | None:
+    """The bodies that the API never made; None where the answer is still to be made."""
     match fault.kind:
-        case "latency":
-            await asyncio.sleep(fault.seconds)
-        case "silent":
-            await asyncio.sleep(SILENCE_S)
-        case "reset":
-            reset(request)
-            return web.Response()
-        case "status":
-            return web.Response(status=fault.status, headers=_retry(fault), text="<html>Our servers…</html>")
-        case "redirect":
-            return web.Response(status=302, headers={"Location": fault.location})
         case "html":
             return web.Response(text="<!DOCTYPE html><title>Error</title>", content_type="text/html")
         case "gzip_bomb":
             headers = {**HEADERS, "Content-Encoding": "gzip"}
             return web.Response(body=_bomb(fault.bytes), headers=headers, content_type="application/json")
         case _:
-            pass
-    return None
-
-
-def reset(request: web.Request) -> None:
-    """RST instead of FIN: nothing that was sent last is sure to arrive."""
-    transport = request.transport
-    if transport is None:
-        return
-    sock = transport.get_extra_info("socket")
-    if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
-    transport.abort()
+            return None
 
 
 async def _send(

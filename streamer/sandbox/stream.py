@@ -8,13 +8,13 @@ from typing import Final
 
 from aiohttp import web
 
-from streamer.sandbox.api import agent_refused, reset
-from streamer.sandbox.faults import Fault, FaultBox
+from streamer.sandbox.api import agent_refused
+from streamer.sandbox.faults import FaultBox
 from streamer.sandbox.feed import BadId, Cursor, Feed, frame, resume, since
+from streamer.sandbox.spoil import refusal, reset, spoil
 
 READ: Final = 256
 """Entries at a time: what a slow reader holds in memory."""
-SILENCE_S: Final = 3_600
 
 
 class Bell:
@@ -71,7 +71,9 @@ class Streams:
         fault = self._faults.draw("stream")
         if fault:
             self._requests[f"fault:{fault.kind}"] += 1
-            spoilt = await _spoilt(request, fault)
+            if fault.kind == "ratelimited":
+                return refusal(429, fault)
+            spoilt = await spoil(request, fault)
             if spoilt is not None:
                 return spoilt
         streams = [name for name in request.match_info["streams"].split(",") if name]
@@ -150,24 +152,3 @@ def _time_ms(text: str) -> int:
         return int(datetime.fromisoformat(text).timestamp() * 1000)
     except ValueError:
         raise BadId(f"since: {text!r} is no time") from None
-
-
-async def _spoilt(request: web.Request, fault: Fault) -> web.Response | None:
-    """None where the stream goes on after the fault."""
-    match fault.kind:
-        case "latency":
-            await asyncio.sleep(fault.seconds)
-        case "silent":
-            await asyncio.sleep(SILENCE_S)
-        case "reset":
-            reset(request)
-            return web.Response()
-        case "redirect":
-            return web.Response(status=302, headers={"Location": fault.location})
-        case "status" | "ratelimited":
-            status = 429 if fault.kind == "ratelimited" else fault.status
-            headers = {} if fault.retry_after_s is None else {"Retry-After": str(fault.retry_after_s)}
-            return web.Response(status=status, headers=headers)
-        case _:
-            pass
-    return None

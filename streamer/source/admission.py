@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from functools import lru_cache
 from typing import Final, Literal
 
 from streamer.config import Settings
+from streamer.globs import matcher
 from streamer.model import KINDS, Change, Kind
 
 Family = Literal["recentchange", "page_change", "visibility", "tags", "prediction"]
 
-KNOWN_WIKIS: Final = 4_096
-"""Verdicts kept: there are some thousand wikis, and a name is untrusted."""
 BY_BOT: Final = frozenset[Kind]({"create", "edit", "refresh"})
 """Kinds that `admit.bots = false` leaves out. A removal or move concerns a page that was admitted by
 an earlier change, whoever did it.
@@ -66,13 +63,7 @@ class Rules:
     admits_wiki: Callable[[str], bool] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        globs = self.wikis
-
-        @lru_cache(maxsize=KNOWN_WIKIS)
-        def admits_wiki(wiki: str) -> bool:
-            return not globs or any(fnmatchcase(wiki, glob) for glob in globs)
-
-        object.__setattr__(self, "admits_wiki", admits_wiki)
+        object.__setattr__(self, "admits_wiki", matcher(self.wikis))
 
     @classmethod
     def of(cls, settings: Settings) -> "Rules":

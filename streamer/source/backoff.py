@@ -9,8 +9,6 @@ CAP_S: Final = 60.0
 REFUSED_CAP_S: Final = 300.0
 """After a 4xx nothing gets better by itself, except a quota."""
 REFUSED_BASE_S: Final = 15.0
-RETRY_AFTER_CAP_S: Final = 3_600.0
-"""Longer than this no server means; a mistake there must not stop us for a day."""
 
 
 class Backoff:
@@ -37,5 +35,5 @@ class Backoff:
             wait_s = min(cap_s, self._random.uniform(base_s, max(base_s, self._last_s * 3)))
         self._last_s = max(wait_s, base_s)
         if retry_after_s is not None:
-            wait_s = max(wait_s, min(retry_after_s, RETRY_AFTER_CAP_S))
+            wait_s = max(wait_s, retry_after_s)
         return wait_s

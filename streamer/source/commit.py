@@ -154,23 +154,21 @@ class Committer:
 
     async def _room(self) -> bool:
         """Waits while the log is over its budget; False if there is still none when draining."""
-        if not self._is_over_budget():
-            return True
-        logger.error("the log is over its budget: the source waits, upstream keeps 7 days")
-        SOURCE_HELD.set(1)
-        self._runtime.health.unready(LOG_COMPONENT, "the log is over its budget (log.retention_gb)")
-        while self._is_over_budget():
+        is_held = False
+        while self._runtime.log.is_over_budget:
+            if not is_held:
+                is_held = True
+                logger.error("the log is over its budget: the source waits, upstream keeps 7 days")
+                SOURCE_HELD.set(1)
+                self._runtime.health.unready(LOG_COMPONENT, "the log is over its budget (log.retention_gb)")
             if self._runtime.draining.is_set():
                 return False
             await asyncio.sleep(HELD_LOOK_S)
-        SOURCE_HELD.set(0)
-        self._runtime.health.ready(LOG_COMPONENT)
-        logger.info("the log has room again")
+        if is_held:
+            SOURCE_HELD.set(0)
+            self._runtime.health.ready(LOG_COMPONENT)
+            logger.info("the log has room again")
         return True
-
-    def _is_over_budget(self) -> bool:
-        """Not every log can be: what a live role has yet to read is never deleted to make room."""
-        return bool(getattr(self._runtime.log, "is_over_budget", False))
 
     def _count(self, arrival: Arrival) -> None:
         for told in arrival.told:

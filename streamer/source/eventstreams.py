@@ -9,8 +9,6 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import aiohttp
@@ -18,7 +16,9 @@ import aiohttp
 from streamer.config import SourceSettings
 from streamer.errors import FrameTooLarge, UpstreamRefused
 from streamer.health import Health
+from streamer.logs import describe
 from streamer.metrics import ERRORS, SOURCE_CONNECTIONS, SOURCE_GAPS
+from streamer.retry_after import retry_after_s
 from streamer.source.admission import Rules
 from streamer.source.backoff import Backoff
 from streamer.source.changes import interpret
@@ -32,20 +32,10 @@ logger = logging.getLogger(__name__)
 COMPONENT: Final = "source"
 CONNECT_S: Final = 30.0
 """Until the status line is there."""
+RETRY_AFTER_MOST_S: Final = 3_600.0
+"""Longer than this no server means; a mistake there must not stop us for a day."""
 SETTLED_S: Final = 5.0
 """A connection that lived so long, or brought anything, was a good one: the backoff starts over."""
-
-
-class Refused(UpstreamRefused):
-    def __init__(self, message: str, *, status: int, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.retry_after_s = retry_after_s
-
-    @property
-    def is_lasting(self) -> bool:
-        """Nothing gets better by asking again soon."""
-        return self.status < 500 and self.status != 429
 
 
 @dataclass(slots=True)
@@ -88,15 +78,15 @@ class EventStreams:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         decoder = Decoder(max_event_bytes=self.settings.max_event_bytes)
-        retry_after_s: float | None = None
+        asked_s: float | None = None
         is_refused = False
         outcome, reason = "ended", "it ends each connection at once, without an event"
         arrived_before = self._arrived
         try:
             await self._read(session, decoder, inbox)
-        except Refused as error:
+        except UpstreamRefused as error:
             outcome, reason = f"status_{error.status}", str(error)
-            retry_after_s, is_refused = error.retry_after_s, error.is_lasting
+            asked_s, is_refused = error.retry_after_s, error.is_lasting
             ERRORS.labels("source", error.code).inc()
             logger.warning("the stream refused us", extra={"status": error.status, "reason": reason})
         except TimeoutError:
@@ -104,7 +94,7 @@ class EventStreams:
             reason = f"no answer within {CONNECT_S:g} s, or no byte for {self.settings.silence_s:g} s"
             logger.warning("the stream went silent", extra={"silence_s": self.settings.silence_s})
         except (aiohttp.ClientError, OSError) as error:
-            outcome, reason = "broken", f"{type(error).__name__}: {error}"
+            outcome, reason = "broken", describe(error)  # aiohttp quotes what it got
             logger.info("the connection to the stream broke", extra={"reason": reason})
         SOURCE_CONNECTIONS.labels(outcome).inc()
         self.backoff.suggested(decoder.retry_ms)
@@ -113,7 +103,7 @@ class EventStreams:
             self.backoff.reset()
         else:
             self.health.unready(COMPONENT, f"the stream can't be read: {reason}")
-        return self.backoff.next_s(refused=is_refused, retry_after_s=retry_after_s)
+        return self.backoff.next_s(refused=is_refused, retry_after_s=asked_s)
 
     async def _read(self, session: aiohttp.ClientSession, decoder: Decoder, inbox: Inbox) -> None:
         headers = {}
@@ -175,28 +165,15 @@ class EventStreams:
 def _check(response: aiohttp.ClientResponse) -> None:
     status = response.status
     if status != 200:
-        retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""))
+        asked_s = retry_after_s(response.headers.get("Retry-After"), most_s=RETRY_AFTER_MOST_S)
         advice = {
             400: "; it doesn't know a stream of source.streams, or doesn't take our position",
             403: "; it refuses clients that don't name a contact: set source.contact",
             404: "; check source.url and source.streams",
             429: "; too many connections from here",
         }.get(status, "")
-        raise Refused(f"it answered {status}{advice}", status=status, retry_after_s=retry_after_s)
+        raise UpstreamRefused(f"it answered {status}{advice}", status=status, retry_after_s=asked_s)
     if response.content_type != "text/event-stream":
-        raise Refused(f"it answered {response.content_type}, not text/event-stream", status=status)
+        raise UpstreamRefused(f"it answered {response.content_type}, not text/event-stream", status=status)
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refused("it answered compressed, which wasn't asked for", status=status)
-
-
-def _retry_after_s(value: str) -> float | None:
-    """Seconds, or an HTTP date; None for what is neither."""
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+        raise UpstreamRefused("it answered compressed, which wasn't asked for", status=status)

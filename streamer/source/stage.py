@@ -13,7 +13,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from streamer.errors import SourceError, StreamerError
+from streamer.errors import SourceError
+from streamer.groups import cause
 from streamer.log.base import Lane, TopicPartition
 from streamer.log.position import Position
 from streamer.metrics import COMMITTED
@@ -82,7 +83,7 @@ async def _run_lane(runtime: Runtime, lane: Lane, recording: Recording | None) -
             if inbox.failure:
                 raise inbox.failure
     except BaseExceptionGroup as group:
-        raise _the_one(group) from None
+        raise cause(group) from group
 
 
 async def _read(read: Read, inbox: Inbox, runtime: Runtime) -> None:
@@ -142,12 +143,3 @@ def _from_file(runtime: Runtime, recording: Recording, standing: Standing) -> tu
         await replay.run(inbox)
 
     return read, standing.with_file(file, rewind_ms=int(settings.source.rewind_s * 1_000))
-
-
-def _the_one(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What the log's lanes judge is one error, not a group of one."""
-    named, _ = group.split(StreamerError)
-    found: BaseException = named or group
-    while isinstance(found, BaseExceptionGroup) and (named or len(found.exceptions) == 1):
-        found = found.exceptions[0]
-    return found

@@ -6,9 +6,10 @@ from harness.articles import Page
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamer.globs import matcher
 from streamer.model import KINDS, Kind, encode_value
 from streamer.partners import Partner
-from streamer.route.rules import Rule, Verdict, matcher, view
+from streamer.route.rules import Rule, Verdict, view
 
 WIKIS = ("enwiki", "dewiki", "enwiktionary", "dewiktionary", "zh_min_nanwiki", "commonswiki")
 GLOBS = (*WIKIS, "*wiktionary", "en*", "??wiki", "*_*", "[de]*wiki")

@@ -287,6 +287,41 @@ async def test_refusals_are_waited_out_and_said(tmp_path: Path) -> None:
             await until(lambda: not runtime.health.problems())
 
 
+async def test_a_retry_after_of_nonsense_is_waited_out_too(tmp_path: Path) -> None:
+    """A date that no clock reaches ends the wait for it, not the source."""
+    async with serving() as upstream:
+        nonsense = "Sat, 21 Nov 99999999999999999999 11:00:00 GMT"
+        upstream.answers = [web.Response(status=503, headers={"Retry-After": nonsense})]
+        async with running(tmp_path / "log.db", upstream) as runtime:
+            await until(lambda: upstream.connections == 2)
+            await until(lambda: not runtime.health.problems())
+
+
+async def test_a_broken_connection_is_told_without_its_bytes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """HTTP that breaks off inside an event: neither the log nor `/readyz` repeats what stood there."""
+
+    async def breaks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"no size: Somebody\r\n"
+        )
+        await writer.drain()
+        writer.close()
+
+    upstream = Upstream()
+    async with await asyncio.start_server(breaks, "127.0.0.1", 0) as server:
+        upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v2/stream"
+        with caplog.at_level(logging.INFO):
+            async with running(tmp_path / "log.db", upstream) as runtime:
+                await until(lambda: "can't be read" in runtime.health.problems().get("source", ""))
+                told = runtime.health.problems()["source"]
+    assert any(record.getMessage() == "the connection to the stream broke" for record in caplog.records)
+    assert "Somebody" not in told + "".join(str(vars(record)) for record in caplog.records)
+
+
 async def test_a_silent_connection_is_given_up(tmp_path: Path) -> None:
     """No byte for `silence_s`: it is dropped and a new one opened."""
     async with serving() as upstream, running(tmp_path / "log.db", upstream, silence_s=0.2):

@@ -2,7 +2,6 @@
 
 import gzip
 import socket
-from datetime import UTC, datetime
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -12,7 +11,7 @@ from streamer.errors import AnswerInvalid, HostNotAllowed
 from streamer.origin import query
 from streamer.origin.answer import SiteInfo
 from streamer.origin.breaker import Reach
-from streamer.origin.fetch import retry_after_s, status_reason
+from streamer.origin.fetch import status_reason
 from streamer.origin.hosts import Allowed, PrivateAddress, PublicResolver, is_public
 from streamer.origin.inflate import Cut, TooLarge, inflate
 from streamer.origin.siteinfo import SITE_KEPT_MS, Sites
@@ -138,26 +137,6 @@ def test_gzip_is_read_whole_or_not_at_all() -> None:
     for broken in (packed[:-3], packed[:5], b"plain text"):
         with pytest.raises(Cut):
             inflate(broken)
-
-
-@pytest.mark.parametrize(
-    ("text", "wait_s"),
-    [
-        (None, None),
-        ("", None),
-        ("18", 18.0),
-        ("999999999999", 300.0),
-        ("soon", None),
-        ("-5", None),
-        ("Sat, 21 Nov 2026 12:00:39 GMT", 39.0),
-        ("Sat, 21 Nov 2026 11:00:00 GMT", 0.0),
-        ("Sat, 21 Nov 99999999999999999999 11:00:00 GMT", None),
-        ("Sat, 21 Nov 2026 11:00:00 +99999999999999999999", None),
-    ],
-)
-def test_retry_after(text: str | None, wait_s: float | None) -> None:
-    """Seconds or a date, bounded to five minutes; nonsense is none."""
-    assert retry_after_s(text, datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)) == wait_s
 
 
 def test_statuses_are_a_bounded_label() -> None:

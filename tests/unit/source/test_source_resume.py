@@ -17,7 +17,7 @@ from streamer.source import seen
 from streamer.source.admission import Rules
 from streamer.source.backoff import CAP_S, REFUSED_BASE_S, REFUSED_CAP_S, Backoff
 from streamer.source.decode import Frame
-from streamer.source.eventstreams import EventStreams, _retry_after_s
+from streamer.source.eventstreams import EventStreams
 from streamer.source.inbox import BATCH_EVENTS, Arrival, Inbox
 from streamer.source.marks import IDLE_MS, JITTER_MS, UNNAMED, Marks
 from streamer.source.seen import Seen
@@ -235,15 +235,6 @@ def test_backoff_grows_with_jitter_and_starts_over() -> None:
     backoff.reset()
     assert 0.5 <= backoff.next_s() <= 5.0
     assert 5.0 <= backoff.next_s() <= 15.0
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [("30", 30.0), ("", None), ("soon", None), ("-5", None), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0)],
-)
-def test_retry_after(value: str, seconds: float | None) -> None:
-    """Seconds or a date; anything else is none."""
-    assert _retry_after_s(value) == seconds
 
 
 def arrival(events: int) -> Arrival:
