@@ -135,8 +135,6 @@ def _check(partner: Partner, where: str) -> None:
     # promised protection that isn't there would be worse than none
     if partner.settle_s:
         raise ConfigError(f"{where}.settle", 'is not built yet; only "0s" works in this version')
-    if partner.revisions == "latest":
-        raise ConfigError(f"{where}.revisions", 'is not built yet; only "all" works in this version')
     if "html" in partner.content:
         raise ConfigError(f"{where}.content", 'HTML is not built yet; "wikitext" and "text" work')
     if partner.limits.bytes_per_second:

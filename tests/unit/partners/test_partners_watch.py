@@ -149,7 +149,6 @@ def test_wrong_at_the_start(file: Path) -> None:
     ("text", "message"),
     [
         ('[a]\nsettle = "10m"\n', r"a\.settle: is not built yet"),
-        ('[a]\nrevisions = "latest"\n', r"a\.revisions: is not built yet"),
         ('[a]\nsettle = """0s\n"""\n', r"a\.settle: .* regex"),
         (f'[a]\nkeys = ["""sha256:{"a" * 64}\n"""]\n', r"a\.keys.* regex"),
         ('[a]\neditor = "pseudonym"\n', r"a\.editor: .*not built yet"),
