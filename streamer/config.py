@@ -38,9 +38,6 @@ KNOWN_STREAMS: Final = re.compile(
 SMALL_WIKIS: Final = ("scowiki", "alswiki")
 """What ten requests a minute can follow."""
 
-BOOTSTRAP: Final = ("127.0.0.1:9092",)
-REPLICATION: Final = 3
-
 Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -130,25 +127,13 @@ class SecuritySettings(Struct, frozen=True, forbid_unknown_fields=True):
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["local", "kafka"] = "local"
     path: str = "data/streamer.db"
-    bootstrap: tuple[str, ...] = BOOTSTRAP
+    bootstrap: tuple[str, ...] = ("127.0.0.1:9092",)
     security: SecuritySettings = SecuritySettings()
     prefix: Annotated[str, Meta(pattern="^[a-z][a-z0-9-]{0,39}\\Z")] = "wiki"
     partitions: Annotated[int, Meta(ge=10, multiple_of=10)] = 10
-    replication: Annotated[int, Meta(ge=1)] = REPLICATION
+    replication: Annotated[int, Meta(ge=1)] = 3
     history_hours: Positive = 6.0
     retention_gb: Positive = 4.0
-
-    def __post_init__(self) -> None:
-        if self.kind == "local":
-            of_a_cluster = {
-                "bootstrap": self.bootstrap != BOOTSTRAP,
-                "security": self.security != SecuritySettings(),
-                "replication": self.replication != REPLICATION,
-            }
-            for key in (key for key, is_set in of_a_cluster.items() if is_set):
-                raise ValueError(
-                    f'{key} has no effect on kind = "local", one file on this machine: leave it out'
-                )
 
 
 class DeliverSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -171,10 +156,6 @@ class PrivacySettings(Struct, frozen=True, forbid_unknown_fields=True):
     secret_file: str = ""
     secret: str = ""
     """From the environment; a file is better."""
-
-    def __post_init__(self) -> None:
-        if self.secret_file or self.secret:
-            raise ValueError("a secret has no effect: pseudonyms are not built yet; leave it out")
 
 
 class PartnersSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -36,10 +36,6 @@ def test_no_file_means_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("[source]\nstreams = []", "source", "streams is empty"),
         ('[mediawiki]\nendpoint = "foo"', "mediawiki", "no http(s) URL"),
         ('[admit]\nwikis = ["en.wikipedia.org"]', "admit", '"en.wikipedia.org" can match no wiki'),
-        ('[log.security]\nprotocol = "SSL"', "log", "security has no effect"),
-        ('[log]\nbootstrap = ["kafka:9092"]', "log", "bootstrap has no effect"),
-        ("[log]\nreplication = 1", "log", "replication has no effect"),
-        ('[privacy]\nsecret_file = "/run/secret"', "privacy", "pseudonyms are not built yet"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, text: str, where: str, problem: str) -> None:
@@ -80,7 +76,6 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
             "STREAMER_ADMIT__WIKIS": "enwiki, frwiki",
             "STREAMER_LOG__HISTORY_HOURS": "1.5",
             "STREAMER_SOURCE__CONTACT": "ops@example.org",
-            "STREAMER_LOG__KIND": "kafka",
             "STREAMER_LOG__SECURITY__USERNAME": "12345",
             "STREAMER_DELIVER__BEHIND_TLS": "true",
         },
