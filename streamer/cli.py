@@ -134,6 +134,9 @@ def _partner_parser(parser: argparse.ArgumentParser) -> None:
     action.set_defaults(command=_partner_list)
     action = actions.add_parser("rotate", help="a further key; prints it, once. The newest two are valid")
     action.add_argument("name")
+    action.add_argument(
+        "--drop-old", action="store_true", help="the new key alone is valid: for a leaked one"
+    )
     action.set_defaults(command=_partner_rotate)
     action = actions.add_parser("remove", help="cuts the partner off")
     action.add_argument("name")
@@ -243,7 +246,7 @@ def _partner_list(options: argparse.Namespace) -> None:
 
 def _partner_rotate(options: argparse.Namespace) -> None:
     _, file = _partners_file(options)
-    print(rotate_partner(file, options.name))
+    print(rotate_partner(file, options.name, drop_old=options.drop_old))
 
 
 def _partner_remove(options: argparse.Namespace) -> None:
