@@ -240,8 +240,11 @@ def _time_ms(text: str) -> int:
 
 def _partner_list(options: argparse.Namespace) -> None:
     _, file = _partners_file(options)
-    for line in list_partners(file):
+    lines = list_partners(file)
+    for line in lines:
         print(line)
+    if not lines:  # beside stdout, which holds partners and nothing else
+        print(f"no partners in {file}; `streamer partner add NAME` makes one", file=sys.stderr)
 
 
 def _partner_rotate(options: argparse.Namespace) -> None:

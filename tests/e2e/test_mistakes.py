@@ -84,6 +84,16 @@ async def test_commands_explain_themselves(tmp_path: Path, command: tuple[str, .
     assert said in await explained(tmp_path, ANY, *command)
 
 
+async def test_a_list_of_nobody_says_so(tmp_path: Path) -> None:
+    """On standard error, so that what reads the list reads an empty one."""
+    async with Service(tmp_path, ANY, "partner", "list") as service:
+        assert await service.wait() == 0
+        assert service.stdout == ""
+        (said,) = service.lines
+        assert "no partners" in said
+        assert "streamer partner add" in said
+
+
 async def test_a_missing_recording_is_named(tmp_path: Path) -> None:
     """`file:` with a path that isn't there."""
     assert "none.sse" in await explained(tmp_path, f'[source]\nurl = "file:none.sse"\n{ANY}')

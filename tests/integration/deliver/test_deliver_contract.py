@@ -401,6 +401,26 @@ async def test_parts_are_tenths(tmp_path: Path) -> None:
         assert sorted(found) == list(range(1, 41))  # type: ignore[type-var] # numbers
 
 
+async def test_a_part_stays_a_part_when_it_is_live(tmp_path: Path) -> None:
+    """What is appended while the client is connected is of its part alone, too."""
+    async with delivering(tmp_path) as server:
+        await server.write([7])
+        ((part, _),) = server.written
+        got: list[object] = []
+        async with asyncio.timeout(5):
+            async for event in Feed(f"{server.url}?since={EVER}&parts={part}", KEY).events():
+                if event.name != "message":
+                    continue
+                got.append(event.article["event"]["sequence"])  # type: ignore[index] # an object
+                if len(got) == 1:
+                    await asyncio.sleep(0.1)  # it has caught up, and waits
+                    await server.write(range(40))
+                wanted = [sequence for partition, sequence in server.written if partition == part]
+                if got[-1] == wanted[-1]:
+                    break
+        assert got == wanted
+
+
 async def test_a_cursor_tells_a_position_that_moves_without_articles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,13 +100,8 @@ async def test_the_retained_window_forgets_at_once(tmp_path: Path) -> None:
     assert 1 <= text.count(b'"name":"Page 1"') <= 15
 
 
-@pytest.mark.parametrize("target", ["/v2/articles", f"/v2/articles?since={EVER}"])
-async def test_articles_wait_for_the_cut_offs_before_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
-) -> None:
-    """While cut-offs that are already committed are not applied yet nothing is served, live or caught up,
-    but heartbeats.
-    """
+def gate_of_cut_offs(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """While it is cleared, cut-offs that are committed are not applied."""
     gate = asyncio.Event()
     gate.set()
     read = LocalReader.read
@@ -118,6 +113,17 @@ async def test_articles_wait_for_the_cut_offs_before_them(
         return records
 
     monkeypatch.setattr(LocalReader, "read", gated)
+    return gate
+
+
+@pytest.mark.parametrize("target", ["/v2/articles", f"/v2/articles?since={EVER}"])
+async def test_articles_wait_for_the_cut_offs_before_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    """While cut-offs that are already committed are not applied yet nothing is served, live or caught up,
+    but heartbeats.
+    """
+    gate = gate_of_cut_offs(monkeypatch)
     monkeypatch.setattr("streamer.deliver.connection.CUTOFFS_S", 0.05)
     settings = DeliverSettings(heartbeat_s=0.05)
     async with delivering(tmp_path, deliver=settings) as server, asyncio.timeout(10):
@@ -144,3 +150,32 @@ async def test_articles_wait_for_the_cut_offs_before_them(
         assert b'"name":"Page 6"' in event
         assert b"Page 5" not in event
         await reading.__aexit__(None, None, None)
+
+
+async def test_what_is_retained_waits_for_cut_offs_that_are_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a slow reader has not taken yet is held back while a cut-off is committed and not applied."""
+    gate = gate_of_cut_offs(monkeypatch)
+    monkeypatch.setattr("streamer.deliver.withdrawals.MAX_LAG_S", 0.1)
+    async with (
+        delivering(tmp_path, deliver=DeliverSettings(heartbeat_s=0.05)) as server,
+        asyncio.timeout(20),
+        raw(server, receive_buffer=4096) as (reader, _),
+    ):
+        await reader.readuntil(b":ok\n")
+        for _ in range(20):
+            await server.write([1, 2], text="x" * 100_000)  # 4 MB, more than all buffers on the way
+        assert len(await take(Feed(server.url, KEY, since=EVER), 40)) == 40
+        gate.clear()
+        await server.withdraw(1)
+        await asyncio.sleep(0.5)
+        text = b""
+        while b":hb\n\r\n:hb\n" not in text.replace(b"4\r\n", b""):
+            text += await reader.read(1 << 20)
+        gate.set()
+        await server.write([3])
+        while b'"name":"Page 3"' not in text:
+            text += await reader.read(1 << 20)
+    assert text.count(b'"name":"Page 2"') == 20
+    assert 1 <= text.count(b'"name":"Page 1"') <= 15
