@@ -1,21 +1,14 @@
 """The cut-offs that every read path of this role judges by, and how far they may lag: one second."""
 
-import asyncio
-import logging
 from collections.abc import Callable
 from typing import Final
 
 from streamer.cutoffs import Cutoffs
-from streamer.errors import LogError, TopicMissing
 from streamer.log.base import Log, Stored
 from streamer.log.table import Table
-from streamer.metrics import ERRORS
 
 MAX_LAG_S: Final = 1.0
 """Streams pause while the cut-offs are further behind: better late than a withdrawn text."""
-RETRY_S: Final = 0.5
-
-logger = logging.getLogger(__name__)
 
 
 class Withdrawals:
@@ -30,15 +23,8 @@ class Withdrawals:
         await self._table.load()
 
     async def run(self) -> None:
-        while True:
-            try:
-                await self._table.run()
-            except TopicMissing:
-                raise
-            except LogError as error:
-                ERRORS.labels("deliver", error.code).inc()
-                logger.warning("cut-offs are not readable, streams pause", extra={"code": error.code})
-            await asyncio.sleep(RETRY_S)
+        """For ever. While the log can't be read, `behind` grows and streams pause."""
+        await self._table.run()
 
     async def current(self) -> None:
         """Returns once all cut-offs that were committed before this call apply."""

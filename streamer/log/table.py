@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NoReturn
 
 from streamer.errors import LogError, OffsetOutOfRange
 from streamer.log.base import Log, Reader, Stored, TopicPartition
@@ -57,24 +57,26 @@ class Table:
         """For ever; a log that can't be read for a while is waited for, and meanwhile this is behind.
         Raises TopicMissing when the topic is deleted.
         """
-        async with self._log.reader(self._applied) as reader:
-            while True:
-                began_s = time.monotonic()
-                try:
-                    moved = await self._step(reader, 0.0 if self._behind else READ_S)
-                except LogError as error:
-                    if not error.retriable:
-                        raise
-                    ERRORS.labels("log", error.code).inc()
-                    logger.warning("a table can't be read", extra={"topic": self._topic, "code": error.code})
-                    self._behind = True
-                    await asyncio.sleep(RETRY_S)
-                    continue
-                if moved:
-                    self._behind = True
-                else:
-                    self._at_end_s = began_s if self._behind else time.monotonic()
-                    self._behind = False
+        while True:
+            try:
+                async with self._log.reader(self._applied) as reader:
+                    await self._follow(reader)
+            except LogError as error:
+                if not error.retriable:
+                    raise
+                ERRORS.labels("log", error.code).inc()
+                logger.warning("a table can't be read", extra={"topic": self._topic, "code": error.code})
+                self._behind = True
+                await asyncio.sleep(RETRY_S)
+
+    async def _follow(self, reader: Reader) -> NoReturn:
+        while True:
+            began_s = time.monotonic()
+            if await self._step(reader, 0.0 if self._behind else READ_S):
+                self._behind = True
+            else:
+                self._at_end_s = began_s if self._behind else time.monotonic()
+                self._behind = False
 
     async def catch_up(self) -> None:
         """Returns once all that was appended before this call is applied; `run` must be running."""

@@ -13,10 +13,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamer.cutoffs import Cutoffs
-from streamer.errors import LogError
 from streamer.log.base import Lane
 from streamer.log.table import Table
-from streamer.metrics import ERRORS
 from streamer.partners import PartnersWatch
 from streamer.route.lane import RouteLane, Shared
 from streamer.route.roster import RETRY_S, Roster
@@ -26,7 +24,6 @@ from streamer.runtime import Runtime
 logger = logging.getLogger(__name__)
 
 COMPONENT: Final = "route"
-TABLE_RETRY_S: Final = 0.5
 
 
 async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float = RETRY_S) -> None:
@@ -60,24 +57,11 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
     logger.info("cut-offs loaded", extra={"cutoffs": len(cutoffs)})
     async with asyncio.TaskGroup() as tasks:
         following = [
-            tasks.create_task(_follow(withdrawals, "withdrawals"), name="route-withdrawals"),
-            tasks.create_task(_follow(meta, "meta"), name="route-meta"),
+            tasks.create_task(withdrawals.run(), name="route-withdrawals"),
+            tasks.create_task(meta.run(), name="route-meta"),
         ]
         await runtime.log.run_lanes(GROUP, runtime.topics.articles, run_lane)
         _cancel(following)
-
-
-async def _follow(table: Table, name: str) -> None:
-    """For ever. A log that does not answer for a moment ends no role: lanes wait for the table meanwhile."""
-    while True:
-        try:
-            await table.run()
-        except LogError as error:
-            if not error.retriable:
-                raise
-            ERRORS.labels(GROUP, error.code).inc()
-            logger.warning("a table is not readable, lanes wait", extra={"table": name, "code": error.code})
-        await asyncio.sleep(TABLE_RETRY_S)
 
 
 def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

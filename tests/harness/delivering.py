@@ -15,6 +15,7 @@ from streamer.cutoffs import cutoff_record
 from streamer.deliver.server import run_deliver
 from streamer.log.base import Record, partition_of
 from streamer.log.local import LocalLog
+from streamer.metrics import REGISTRY
 from streamer.model import (
     TICK_KEY,
     Article,
@@ -169,6 +170,17 @@ async def serving(server: Delivering) -> AsyncIterator[None]:
         finally:
             role.cancel()
             watching.cancel()
+
+
+def metric(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+async def streams_open(count: int) -> None:
+    """Waits until acme has so many SSE streams."""
+    async with asyncio.timeout(10):
+        while metric("streamer_deliver_connections", partner="acme", format="sse") != count:
+            await asyncio.sleep(0.01)
 
 
 def bearer(key: str = KEY, **more: str) -> dict[str, str]:

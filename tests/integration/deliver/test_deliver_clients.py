@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import sseclient
-from harness.delivering import bearer, delivering
+from harness.delivering import bearer, delivering, streams_open
 
 EVER = "since=2020-01-01T00:00:00Z"
 
@@ -40,8 +40,9 @@ async def test_sseclient(tmp_path: Path) -> None:
         await server.write([1] * 3)
         got, last_id = await asyncio.to_thread(read_by_sseclient, f"{server.url}?{EVER}", 2)
         assert got == [1, 2]
+        await streams_open(0)
         reading = asyncio.create_task(asyncio.to_thread(read_by_sseclient, server.url, 3, last_id))
-        await asyncio.sleep(0.2)
+        await streams_open(1)
         await server.write([1] * 2)
         got, _ = await reading
         assert got == [3, 4, 5]
@@ -80,8 +81,9 @@ async def test_curl(tmp_path: Path) -> None:
         await server.write([1] * 3)
         got, last_id = await curl(2, f"{server.url}?{EVER}")
         assert got == [1, 2]
+        await streams_open(0)
         reading = asyncio.create_task(curl(3, server.url, "-H", f"Last-Event-ID: {last_id}"))
-        await asyncio.sleep(0.1)
+        await streams_open(1)
         await server.write([1] * 2)
         got, _ = await reading
         assert got == [3, 4, 5]

@@ -13,6 +13,7 @@ from harness.delivering import (
     Delivering,
     bearer,
     delivering,
+    metric,
     partners_toml,
     problem,
     raw,
@@ -26,7 +27,6 @@ from streamer.deliver.server import run_deliver
 from streamer.errors import ConfigError, LogUnavailable, PortInUse
 from streamer.log.base import Stored, TopicPartition
 from streamer.log.local_reader import LocalReader
-from streamer.metrics import REGISTRY
 from streamer.model import rfc3339_ms
 from streamer.partners import POLL_S, hash_key
 from streamer.runtime import Runtime, article_spec
@@ -538,10 +538,6 @@ async def test_a_partner_that_comes_back_resumes(tmp_path: Path) -> None:
             async for event in feed.events():
                 assert event.article["event"]["sequence"] == 2  # type: ignore[index] # an object
                 break
-
-
-def metric(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 async def test_a_drain_says_bye_and_ends(tmp_path: Path) -> None:

@@ -6,17 +6,12 @@ import struct
 from pathlib import Path
 
 import pytest
-from harness.delivering import KEY, delivering, raw
+from harness.delivering import KEY, delivering, metric, raw
 from harness.feed import Feed
 
 from streamer.config import DeliverSettings
-from streamer.metrics import REGISTRY
 
 TEXT = "x" * 20_000
-
-
-def metric(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 async def test_a_slow_reader_is_cut_and_the_others_are_not(tmp_path: Path) -> None:

@@ -417,7 +417,7 @@ async def test_table_that_fails_for_a_moment(place: Place, monkeypatch: pytest.M
             raise LogUnavailable("for a moment")
         return await read(self, **wishes)  # type: ignore[arg-type] # handed through
 
-    monkeypatch.setattr("streamer.route.stage.TABLE_RETRY_S", 0.01)
+    monkeypatch.setattr("streamer.log.table.RETRY_S", 0.01)
     hidden = Page(1, page_id=1)
     async with place.routing():
         monkeypatch.setattr(LocalReader, "read", failing)
