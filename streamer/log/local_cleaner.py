@@ -40,6 +40,8 @@ from streamer.log.position import Position
 SLICE_S: Final = 0.004
 BATCH: Final = 16
 """Records between two looks at the clock: a few hundred kB of articles at the most."""
+TRUNCATE_DEADLINE_S: Final = 5.0
+TRUNCATE_RETRY_S: Final = 0.005
 PAUSE_RATIO: Final = 2.0
 """A pause is so many times as long as the slice before it took, the wait for its turn included."""
 ROOM_TARGET: Final = 0.97
@@ -228,7 +230,8 @@ class Cleaner:
     async def reclaim(self) -> None:
         """Gives pages back where many are free, and empties the WAL, which holds the last copies."""
         await self._in_slices(vacuum_slice, None)
-        await self._pool.do(truncate_wal)
+        if not await self._pool.do(truncate_wal):
+            logger.warning("the WAL could not be emptied, and may still hold what was deleted")
 
 
 def _lanes(connection: sqlite3.Connection) -> list[_Lane]:
@@ -424,10 +427,19 @@ def checkpoint(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
-def truncate_wal(connection: sqlite3.Connection) -> None:
-    """The first step lets others commit; the second, which does not, is left with little to do."""
+def truncate_wal(connection: sqlite3.Connection) -> bool:
+    """The first step lets others commit; the second, which does not, is left with little to do.
+
+    False: not within the deadline. Beside another checkpoint SQLite gives up at once, whatever the busy
+    timeout, and says so in the answer only: the text would stay in the WAL without a word.
+    """
     checkpoint(connection)
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    deadline_s = time.monotonic() + TRUNCATE_DEADLINE_S
+    while True:
+        (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if not busy or time.monotonic() > deadline_s:
+            return not busy
+        time.sleep(TRUNCATE_RETRY_S)
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:

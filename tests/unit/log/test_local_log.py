@@ -24,6 +24,7 @@ from streamer.errors import (
 from streamer.log.base import Bounds, Lane, Record, TopicPartition, TopicSpec
 from streamer.log.claims import locked
 from streamer.log.local import LocalLog
+from streamer.log.local_cleaner import truncate_wal
 from streamer.log.local_file import SCHEMA_VERSION
 from streamer.log.local_writer import MAX_WAITING, Transaction
 from streamer.log.open import open_log
@@ -350,6 +351,32 @@ def on_disk(path: Path) -> bytes:
     return b"".join(
         Path(f"{path}{tail}").read_bytes() for tail in ("", "-wal") if Path(f"{path}{tail}").exists()
     )
+
+
+async def test_the_wal_is_emptied_beside_another_checkpoint(path: Path, log: LocalLog) -> None:
+    """Another checkpoint under way makes SQLite refuse at once, in the answer only: it is tried again."""
+    await log.append([Record("t", 0, "k", MARK)])
+    writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    mine = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2)
+    try:
+        writer.execute("BEGIN IMMEDIATE")
+        # it waits for the writer, and holds the lock of checkpoints meanwhile
+        waiting = asyncio.create_task(
+            asyncio.to_thread(lambda: other.execute("PRAGMA wal_checkpoint(FULL)").fetchone())
+        )
+        async with asyncio.timeout(5):
+            while not mine.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[0]:
+                await asyncio.sleep(0.001)
+        emptied = asyncio.create_task(asyncio.to_thread(truncate_wal, mine))
+        await asyncio.sleep(0.05)
+        writer.execute("ROLLBACK")
+        await waiting
+        assert await emptied
+    finally:
+        for connection in (writer, other, mine):
+            connection.close()
+    assert MARK not in Path(f"{path}-wal").read_bytes()
 
 
 async def test_deleted_topic_is_gone_from_the_disk(path: Path, log: LocalLog) -> None:
