@@ -1,6 +1,6 @@
 """The commands. Exit 0 on success and after a drain, 2 on bad usage or configuration, 1 on any other failure.
 
-An error that has a name is one line on standard error; only a defect of ours shows a traceback.
+An error that has a name is one line on standard error; a defect of ours is a log line with its places.
 """
 
 import argparse
@@ -59,8 +59,11 @@ def _explain(errors: list[StreamerError]) -> int:
 
 
 def _ready_to_stop() -> None:
-    """Before the pipeline runs there is nothing to drain: SIGTERM then ends the service at once, with 0."""
+    """Before the pipeline runs there is nothing to drain: SIGTERM then ends the service at once, with 0. And
+    nothing to reload: the settings are read after this.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _loop(main: Coroutine[object, object, None]) -> None:
@@ -192,7 +195,7 @@ def _run(options: argparse.Namespace) -> None:
     settings = load(options.config)
     roles = options.role or ROLES
     beside = [show_progress] if settings.source.url.startswith("file:") and "source" in roles else []
-    _loop(run_pipeline(settings, roles, beside=beside))
+    _loop(run_pipeline(settings, roles, reload=lambda: load(options.config), beside=beside))
 
 
 def _check(options: argparse.Namespace) -> int:

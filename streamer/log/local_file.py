@@ -144,7 +144,8 @@ def named(error: sqlite3.Error, path: Path) -> LogError:
     if code == sqlite3.SQLITE_CORRUPT:
         return LogError(f"{path}: is damaged ({error}): move it away and start anew, or restore it")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
-        return LogError(f"{path}: can't be opened for writing ({error}): check path, owner and mode")
+        # a file system that was remounted or unmounted comes back, and reads may go on meanwhile
+        return LogUnavailable(f"{path}: can't be opened for writing ({error}): check path, owner and mode")
     if code == sqlite3.SQLITE_IOERR:  # SQLite does not tell a quota from a broken disk
         return LogUnavailable(f"{path}: {error}: see whether a quota or limit of file size is reached")
     return LogUnavailable(f"{path}: {error}")

@@ -111,7 +111,7 @@ def _from_stream(runtime: Runtime, standing: Standing) -> tuple[Read, Standing]:
     client = EventStreams(
         settings=settings.source,
         user_agent=settings.user_agent,
-        rules=Rules.of(settings),
+        rules=runtime.derived(Rules.of),
         marks=Marks(standing.upstream, standing.idle),
         started_ms=started_ms,
         rewind_ms=first_rewind_ms,
@@ -131,7 +131,7 @@ def _from_file(runtime: Runtime, recording: Recording, standing: Standing) -> tu
         file = FileStanding(file=name)
     replay = Replay(
         recording=recording,
-        rules=Rules.of(settings),
+        rules=runtime.derived(Rules.of),
         marks=Marks(file.marks),
         skip_events=file.events,
         is_paced=settings.source.speed == "recorded",
