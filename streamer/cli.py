@@ -5,6 +5,7 @@ An error that has a name is one line on standard error; a defect of ours is a lo
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -115,7 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(command=_run)
 
-    command = commands.add_parser("check", help="validates the configuration and says what cannot be reached")
+    command = commands.add_parser(
+        "check", help="what is wrong before the start, from the settings to the clock"
+    )
     command.set_defaults(command=_check)
 
     _partner_parser(commands.add_parser("partner", help="who gets a feed, and their keys"))
@@ -199,13 +202,17 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    problems: list[str] = []
+    code = 0
 
     async def check() -> None:
-        problems.extend(await run_check(load(options.config), sys.stdout))
+        nonlocal code
+        findings = await run_check(options.config, sys.stdout)
+        code = USAGE if any(finding.level == "PROBLEM" for finding in findings) else 0
+        if any(finding.hangs for finding in findings):  # in a thread, for which a clean end would wait
+            os._exit(code)
 
     _loop(check())
-    return USAGE if problems else 0
+    return code
 
 
 def _partners_file(options: argparse.Namespace) -> tuple[Settings, Path]:

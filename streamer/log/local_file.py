@@ -84,7 +84,8 @@ def open_file(path: Path) -> None:
         raise _os_error(error, path) from None
 
 
-def _check_or_make(connection: sqlite3.Connection, path: Path) -> None:
+def is_log(connection: sqlite3.Connection, path: Path) -> bool:
+    """False for a file with nothing in it. Raises LogTooNew, and LogError for what another program made."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -95,7 +96,11 @@ def _check_or_make(connection: sqlite3.Connection, path: Path) -> None:
             f"{path}: written by a newer version (its format is {version}, ours is {SCHEMA_VERSION}): "
             "run that version, or start with another log.path"
         )
-    if tables:
+    return bool(tables)
+
+
+def _check_or_make(connection: sqlite3.Connection, path: Path) -> None:
+    if is_log(connection, path):
         return
     # these two hold only if they are set before the first table
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
