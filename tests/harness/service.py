@@ -94,6 +94,11 @@ class Service:
         async with self._changed:
             self._changed.notify_all()
 
+    @property
+    def told(self) -> Mapping[str, Mapping[str, object]]:
+        """The newest log event of each name since the start."""
+        return self._events
+
     async def event(self, name: str, timeout_s: float = START_S) -> Mapping[str, object]:
         """The newest log event of this name since the start; waits for it."""
 
