@@ -33,7 +33,6 @@ class LogWatch:
         self._said = ""
 
     async def run(self) -> NoReturn:
-        self._runtime.health.expect(COMPONENT)
         while True:
             self._say(await self._problem())
             await asyncio.sleep(LOOK_S)

@@ -27,6 +27,7 @@ from streamer.enrich.stage import run_enrich
 from streamer.errors import ConfigError, PortInUse
 from streamer.health import admin_app
 from streamer.log.open import open_log
+from streamer.log_watch import COMPONENT as LOG
 from streamer.log_watch import LogWatch
 from streamer.metrics import LOOP_LAG
 from streamer.origin.mediawiki import Origin
@@ -39,7 +40,7 @@ from streamer.stop import Wishes
 
 Role = Literal["source", "enrich", "route", "deliver"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
-SERVANTS: Final = frozenset({"log", "partners", "sites", "reload"})
+SERVANTS: Final = frozenset({LOG, "partners", "sites", "reload"})
 """Parts that never end by themselves: they go when the roles have gone."""
 DRAIN_SHARE: Final = 0.9
 """Of `drain_s`, for the roles: what they opened has to be closed in it too."""
@@ -72,6 +73,8 @@ async def run_pipeline(
         runtime = Runtime(settings, log, draining=wishes.draining)
         runtime.follow(lambda settings: setattr(wishes, "drain_s", settings.deliver.drain_s))
         await log.ensure_topics(topic_specs(settings))
+        for component in (LOG, *roles):  # before anybody may ask
+            runtime.health.expect(component)
         await stack.enter_async_context(_admin(runtime))
         parts = await _parts(runtime, roles, on_listening, stack)
         if reload is not None:
@@ -89,7 +92,7 @@ async def _parts(
     stack: AsyncExitStack,
 ) -> dict[str, Part]:
     settings = runtime.settings
-    parts: dict[str, Part] = {"log": LogWatch(runtime, writes=set(roles) != {"deliver"}).run}
+    parts: dict[str, Part] = {LOG: LogWatch(runtime, writes=set(roles) != {"deliver"}).run}
     if "route" in roles or "deliver" in roles:
         partners = PartnersWatch(Path(settings.partners.file))
         parts["partners"] = partners.run

@@ -55,8 +55,9 @@ class EventStreams:
     """After a resume, per topic the time by which its first event must be (see `_watch_for_gap`)."""
 
     _arrived: int = 0
+    _newest_ms: int = 0
     _was_silent: bool = False
-    """The last connection was, so the next one counts as well only once something has come."""
+    """The last connection was, so the next one counts as a good one only once something new has come."""
 
     @property
     def url(self) -> str:
@@ -135,9 +136,17 @@ class EventStreams:
                     return
                 frames = decoder.feed(chunk)
                 if frames:
-                    self._was_silent = False
-                    self.health.ready(COMPONENT)
-                    await inbox.put(self._arrival(frames))
+                    arrival = self._arrival(frames)
+                    self._heard(arrival)
+                    await inbox.put(arrival)
+
+    def _heard(self, arrival: Arrival) -> None:
+        """What is sent again after a silence, because we rewound, is no sign of life."""
+        newest_ms = max(told.upstream_ms for told in arrival.told)
+        if newest_ms > self._newest_ms or not self._was_silent:
+            self._newest_ms = max(newest_ms, self._newest_ms)
+            self._was_silent = False
+            self.health.ready(COMPONENT)
 
     def _arrival(self, frames: Iterable[Frame | FrameTooLarge]) -> Arrival:
         self._arrived += 1

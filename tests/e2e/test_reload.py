@@ -61,8 +61,8 @@ async def test_what_needs_a_restart_is_named(tmp_path: Path) -> None:
 
 
 async def test_a_mistake_keeps_the_settings(tmp_path: Path) -> None:
-    """The key and what is wrong with it are logged, an alarm is raised, and the service goes on; the next good
-    file lifts it.
+    """The key and what is wrong with it are logged, an alarm is raised, and the service goes on; the next
+    good file lifts it.
     """
     async with on_sandbox(tmp_path) as (sandbox, service):
         text = service.config.read_text()
