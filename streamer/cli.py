@@ -1,10 +1,11 @@
 """The commands. Exit 0 on success and after a drain, 2 on bad usage or configuration, 1 on any other failure.
 
-An error that has a name is one line on standard error; only a defect of ours shows a traceback.
+An error that has a name is one line on standard error; a defect of ours is a log line with its places.
 """
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -59,8 +60,11 @@ def _explain(errors: list[StreamerError]) -> int:
 
 
 def _ready_to_stop() -> None:
-    """Before the pipeline runs there is nothing to drain: SIGTERM then ends the service at once, with 0."""
+    """Before the pipeline runs there is nothing to drain: SIGTERM then ends the service at once, with 0. And
+    nothing to reload: the settings are read after this.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _loop(main: Coroutine[object, object, None]) -> None:
@@ -112,7 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(command=_run)
 
-    command = commands.add_parser("check", help="validates the configuration and says what cannot be reached")
+    command = commands.add_parser(
+        "check", help="what is wrong before the start, from the settings to the clock"
+    )
     command.set_defaults(command=_check)
 
     _partner_parser(commands.add_parser("partner", help="who gets a feed, and their keys"))
@@ -192,17 +198,21 @@ def _run(options: argparse.Namespace) -> None:
     settings = load(options.config)
     roles = options.role or ROLES
     beside = [show_progress] if settings.source.url.startswith("file:") and "source" in roles else []
-    _loop(run_pipeline(settings, roles, beside=beside))
+    _loop(run_pipeline(settings, roles, reload=lambda: load(options.config), beside=beside))
 
 
 def _check(options: argparse.Namespace) -> int:
-    problems: list[str] = []
+    code = 0
 
     async def check() -> None:
-        problems.extend(await run_check(load(options.config), sys.stdout))
+        nonlocal code
+        findings = await run_check(options.config, sys.stdout)
+        code = USAGE if any(finding.level == "PROBLEM" for finding in findings) else 0
+        if any(finding.hangs for finding in findings):  # in a thread, for which a clean end would wait
+            os._exit(code)
 
     _loop(check())
-    return USAGE if problems else 0
+    return code
 
 
 def _partners_file(options: argparse.Namespace) -> tuple[Settings, Path]:

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from streamer.errors import ConfigError
 from streamer.globs import check_globs
 
+DEFAULT_FILE: Final = Path("streamer.toml")
 ENV_PREFIX: Final = "STREAMER_"
 WIKIMEDIA_STREAM: Final = "https://stream.wikimedia.org/v2/stream"
 STREAMS: Final = (
@@ -203,12 +204,9 @@ def load(path: str | None = None, environ: Mapping[str, str] | None = None) -> S
     Raises ConfigError naming file, key and what is allowed.
     """
     environ = os.environ if environ is None else environ
-    named = path or environ.get("STREAMER_CONFIG")
-    file = Path(named or "streamer.toml")
-    tree: dict[str, Any] = {}
-    if named or file.exists():
-        tree = read_toml(file)
-    variables = _overlay(tree, environ)
+    file = named_file(path, environ) or DEFAULT_FILE
+    tree: dict[str, Any] = read_toml(file) if named_file(path, environ) else {}
+    variables = overlay(tree, environ)
     try:
         return convert(tree, Settings, str(file))
     except ConfigError as error:
@@ -216,6 +214,14 @@ def load(path: str | None = None, environ: Mapping[str, str] | None = None) -> S
         if key in variables:
             raise ConfigError(f"${variables[key]}", error.problem) from None
         raise
+
+
+def named_file(path: str | None, environ: Mapping[str, str] | None = None) -> Path | None:
+    """The file that `load` reads; None where there is none to be read."""
+    named = path or (os.environ if environ is None else environ).get("STREAMER_CONFIG")
+    if named:
+        return Path(named)
+    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
 
 
 def read_toml(file: Path) -> dict[str, Any]:
@@ -278,7 +284,7 @@ def _struct_at(kind: type, path: str) -> type[Struct] | None:
     return kind if issubclass(kind, Struct) else None
 
 
-def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
+def overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
     """Values from the environment are TOML where they parse as such, else plain text.
 
     Returns which variable set which key, e.g. `log.path`.

@@ -1,21 +1,30 @@
 """Logs: one JSON object a fact on standard error, a constant message with its data as keys.
 
 What an exception says is shown only where the exception is ours (its messages hold no keys, text or
-people); of any other only the type and the places, since libraries quote what they were given.
+people); of any other only the type and the places, since libraries quote what they were given. So do their
+log lines: of those only the template is shown, without what was filled in. The same holds for what ends a
+process or a thread: no traceback of Python's own is ever printed.
 """
 
 import json
 import logging
 import sys
+import threading
 import traceback
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from streamer.errors import StreamerError
 from streamer.model import rfc3339_ms
 
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+OURS: Final = "streamer"
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _QUIET: Final = ("aiohttp.access", "aiokafka", "asyncio")
+
+logger = logging.getLogger(__name__)
 
 
 class JsonFormatter(logging.Formatter):
@@ -24,13 +33,23 @@ class JsonFormatter(logging.Formatter):
             "time": rfc3339_ms(int(record.created * 1000)),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
         }
-        entry |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        if record.name.partition(".")[0] == OURS:
+            entry["event"] = record.getMessage()
+            entry |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        else:  # a message without arguments may be an f-string, filled in by its author
+            entry["event"] = "a library says"
+            entry["place"] = f"{record.filename}:{record.lineno}"
+            if record.args:
+                entry["template"] = str(record.msg)
         if record.exc_info and record.exc_info[1] is not None:
             entry["error"] = describe(record.exc_info[1])
-            entry["stack"] = _places(record.exc_info[2])
-        return json.dumps(entry, ensure_ascii=False, default=repr)
+            entry["stack"] = _places(record.exc_info[1])
+        return json.dumps(entry, ensure_ascii=False, default=_type_name)
+
+
+def _type_name(value: object) -> str:
+    return type(value).__name__
 
 
 def describe(error: BaseException) -> str:
@@ -44,8 +63,14 @@ def describe(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _places(trace: TracebackType | None) -> list[str]:
-    return [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in traceback.extract_tb(trace)]
+def _places(error: BaseException) -> list[str]:
+    """Outermost first; of a group those of each error in it follow."""
+    frames = traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__), lookup_lines=False)
+    places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames]
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            places += _places(inner)
+    return places
 
 
 def set_up() -> None:
@@ -57,3 +82,22 @@ def set_up() -> None:
     root.setLevel(logging.INFO)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.raiseExceptions = False  # what can't be written is not quoted beside it either
+    logging.captureWarnings(True)
+    sys.excepthook = _ended
+    threading.excepthook = _thread_ended
+    sys.unraisablehook = _unraisable
+
+
+def _ended(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    logger.critical("ended by a defect", exc_info=(kind, error, trace))
+
+
+def _thread_ended(what: threading.ExceptHookArgs) -> None:
+    if what.exc_value is not None:
+        logger.critical("a thread ended by a defect", exc_info=what.exc_value)
+
+
+def _unraisable(what: "UnraisableHookArgs") -> None:
+    if what.exc_value is not None:
+        logger.error("an error where none can be raised", exc_info=what.exc_value)

@@ -77,6 +77,22 @@ EDIT_TO_DELIVERY: Final = Histogram(
     registry=REGISTRY,
 )
 
+CONFIG_RELOAD_FAILED: Final = Gauge(
+    "streamer_config_reload_failed",
+    "1 while streamer.toml is wrong and the settings before it stay in force.",
+    registry=REGISTRY,
+)
+CONFIG_LOADED: Final = Gauge(
+    "streamer_config_loaded_timestamp_seconds",
+    "When streamer.toml was last read without a mistake.",
+    registry=REGISTRY,
+)
+CONFIG_RESTART_NEEDED: Final = Gauge(
+    "streamer_config_restart_needed_settings",
+    "Settings that differ from those in force and wait for a restart.",
+    registry=REGISTRY,
+)
+
 # ── source ─────────────────────────────────────────────────────────────────────────────────────
 
 SOURCE_EVENTS: Final = Counter(
@@ -144,6 +160,9 @@ ORIGIN_BUDGET_USED: Final = Gauge(
     "streamer_origin_budget_used_requests",
     "Requests that count in the current minute.",
     registry=REGISTRY,
+)
+ORIGIN_BUDGET: Final = Gauge(
+    "streamer_origin_budget_requests", "Requests a minute that the budget in force allows.", registry=REGISTRY
 )
 ORIGIN_BREAKERS_OPEN: Final = Gauge(
     "streamer_origin_failing_hosts", "Hosts that failed several times in a row.", registry=REGISTRY

@@ -102,22 +102,40 @@ def parse_partners(text: str, where: str) -> Partners:
         raise ConfigError(
             where, f"holds no partner; to serve nobody, remove the file or write the line `{NOBODY}`"
         )
-    partners: dict[str, Partner] = {}
     owners: dict[str, str] = {}
+    return {name: _partner(name, table, where, owners) for name, table in tree.items()}
+
+
+def mistakes(file: Path) -> list[str]:
+    """One of each partner, for who has to mend them; empty where there is none, or no TOML."""
+    try:
+        tree = parse_toml(read_text(file), str(file))
+    except ConfigError:
+        return []
+    owners: dict[str, str] = {}
+    found: list[str] = []
     for name, table in tree.items():
-        if not NAME.fullmatch(name):
-            raise ConfigError(f"{where}: {name}", "a partner's name is 1 to 40 of a-z, 0-9 and -")
-        if not isinstance(table, dict):
-            raise ConfigError(f"{where}: {name}", "is not a table; partners are written as [name]")
-        if "name" in table:
-            raise ConfigError(f"{where}: {name}.name", "unknown key; the name is the table's")
-        partner = replace(convert(table, Partner, where, name), name=name)
-        _check(partner, f"{where}: {name}")
-        for key in partner.keys:
-            if owners.setdefault(key, name) != name:
-                raise ConfigError(f"{where}: {name}.keys", f"the partner {owners[key]} has the same key")
-        partners[name] = partner
-    return partners
+        try:
+            _partner(name, table, str(file), owners)
+        except ConfigError as error:
+            found.append(str(error))
+    return found
+
+
+def _partner(name: str, table: object, where: str, owners: dict[str, str]) -> Partner:
+    """`owners`: who has which key, of the partners before this one; its own are added."""
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"{where}: {name}", "a partner's name is 1 to 40 of a-z, 0-9 and -")
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where}: {name}", "is not a table; partners are written as [name]")
+    if "name" in table:
+        raise ConfigError(f"{where}: {name}.name", "unknown key; the name is the table's")
+    partner = replace(convert(table, Partner, where, name), name=name)
+    _check(partner, f"{where}: {name}")
+    for key in partner.keys:
+        if owners.setdefault(key, name) != name:
+            raise ConfigError(f"{where}: {name}.keys", f"the partner {owners[key]} has the same key")
+    return partner
 
 
 def _check(partner: Partner, where: str) -> None:

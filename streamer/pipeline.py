@@ -2,7 +2,8 @@
 
     start   log ─► topics ─► admin port ─► partners, deliver, route, enrich, source
     drain   SIGTERM or SIGINT: every role takes no new input, finishes and commits what is in flight,
-            says `bye` to its clients, and returns; after `drain_s` what is left is cancelled
+            says `bye` to its clients, and returns; after `drain_s` what is left is cancelled, at a second
+            signal at once (streamer.stop)
     stop    admin port ─► log
 
 Nothing is lost by a hard stop either: every role continues from its committed positions.
@@ -11,10 +12,9 @@ Nothing is lost by a hard stop either: every role continues from its committed p
 import asyncio
 import errno
 import logging
-import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -27,18 +27,28 @@ from streamer.enrich.stage import run_enrich
 from streamer.errors import ConfigError, PortInUse
 from streamer.health import admin_app
 from streamer.log.open import open_log
+from streamer.log_watch import COMPONENT as LOG
+from streamer.log_watch import LogWatch
 from streamer.metrics import LOOP_LAG
 from streamer.origin.mediawiki import Origin
 from streamer.partners import PartnersWatch
+from streamer.reload import Reload, loaded
 from streamer.route.stage import run_route
 from streamer.runtime import Runtime, topic_specs
 from streamer.source.stage import run_source
+from streamer.stop import Wishes
 
 Role = Literal["source", "enrich", "route", "deliver"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
-SERVANTS: Final = frozenset({"partners", "sites"})
+SERVANTS: Final = frozenset({LOG, "partners", "sites", "reload"})
 """Parts that never end by themselves: they go when the roles have gone."""
+DRAIN_SHARE: Final = 0.9
+"""Of `drain_s`, for the roles: what they opened has to be closed in it too."""
 BEAT_S: Final = 0.5
+DRAIN: Final = "process"
+"""The component that says so: no role should get new clients or count as well."""
+ADMIN_CLOSE_S: Final = 0.3
+"""A probe that is being answered; aiohttp would wait a minute for a connection that is open."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,21 +57,29 @@ async def run_pipeline(
     settings: Settings,
     roles: Collection[Role] = ROLES,
     *,
+    reload: Callable[[], Settings] | None = None,
     on_listening: Callable[[int], None] | None = None,
     beside: Sequence[Callable[[Runtime], Awaitable[None]]] = (),
 ) -> None:
-    """Runs until a signal and its drain. `beside` runs next to the roles (progress, quickstart's words)
-    and is cancelled with them. Errors that have a name come out as they are, alone or in a group.
+    """Runs until a signal and its drain. `reload` is asked for the settings at SIGHUP. `beside` runs next to
+    the roles (progress, quickstart's words) and is cancelled with them. Errors that have a name come out as
+    they are, alone or in a group.
     """
-    draining = asyncio.Event()
+    wishes = Wishes(settings.deliver.drain_s, can_reload=reload is not None)
+    loaded()
     async with AsyncExitStack() as stack:
-        stack.enter_context(_signals(draining))  # around the opening and the closing of the log too
+        stack.enter_context(wishes.heard())  # around the opening and the closing of the log too
         log = await stack.enter_async_context(open_log(settings))
-        runtime = Runtime(settings, log, draining=draining)
+        runtime = Runtime(settings, log, draining=wishes.draining)
+        runtime.follow(lambda settings: setattr(wishes, "drain_s", settings.deliver.drain_s))
         await log.ensure_topics(topic_specs(settings))
+        for component in (LOG, *roles):  # before anybody may ask
+            runtime.health.expect(component)
         await stack.enter_async_context(_admin(runtime))
         parts = await _parts(runtime, roles, on_listening, stack)
-        await _run(runtime, parts, beside)
+        if reload is not None:
+            parts["reload"] = Reload(runtime, reload, wishes.reload).run
+        await _run(runtime, wishes, parts, beside)
 
 
 Part = Callable[[], Awaitable[None]]
@@ -73,8 +91,8 @@ async def _parts(
     on_listening: Callable[[int], None] | None,
     stack: AsyncExitStack,
 ) -> dict[str, Part]:
-    parts: dict[str, Part] = {}
     settings = runtime.settings
+    parts: dict[str, Part] = {LOG: LogWatch(runtime, writes=set(roles) != {"deliver"}).run}
     if "route" in roles or "deliver" in roles:
         partners = PartnersWatch(Path(settings.partners.file))
         parts["partners"] = partners.run
@@ -87,6 +105,7 @@ async def _parts(
         origin = await stack.enter_async_context(
             Origin(settings, runtime.clock, save_site=sites.keep, known_sites=await sites.load())
         )
+        runtime.follow(origin.take)
         parts["sites"] = sites.run
         parts["enrich"] = lambda: run_enrich(runtime, origin)
     if "source" in roles:
@@ -95,10 +114,12 @@ async def _parts(
 
 
 async def _run(
-    runtime: Runtime, parts: dict[str, Part], beside: Sequence[Callable[[Runtime], Awaitable[None]]]
+    runtime: Runtime,
+    wishes: Wishes,
+    parts: dict[str, Part],
+    beside: Sequence[Callable[[Runtime], Awaitable[None]]],
 ) -> None:
     """The roles until they return by a drain, or until one fails."""
-    settings = runtime.settings
     async with asyncio.TaskGroup() as group:
         background = [
             group.create_task(_beat(runtime), name="beat"),
@@ -107,44 +128,37 @@ async def _run(
         for name in SERVANTS & parts.keys():
             background.append(group.create_task(_awaiting(parts.pop(name)()), name=name))  # noqa: PERF401 - creating a task is an act
         try:
-            await _roles(parts, runtime.draining, settings.deliver.drain_s)
+            await _roles(parts, runtime, wishes)
         finally:
             for task in background:
                 task.cancel()
 
 
-async def _roles(parts: dict[str, Part], draining: asyncio.Event, drain_s: float) -> None:
+async def _roles(parts: dict[str, Part], runtime: Runtime, wishes: Wishes) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = {group.create_task(_awaiting(run()), name=name) for name, run in parts.items()}
-        stop = group.create_task(_drained(draining, tasks, drain_s), name="drain")
+        stop = group.create_task(_drained(runtime, wishes, tasks), name="drain")
         await asyncio.wait(tasks)
         stop.cancel()
 
 
-async def _drained(draining: asyncio.Event, tasks: set[asyncio.Task[None]], drain_s: float) -> None:
-    """Cancels what is still running `drain_s` after the wish to stop."""
-    await draining.wait()
+async def _drained(runtime: Runtime, wishes: Wishes, tasks: set[asyncio.Task[None]]) -> None:
+    """Cancels what is still running after the time for a drain, or at the wish for haste."""
+    await wishes.draining.wait()
+    drain_s = runtime.settings.deliver.drain_s
+    runtime.health.unready(DRAIN, "draining")
     logger.info("draining", extra={"drain_s": drain_s})
-    _, running = await asyncio.wait(tasks, timeout=drain_s)
-    for task in running:
-        logger.warning("role cut off: it did not drain in time", extra={"role": task.get_name()})
-        task.cancel()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(drain_s * DRAIN_SHARE):
+            await wishes.hurry.wait()
+    for task in tasks:
+        if not task.done():
+            logger.warning("role cut off: it did not drain in time", extra={"role": task.get_name()})
+            task.cancel()
 
 
 async def _awaiting(run: Awaitable[None]) -> None:
     await run
-
-
-@contextmanager
-def _signals(draining: asyncio.Event) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, draining.set)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 async def _beat(runtime: Runtime) -> None:
@@ -159,7 +173,7 @@ async def _beat(runtime: Runtime) -> None:
 @asynccontextmanager
 async def _admin(runtime: Runtime) -> AsyncIterator[None]:
     settings = runtime.settings.deliver
-    runner = web.AppRunner(admin_app(runtime.health), access_log=None)
+    runner = web.AppRunner(admin_app(runtime.health), access_log=None, shutdown_timeout=ADMIN_CLOSE_S)
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.admin_host, settings.admin_port)

@@ -4,15 +4,14 @@ All roles on the embedded log with one demo partner. Live Wikimedia where it can
 built-in sandbox wiki, which is said loudly, because its articles are invented.
 """
 
-import errno
-import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, Literal, TextIO
 
 import msgspec
 
-from streamer.check import unreachable
+from streamer.check.network import unreachable
+from streamer.check.ports import is_taken
 from streamer.config import RPM_UNIDENTIFIED, Settings
 from streamer.errors import ConfigError, LogBusy
 from streamer.log.claims import locked
@@ -106,15 +105,10 @@ def _own(settings: Settings, log_path: Path, partners: Path, port: int | None) -
 
 def _free(host: str, port: int) -> int:
     """The port, or 0 (any) where somebody has it already."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return 0
-            raise ConfigError("deliver.host", f"cannot listen on {host}: {error.strerror}") from None
-    return port
+    try:
+        return 0 if is_taken(host, port) else port
+    except OSError as error:
+        raise ConfigError("deliver.host", f"cannot listen on {host}: {error.strerror}") from None
 
 
 def _forget(log_path: Path) -> None:

@@ -1,7 +1,9 @@
 """What every role is handed: settings, the log, its health, a clock, the wish to stop."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from streamer.clock import Clock
 from streamer.config import Settings
@@ -9,20 +11,48 @@ from streamer.health import Health
 from streamer.log.base import Log, TopicSpec
 from streamer.model import Topics
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Runtime:
     """`draining` set: take no new input, finish what is in flight, commit, return."""
 
     settings: Settings
+    """Those in force. A reload replaces them (streamer.reload): ask at use, keep none of what may change."""
     log: Log
     health: Health = field(default_factory=Health)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     clock: Clock = field(default_factory=Clock)
 
+    _followers: list[Callable[[Settings], None]] = field(default_factory=list)
+
     @property
     def topics(self) -> Topics:
         return Topics(self.settings.log.prefix)
+
+    def follow(self, take: Callable[[Settings], None]) -> None:
+        """`take` gets the settings whenever they change: for parts that must do something about it. It lasts
+        as long as this, so it is for what is made once a process.
+        """
+        self._followers.append(take)
+
+    def put_in_force(self, settings: Settings) -> None:
+        self.settings = settings
+        for take in self._followers:
+            take(settings)
+
+    def derived(self, make: Callable[[Settings], T]) -> Callable[[], T]:
+        """What is made of the settings in force, made anew only when they have changed."""
+        of, made = self.settings, make(self.settings)
+
+        def current() -> T:
+            nonlocal of, made
+            if of is not self.settings:
+                of, made = self.settings, make(self.settings)
+            return made
+
+        return current
 
 
 HOUR_MS = 3_600_000

@@ -1,7 +1,7 @@
 """How much a partner, and all of them, may ask of this process."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -22,7 +22,7 @@ class _Bucket:
 class Admission:
     """Streams now, and requests per minute (a token bucket that starts full)."""
 
-    def __init__(self, max_connections: int, clock: Clock) -> None:
+    def __init__(self, max_connections: Callable[[], int], clock: Clock) -> None:
         self._max_connections = max_connections
         self._clock = clock
         self._streams: dict[str, int] = {}
@@ -49,7 +49,7 @@ class Admission:
         allowed = partner.limits.connections
         if allowed and self._streams.get(partner.name, 0) >= allowed:
             raise busy(429, "too_many_connections", f"{allowed} connections at a time are allowed")
-        if sum(self._streams.values()) >= self._max_connections:
+        if sum(self._streams.values()) >= self._max_connections():
             raise busy(503, "full", "this server has all the connections it takes")
         self._streams[partner.name] = self._streams.get(partner.name, 0) + 1
         try:

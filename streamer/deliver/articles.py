@@ -68,7 +68,7 @@ class Articles:
         self._runtime = runtime
         self._partners = partners
         self._feeds = feeds
-        self._admission = Admission(runtime.settings.deliver.max_connections, runtime.clock)
+        self._admission = Admission(lambda: runtime.settings.deliver.max_connections, runtime.clock)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if len(request.raw_path) > MAX_TARGET_CHARS:

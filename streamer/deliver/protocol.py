@@ -31,7 +31,14 @@ class Runner(web.AppRunner):
 
     __slots__ = ("_guard", "_max_sockets")
 
-    def __init__(self, app: web.Application, *, guard: Guard, max_sockets: int, **kwargs: Any) -> None:  # noqa: ANN401 - aiohttp's own
+    def __init__(
+        self,
+        app: web.Application,
+        *,
+        guard: Guard,
+        max_sockets: Callable[[], int],
+        **kwargs: Any,  # noqa: ANN401 - aiohttp's own
+    ) -> None:
         super().__init__(app, keepalive_timeout=KEEPALIVE_S, **kwargs)
         self._guard = guard
         self._max_sockets = max_sockets
@@ -48,14 +55,14 @@ class Runner(web.AppRunner):
 
 
 class _Server(web.Server):
-    max_sockets = 0
+    max_sockets: Callable[[], int]
 
     def __call__(self) -> web.RequestHandler:
         return _Protocol(self, loop=self._loop, **self._kwargs)
 
     @property
     def is_full(self) -> bool:
-        return len(self._connections) > self.max_sockets
+        return len(self._connections) > self.max_sockets()
 
 
 class _Protocol(web.RequestHandler):

@@ -68,6 +68,11 @@ class Budget:
         self.limit_bytes = limit_bytes
         self._windows: list[Window] = []
 
+    def change(self, limit_bytes: int) -> None:
+        """In force at once: what is over it goes now."""
+        self.limit_bytes = limit_bytes
+        self.enforce()
+
     def add(self, window: Window) -> None:
         self._windows.append(window)
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from aiohttp import web
 
-from streamer.config import DeliverSettings
+from streamer.config import DeliverSettings, Settings
 from streamer.deliver.articles import MAX_BODY_BYTES, MAX_TARGET_CHARS, Articles, problems
 from streamer.deliver.feed import Feeds
 from streamer.deliver.protocol import SPARE_SOCKETS, Runner
@@ -54,22 +54,23 @@ async def _serve(
     withdrawals: Withdrawals,
     on_listening: Callable[[int], None] | None,
 ) -> None:
-    settings = runtime.settings.deliver
     async with asyncio.TaskGroup() as group:
-        feeds = Feeds(runtime.log, withdrawals, Budget(int(settings.retained_mb * MEGABYTE)), group)
+        budget = Budget(_retained_bytes(runtime.settings))
+        runtime.follow(lambda settings: budget.change(_retained_bytes(settings)))
+        feeds = Feeds(runtime.log, withdrawals, budget, group)
         articles = Articles(runtime, partners, feeds)
         beside = [
             group.create_task(withdrawals.run(), name="deliver-withdrawals"),
             group.create_task(_revoke(partners, articles), name="deliver-revoke"),
         ]
         try:
-            async with _listening(settings, articles) as (site, port):
+            async with _listening(runtime, articles) as (site, port):
                 beside.append(group.create_task(_watch(runtime, withdrawals), name="deliver-watch"))
                 if on_listening is not None:
                     on_listening(port)
                 await runtime.draining.wait()
                 await site.stop()
-                await _drain(articles, settings.drain_s)
+                await _drain(articles, runtime.settings.deliver.drain_s)
         finally:
             for task in beside:
                 task.cancel()
@@ -93,14 +94,15 @@ def refuse_open_bind(settings: DeliverSettings) -> None:
 
 
 @asynccontextmanager
-async def _listening(settings: DeliverSettings, articles: Articles) -> AsyncIterator[tuple[web.TCPSite, int]]:
+async def _listening(runtime: Runtime, articles: Articles) -> AsyncIterator[tuple[web.TCPSite, int]]:
+    settings = runtime.settings.deliver
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_get("/v2/articles", articles.handle, allow_head=False)
     app.router.add_post("/v2/articles", articles.handle)
     runner = Runner(
         app,
         guard=problems,
-        max_sockets=settings.max_connections + SPARE_SOCKETS,
+        max_sockets=lambda: runtime.settings.deliver.max_connections + SPARE_SOCKETS,
         access_log=None,  # targets are the partners' own business
         handler_cancellation=True,  # a client that leaves frees its place at once
         shutdown_timeout=1.0,
@@ -133,6 +135,10 @@ def _unbindable(settings: DeliverSettings, error: OSError) -> ConfigError:
         )
     reason = error.strerror or type(error).__name__
     return ConfigError("deliver.host", f"cannot listen on {settings.host}:{settings.port}: {reason}")
+
+
+def _retained_bytes(settings: Settings) -> int:
+    return int(settings.deliver.retained_mb * MEGABYTE)
 
 
 async def _revoke(partners: PartnersWatch, articles: Articles) -> None:

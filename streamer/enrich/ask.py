@@ -92,7 +92,8 @@ class Asker:
     """One for each lane."""
 
     origin: Wikis
-    settings: MediaWikiSettings
+    settings: Callable[[], MediaWikiSettings]
+    """Those in force."""
     clock: Clock
     answers: Answers
     held: Held
@@ -108,7 +109,7 @@ class Asker:
         return await self._fetch(work)
 
     async def _fetch(self, work: Work) -> Outcome:
-        patience = Patience(self.settings)
+        patience = Patience(self.settings())
         if work.change.kind == "visibility" and not work.change.page_id:
             failed = await self._find_page(work, patience)
             if failed:
@@ -137,7 +138,7 @@ class Asker:
                     return Answered(answer, await self._plain(answer))
                 ENRICH_RETRIES.labels("stale").inc()
             # replica lag looks like a deletion, and like an older page: ask again, later
-            await asyncio.sleep(self.settings.missing_retry_s / (MISSING_TRIES - 1))
+            await asyncio.sleep(self.settings().missing_retry_s / (MISSING_TRIES - 1))
 
     async def _find_page(self, work: Work, patience: Patience) -> Gone | Dead | None:
         """Gives a visibility change the page of its revision, as the wiki knows it: its title may be another
@@ -147,7 +148,7 @@ class Asker:
         for attempt in range(MISSING_TRIES):
             if attempt:
                 ENRICH_RETRIES.labels("missing").inc()
-                await asyncio.sleep(self.settings.missing_retry_s / (MISSING_TRIES - 1))
+                await asyncio.sleep(self.settings().missing_retry_s / (MISSING_TRIES - 1))
             await self.held.room(lambda: self.is_waited_for(work.offset))
             answer = await self._patiently(
                 change,
@@ -200,11 +201,11 @@ class Asker:
 
     async def _resolve_removal(self, work: Work) -> Outcome:
         change = work.change
-        patience = Patience(self.settings)
+        patience = Patience(self.settings())
         for attempt in range(MISSING_TRIES):
             if attempt:
                 ENRICH_RETRIES.labels("missing").inc()
-                await asyncio.sleep(self.settings.missing_retry_s / (MISSING_TRIES - 1))
+                await asyncio.sleep(self.settings().missing_retry_s / (MISSING_TRIES - 1))
             found = await self._patiently(
                 change,
                 patience,

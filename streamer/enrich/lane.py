@@ -112,7 +112,7 @@ class LaneWorker:
         self._stuck: dict[int, int] = {}
         self._asker = Asker(
             origin=shared.origin,
-            settings=shared.runtime.settings.mediawiki,
+            settings=lambda: shared.runtime.settings.mediawiki,
             clock=shared.runtime.clock,
             answers=shared.answers,
             held=shared.held,

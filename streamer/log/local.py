@@ -10,6 +10,7 @@ Closing goes the other way: the tasks end, what is queued is written, the reader
 import asyncio
 import contextlib
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -31,7 +32,7 @@ from streamer.log.local_topics import delete_work, ensure_work
 from streamer.log.local_writer import Claim, Writer, commit_work
 from streamer.log.packing import pack
 from streamer.log.position import Position
-from streamer.log.tail import Tail, TopicRow, look
+from streamer.log.tail import News, Tail, TopicRow, look
 
 POLL_S: Final = 0.25
 """Behind the bell: the most that a lost one costs."""
@@ -67,6 +68,7 @@ class LocalLog:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await asyncio.to_thread(open_file, self.path)
+            self._inode = await asyncio.to_thread(inode, self.path)
             self._pool = ReadPool(self.path)
             stack.push_async_callback(self._pool.close)
             bell_path = Path(f"{self.path}.bell")
@@ -189,18 +191,33 @@ class LocalLog:
     # ── following the file ─────────────────────────────────────────────────────────────────────
 
     async def _look(self) -> None:
+        """LogUnavailable where the path leads to another file by now, or to none (a disk that was unmounted,
+        a folder that was moved): what we have open still works, and nobody would ever find it again.
+        """
         known = self._tail.change
-        self._tail.learn(await self._pool.do(lambda connection: look(connection, known)))
+
+        def same_file(connection: sqlite3.Connection) -> News | None:
+            if inode(self.path) != self._inode:
+                raise LogUnavailable(
+                    f"{self.path}: is gone, or another file: bring back the one that was there"
+                )
+            return look(connection, known)
+
+        self._tail.learn(await self._pool.do(same_file))
 
     async def _follow(self, bell: Path) -> None:
         """Learns what other processes committed: at once by the bell, or by and by."""
+        said = ""
         with following(bell, self._rang.set) as heard:
             while True:
                 self._rang.clear()
                 try:
                     await self._look()
+                    said = ""
                 except (LogFull, LogUnavailable) as error:
-                    logger.warning("the log can't be read", extra={"code": error.code, "reason": str(error)})
+                    if str(error) != said:  # once, not at every look
+                        said = str(error)
+                        logger.warning("the log can't be read", extra={"code": error.code, "reason": said})
                 self._measure()
                 await asyncio.sleep(BELL_PAUSE_S)
                 with contextlib.suppress(TimeoutError):
@@ -231,6 +248,15 @@ class LocalLog:
     async def clean(self) -> None:
         """One pass of retention and compaction, now. It runs by itself every few seconds."""
         await self._cleaner.clean()
+
+
+def inode(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one at the same path; None where there is none, or no way to it."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def size_of(path: Path) -> int:

@@ -84,7 +84,8 @@ def open_file(path: Path) -> None:
         raise _os_error(error, path) from None
 
 
-def _check_or_make(connection: sqlite3.Connection, path: Path) -> None:
+def is_log(connection: sqlite3.Connection, path: Path) -> bool:
+    """False for a file with nothing in it. Raises LogTooNew, and LogError for what another program made."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -95,7 +96,11 @@ def _check_or_make(connection: sqlite3.Connection, path: Path) -> None:
             f"{path}: written by a newer version (its format is {version}, ours is {SCHEMA_VERSION}): "
             "run that version, or start with another log.path"
         )
-    if tables:
+    return bool(tables)
+
+
+def _check_or_make(connection: sqlite3.Connection, path: Path) -> None:
+    if is_log(connection, path):
         return
     # these two hold only if they are set before the first table
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -144,7 +149,8 @@ def named(error: sqlite3.Error, path: Path) -> LogError:
     if code == sqlite3.SQLITE_CORRUPT:
         return LogError(f"{path}: is damaged ({error}): move it away and start anew, or restore it")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
-        return LogError(f"{path}: can't be opened for writing ({error}): check path, owner and mode")
+        # a file system that was remounted or unmounted comes back, and reads may go on meanwhile
+        return LogUnavailable(f"{path}: can't be opened for writing ({error}): check path, owner and mode")
     if code == sqlite3.SQLITE_IOERR:  # SQLite does not tell a quota from a broken disk
         return LogUnavailable(f"{path}: {error}: see whether a quota or limit of file size is reached")
     return LogUnavailable(f"{path}: {error}")

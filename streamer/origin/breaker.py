@@ -27,7 +27,8 @@ ANSWERING_S: Final = 60.0
 
 @dataclass(slots=True)
 class _Host:
-    batch: int
+    batch: int = 1_000_000
+    """What it takes, where it said so."""
     failures: int = 0
     pause_until_s: float = -inf
     in_flight: int = 0
@@ -58,7 +59,8 @@ class Breakers:
         host = self._hosts.get(lane.server_name)
         if host is None:
             return self.batch_most
-        return min(host.batch, PROBE_BATCH) if host.failures else host.batch
+        most = min(host.batch, self.batch_most)
+        return min(most, PROBE_BATCH) if host.failures else most
 
     def is_failing(self, server_name: str) -> bool:
         host = self._hosts.get(server_name)
@@ -110,14 +112,14 @@ class Breakers:
 
     def accepts(self, server_name: str, batch: int) -> None:
         """It said that it takes no more than `batch` values."""
-        self._host(server_name).batch = max(1, min(batch, self.batch_most))
+        self._host(server_name).batch = max(1, batch)
 
     def _host(self, server_name: str) -> _Host:
         host = self._hosts.get(server_name)
         if host is None:
             if len(self._hosts) >= REMEMBERED_HOSTS:
                 self._forget()
-            host = self._hosts[server_name] = _Host(self.batch_most)
+            host = self._hosts[server_name] = _Host()
         return host
 
     def _forget(self) -> None:

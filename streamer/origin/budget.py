@@ -34,14 +34,25 @@ class Budget:
     """
 
     def __init__(self, requests_per_minute: int, concurrency: int) -> None:
-        self.limit: Final = requests_per_minute
-        self.concurrency: Final = concurrency
         self.in_flight = 0
         self._ended_s: deque[float] = deque()
-        self._gap_s: Final = WINDOW_S / requests_per_minute
-        burst = max(min(concurrency, requests_per_minute), requests_per_minute // BURST_PART)
-        self._ahead_s: Final = (burst - 1) * self._gap_s
         self._due_s = -inf
+        self._set(requests_per_minute, concurrency)
+
+    def change(self, requests_per_minute: int, concurrency: int, now_s: float) -> None:
+        """In force at once. What was spent counts under the new budget too: after a cut nothing starts until
+        the last minute holds less than the new one allows, and what is in flight comes to its end.
+        """
+        self._set(requests_per_minute, concurrency)
+        # the old pace may have put the next start far off
+        self._due_s = min(self._due_s, now_s + self._ahead_s + self._gap_s)
+
+    def _set(self, requests_per_minute: int, concurrency: int) -> None:
+        self.limit = requests_per_minute
+        self.concurrency = concurrency
+        self._gap_s = WINDOW_S / requests_per_minute
+        burst = max(min(concurrency, requests_per_minute), requests_per_minute // BURST_PART)
+        self._ahead_s = (burst - 1) * self._gap_s
 
     def in_use(self, now_s: float) -> int:
         while self._ended_s and self._ended_s[0] + WINDOW_S <= now_s:
@@ -53,8 +64,9 @@ class Budget:
         if self.in_flight >= self.concurrency:
             return inf
         at_s = max(now_s, self._due_s - self._ahead_s)
-        if self.in_use(now_s) >= self.limit:
-            at_s = max(at_s, self._ended_s[0] + WINDOW_S) if self._ended_s else inf
+        over = self.in_use(now_s) - self.limit
+        if over >= 0:  # so many must leave the window, and one more
+            at_s = max(at_s, self._ended_s[over] + WINDOW_S) if over < len(self._ended_s) else inf
         return at_s
 
     def start(self, now_s: float) -> None:

@@ -50,7 +50,7 @@ class Fetch:
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
-            limit=self._settings.concurrency,
+            limit=0,  # the budget's concurrency is the bound, and may change
             resolver=None if self._endpoint else PublicResolver(self._resolver),
             ttl_dns_cache=DNS_KEPT_S,
             keepalive_timeout=KEPT_ALIVE_S,

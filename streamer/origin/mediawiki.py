@@ -63,11 +63,11 @@ class Origin:
         save_site: Callable[[SiteInfo], object] | None = None,
         known_sites: Iterable[SiteInfo] = (),
     ) -> None:
-        self._settings: Final = settings.mediawiki
+        self._settings = settings.mediawiki
         self._clock: Final = clock or Clock()
         self._save_site: Final = save_site
         self._sites: Final = Sites(known_sites)
-        self._allowed: Final = Allowed(settings.mediawiki.hosts)
+        self._allowed = Allowed(settings.mediawiki.hosts)
         self._breakers: Final = Breakers(settings.mediawiki.batch)
         self._budget: Final = Budget(settings.requests_per_minute, settings.mediawiki.concurrency)
         self._scheduler: Final[Scheduler[Waiting]] = Scheduler(self._budget, self._breakers)
@@ -79,6 +79,19 @@ class Origin:
         self._group: Final = asyncio.TaskGroup()
         self._pump_task: asyncio.Task[None] | None = None
         self._flying: Final[dict[asyncio.Task[None], Batch[Waiting]]] = {}
+        metrics.ORIGIN_BUDGET.set(settings.requests_per_minute)
+
+    def take(self, settings: Settings) -> None:
+        """Other settings are in force: budget, hosts and batches from the next request on. The endpoint and
+        the User-Agent stay.
+        """
+        mediawiki = settings.mediawiki
+        self._settings = mediawiki
+        self._allowed = Allowed(mediawiki.hosts)
+        self._breakers.batch_most = mediawiki.batch
+        self._budget.change(settings.requests_per_minute, mediawiki.concurrency, self._clock.monotonic_s())
+        metrics.ORIGIN_BUDGET.set(settings.requests_per_minute)
+        self._wake.set()
 
     async def __aenter__(self) -> Self:
         await self._fetch.__aenter__()

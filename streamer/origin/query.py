@@ -46,12 +46,17 @@ def id_key(number: int) -> int:
     return number
 
 
+def site_only(*, maxlag: int) -> Parameters:
+    """Who a wiki is and what time it has: the cheapest question there is."""
+    return _with(_BASE | {"meta": "siteinfo", "siprop": "general"}, maxlag, with_site=False)
+
+
 def pages(by: By, keys: Sequence[object], *, maxlag: int, with_site: bool) -> Parameters:
     """The revisions, or the current revision of the pages, with what is said of their pages. Redirects
     are not followed: a redirect is a page of its own.
     """
     values = "|".join(map(str, keys))
-    return _with(_BASE | _PAGES | {_VALUES[by]: values}, maxlag, with_site)
+    return _with(_BASE | _PAGES | {_VALUES[by]: values}, maxlag, with_site=with_site)
 
 
 LOG_SLACK: Final = timedelta(seconds=2)
@@ -68,10 +73,10 @@ def log_entries(title: str, time_ms: int, *, maxlag: int, with_site: bool) -> Pa
         "leend": f"{at - LOG_SLACK:%Y-%m-%dT%H:%M:%SZ}",
         "lelimit": "50",
     }
-    return _with(parameters, maxlag, with_site)
+    return _with(parameters, maxlag, with_site=with_site)
 
 
-def _with(parameters: Parameters, maxlag: int, with_site: bool) -> Parameters:
+def _with(parameters: Parameters, maxlag: int, *, with_site: bool) -> Parameters:
     if maxlag:
         parameters["maxlag"] = str(maxlag)
     return parameters | _SITE if with_site else parameters

@@ -7,7 +7,7 @@ once the other side of the inbox has committed it, and a process that dies in be
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -42,7 +42,8 @@ SETTLED_S: Final = 5.0
 class EventStreams:
     settings: SourceSettings
     user_agent: str
-    rules: Rules
+    rules: Callable[[], Rules]
+    """Those in force."""
     marks: Marks
     started_ms: int
     rewind_ms: int
@@ -54,6 +55,9 @@ class EventStreams:
     """After a resume, per topic the time by which its first event must be (see `_watch_for_gap`)."""
 
     _arrived: int = 0
+    _newest_ms: int = 0
+    _was_silent: bool = False
+    """The last connection was, so the next one counts as a good one only once something new has come."""
 
     @property
     def url(self) -> str:
@@ -91,7 +95,7 @@ class EventStreams:
             logger.warning("the stream refused us", extra={"status": error.status, "reason": reason})
         except TimeoutError:
             outcome = "silent"
-            reason = f"no answer within {CONNECT_S:g} s, or no byte for {self.settings.silence_s:g} s"
+            reason = f"no answer, or no byte, for {self.settings.silence_s:g} s"
             logger.warning("the stream went silent", extra={"silence_s": self.settings.silence_s})
         except (aiohttp.ClientError, OSError) as error:
             outcome, reason = "broken", describe(error)  # aiohttp quotes what it got
@@ -113,30 +117,46 @@ class EventStreams:
             )
             # without rewinding nothing has to come again, so nothing can be missed
             self._missing = self.marks.must_come_again() if self.rewind_ms else {}
-        async with asyncio.timeout(CONNECT_S):
+        async with asyncio.timeout(min(CONNECT_S, self.settings.silence_s)):
             response = await session.get(self.url, headers=headers, allow_redirects=False)
         async with response:
             _check(response)
             logger.info("connected to the stream", extra={"url": self.url, "resumed": self.is_resumed})
             self.is_resumed = True
-            self.health.ready(COMPONENT)
+            if not self._was_silent:
+                self.health.ready(COMPONENT)
             while True:
-                async with asyncio.timeout(self.settings.silence_s):
-                    chunk = await response.content.readany()
+                try:
+                    async with asyncio.timeout(self.settings.silence_s):
+                        chunk = await response.content.readany()
+                except TimeoutError:
+                    self._was_silent = True
+                    raise
                 if not chunk:
                     return
                 frames = decoder.feed(chunk)
                 if frames:
-                    await inbox.put(self._arrival(frames))
+                    arrival = self._arrival(frames)
+                    self._heard(arrival)
+                    await inbox.put(arrival)
+
+    def _heard(self, arrival: Arrival) -> None:
+        """What is sent again after a silence, because we rewound, is no sign of life."""
+        newest_ms = max(told.upstream_ms for told in arrival.told)
+        if newest_ms > self._newest_ms or not self._was_silent:
+            self._newest_ms = max(newest_ms, self._newest_ms)
+            self._was_silent = False
+            self.health.ready(COMPONENT)
 
     def _arrival(self, frames: Iterable[Frame | FrameTooLarge]) -> Arrival:
         self._arrived += 1
         told: list[Told] = []
+        rules = self.rules()
         for frame in frames:
             if isinstance(frame, FrameTooLarge):
                 told.append(Told((), "frame_too_large", "unknown"))
                 continue
-            one = interpret(frame.data, self.rules)
+            one = interpret(frame.data, rules)
             if self._missing:
                 self._watch_for_gap(one)
             told.append(one)

@@ -8,7 +8,7 @@ import asyncio
 import gzip
 import logging
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +96,8 @@ class _Zstd:
 @dataclass(slots=True)
 class Replay:
     recording: Recording
-    rules: Rules
+    rules: Callable[[], Rules]
+    """Those in force."""
     marks: Marks
     skip_events: int
     """How many were dealt with before."""
@@ -138,7 +139,7 @@ class Replay:
     def _interpret(self, event: bytes | None) -> Told:
         if event is None:
             return Told((), "frame_too_large", "unknown")
-        return interpret(event, self.rules)._replace(topic=TOPIC)
+        return interpret(event, self.rules())._replace(topic=TOPIC)
 
     async def _hand_on(self, told: list[Told], inbox: Inbox) -> None:
         self.marks.advance(TOPIC, max(one.upstream_ms for one in told))

@@ -52,7 +52,8 @@ async def run_source(runtime: Runtime) -> None:
 
 async def _run_lane(runtime: Runtime, lane: Lane, recording: Recording | None) -> None:
     home = TopicPartition(lane.topic, lane.partition)
-    position = (await lane.positions([home])).get(home, Position(0))
+    committed = (await lane.positions([home])).get(home)
+    position = committed or Position(0)
     standing = Standing.of(position)
     COMMITTED.set(GROUP, "", lane.partition, standing.counts)
     told_before = await seen.restore(
@@ -63,6 +64,10 @@ async def _run_lane(runtime: Runtime, lane: Lane, recording: Recording | None) -
         read, standing = _from_file(runtime, recording, standing)
     else:
         read, standing = _from_stream(runtime, standing)
+        if (
+            committed is None
+        ):  # where the feed begins is durable before it begins: a restart goes on from there
+            await lane.commit([], {home: Position(0, (), standing.as_state())})
     committer = Committer(
         runtime,
         lane,
@@ -111,7 +116,7 @@ def _from_stream(runtime: Runtime, standing: Standing) -> tuple[Read, Standing]:
     client = EventStreams(
         settings=settings.source,
         user_agent=settings.user_agent,
-        rules=Rules.of(settings),
+        rules=runtime.derived(Rules.of),
         marks=Marks(standing.upstream, standing.idle),
         started_ms=started_ms,
         rewind_ms=first_rewind_ms,
@@ -131,7 +136,7 @@ def _from_file(runtime: Runtime, recording: Recording, standing: Standing) -> tu
         file = FileStanding(file=name)
     replay = Replay(
         recording=recording,
-        rules=Rules.of(settings),
+        rules=runtime.derived(Rules.of),
         marks=Marks(file.marks),
         skip_events=file.events,
         is_paced=settings.source.speed == "recorded",

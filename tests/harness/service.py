@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -94,6 +95,11 @@ class Service:
         async with self._changed:
             self._changed.notify_all()
 
+    @property
+    def told(self) -> Mapping[str, Mapping[str, object]]:
+        """The newest log event of each name since the start."""
+        return self._events
+
     async def event(self, name: str, timeout_s: float = START_S) -> Mapping[str, object]:
         """The newest log event of this name since the start; waits for it."""
 
@@ -157,6 +163,36 @@ class Service:
             match[1]: float(match[2])
             for match in re.finditer(r"^([a-z_]+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)
         }
+
+    async def admin(self, route: str, timeout_s: float = 5.0) -> tuple[int, str]:
+        """Status and body of a route of the admin port."""
+        url = f"http://127.0.0.1:{await self.admin_port()}/{route}"
+        timeout = aiohttp.ClientTimeout(total=timeout_s)
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+            return response.status, await response.text()
+
+    async def ready(self) -> tuple[bool, dict[str, str]]:
+        """What `/readyz` says, and of which component."""
+        status, body = await self.admin("readyz")
+        told = json.loads(body)
+        assert told["ready"] == (status == 200)
+        return told["ready"], told["components"]
+
+    async def until_ready(self, component: str = "", said: str = "", timeout_s: float = START_S) -> float:
+        """Waits until all is ready, or until the component says why it isn't; the seconds it took."""
+        began_s = time.monotonic()
+        components: dict[str, str] = {}
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    ready, components = await self.ready()
+                    if said in components.get(component, "") if component else ready:
+                        return time.monotonic() - began_s
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(
+                "\n".join([f"not within {timeout_s} s", str(components), *self.lines[-20:]])
+            ) from None
 
     async def committed(self, role: str, scope: str = "") -> dict[str, int]:
         """Outcome → committed count of a role, or of a partner."""

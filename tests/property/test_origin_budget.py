@@ -144,3 +144,85 @@ def test_a_small_wiki_beside_a_flood() -> None:
     world.run([*flood, (1.0, 1)], [0.5], until_s=120.0)
     small = next(start_s for start_s, _, asked in world.requests if asked.lane == lane(1))
     assert small < 1.0 + 2 * TURN_EVERY
+
+
+changes_of = st.lists(
+    st.tuples(st.floats(0.1, 90), st.integers(1, 40), st.integers(1, 4)), min_size=1, max_size=5
+)
+
+
+@given(
+    st.integers(1, 40),
+    st.integers(1, 4),
+    changes_of,
+    st.lists(st.floats(0.001, 20), min_size=1, max_size=8),
+    st.lists(st.floats(0, 1), min_size=1, max_size=5),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_change_of_the_budget_exceeds_neither(
+    per_minute: int,
+    concurrency: int,
+    changes: list[tuple[float, int, int]],
+    latencies: list[float],
+    delays: list[float],
+) -> None:
+    """With always something to ask and the budget changed again and again: no 60 s of the wiki's counting
+    hold more than what was allowed when the last of them started; in flight no more than then.
+    """
+    budget, now_s = Budget(per_minute, concurrency), 0.0
+    limit, at_once = per_minute, concurrency
+    flights: list[float] = []
+    requests: list[tuple[float, float, int]] = []
+    due: list[tuple[float, int, int]] = []
+    at_s = 0.0
+    for after_s, *to in changes:
+        at_s += after_s
+        due.append((at_s, *to))
+    while now_s < at_s + 150:
+        while due and due[0][0] <= now_s:
+            _, limit, at_once = due.pop(0)
+            budget.change(limit, at_once, now_s)
+        for end_s in [end_s for end_s in flights if end_s <= now_s]:
+            flights.remove(end_s)
+            budget.end(now_s)
+        if budget.free_at_s(now_s) <= now_s:
+            budget.start(now_s)
+            end_s = now_s + latencies[len(requests) % len(latencies)]
+            seen_s = now_s + (end_s - now_s) * delays[len(requests) % len(delays)]
+            flights.append(end_s)
+            requests.append((now_s, seen_s, limit))
+            assert len(flights) <= at_once
+            continue
+        now_s = min([budget.free_at_s(now_s), *flights, *(moment for moment, _, _ in due[:1]), now_s + 30])
+    for number, (_, seen_s, allowed) in enumerate(requests):
+        # of those that started before it, what any window may hold that holds it too
+        others = sorted(other for _, other, _ in requests[:number] if abs(other - seen_s) < WINDOW_S)
+        for first_s in [seen_s - WINDOW_S, *others]:
+            window = [other for other in others if first_s <= other < first_s + WINDOW_S - 1e-6]
+            if first_s <= seen_s < first_s + WINDOW_S - 1e-6:
+                assert len(window) + 1 <= allowed
+    assert requests[-1][0] >= at_s + 150 - WINDOW_S - 2 * max(latencies) - WINDOW_S / limit
+
+
+def test_a_raised_budget_is_not_held_up_by_the_old_pace() -> None:
+    """One a minute was spent in advance; with two hundred the next starts as that pace has it, not a minute
+    later.
+    """
+    budget = Budget(1, 1)
+    budget.start(0.0)
+    budget.end(0.1)
+    assert budget.free_at_s(0.2) > 59
+    budget.change(200, 3, 0.2)
+    assert budget.free_at_s(0.2) < 1
+
+
+def test_a_cut_budget_counts_what_was_spent() -> None:
+    """Forty were asked in this minute: under ten the next waits until nine of them are left in the window."""
+    budget, now_s = Budget(40, 40), 0.0
+    for number in range(40):
+        now_s = max(now_s, budget.free_at_s(now_s))
+        budget.start(now_s)
+        budget.end(now_s + 0.01 * number / 40)
+    budget.change(10, 3, now_s)
+    ended = list(budget._ended_s)
+    assert budget.free_at_s(now_s) == ended[30] + WINDOW_S

@@ -128,7 +128,7 @@ def test_marks_lie_behind_all_that_was_read() -> None:
     client = EventStreams(
         settings=settings.source,
         user_agent="",
-        rules=Rules.of(settings),
+        rules=lambda: Rules.of(settings),
         marks=Marks({}),
         started_ms=NOW_MS,
         rewind_ms=0,

@@ -1,0 +1,86 @@
+"""Configuration and partners file: every mistake at once, and what is in force where there is none."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from streamer.check.finding import Finding, ok, problem, warning
+from streamer.config import RPM_UNIDENTIFIED, Settings, convert, load, named_file, overlay, read_toml
+from streamer.errors import ConfigError
+from streamer.partners import load_partners, mistakes
+from streamer.reload import LIVE
+
+
+def configured(path: str | None) -> tuple[Settings | None, list[Finding]]:
+    """The settings; None, and every mistake that can be told from the others, where they are wrong."""
+    try:
+        settings = load(path)
+    except ConfigError as error:
+        return None, [problem(text) for text in _mistakes(path) or [str(error)]]
+    file = named_file(path)
+    return settings, [ok(f"{file or 'no streamer.toml, the defaults'}: no mistakes")]
+
+
+def _mistakes(path: str | None) -> list[str]:
+    """Each key by itself. Empty where not even that can be done: no such file, no TOML."""
+    file = named_file(path)
+    try:
+        tree: dict[str, Any] = read_toml(file) if file else {}
+        variables = overlay(tree, os.environ)
+    except ConfigError:
+        return []
+    found: list[str] = []
+    for section, table in tree.items():
+        parts: list[object] = [table]
+        if isinstance(table, Mapping) and section in get_type_hints(Settings):
+            parts = [{key: value} for key, value in table.items()]
+        for part in parts:
+            try:
+                convert({section: part}, Settings, str(file or "streamer.toml"))
+            except ConfigError as error:
+                key = f"{section}.{next(iter(part))}" if isinstance(part, Mapping) and part else section
+                found.append(f"${variables[key]}: {error.problem}" if key in variables else str(error))
+    return found
+
+
+def in_force(settings: Settings) -> list[Finding]:
+    """The budget, and why it is what it is."""
+    budget = settings.requests_per_minute
+    mediawiki = settings.mediawiki
+    if mediawiki.requests_per_minute is not None:
+        why = "mediawiki.requests_per_minute"
+    elif mediawiki.endpoint:
+        why = "the default with a mediawiki.endpoint of one's own"
+    elif settings.source.contact:
+        why = "the default with a source.contact"
+    else:
+        why = "the default without a source.contact"
+    findings = [
+        ok(
+            f"budget: {budget} requests a minute, {mediawiki.concurrency} at once, batches of up to"
+            f" {mediawiki.batch} ({why})"
+        ),
+        ok(f"wikis admitted: {', '.join(settings.admitted_wikis) or 'all'}"),
+    ]
+    if not settings.identified:
+        text = "source.contact is not set: Wikimedia grants 10 requests a minute, with a contact 200"
+        if budget > RPM_UNIDENTIFIED:
+            text += f"; mediawiki.requests_per_minute = {budget} will be refused"
+        findings.append(warning(text))
+    return findings
+
+
+def replaceable() -> list[Finding]:
+    keys = (f"{section}.{key}" for section, keys in LIVE.items() for key in sorted(keys))
+    return [ok(f"SIGHUP puts in force: {', '.join(keys)}; the rest needs a restart")]
+
+
+def partners_of(file: Path) -> list[Finding]:
+    if not file.exists():
+        return [warning(f"{file}: no such file: nobody is served; `streamer partner add NAME` makes it")]
+    try:
+        partners = load_partners(file)
+    except ConfigError as error:
+        return [problem(text) for text in mistakes(file) or [str(error)]]
+    return [ok(f"{file}: {len(partners)} partners")]
