@@ -17,7 +17,6 @@ from streamer.clock import Clock
 from streamer.deadletters import Letter, Status
 from streamer.errors import TopicMissing
 from streamer.log.base import Lane, Log, Record, TopicPartition, partition_of
-from streamer.log.position import Position
 from streamer.model import (
     REPLAYED_KEY,
     UNREADABLE,
@@ -110,7 +109,7 @@ class Pace:
         self._group = group
         self._topic = topic
         self._open: set[tuple[TopicPartition, int]] = set()
-        self._committed: dict[TopicPartition, Position] = {}
+        self._committed: object = None
         self._moved_s = monotonic()
 
     def appended(self, records: Sequence[Record], offsets: Sequence[int]) -> None:
@@ -132,7 +131,9 @@ class Pace:
 
     async def until_room(self, needed: int) -> None:
         """Or until `group` has finished nothing for STALLED_S: waited for once, not for each call."""
-        while await self.room() < needed and monotonic() - self._moved_s < STALLED_S:
+        while True:
+            if await self.room() >= needed or monotonic() - self._moved_s > STALLED_S:
+                return
             await asyncio.sleep(WAIT_S)
 
 

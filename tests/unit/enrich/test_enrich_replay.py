@@ -9,10 +9,13 @@ import msgspec
 import pytest
 
 from streamer.cutoffs import Cutoffs
+from streamer.enrich.commit import Batch, Finished, Memory
+from streamer.enrich.memory import Told
+from streamer.enrich.outcome import Answered, Removed, Work
 from streamer.enrich.stage import run_enrich
 from streamer.errors import AnswerInvalid
 from streamer.log.base import Stored
-from streamer.model import DeadLetter, Place, Visibility, identifier_derived
+from streamer.model import DeadLetter, Place, Topics, Visibility, identifier_derived
 from streamer.origin.answer import Missing
 from streamer.replays import replay_of
 
@@ -321,17 +324,42 @@ async def test_a_deletion_nobody_can_resolve_touches_nobody_else(
 async def test_a_restore_read_while_a_deletion_replays_comes_last(
     bench: Any, wikis: Any, change: Make, found: Make
 ) -> None:
-    """Under another title, so that nothing orders the two: the page stays."""
+    """Under another title, so that nothing orders the two: the page stays. Unlike a deletion that the stream
+    tells, a replay waits for its turn under its title.
+    """
+    wikis.script(("revision", 1), found(1, 3))
+    wikis.hold(("revision", 1))
     wikis.script(("deleted", "A"), (9,))
-    now_ms = bench.runtime.clock.now_ms()
-    wikis.script(("page", 9), Missing(now_ms), Missing(now_ms), found(5, 9), Missing(now_ms))
+    missing = Missing(bench.runtime.clock.now_ms())
+    wikis.script(("page", 9), missing, missing, missing, found(5, 9))
     async with running(bench, wikis):
-        await bench.admit(replay(change("delete", log_id=3), "page_unresolved"))
-        await bench.until(lambda: wikis.asked.count(("page", 9)) == 2)
+        await bench.admit(change("edit", 1), replay(change("delete", log_id=3), "page_unresolved"))
+        await bench.until(lambda: wikis.asked.count(("page", 9)) == 3)
         await bench.admit(change("restore", title="B", page_id=9, edited_ms=9_000_000))
-        counts = await bench.until_admitted(2)
-    assert counts["published"] == 1
-    assert [a["event"]["kind"] for a in await articles(bench)] == ["restore"]
+        await bench.until_admitted(1)
+        wikis.go(("revision", 1))
+        counts = await bench.until_admitted(3)
+    assert (counts["published"], counts["gone"]) == (2, 1)
+    assert [a["event"]["kind"] for a in await articles(bench)] == ["restore", "edit"]
+
+
+def test_a_page_restated_in_the_same_commit_is_not_taken_away(change: Make, found: Make) -> None:
+    """The restore is in front of the replay's removal in one batch."""
+    restore = Work(1, change("restore", page_id=9), 1, outcome=Answered(found(5, 9)))
+    removal = Work(2, replay(change("delete", title="B")), 2, outcome=Removed((9,), 10**15))
+    batch = Batch(Memory(), Topics(), 10, last_sequence=0, counts={}, now_us=1_000_000)
+    batch.add(Finished(restore))
+    batch.add(Finished(removal))
+    assert (batch.counts["published"], batch.counts["gone"], batch.replayed) == (1, 1, 1)
+
+
+def test_the_replay_of_a_move_moves_nothing(change: Make) -> None:
+    """What was told of the title since, by which a lagging answer is known, stays told."""
+    told = Told()
+    told.read(change("edit", 8, "New"))
+    move = change("move", title="New", page_id=9, previous=Place("Old", 0))
+    assert told.read(replay(move)) == 8
+    assert told.read(change("refresh", title="New")) == 8
 
 
 # ── visibility ─────────────────────────────────────────────────────────────────────────────────
