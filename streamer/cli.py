@@ -5,6 +5,7 @@ An error that has a name is one line on standard error; only a defect of ours sh
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -12,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, NoReturn
 
-from streamer import logs, quickstart
+from streamer import faultpoints, logs, quickstart
 from streamer.check import run_check
 from streamer.config import Settings, load
 from streamer.errors import ConfigError, LogBusy, LogTooNew, StreamerError
@@ -189,6 +190,7 @@ def _quickstart(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     _ready_to_stop()
+    faultpoints.arm(os.environ)
     settings = load(options.config)
     roles = options.role or ROLES
     beside = [show_progress] if settings.source.url.startswith("file:") and "source" in roles else []

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from streamer.enrich.commit import Batch, Item, Memory
 from streamer.enrich.outcome import Work
+from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, TopicPartition
 from streamer.log.position import Position, Progress
 from streamer.metrics import COMMITTED, ENRICH_OPEN, QUEUE_DEPTH
@@ -97,7 +98,11 @@ class Outbox:
             batch.add(self._finished.popleft())
         state: dict[str, object] = {"last": batch.last_sequence, "counts": batch.counts}
         position = self._progress.position(state, without=batch.offsets)
+        reached(Point.ENRICH_COMMITTING)
         await self._lane.commit(batch.records, {self._tp: position})
+        reached(Point.ENRICH_COMMITTED)
+        if batch.has_early_cutoff:
+            reached(Point.ENRICH_CUT_OFF_EARLY)
         for offset in batch.offsets:
             self._progress.finish(offset)
         self._committed = position

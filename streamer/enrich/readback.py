@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from streamer.enrich.memory import Newest
 from streamer.errors import OffsetOutOfRange
+from streamer.faultpoints import Point, reached
 from streamer.log.base import Log, Stored, TopicPartition, partition_of
 from streamer.model import is_delete, is_tick
 
@@ -51,6 +52,7 @@ async def read_back(log: Log, topic: str, newest: Newest, now_ms: int, lanes: Co
                     wiki = record.key.rpartition(":")[0]
                     if partition_of(wiki, info.partitions) in lanes:
                         recall(record, newest)
+                reached(Point.ENRICH_READING_BACK)
 
 
 def recall(record: Stored, newest: Newest) -> None:

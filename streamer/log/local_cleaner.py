@@ -31,6 +31,7 @@ import msgspec
 
 from streamer import metrics
 from streamer.errors import LogBusy, LogFull, LogUnavailable
+from streamer.faultpoints import Point, reached
 from streamer.log.base import Bounds
 from streamer.log.claims import locked
 from streamer.log.local_reader import ReadPool, first_at
@@ -224,6 +225,7 @@ class Cleaner:
             if reason:
                 metrics.LOG_DELETED.labels(reason).inc(count)
             if more:
+                reached(Point.CLEAN_BETWEEN)
                 await asyncio.sleep(PAUSE_RATIO * (time.monotonic() - began_s))
         return deleted
 
@@ -288,6 +290,8 @@ def drop_slice(transaction: Transaction, lane: int, upto: int | None) -> tuple[i
         ).fetchall()
         transaction.delete(rows)
         deleted += len(rows)
+        if deleted:
+            reached(Point.CLEAN_AGE_MIDDLE)
         more = len(rows) == BATCH
         if not more or time.monotonic() > until_s:
             break
@@ -320,6 +324,8 @@ def compact_slice(transaction: Transaction, lane: int, upto: int) -> tuple[int, 
             ).fetchall()
             transaction.delete(older)
             deleted += len(older)
+        if deleted:
+            reached(Point.CLEAN_COMPACT_MIDDLE)
         more = len(rows) == BATCH
         connection.execute(
             "UPDATE lanes SET compacted = ? WHERE id = ?", (rows[-1][0] + 1 if more else upto, lane)
@@ -413,6 +419,7 @@ def room_slice(transaction: Transaction, head: _Head, limit: int) -> tuple[int, 
         if rows:
             transaction.delete(rows)
             deleted += len(rows)
+            reached(Point.CLEAN_ROOM_MIDDLE)
             connection.execute(
                 "UPDATE lanes SET earliest = ?, changed = ? WHERE id = ?",
                 (rows[-1][1] + 1, transaction.change, head.lane),
@@ -434,6 +441,7 @@ def truncate_wal(connection: sqlite3.Connection) -> bool:
     timeout, and says so in the answer only: the text would stay in the WAL without a word.
     """
     checkpoint(connection)
+    reached(Point.CLEAN_WAL)
     deadline_s = time.monotonic() + TRUNCATE_DEADLINE_S
     while True:
         (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

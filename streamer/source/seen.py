@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from streamer.faultpoints import Point, reached
 from streamer.log.base import Log, Stored, TopicPartition
 from streamer.source.marks import Marks
 
@@ -91,6 +92,7 @@ async def restore(log: Log, topic: str, floors: Sequence[int], marks: Marks, rew
             for stored in await reader.read(max_records=2_000):
                 if stored.offset < ends[TopicPartition(stored.topic, stored.partition)]:
                     _remember(seen, stored)
+            reached(Point.SOURCE_READING_BACK)
             seen.forget(marks, rewind_ms)
     return seen
 
