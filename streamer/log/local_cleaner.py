@@ -96,7 +96,7 @@ class Cleaner:
         self._idle: dict[tuple[int, Reason], tuple[int, int]] = {}
         """Until when, and up to which end, a lane needs no look."""
         self._wal_is_owed = True
-        """The WAL may hold what was deleted: by the process before this one too, which was killed just then."""
+        """The WAL may hold what was deleted: also by the process before this one, which was killed then."""
 
     async def run(self, every_s: float) -> None:
         """For ever; waits where another process cleans this file already."""

@@ -98,7 +98,7 @@ async def test_a_role_whose_commits_fail_is_not_ready_until_they_succeed(
 ) -> None:
     """`/readyz` is 503 and names the role, 200 once the log takes its commits; nothing is lost meanwhile."""
     async with crashing(material, material.fresh, tmp_path) as crash:
-        crash.service.environ = crash.faults.arm("fail", {point: "1-25" if point.role != "source" else "1-4"})
+        crash.service.environ = crash.faults.arm("fail", {point: "1-12" if point.role != "source" else "1-4"})
         await crash.service.start()
         async with asyncio.timeout(60):
             while True:
