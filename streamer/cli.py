@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from streamer import cli_deadletter, logs, quickstart
+from streamer import cli_deadletter, faultpoints, logs, quickstart
 from streamer.check import run_check
 from streamer.cli_time import time_ms
 from streamer.config import Settings, load
@@ -198,6 +198,7 @@ def _quickstart(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     _ready_to_stop()
+    faultpoints.arm(os.environ)
     settings = load(options.config)
     roles = options.role or ROLES
     beside = [show_progress] if settings.source.url.startswith("file:") and "source" in roles else []

@@ -22,6 +22,7 @@ from streamer.deliver.projected import project
 from streamer.deliver.request import Ask
 from streamer.deliver.start import Beginning
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
+from streamer.faultpoints import Point, reached
 from streamer.log.base import Log, Reader, Stored, TopicPartition
 from streamer.metrics import EDIT_TO_DELIVERY, ERRORS
 
@@ -182,6 +183,7 @@ class Connection:
                 records = await reader.read(
                     max_records=REPLAY_RECORDS, max_bytes=REPLAY_BYTES, wait_s=RETRY_S
                 )
+                reached(Point.DELIVER_CATCHING_UP)
                 await self._judgeable()
                 await self._write_records(records, vector, target)
                 self._advance(reader, todo, vector, target)

@@ -15,6 +15,7 @@ from streamer.clock import Clock
 from streamer.deliver.encode import HEARTBEAT, NDJSON_HEARTBEAT, PREAMBLE, Frame, bye, control, cursor
 from streamer.deliver.request import Format
 from streamer.deliver.sockets import reset
+from streamer.faultpoints import Point, is_armed, reached
 from streamer.metrics import DELIVER_BYTES, DELIVER_EVENTS
 
 CHUNK_BYTES: Final = 65_536
@@ -75,7 +76,16 @@ class Outlet:
         if not frames:
             return
         position = frames[-1].position()
-        await self._write(b"".join([frame.sse if self._sse else frame.ndjson() for frame in frames]))
+        parts = [frame.sse if self._sse else frame.ndjson() for frame in frames]
+        data = b"".join(parts)
+        if is_armed(Point.DELIVER_WRITE_MIDDLE):
+            cut = len(data) - len(parts[-1]) // 2
+            await self._write(data[:cut])
+            await self._flush()
+            reached(Point.DELIVER_WRITE_MIDDLE)
+            data = data[cut:]
+        await self._write(data)
+        reached(Point.DELIVER_WRITTEN)
         self._events.inc(len(frames))
         self.tell(position)
 
@@ -115,10 +125,14 @@ class Outlet:
             async with asyncio.timeout(LINGER_S):
                 if self._sse:
                     await self._write(bye(reason))
-                while self._transport.get_write_buffer_size():  # noqa: ASYNC110 - a transport has no event for it
-                    await asyncio.sleep(FLUSH_POLL_S)
+                await self._flush()
         except (ConnectionError, TimeoutError, Ended):
             self.reset()
+
+    async def _flush(self) -> None:
+        """Returns once the socket has taken all that was written."""
+        while self._transport.get_write_buffer_size():  # noqa: ASYNC110 - a transport has no event for it
+            await asyncio.sleep(FLUSH_POLL_S)
 
     def reset(self) -> None:
         """Nothing once the stream is over: the socket may be another's by then."""

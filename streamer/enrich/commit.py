@@ -109,6 +109,7 @@ class Batch:
         self.records: list[Record] = []
         self.offsets: set[int] = set()
         self.works: list[Work] = []
+        self.has_early_cutoff = False
         self.errors: list[str] = []
 
     @property
@@ -120,6 +121,7 @@ class Batch:
             self.offsets.add(item.offset)
             self._append(item.record)
         elif isinstance(item, EarlyCutoff):
+            self.has_early_cutoff = True
             self._cut_off(item.wiki, item.page_id, item.revision, self._sequence(), item.hides)
         else:
             self._finish(item)

@@ -13,6 +13,7 @@ from msgspec import Struct
 from streamer.enrich.commit import Memory
 from streamer.enrich.memory import Removal
 from streamer.errors import OffsetOutOfRange
+from streamer.faultpoints import Point, reached
 from streamer.log.base import Log, Stored, TopicPartition, partition_of
 from streamer.model import RevisionVisibility, is_delete, is_tick
 
@@ -60,6 +61,7 @@ async def read_back(log: Log, topic: str, memory: Memory, now_ms: int, lanes: Co
                     wiki = record.key.rpartition(":")[0]
                     if partition_of(wiki, info.partitions) in lanes:
                         recall(record, memory)
+                reached(Point.ENRICH_READING_BACK)
 
 
 def recall(record: Stored, memory: Memory) -> None:

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from streamer import metrics
 from streamer.errors import LaneLost, StreamerError
+from streamer.faultpoints import Point, reached
 from streamer.groups import alone_by_name
 from streamer.log.base import LaneMain, Record, TopicPartition
 from streamer.log.local_writer import Claim, Transaction, Work, Writer
@@ -70,6 +71,7 @@ async def run_lanes(
     """The caller holds the group's lock file."""
     claims = _Claims(group, writer)
     await claims.renew(claims.current)
+    reached(Point.LOG_CLAIMED)
     with alone_by_name():
         async with asyncio.TaskGroup() as lanes:
             for partition in partitions:

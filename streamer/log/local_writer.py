@@ -20,6 +20,7 @@ from typing import Final, Generic, TypeVar
 
 from streamer import metrics
 from streamer.errors import LaneLost, LogError, LogUnavailable, StreamerError, TopicMissing
+from streamer.faultpoints import Point, reached
 from streamer.log.base import TopicPartition
 from streamer.log.bell import Bell
 from streamer.log.local_file import connect, named
@@ -165,6 +166,8 @@ def commit_work(
             for tp, (following, metadata) in positions.items()
         ]
         offsets = transaction.append(records)
+        if records and rows:
+            reached(Point.LOG_COMMIT_MIDDLE)
         connection.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?)", rows)
         return offsets
 
@@ -209,8 +212,7 @@ class Writer:
 
     def _run(self) -> None:
         connection: sqlite3.Connection | None = None
-        stop = False
-        while not stop:
+        while True:
             first = self._jobs.get()
             if first is None:
                 break
@@ -219,7 +221,7 @@ class Writer:
             try:
                 if connection is None:
                     connection = connect(self._path, writing=True)
-                stop = self._transact(connection, jobs)
+                self._transact(connection, jobs)
             except sqlite3.Error as error:
                 self._refuse(connection, jobs, named(error, self._path))
             except LogError as error:
@@ -243,32 +245,33 @@ class Writer:
             logger.warning("the news of a commit are late", extra={"reason": str(error)})
             return None
 
-    def _transact(self, connection: sqlite3.Connection, jobs: list[Job[object]]) -> bool:
-        """True when the thread is to stop after it."""
+    def _transact(self, connection: sqlite3.Connection, jobs: list[Job[object]]) -> None:
         self._begin(connection)
         until_s = time.monotonic() + JOIN_S
         transaction = Transaction(connection, self._now_ms())
         _apply(transaction, jobs[0])
-        stop = False
         while transaction.bytes < JOIN_BYTES and time.monotonic() < until_s:
             try:
                 job = self._jobs.get_nowait()
             except queue.Empty:
                 break
             if job is None:
-                stop = True
+                self._jobs.put(None)  # the thread ends next, whatever becomes of this transaction
                 break
             jobs.append(job)
             _apply(transaction, job)
         transaction.finish()
+        if transaction.records:
+            reached(Point.LOG_COMMITTING)
         connection.execute("COMMIT")
+        if transaction.records:
+            reached(Point.LOG_COMMITTED)
         metrics.LOG_APPENDED_RECORDS.inc(transaction.records)
         metrics.LOG_APPENDED_BYTES.inc(transaction.bytes)
         self._unflushed_bytes += transaction.bytes + transaction.deleted_bytes
         if self._unflushed_bytes > CHECKPOINT_BYTES:
             self._unflushed_bytes = 0
             self._loop.call_soon_threadsafe(self.wants_checkpoint.set)
-        return stop
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """SQLite's own busy handler sleeps up to 100 ms between two tries; others hold it for a few."""

@@ -25,6 +25,7 @@ from streamer import metrics
 from streamer.clock import Clock
 from streamer.config import Settings
 from streamer.errors import AnswerInvalid, OriginUnavailable
+from streamer.faultpoints import Point, reached
 from streamer.origin import parse, query
 from streamer.origin.answer import Answer, Found, Missing, SiteInfo
 from streamer.origin.breaker import Breakers, Reach
@@ -276,6 +277,7 @@ class Origin:
             reply = await self._fetch.query(
                 lane.server_name, self._parameters(lane, items, with_site=with_site), timeout_s
             )
+            reached(Point.ENRICH_FETCHED)
             self._take(lane, items, reply, asked)
         except OriginUnavailable as error:
             outcome = error.reason

@@ -29,6 +29,7 @@ from streamer.errors import (
     RecordTooLarge,
     TopicMissing,
 )
+from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, Log, Reader, Stored, TopicPartition
 from streamer.log.table import Table
 from streamer.metrics import COMMITTED, ERRORS, ROUTE_BEHIND, ROUTE_PASS
@@ -233,6 +234,7 @@ class RouteLane:
             for feed in feeds:
                 feed.next = max(feed.next, following)  # holes only: the next commit says it
             return
+        reached(Point.ROUTE_READ)
         began_s = time.monotonic()
         await self._caught_up(self._shared.withdrawals)
         if self._generation != self._roster.generation:
@@ -302,7 +304,11 @@ class RouteLane:
             for draft, end in zip(drafts, ends, strict=True)
         }
         try:
+            if records:
+                reached(Point.ROUTE_COMMITTING)
             await self._lane.commit(records, positions)
+            if records:
+                reached(Point.ROUTE_COMMITTED)
         except (TopicMissing, RecordTooLarge) as error:
             if len(drafts) == 1:
                 self._park(drafts[0].feed.routing, error)

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Final
 
 from streamer.errors import LogError
+from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, Record, TopicPartition
 from streamer.log.position import Position
 from streamer.metrics import (
@@ -73,6 +74,8 @@ class Committer:
             arrivals = await inbox.take(wait_s=IDLE_COMMIT_S)
             if not await self._room():
                 return  # draining, and the log takes nothing: what was read is read again
+            if arrivals:
+                reached(Point.SOURCE_READ)
             await self._commit(arrivals, is_last=inbox.is_finished)
 
     async def _commit(self, arrivals: list[Arrival], *, is_last: bool) -> None:
@@ -121,7 +124,9 @@ class Committer:
         )
         position = Position(self._next_event + self._uncommitted_events, (), standing.as_state())
         try:
+            reached(Point.SOURCE_COMMITTING)
             offsets = await self._lane.commit(records, {self._home: position})
+            reached(Point.SOURCE_COMMITTED)
         except LogError as error:
             ERRORS.labels("source", error.code).inc()
             self._runtime.health.unready(LOG_COMPONENT, f"the log takes no commit: {error.code}")

@@ -34,6 +34,8 @@ class Feed:
     since: str = ""
     last_id: str = ""
     breaks: int = field(default=0)
+    torn: int = field(default=0)
+    """Connections that ended in the middle of an event."""
 
     async def events(self) -> AsyncGenerator[Received, None]:
         """One connection's events; ends when it does. Raises aiohttp.ClientError where it can't connect."""
@@ -51,11 +53,14 @@ class Feed:
             assert response.status == 200, f"{response.status}: {await response.text()}"
             assert response.content_type == "text/event-stream"
             buffer = b""
-            while chunk := await response.content.readany():
-                buffer += chunk
-                *lines, buffer = buffer.split(b"\n")
-                for event in self._take(lines):
-                    yield event
+            try:
+                while chunk := await response.content.readany():
+                    buffer += chunk
+                    *lines, buffer = buffer.split(b"\n")
+                    for event in self._take(lines):
+                        yield event
+            finally:
+                self.torn += bool(buffer or self._name or self._id or self._data)
 
     _name: str = ""
     _id: str = ""
