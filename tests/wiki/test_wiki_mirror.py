@@ -20,8 +20,8 @@ FIRST = ("create", "edit", "edit", "create", "edit", "create", "edit")
 async def test_each_deed_once_and_the_mirror_is_the_wiki(
     farm: WikiFarm, tmp_path: Path, rng: random.Random
 ) -> None:
-    """Every kind of deed on every wiki: title, presence and text of each page are what a reader finds, and each
-    admitted change has one outcome.
+    """Every kind of deed on every wiki: title, presence and text of each page are what a reader finds, and
+    each admitted change has one outcome.
     """
     write_partners(tmp_path / "partners.toml")
     mirror = Mirror()

@@ -25,13 +25,9 @@ class Pages:
         self._given = titles
         self._titles: dict[Place, str] = {}
 
-    async def there(self, rng: random.Random, *, revisions: int = 1) -> str:
-        """A title with a page that has so many revisions at least."""
-        return await self._pick(
-            rng,
-            "SELECT page_namespace, page_title FROM page JOIN revision ON rev_page = page_id"
-            f" GROUP BY page_id HAVING count(*) >= {revisions}",
-        )
+    async def there(self, rng: random.Random) -> str:
+        """A title with a page."""
+        return await self._pick(rng, "SELECT page_namespace, page_title FROM page")
 
     async def gone(self, rng: random.Random) -> str:
         """A title without a page, and with one in the archive."""
@@ -54,17 +50,17 @@ class Pages:
             ],
         )
 
-    async def revision(self, rng: random.Random, title: str, *, newest: bool, where: str = "1") -> int:
-        """The newest revision of the page, or an older one, that also fulfils `where`."""
-        answer = await self._wiki.read(action="query", titles=title, prop="info")
-        [page] = answer["query"]["pages"]
+    async def revision(self, rng: random.Random, *, newest: bool, where: str = "1") -> tuple[str, int]:
+        """A page's title and its newest revision, or an older one, that also fulfils `where`."""
+        titles = await self._known()
         rows = self._wiki.rows(
-            f"SELECT rev_id FROM revision WHERE rev_page = ? AND (rev_id = ?) = ? AND {where} ORDER BY rev_id",
-            page["pageid"],
-            page["lastrevid"],
+            "SELECT page_namespace, page_title, rev_id FROM revision JOIN page ON rev_page = page_id"
+            f" WHERE (rev_id = page_latest) = ? AND {where} ORDER BY rev_id",
             newest,
         )
-        return _one(rng, [number for (number,) in rows])
+        found = [(_place(namespace, key), number) for namespace, key, number in rows]
+        place, number = _one(rng, [entry for entry in found if entry[0] in titles])
+        return titles[place], number
 
     async def _pick(self, rng: random.Random, query: str) -> str:
         titles = await self._known()
@@ -81,10 +77,11 @@ class Pages:
         return self._titles
 
     def _places(self, query: str) -> set[Place]:
-        return {
-            (namespace, key.decode() if isinstance(key, bytes) else key)
-            for namespace, key in self._wiki.rows(query)
-        }
+        return {_place(namespace, key) for namespace, key in self._wiki.rows(query)}
+
+
+def _place(namespace: int, key: str | bytes) -> Place:
+    return namespace, key.decode() if isinstance(key, bytes) else key
 
 
 def _one(rng: random.Random, choices: list[Any]) -> Any:

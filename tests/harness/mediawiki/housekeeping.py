@@ -146,20 +146,18 @@ async def suppress_newest(wiki: Wiki, rng: random.Random, pages: Pages) -> bool:
 @deed(weight=2)
 async def show(wiki: Wiki, rng: random.Random, pages: Pages) -> bool:
     """All of a revision that was hidden or suppressed, the newest or an older one."""
-    title = await pages.there(rng)
     newest = rng.random() < 0.5
     try:
-        revision = await pages.revision(rng, title, newest=newest, where=HIDDEN)
+        title, revision = await pages.revision(rng, newest=newest, where=HIDDEN)
     except Refused:
-        revision = await pages.revision(rng, title, newest=not newest, where=HIDDEN)
+        title, revision = await pages.revision(rng, newest=not newest, where=HIDDEN)
     return await _hide(wiki, title, revision, show="content|comment|user", suppress="no")
 
 
 async def _hide_one(
     wiki: Wiki, rng: random.Random, pages: Pages, what: str, *, newest: bool, suppress: str = "nochange"
 ) -> bool:
-    title = await pages.there(rng, revisions=1 if newest else 2)
-    revision = await pages.revision(rng, title, newest=newest, where=SHOWN)
+    title, revision = await pages.revision(rng, newest=newest, where=SHOWN)
     return await _hide(wiki, title, revision, hide=what, suppress=suppress)
 
 
