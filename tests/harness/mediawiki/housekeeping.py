@@ -9,7 +9,11 @@ from harness.mediawiki.founding import STEWARD, WRITER
 
 HIDDEN: Final = "rev_deleted != 0"
 SHOWN: Final = "rev_deleted = 0"
-PROTECTIONS: Final = ("edit=sysop|move=sysop", "edit=autoconfirmed", "edit=all|move=all")
+PROTECTIONS: Final[dict[str, list[tuple[str, str]]]] = {
+    "edit=sysop|move=sysop": [("edit", "sysop"), ("move", "sysop")],
+    "edit=autoconfirmed|move=all": [("edit", "autoconfirmed")],
+    "edit=all|move=all": [],
+}
 
 
 # ── places ─────────────────────────────────────────────────────────────────────────────────────
@@ -100,7 +104,12 @@ async def undelete_suppressed(wiki: Wiki, rng: random.Random, pages: Pages) -> b
 
 @deed()
 async def protect(wiki: Wiki, rng: random.Random, pages: Pages) -> bool:
-    title, protections = await pages.there(rng), rng.choice(PROTECTIONS)
+    """Otherwise than it is: from administrators only to nobody at all."""
+    title = await pages.there(rng)
+    answer = await wiki.read(action="query", titles=title, prop="info", inprop="protection")
+    [page] = answer["query"]["pages"]
+    now = sorted((entry["type"], entry["level"]) for entry in page["protection"])
+    protections = rng.choice([given for given, means in PROTECTIONS.items() if means != now])
     await wiki.act(STEWARD, "protect", title=title, protections=protections, reason="calm")
     return True
 

@@ -1,7 +1,9 @@
 """Deeds of those who write."""
 
+import asyncio
 import random
 import struct
+import time
 import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -92,9 +94,10 @@ async def edit_category(wiki: Wiki, rng: random.Random, pages: Pages) -> bool:
 
 @deed(weight=2)
 async def edit_twice_in_a_second(wiki: Wiki, rng: random.Random, pages: Pages) -> bool:
-    """Two revisions with the same time; a wiki that is slower than that for a while is asked again."""
+    """Two revisions with the same time; where a second ends in between, once more."""
     title = await pages.there(rng)
     for _ in range(TRIES):
+        await asyncio.sleep(1 - time.time() % 1)
         first = await save(wiki, WRITER, title, text(rng), nocreate=1)
         second = await save(wiki, WRITER, title, text(rng), nocreate=1)
         if first["newtimestamp"] == second["newtimestamp"]:
