@@ -35,14 +35,24 @@ CUT_AFTER_S: Final = 900.0
 
 
 class WikiFarm:
-    def __init__(self, folder: Path, *, processes: int = PROCESSES, cut_after_s: float = CUT_AFTER_S) -> None:
-        """`folder` is empty or not there yet; nothing is written elsewhere."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        origin: Path | None = None,
+        processes: int = PROCESSES,
+        cut_after_s: float = CUT_AFTER_S,
+    ) -> None:
+        """`folder` is empty or not there yet. What several farms may share is made in `origin`, by the first
+        of them; nothing is written elsewhere.
+        """
         self.folder = folder
+        self._origin = origin or folder / "origin"
         self.clock = Clock()
         self.feed = Feed(capacity=CAPACITY)
         self.bell = Bell()
         self.faults = FaultBox(random.Random(0))
-        self.php = Php(folder, processes)
+        self.php = Php(folder, self._origin, processes)
         self.wikis = {site.name: Wiki(site, folder, self.php) for site in SITES}
         self.pages = {name: Pages(wiki) for name, wiki in self.wikis.items()}
         self.relay = Relay(folder, self.feed, self.bell.ring, self.clock)
@@ -74,7 +84,7 @@ class WikiFarm:
 
     async def __aenter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        await found(self.folder)
+        await found(self.folder, self._origin)
         async with AsyncExitStack() as stack:
             self.relay.open()
             stack.callback(self.relay.close)
@@ -93,6 +103,7 @@ class WikiFarm:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             self._port = int(runner.addresses[0][1])
             stack.callback(self.bell.cut)
+            stack.callback(self.gate.release_all)
             self._stack = stack.pop_all()
         return self
 
@@ -106,6 +117,7 @@ class WikiFarm:
     def check(self) -> None:
         """Raises EventLost, or WikiBroken with what a wiki has logged."""
         self.relay.check()
+        self.gate.check()
         log = self.folder / "exceptions.log"
         if log.exists():
             raise WikiBroken(log.read_text("utf-8")[-4_000:])
