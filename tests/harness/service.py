@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -28,8 +28,18 @@ def free_port() -> int:
 class Service:
     """`streamer COMMAND…` in a folder of its own. Its standard error is kept, line by line."""
 
-    def __init__(self, folder: Path, config: str, *command: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: str,
+        *command: str,
+        environ: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("-m", "streamer"),
+    ) -> None:
+        """`environ` is added to the environment of each start, and may be changed between two."""
         self.folder = folder
+        self.environ: Mapping[str, str] = {} if environ is None else environ
+        self._program = program
         self.config = folder / "streamer.toml"
         self.config.write_text(config, encoding="utf-8")
         self._command = command or ("run",)
@@ -69,13 +79,12 @@ class Service:
     async def _spawn(self, environ: Mapping[str, str], stdout: IO[bytes]) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             sys.executable,
-            "-m",
-            "streamer",
+            *self._program,
             "--config",
             str(self.config),
             *self._command,
             cwd=self.folder,
-            env={**environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+            env={**environ, **self.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
             stdout=stdout,
             stderr=asyncio.subprocess.PIPE,
         )
