@@ -48,6 +48,10 @@ class Cut(Struct, frozen=True, forbid_unknown_fields=True):
     abort: bool = False
 
 
+class Silence(Struct, frozen=True, forbid_unknown_fields=True):
+    seconds: Annotated[float, Meta(gt=0, le=3_600)]
+
+
 class Admin:
     """`world` is None where a recording answers: then there is nothing to edit."""
 
@@ -76,6 +80,7 @@ class Admin:
             web.delete("/sandbox/faults", self._delete_faults),
             web.post("/sandbox/edit", self._post_edit),
             web.post("/sandbox/cut", self._post_cut),
+            web.post("/sandbox/silence", self._post_silence),
         ]
 
     async def _get_state(self, _: web.Request) -> web.Response:
@@ -106,6 +111,15 @@ class Admin:
             return _wrong(str(error))
         self._bell.cut(abort=cut.abort)
         return web.json_response({"cuts": self._bell.cuts})
+
+    async def _post_silence(self, request: web.Request) -> web.Response:
+        """The streams of now stay open and say nothing for so long."""
+        try:
+            silence = msgspec.json.decode(await request.read(), type=Silence)
+        except msgspec.DecodeError as error:
+            return _wrong(str(error))
+        self._bell.silence(silence.seconds)
+        return web.json_response({"silences": self._bell.silences})
 
     async def _post_edit(self, request: web.Request) -> web.Response:
         if self._world is None:

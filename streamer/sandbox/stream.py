@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -25,6 +26,9 @@ class Bell:
         self.cuts = 0
         self.abort = False
         """Whether the last cut was a reset."""
+        self.silences = 0
+        self.silent_until_s = 0.0
+        """On the loop's clock: until then whoever is connected hears nothing, and is not told."""
 
     def ring(self) -> None:
         self._event.set()
@@ -33,6 +37,14 @@ class Bell:
     def cut(self, *, abort: bool = False) -> None:
         self.cuts += 1
         self.abort = abort
+        self.ring()
+
+    def silence(self, seconds: float) -> None:
+        """The connections of now stay open without a byte for so long, as behind a router that has forgotten
+        them; later ones are served.
+        """
+        self.silences += 1
+        self.silent_until_s = asyncio.get_running_loop().time() + seconds
         self.ring()
 
     def waiter(self) -> asyncio.Event:
@@ -117,11 +129,15 @@ class Streams:
     async def _run(
         self, request: web.Request, response: web.StreamResponse, cursor: Cursor, *, as_lines: bool
     ) -> None:
-        cuts = self._bell.cuts
+        cuts, silences = self._bell.cuts, self._bell.silences
         if not as_lines:
             await response.write(b":ok\n\n")
         ends_at_s = asyncio.get_running_loop().time() + self._cut_after_s
         while self._bell.cuts == cuts:
+            if self._bell.silences != silences:
+                await self._hush(cuts)
+                silences = self._bell.silences
+                continue
             waiter = self._bell.waiter()
             entries = self._feed.read(cursor.sequence, READ)
             if entries:
@@ -142,6 +158,15 @@ class Streams:
         self._requests["stream_cut"] += 1
         if self._bell.abort:
             reset(request)
+
+    async def _hush(self, cuts: int) -> None:
+        """Until the silence is over, however often it is prolonged; a cut ends it."""
+        loop = asyncio.get_running_loop()
+        while self._bell.cuts == cuts and loop.time() < self._bell.silent_until_s:
+            waiter = self._bell.waiter()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._bell.silent_until_s):
+                    await waiter.wait()
 
 
 def _time_ms(text: str) -> int:

@@ -111,6 +111,26 @@ async def test_connections_are_cut_after_a_while(client: aiohttp.ClientSession) 
         assert sandbox.requests["stream_cut"] == 1
 
 
+async def test_a_silence_says_nothing_and_closes_nothing(client: aiohttp.ClientSession) -> None:
+    """Who is connected hears nothing for so long, who connects is served; afterwards both have everything."""
+    async with (
+        Sandbox(QUIET) as sandbox,
+        client.get(f"{sandbox.stream_url}/recentchange") as mute,
+    ):
+        assert await mute.content.readline() == b":ok\n"
+        await mute.content.readline()
+        told = await post(client, sandbox, "silence", {"seconds": 0.6})
+        assert told == {"silences": 1}
+        async with client.get(f"{sandbox.stream_url}/recentchange") as served:
+            await edit(client, sandbox, action="create", title="Unheard", text="Words.")
+            [(_, event)] = await frames(served, 1)
+        assert event["title"] == "Unheard"
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await mute.content.readline()
+        assert [event["title"] for _, event in await frames(mute, 1)] == ["Unheard"]
+
+
 async def test_an_aborting_cut_breaks_the_connection(client: aiohttp.ClientSession) -> None:
     """A reset, not a clean end."""
     async with Sandbox(QUIET) as sandbox, client.get(f"{sandbox.stream_url}/recentchange") as answer:
