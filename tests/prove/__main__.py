@@ -14,22 +14,26 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 # the tests' own modules are named from here, as pytest does (pyproject.toml: pythonpath)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from harness.mediawiki import absent
+
 from prove import report
 from prove.invented import Invented
+from prove.real import Real
 from prove.run import Outcome, Plan, prove
-from prove.wiki import Wiki
 
 
 def main() -> int:
     wanted = _arguments()
     seed = random.SystemRandom().randrange(1_000_000) if wanted.seed is None else wanted.seed
     layouts = [False, True] if wanted.apart == wanted.together else [wanted.apart]
+    if not wanted.invented and (reason := absent()):
+        print(f"{reason}; or prove it on the built-in sandbox wiki: --invented", file=sys.stderr)
+        return 2
     print(f"seed {seed}", flush=True)
     outcomes = []
     for apart in layouts:
@@ -56,12 +60,9 @@ async def _one(plan: Plan, *, is_invented: bool) -> Outcome:
     assert running
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
     with tempfile.TemporaryDirectory(prefix="streamer-prove-") as folder:
-        async with _wiki(plan.seed, is_invented=is_invented) as wiki:
+        wiki = Invented(plan.seed) if is_invented else Real(Path(folder) / "wikis")
+        async with wiki:
             return await prove(wiki, Path(folder), plan)
-
-
-def _wiki(seed: int, *, is_invented: bool) -> AbstractAsyncContextManager[Wiki]:
-    return Invented(seed)
 
 
 def _arguments() -> argparse.Namespace:
