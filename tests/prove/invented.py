@@ -1,6 +1,7 @@
 """The built-in sandbox wiki as the proof's: what can be had everywhere, and in a second."""
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -10,8 +11,9 @@ from typing import Final, Self
 
 import aiohttp
 
-from prove.wiki import PageKey, Truth
+from prove.wiki import Json, PageKey, Truth
 from streamer.sandbox.faults import Fault
+from streamer.sandbox.feed import Feed
 from streamer.sandbox.pages import HIDDEN_TEXT, Page
 from streamer.sandbox.server import Sandbox, SandboxOptions
 from streamer.sandbox.world import World
@@ -34,6 +36,8 @@ DEEDS: Final = {
     "protect": 1,
 }
 """How often each, of 22."""
+KEPT_EVENTS: Final = 1_000_000
+"""All of a long run."""
 HIDINGS: Final[tuple[tuple[str, ...], ...]] = (("text",), ("comment",), (), ("text", "user", "comment"))
 FAULTS: Final = (
     Fault("status", probability=0.01),
@@ -49,6 +53,7 @@ class Invented:
 
     def __init__(self, seed: int) -> None:
         self._sandbox = Sandbox(SandboxOptions(seed=seed, edits_per_s=0, faults=FAULTS))
+        self._sandbox.feed = Feed(capacity=KEPT_EVENTS)
         self._stack = AsyncExitStack()
         self.done: Counter[str] = Counter()
 
@@ -115,6 +120,11 @@ class Invented:
             for name, wiki in self._world.wikis.items()
             for page in [*wiki.pages.values(), *wiki.deleted.values()]
         }
+
+    def events(self) -> list[Json]:
+        feed = self._sandbox.feed
+        assert feed.earliest == 0, "the sandbox has forgotten what it told first"
+        return [json.loads(entry.data) for entry in feed.read(0, feed.end)]
 
     def cut(self, *, abort: bool) -> None:
         self._sandbox._bell.cut(abort=abort)

@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prove.mirror import Mirror, event_of, mirror_of, page_of, sequence_of, state_of
-from prove.partners import Json, Partner
-from prove.wiki import PageKey, Truth
+from prove.partners import Partner
+from prove.wiki import Json, PageKey, Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,10 @@ class Cutoff:
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """What the log holds in the end: all articles, each partition in its order, and the cut-offs of text."""
+    """What the log holds in the end, each partition in its order."""
 
+    admitted: Sequence[str]
+    """Identifiers of the changes."""
     articles: Sequence[Json]
     cutoffs: Sequence[Cutoff]
     dead_letters: Counter[str]

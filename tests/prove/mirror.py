@@ -3,8 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from prove.partners import Json
-from prove.wiki import PageKey, Truth
+from prove.wiki import Json, PageKey, Truth
 
 Mirror = Mapping[PageKey, Truth]
 

@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, Literal
 
-Json = dict[str, object]
+from prove.wiki import Json
+
 Passing = Literal["no", "yes", "left"]
 """`left`: the page has moved out of the partner's sight, which is told as a delete."""
 

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import sseclient
 from harness.feed import CUT_S, Feed, Refused
 
-from prove.partners import Json
+from prove.wiki import Json
 
 SINCE: Final = "2020-01-01T00:00:00Z"
 """Of the first connection: everything there is."""

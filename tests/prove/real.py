@@ -1,5 +1,6 @@
 """Real MediaWikis as the proof's (harness.mediawiki)."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Self
 
 from harness.mediawiki import WikiFarm
 
-from prove.wiki import PageKey, Truth
+from prove.wiki import Json, PageKey, Truth
 
 
 class Real:
@@ -57,6 +58,9 @@ class Real:
             page: Truth(told.title, told.deleted, told.sha1)
             for page, told in (await self._farm.truth()).items()
         }
+
+    def events(self) -> list[Json]:
+        return [json.loads(entry.data) for entry in self._farm.feed.read(0, self._farm.feed.end)]
 
     def cut(self, *, abort: bool) -> None:
         self._farm.cut(abort=abort)

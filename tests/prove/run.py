@@ -1,12 +1,12 @@
 """One run: a wiki, a service, three partners; deeds, kills and cuts; then silence, and the verdicts."""
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -18,9 +18,10 @@ from prove.cutting import Hop
 from prove.fleet import Deaths, Fleet
 from prove.judge import Cutoff, Logged, Verdict, doubled, judge, out_of_order
 from prove.mirror import Mirror, event_of, mirror_of
-from prove.partners import Json, Partner, partners_for, write_partners
+from prove.partners import Partner, partners_for, write_partners
 from prove.readers import Reader, Receipt, WithAiohttp, WithCurl, WithSseclient
-from prove.wiki import Wiki
+from prove.told import Told, told_by
+from prove.wiki import Json, Wiki
 from streamer.log.base import Stored, TopicPartition
 from streamer.log.local import LocalLog
 from streamer.log.position import Position
@@ -75,7 +76,7 @@ class Outcome:
     """What is wrong beyond a partner's verdict, in words."""
     requests: int
     freshness_s: Sequence[float]
-    """From the edit, by the wiki's clock, to its receipt; of the partner that sees all, sorted."""
+    """From the telling of the stream to the receipt; of the partner that sees all, sorted."""
     took_s: float
     evidence: "Evidence"
 
@@ -108,7 +109,7 @@ async def prove(wiki: Wiki, folder: Path, plan: Plan) -> Outcome:
     partners = partners_for(wiki.wikis)
     write_partners(folder / "partners.toml", partners)
     port, log_path = free_port(), folder / "streamer.db"
-    before = await wiki.truth()
+    before, told_before = await wiki.truth(), len(wiki.events())
     async with AsyncExitStack() as stack:
         log = await stack.enter_async_context(LocalLog(log_path, clean_every_s=3600))
         fleet = await stack.enter_async_context(Fleet(folder, _config(wiki, folder, port), apart=plan.apart))
@@ -132,6 +133,7 @@ async def prove(wiki: Wiki, folder: Path, plan: Plan) -> Outcome:
                 task.cancel()
         logged = await read_log(log)
         sums = await _positions(log, partners)
+    told = told_by(wiki.events()[told_before:])
     evidence = Evidence(
         partners,
         {name: [receipt.article for receipt in reader.received] for name, reader in readers.items()},
@@ -147,9 +149,9 @@ async def prove(wiki: Wiki, folder: Path, plan: Plan) -> Outcome:
         connections={name: hop.answered for name, hop in hops.items()},
         verdicts=evidence.verdicts(),
         sums=sums,
-        faults=[*faults, *unequal(sums, logged)],
+        faults=[*faults, *unequal(sums, logged), *told.wrongs(logged.admitted)],
         requests=requests,
-        freshness_s=sorted(map(_age_s, readers[partners[0].name].received)),
+        freshness_s=_ages_s(readers[partners[0].name].received, told),
         took_s=time.monotonic() - began_s,
         evidence=evidence,
     )
@@ -296,10 +298,12 @@ def read_to(position: str) -> dict[int, int]:
 async def read_log(log: LocalLog) -> Logged:
     articles = [record for record in await _all(log, TOPICS.articles) if record.value and not is_tick(record)]
     dead = [record for record in await _all(log, TOPICS.deadletter) if record.value and not is_tick(record)]
+    changes = [json.loads(record.value) for record in await _all(log, TOPICS.changes) if record.value]
     return Logged(
-        articles=[msgspec.json.decode(record.value or b"") for record in articles],
+        admitted=[change["identifier"] for change in changes if change.get("record") == "change"],
+        articles=[json.loads(record.value or b"") for record in articles],
         cutoffs=[cutoff for record in await _all(log, TOPICS.withdrawals) if (cutoff := _cutoff_of(record))],
-        dead_letters=Counter(msgspec.json.decode(record.value or b"")["code"] for record in dead),
+        dead_letters=Counter(json.loads(record.value or b"")["code"] for record in dead),
     )
 
 
@@ -316,7 +320,7 @@ async def _all(log: LocalLog, topic: str) -> list[Stored]:
 def _cutoff_of(record: Stored) -> Cutoff | None:
     if record.value is None or is_tick(record):
         return None
-    withdrawal = msgspec.json.decode(record.value)
+    withdrawal = json.loads(record.value)
     if "text" not in withdrawal["hides"]:
         return None
     page, _, revision = record.key.partition("/")
@@ -352,6 +356,8 @@ def unequal(sums: Positions, logged: Logged) -> list[str]:
     finished = sum(sums.enrich[outcome] for outcome in OUTCOMES)
     if not admitted == sums.enrich["admitted"] == finished:
         wrong.append(f"admitted {admitted}, taken up {sums.enrich['admitted']}, finished {finished}")
+    if len(logged.admitted) != admitted:
+        wrong.append(f"admitted {admitted}, in the log {len(logged.admitted)}")
     if len(logged.articles) != sums.enrich["published"]:
         wrong.append(f"published {sums.enrich['published']}, in the log {len(logged.articles)}")
     if logged.dead_letters.total() != sums.enrich["deadletter"]:
@@ -364,6 +370,10 @@ def unequal(sums: Positions, logged: Logged) -> list[str]:
     return wrong
 
 
-def _age_s(receipt: Receipt) -> float:
-    edited = event_of(receipt.article)["date_created"]
-    return receipt.at_s - datetime.fromisoformat(str(edited)).timestamp()
+def _ages_s(receipts: Iterable[Receipt], told: Told) -> list[float]:
+    ages_s = (
+        receipt.at_s - at_s
+        for receipt in receipts
+        if (at_s := told.at_s(str(event_of(receipt.article)["identifier"]))) is not None
+    )
+    return sorted(ages_s)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
+Json = dict[str, object]
 PageKey = tuple[str, int]
 """Wiki and page id."""
 
@@ -46,6 +47,10 @@ class Wiki(Protocol):
 
     async def truth(self) -> dict[PageKey, Truth]:
         """Every page. One that isn't there has never been, or is deleted."""
+        ...
+
+    def events(self) -> list[Json]:
+        """All that the streams have told so far, in order."""
         ...
 
     def cut(self, *, abort: bool) -> None:
