@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -15,6 +16,8 @@ from typing import IO, Self
 import aiohttp
 
 START_S = 20.0
+LEASH = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+"""Whatever ends the tests ends what they have started: a -9 leaves no `async with` time to."""
 
 
 def free_port() -> int:
@@ -78,6 +81,7 @@ class Service:
 
     async def _spawn(self, environ: Mapping[str, str], stdout: IO[bytes]) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
+            *LEASH,
             sys.executable,
             *self._program,
             "--config",

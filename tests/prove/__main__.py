@@ -3,7 +3,7 @@
     python -m tests.prove [--apart | --together] [--invented] [--changes 500] [--kills-every 2.0] [--kills N]
                           [--cuts 20] [--seed N] [--json FILE]
 
-Exit codes: 0 all is right, 1 anything differs, 2 bad usage, or no wiki to be had.
+Exit codes: 0 all is right, 1 anything differs, 2 bad usage, or no wiki to be had, 130 stopped by a signal.
 """
 
 import argparse
@@ -22,9 +22,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from harness.mediawiki import absent
 
 from prove import report
+from prove.fleet import Broken
 from prove.invented import Invented
 from prove.real import Real
 from prove.run import Outcome, Plan, prove
+from streamer.groups import leaves
+
+STOPPED = 130
+"""By a signal; every process has ended."""
 
 
 def main() -> int:
@@ -35,7 +40,8 @@ def main() -> int:
         print(f"{reason}; or prove it on the built-in sandbox wiki: --invented", file=sys.stderr)
         return 2
     print(f"seed {seed}", flush=True)
-    outcomes = []
+    outcomes: list[Outcome] = []
+    broken: list[BaseException] = []
     for apart in layouts:
         plan = Plan(
             seed=seed,
@@ -45,13 +51,16 @@ def main() -> int:
             kills_every_s=wanted.kills_every,
             cuts=wanted.cuts,
         )
-        outcome = asyncio.run(_one(plan, is_invented=wanted.invented))
-        outcomes.append(outcome)
-        print(report.text(outcome), flush=True)
+        try:
+            outcomes.append(asyncio.run(_one(plan, is_invented=wanted.invented)))
+            print(report.text(outcomes[-1]), flush=True)
+        except* (Broken, TimeoutError) as group:
+            broken += leaves(group)
+            print(f"WRONG: {plan}: {leaves(group)}", flush=True)
     if wanted.json:
         wanted.json.parent.mkdir(parents=True, exist_ok=True)
         wanted.json.write_text(json.dumps([report.as_json(outcome) for outcome in outcomes], indent=2))
-    return 0 if all(outcome.is_right for outcome in outcomes) else 1
+    return 0 if not broken and all(outcome.is_right for outcome in outcomes) else 1
 
 
 async def _one(plan: Plan, *, is_invented: bool) -> Outcome:
@@ -97,4 +106,7 @@ def _seconds(text: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit(STOPPED)

@@ -61,7 +61,7 @@ def text(outcome: Outcome) -> str:
         *map(_row, outcome.verdicts),
         "",
         f"requests     {requests_per_edit(outcome):.2f} an edit ({outcome.requests} in all)",
-        f"freshness    p50 {p50:.2f} s, p99 {p99:.2f} s from the stream's telling to the partner that sees all",
+        f"freshness    p50 {p50:.2f} s, p99 {p99:.2f} s from the stream to the partner that sees all",
     ]
     for one in outcome.verdicts:
         lines += _complaints(one)

@@ -18,10 +18,12 @@ from prove.wiki import Json
 
 NAMES: Final = uuid.UUID("6e1f2c1a-6d3c-5f0b-9a77-0f2b64d1c7d3")
 
+PAGE_CHANGES: Final = ("move", "delete", "undelete")
+
 
 @dataclass(slots=True)
 class Told:
-    """`required` must be admitted, each once; `allowed` may be. Identifiers, and when they were told (Unix s)."""
+    """Identifiers with their time (Unix s): `required` must be admitted, each once; `allowed` may be."""
 
     required: dict[str, float] = field(default_factory=dict)
     allowed: dict[str, float] = field(default_factory=dict)
