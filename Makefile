@@ -12,7 +12,7 @@ run: $(READY)
 	@$(MAKE) -s system 2>/dev/null || true  # the line to try needs curl; the service does not
 	@$(BIN)/streamer quickstart $(ARGS)
 
-test: $(READY) system
+test: $(READY) system wiki
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: $(READY)
@@ -41,6 +41,17 @@ $(READY): requirements.lock pyproject.toml
 .PHONY: system apt
 system:
 	@if [ -n "$(APT)" ]; then $(MAKE) -s apt PACKAGES="$(APT)"; fi
+
+# A real MediaWiki for tests/wiki, which skip without it. Its package wants a web server: none is to start.
+POLICY := /usr/sbin/policy-rc.d
+.PHONY: wiki
+wiki: $(READY)
+	@missing="$$($(BIN)/python tests/harness/mediawiki/packages.py)"; test -z "$$missing" || { \
+	  echo "installing MediaWiki for its tests (once, about a minute)"; \
+	  made=; if [ "$$(id -u)" = 0 ] && [ ! -e $(POLICY) ]; then \
+	    printf '#!/bin/sh\nexit 101\n' >$(POLICY) && chmod +x $(POLICY) && made=$(POLICY); fi; \
+	  $(MAKE) -s apt PACKAGES="--no-install-recommends $$missing" || echo "the tests of real wikis are skipped"; \
+	  test -z "$$made" || rm -f "$$made"; }
 
 # Installs Debian packages where that is allowed, and says what to do where it isn't.
 apt:

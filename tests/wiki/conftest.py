@@ -7,7 +7,7 @@ import pytest
 from harness.mediawiki import WikiFarm, absent
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def mediawiki() -> None:
     """Skips where there is none."""
     if reason := absent():

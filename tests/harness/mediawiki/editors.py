@@ -1,11 +1,13 @@
 """Who edits a wiki: by its own action API, logged in with a password, or from an address."""
 
+import io
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
@@ -13,6 +15,7 @@ import msgspec
 from harness.mediawiki.founding import PASSWORD, USERS, Site
 from harness.mediawiki.php import Php, Reply
 
+API: Final = "/w/api.php"
 ANONYMOUS_TOKEN: Final = "+\\"
 BEHIND: Final = {"X-Proof-Editor": "1"}
 """Asks for the jobs to be run behind the answer."""
@@ -109,22 +112,16 @@ class Wiki:
         method: str = "POST",
     ) -> Answer:
         given = {"format": "json", "formatversion": "2", **params}
-        form = aiohttp.FormData()
-        for name, value in given.items():
-            if isinstance(value, bytes):
-                form.add_field(name, value, filename=name, content_type="application/octet-stream")
-            else:
-                form.add_field(name, str(value))
         sent = dict(headers)
         if cookies:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
         if method == "GET":
-            flat = {name: str(value) for name, value in given.items()}
-            reply = await self._php.ask(self.server_name, "/w/api.php", params=flat, headers=sent)
+            reply = await self._php.ask(self.server_name, f"{API}?{_encoded(given)}", headers=sent)
         else:
-            reply = await self._php.ask(
-                self.server_name, "/w/api.php", method=method, headers=sent, data=form
-            )
+            form = _form(given)
+            if not isinstance(form, aiohttp.FormData):
+                sent["Content-Type"] = "application/x-www-form-urlencoded"
+            reply = await self._php.ask(self.server_name, API, method=method, headers=sent, data=form)
         for line in reply.headers.getall("Set-Cookie", ()):
             cookies |= {name: morsel.value for name, morsel in SimpleCookie(line).items()}
         return _answer(reply)
@@ -135,6 +132,23 @@ class _Session:
         self.cookies: dict[str, str] = {}
         self.tokens: dict[str, str] | None = None
         self.headers = dict(BEHIND) if who in USERS else BEHIND | {"X-Forwarded-For": who}
+
+
+def _encoded(params: Mapping[str, object]) -> str:
+    return urlencode({name: str(value) for name, value in params.items()})
+
+
+def _form(params: Mapping[str, object]) -> aiohttp.FormData | io.BytesIO:
+    """In parts where one of them is a file, which is a value of bytes."""
+    if not any(isinstance(value, bytes) for value in params.values()):
+        return io.BytesIO(_encoded(params).encode())
+    form = aiohttp.FormData()
+    for name, value in params.items():
+        if isinstance(value, bytes):
+            form.add_field(name, value, filename=name, content_type="application/octet-stream")
+        else:
+            form.add_field(name, str(value))
+    return form
 
 
 def _answer(reply: Reply) -> Answer:

@@ -6,6 +6,7 @@ request, and what still runs behind an answer (jobs) is over when `idle` returns
 """
 
 import asyncio
+import io
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,6 +17,7 @@ from typing import IO, Final, Self
 
 import aiohttp
 from multidict import CIMultiDict
+from yarl import URL
 
 from harness.mediawiki.founding import HERE, PHP, environment
 
@@ -112,16 +114,14 @@ class Php:
         *,
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
-        params: Mapping[str, str] | None = None,
-        data: bytes | aiohttp.FormData | Mapping[str, str] | None = None,
+        data: bytes | io.BytesIO | aiohttp.FormData | None = None,
     ) -> Reply:
         """As that wiki; `path` may hold a query. Waits until a process is free."""
         async with asyncio.timeout(ANSWER_S), self._borrowed() as worker:
             request = self._session.request(
                 method,
-                worker.url + path,
+                URL(worker.url + path, encoded=True),
                 headers={**(headers or {}), "Host": server_name},
-                params=params,
                 data=data,
                 allow_redirects=False,
             )

@@ -14,6 +14,10 @@ foreach ( $entry as $prefix => $file ) {
 		}
 		chdir( getenv( 'PROOF_CODE' ) );
 		require $_SERVER['SCRIPT_FILENAME'];
+		if ( isset( $_SERVER['HTTP_X_PROOF_EDITOR'] ) ) {
+			// Behind the answer to an editor, never to a reader: tags of reverted edits, categories.
+			MediaWiki\MediaWikiServices::getInstance()->getJobRunner()->run( [ 'maxJobs' => 20, 'throttle' => false ] );
+		}
 		return true;
 	}
 }

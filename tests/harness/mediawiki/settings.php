@@ -86,9 +86,8 @@ $wgExternalLinkTarget = false;
 $wgRCWatchCategoryMembership = true;
 // Whoever did something has its events in the streams when the answer is there.
 $wgForceDeferredUpdatesPreSend = true;
-// Jobs (tags of reverted edits, categories) run behind the answer to an editor, never to a reader.
-$wgJobRunRate = isset( $_SERVER['HTTP_X_PROOF_EDITOR'] ) ? 10 : 0;
-$wgRunJobsAsync = false;
+// The router runs jobs; not those that nobody here would notice.
+$wgJobRunRate = 0;
 $wgJobTypesExcludedFromDefaultQueue = array_merge( $wgJobTypesExcludedFromDefaultQueue, [
 	'refreshLinks', 'refreshLinksPrioritized', 'htmlCacheUpdate', 'enotifNotify', 'cdnPurge',
 	'ThumbnailRender', 'recentChangesUpdate', 'userEditCountInit',
