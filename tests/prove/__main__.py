@@ -71,7 +71,11 @@ async def _one(plan: Plan, *, is_invented: bool) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="streamer-prove-") as folder:
         wiki = Invented(plan.seed) if is_invented else Real(Path(folder) / "wikis")
         async with wiki:
-            return await prove(wiki, Path(folder), plan)
+            return await prove(wiki, Path(folder), plan, tell=_tell)
+
+
+def _tell(text: str) -> None:
+    print(f"   {text}", file=sys.stderr, flush=True)
 
 
 def _arguments() -> argparse.Namespace:

@@ -12,7 +12,7 @@ import itertools
 import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -24,6 +24,9 @@ from harness.service import Service
 from streamer.faultpoints import FILE_VARIABLE, VARIABLE, Point, points_of
 from streamer.pipeline import ROLES
 
+LISTENING_S: Final = 60.0
+WHILE_STARTING: Final = 0.25
+"""Of the kills from outside."""
 HIT: Final = 4
 """The highest time at a point at which a process dies: the first is often its start, later ones its work."""
 FALL_S: Final = 6.0
@@ -77,6 +80,19 @@ class Slot:
             self._next = None
         await self.service.start()
         self.alive.set()
+
+    async def listening(self) -> None:
+        """The process has opened its ports; or the one after it has, where it fell before."""
+        while True:
+            await self.alive.wait()
+            try:
+                await self.service.event("admin listening", timeout_s=LISTENING_S)
+            except AssertionError:  # it has ended; who tends it starts another
+                await asyncio.sleep(0.05)
+            except TimeoutError:
+                raise Broken("\n".join([f"{self.name} does not listen", *self.service.lines[-20:]])) from None
+            else:
+                return
 
     async def kill(self, then_at: tuple[Point, int] | None = None) -> None:
         """-9, now; it begins again with this point armed. Returns once it has begun."""
@@ -142,15 +158,20 @@ class Fleet:
                 group.create_task(slot.tend(self.deaths))
 
     async def kill_in_turn(self, rng: Random, every_s: float) -> None:
-        """Until cancelled."""
+        """Until cancelled. Seconds are those of a process that listens, so that on a slow machine too it comes to
+        work before it dies; now and then they are those of its start.
+        """
         for slot in itertools.cycle(self.slots):
+            if rng.random() < WHILE_STARTING:
+                await slot.alive.wait()
+            else:
+                await slot.listening()
             await asyncio.sleep(rng.uniform(0.5, 1.5) * every_s)
             await slot.kill(then_at=(next(slot.points), rng.randint(1, HIT)))
-            try:
+            await slot.listening()
+            with suppress(TimeoutError):
                 async with asyncio.timeout(max(FALL_S, every_s)):
                     await slot.fallen.wait()
-            except TimeoutError:
-                continue
 
     async def disarm(self) -> None:
         """No process dies by itself any more."""

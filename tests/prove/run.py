@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from streamer.model import Topics, is_tick
 START_S: Final = 40.0
 STILL_S: Final = 2.0
 """Nothing more came from upstream for so long after the last deed: its slowest stream takes 0.9 s."""
+TELL_EVERY_S: Final = 10.0
 CUT_BYTES: Final = 6_000
 """A cut comes within so many bytes: in the midst of a frame, mostly."""
 UPSTREAM: Final = 0.03
@@ -102,8 +103,15 @@ class Evidence:
         ]
 
 
-async def prove(wiki: Wiki, folder: Path, plan: Plan) -> Outcome:
-    """Raises TimeoutError where the service never began, Broken where a process of it ended by itself."""
+def nobody(_: str) -> None:
+    """Listens to how a run gets on."""
+
+
+async def prove(wiki: Wiki, folder: Path, plan: Plan, *, tell: Callable[[str], None] = nobody) -> Outcome:
+    """`tell` hears how it gets on.
+
+    Raises TimeoutError where the service never began, Broken where a process of it ended by itself.
+    """
     began_s = time.monotonic()
     rng = Random(plan.seed)
     partners = partners_for(wiki.wikis)
@@ -121,10 +129,11 @@ async def prove(wiki: Wiki, folder: Path, plan: Plan) -> Outcome:
             background = [group.create_task(reader.run()) for reader in readers.values()]
             background.append(tending := group.create_task(fleet.tend()))
             killing = group.create_task(fleet.kill_in_turn(Random(rng.random()), plan.kills_every_s))
-            await _act(wiki, fleet, hops, rng, plan)
+            await _act(wiki, fleet, hops, plan, rng=rng, tell=tell)
             killing.cancel()
             await fleet.disarm()
             await _all_cut(hops)
+            tell("the last change is made")
             truth = await _settled(log, wiki, readers, plan.settle_s)
             requests = wiki.requests
             tending.cancel()
@@ -206,9 +215,17 @@ async def _begun(log: LocalLog, fleet: Fleet, wiki: Wiki, rng: Random, partners:
         await asyncio.sleep(0.1)
 
 
-async def _act(wiki: Wiki, fleet: Fleet, hops: dict[str, Hop], rng: Random, plan: Plan) -> None:
+async def _act(
+    wiki: Wiki,
+    fleet: Fleet,
+    hops: Mapping[str, Hop],
+    plan: Plan,
+    *,
+    rng: Random,
+    tell: Callable[[str], None],
+) -> None:
     """Deeds, and in their midst the cuts."""
-    cuts = 0
+    cuts, told_s = 0, time.monotonic()
     while wiki.done.total() < plan.changes or fleet.deaths.total < plan.kills:
         await wiki.deed(rng)
         done = wiki.done.total() / plan.changes
@@ -221,6 +238,9 @@ async def _act(wiki: Wiki, fleet: Fleet, hops: dict[str, Hop], rng: Random, plan
                 wiki.silence(rng.uniform(0.5, 2.0))
             else:
                 wiki.cut(abort=rng.random() < 0.5)
+        if time.monotonic() - told_s >= TELL_EVERY_S:
+            told_s = time.monotonic()
+            tell(f"{wiki.done.total()} of {plan.changes} changes, {fleet.deaths.total} kills, {cuts} cuts")
         await asyncio.sleep(rng.uniform(0, 2 / plan.deeds_per_s))
     for hop in hops.values():
         hop.hasten()

@@ -21,7 +21,7 @@ from prove.real import Real
 from prove.run import Evidence, Outcome, Plan, prove
 from prove.wiki import Json, Wiki
 
-CHANGES, CUTS, KILLS = 60, 6, 6
+CHANGES, CUTS, KILLS = 50, 5, 4
 STOPPED = 130
 ROOT = Path(__file__).resolve().parents[2]
 
