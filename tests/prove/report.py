@@ -1,5 +1,6 @@
 """An outcome in words and as JSON."""
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
@@ -7,6 +8,7 @@ from typing import Final
 from prove.judge import Differing, Verdict
 from prove.run import OUTCOMES, Outcome
 
+WIDTH: Final = 110
 SHOWN: Final = 5
 """Of a long list, the first: all of it is in the JSON."""
 
@@ -49,11 +51,11 @@ def text(outcome: Outcome) -> str:
     verdict = "RIGHT" if outcome.is_right else "WRONG"
     lines = [
         f"── {layout}, seed {plan.seed}: {verdict} in {outcome.took_s:.0f} s",
-        f"deeds        {outcome.deeds.total()}: {_counted(outcome.deeds)}",
-        f"kills        {deaths.total}: at random {deaths.random.total()} ({_counted(deaths.random)}),",
-        f"             at a fault point {deaths.at_point.total()} ({_counted(deaths.at_point)});",
-        f"             armed and not reached {deaths.unreached.total()} ({_counted(deaths.unreached)})",
-        f"cuts         {_counted(outcome.cuts)}; connections {_counted(outcome.connections)}",
+        *_wrapped("deeds", f"{outcome.deeds.total()}: {_counted(outcome.deeds)}"),
+        *_wrapped("kills", f"{deaths.total}; at random {deaths.random.total()}: {_counted(deaths.random)}"),
+        *_wrapped("", f"at a fault point {deaths.at_point.total()}: {_counted(deaths.at_point)}"),
+        *_wrapped("", f"armed, not reached {deaths.unreached.total()}: {_counted(deaths.unreached)}"),
+        *_wrapped("cuts", f"{_counted(outcome.cuts)}; connections {_counted(outcome.connections)}"),
         f"sums         {sums.source['admitted']} admitted = {together}",
         f"dead letters {_counted(outcome.evidence.logged.dead_letters) or 'none'}",
         "",
@@ -75,6 +77,10 @@ def requests_per_edit(outcome: Outcome) -> float:
 
 def quantile(ordered: Sequence[float], share: float) -> float:
     return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 3) if ordered else 0.0
+
+
+def _wrapped(name: str, words: str) -> list[str]:
+    return textwrap.wrap(words, WIDTH, initial_indent=f"{name:13}", subsequent_indent=" " * 13)
 
 
 def _row(verdict: Verdict) -> str:

@@ -40,7 +40,7 @@ async def short_run(
     return outcome
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
 async def test_real_wikis_are_mirrored_under_kills_and_cuts(
     tmp_path: Path, rng: random.Random, *, apart: bool
@@ -53,7 +53,7 @@ async def test_real_wikis_are_mirrored_under_kills_and_cuts(
     await short_run(Real(tmp_path / "wikis"), tmp_path, rng, apart=apart)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
 async def test_the_invented_wiki_is_mirrored_under_kills_and_cuts(
     tmp_path: Path, rng: random.Random, *, apart: bool
