@@ -1,4 +1,4 @@
-"""The real wikis: made anew for each test that takes them, which costs two seconds."""
+"""The real wikis: made anew for each test that takes them, which costs a second."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +14,13 @@ def mediawiki() -> None:
         pytest.skip(reason)
 
 
+@pytest.fixture(scope="session")
+def origin(mediawiki: None, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001 - its skip is what is wanted
+    """What all farms are copies of."""
+    return tmp_path_factory.mktemp("mediawiki")
+
+
 @pytest.fixture
-async def farm(mediawiki: None, tmp_path: Path) -> AsyncIterator[WikiFarm]:  # noqa: ARG001 - its skip is what is wanted
-    async with WikiFarm(tmp_path / "farm") as farm:
+async def farm(origin: Path, tmp_path: Path) -> AsyncIterator[WikiFarm]:
+    async with WikiFarm(tmp_path / "farm", origin=origin) as farm:
         yield farm

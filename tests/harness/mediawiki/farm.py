@@ -35,14 +35,26 @@ CUT_AFTER_S: Final = 900.0
 
 
 class WikiFarm:
-    def __init__(self, folder: Path, *, processes: int = PROCESSES, cut_after_s: float = CUT_AFTER_S) -> None:
-        """`folder` is empty or not there yet; nothing is written elsewhere."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        origin: Path | None = None,
+        processes: int = PROCESSES,
+        cut_after_s: float = CUT_AFTER_S,
+    ) -> None:
+        """`folder` is empty or not there yet. What several farms may share is made in `origin`, by the first
+        of them; nothing is written elsewhere.
+        """
         self.folder = folder
+        self.exceptions = folder / "exceptions.log"
+        """What went wrong inside of a wiki; a test that wants that removes it."""
+        self._origin = origin or folder / "origin"
         self.clock = Clock()
         self.feed = Feed(capacity=CAPACITY)
         self.bell = Bell()
         self.faults = FaultBox(random.Random(0))
-        self.php = Php(folder, processes)
+        self.php = Php(folder, self._origin, processes)
         self.wikis = {site.name: Wiki(site, folder, self.php) for site in SITES}
         self.pages = {name: Pages(wiki) for name, wiki in self.wikis.items()}
         self.relay = Relay(folder, self.feed, self.bell.ring, self.clock)
@@ -74,7 +86,7 @@ class WikiFarm:
 
     async def __aenter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        await found(self.folder)
+        await found(self.folder, self._origin)
         async with AsyncExitStack() as stack:
             self.relay.open()
             stack.callback(self.relay.close)
@@ -93,6 +105,7 @@ class WikiFarm:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             self._port = int(runner.addresses[0][1])
             stack.callback(self.bell.cut)
+            stack.callback(self.gate.release_all)
             self._stack = stack.pop_all()
         return self
 
@@ -106,9 +119,9 @@ class WikiFarm:
     def check(self) -> None:
         """Raises EventLost, or WikiBroken with what a wiki has logged."""
         self.relay.check()
-        log = self.folder / "exceptions.log"
-        if log.exists():
-            raise WikiBroken(log.read_text("utf-8")[-4_000:])
+        self.gate.check()
+        if self.exceptions.exists():
+            raise WikiBroken(self.exceptions.read_text("utf-8")[:2_000])
 
     # ── what is done to the wikis ──────────────────────────────────────────────────────────────
 
@@ -160,18 +173,18 @@ class WikiFarm:
         """From now on the other data centre tells."""
         self.relay.data_centre = "codfw" if self.relay.data_centre == "eqiad" else "eqiad"
 
-    def config(self, *, more_mediawiki: str = "") -> str:
+    def config(self, *, missing_retry_s: float = 0.5, silence_s: float = 60.0) -> str:
         """`streamer.toml` of a service that follows these wikis; its log and ports are its own."""
         hosts = ", ".join(f'"{host}"' for host in self.allowed_hosts)
         return f"""
 [source]
 url = "{self.stream_url}"
+silence_s = {silence_s}
 [mediawiki]
 endpoint = "{self.endpoint}"
 hosts = [{hosts}]
 requests_per_minute = 60000
-missing_retry_s = 0.5
-{more_mediawiki}
+missing_retry_s = {missing_retry_s}
 [log]
 path = "streamer.db"
 [deliver]

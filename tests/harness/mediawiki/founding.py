@@ -1,4 +1,4 @@
-"""The folder of a farm: three empty wikis, copied from one that MediaWiki's own installer has made."""
+"""The folder of a farm: three empty wikis, copies of one that MediaWiki's own installer has made."""
 
 import asyncio
 import json
@@ -77,7 +77,12 @@ SITES: Final = (
 )
 
 
-def environment(folder: Path) -> dict[str, str]:
+def compiled(origin: Path) -> tuple[str, ...]:
+    """PHP, with what it has compiled kept for the next process."""
+    return (*PHP, "-d", f"opcache.file_cache={origin / 'opcache'}")
+
+
+def environment(folder: Path, origin: Path) -> dict[str, str]:
     """Of every PHP process of the farm in `folder`."""
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
     return kept | {
@@ -87,39 +92,53 @@ def environment(folder: Path) -> dict[str, str]:
         "PROOF_CODE": str(CODE),
         "PROOF_EVENTS": socket_name(folder),
         "PROOF_FOLDER": str(folder),
-        "PROOF_LANGUAGES": str(folder / "languages"),
+        "PROOF_LANGUAGES": str(origin / "languages"),
     }
 
 
-async def found(folder: Path) -> None:
-    """Fills the empty `folder`; about two seconds."""
-    origin = folder / "origin"
-    for name in (origin, folder / "languages", folder / "opcache"):
+async def found(folder: Path, origin: Path) -> None:
+    """Fills the empty `folder` with copies of what is in `origin`, which is filled first where that was not
+    done yet: with the database, and caches of compiled code and of languages.
+    """
+    made = origin / SITES[0].name / "made"
+    if not made.exists():
+        await _found_origin(origin)
+        made.touch()
+    _list_sites(folder)
+    for site in SITES:
+        _copy(origin / SITES[0].name, SITES[0].name, folder, site.name)
+
+
+async def _found_origin(origin: Path) -> None:
+    installed = origin / "installed"
+    for name in (installed, origin / "languages", origin / "opcache"):
         name.mkdir(parents=True)
-    await _install(folder, origin)
-    (folder / "wikis.json").write_text(json.dumps({site.name: asdict(site) for site in SITES}), "utf-8")
-    first, *others = SITES
-    _copy(origin, "origin", folder, first.name)
+    _list_sites(origin)
+    await _install(origin, installed)
+    first = SITES[0].name
+    _copy(installed, "origin", origin, first)
     await _run(
-        folder,
+        origin,
         str(HERE / "found.php"),
-        PROOF_WIKI=first.name,
+        PROOF_WIKI=first,
         PROOF_USERS=json.dumps(USERS),
         PROOF_PASSWORD=PASSWORD,
     )
-    _empty(folder / first.name / f"{first.name}.sqlite")
-    for site in others:
-        _copy(folder / first.name, first.name, folder, site.name)
+    _empty(origin / first / f"{first}.sqlite")
 
 
-async def _install(folder: Path, origin: Path) -> None:
+def _list_sites(folder: Path) -> None:
+    (folder / "wikis.json").write_text(json.dumps({site.name: asdict(site) for site in SITES}), "utf-8")
+
+
+async def _install(origin: Path, installed: Path) -> None:
     await _run(
-        folder,
+        origin,
         str(CODE / "maintenance/install.php"),
-        *("--dbtype", "sqlite", "--dbname", "origin", "--dbpath", str(origin)),
-        *("--confpath", str(origin), "--scriptpath", "/w", "--server", "https://origin.example"),
+        *("--dbtype", "sqlite", "--dbname", "origin", "--dbpath", str(installed)),
+        *("--confpath", str(installed), "--scriptpath", "/w", "--server", "https://origin.example"),
         *("--pass", PASSWORD, "Origin", "Founder"),
-        MW_CONFIG_FILE=str(origin / "LocalSettings.php"),
+        MW_CONFIG_FILE=str(installed / "LocalSettings.php"),
     )
 
 
@@ -148,16 +167,16 @@ def _empty(database: Path) -> None:
     connection.close()
 
 
-async def _run(folder: Path, script: str, *arguments: str, **environ: str) -> None:
+async def _run(origin: Path, script: str, *arguments: str, **environ: str) -> None:
     """Raises AssertionError with what it said."""
     process = await asyncio.create_subprocess_exec(
         "setpriv",
         "--pdeathsig",
         "KILL",
-        *PHP,
+        *compiled(origin),
         script,
         *arguments,
-        env={**environment(folder), **environ},
+        env={**environment(origin, origin), **environ},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

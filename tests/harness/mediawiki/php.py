@@ -19,7 +19,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from harness.mediawiki.founding import HERE, PHP, environment
+from harness.mediawiki.founding import HERE, compiled, environment
 
 START_S: Final = 20.0
 ANSWER_S: Final = 60.0
@@ -40,8 +40,9 @@ class Worker:
 
 
 class Php:
-    def __init__(self, folder: Path, processes: int) -> None:
+    def __init__(self, folder: Path, origin: Path, processes: int) -> None:
         self._folder = folder
+        self._origin = origin
         self._processes = processes
         self._idle: asyncio.Queue[Worker] = asyncio.Queue()
         self._workers: list[Worker] = []
@@ -51,7 +52,6 @@ class Php:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             log = stack.enter_context((self._folder / "php.log").open("wb"))
-            # one after the other: the first fills the cache of compiled code for the others
             for _ in range(self._processes):
                 worker = await self._start(stack, log)
                 self._workers.append(worker)
@@ -81,11 +81,10 @@ class Php:
         process = await asyncio.create_subprocess_exec(
             "setpriv",
             *("--pdeathsig", "KILL"),
-            *PHP,
-            *("-d", f"opcache.file_cache={self._folder / 'opcache'}"),
+            *compiled(self._origin),
             *("-S", "127.0.0.1:0", str(HERE / "router.php")),
             cwd=self._folder,
-            env=environment(self._folder),
+            env=environment(self._folder, self._origin),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=asyncio.subprocess.STDOUT,

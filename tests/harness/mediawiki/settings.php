@@ -29,20 +29,23 @@ $wgSecretKey = str_repeat( 'proof', 12 );
 $wgUpgradeKey = 'proof';
 
 // ── where it keeps things ──
-$proofDatabase = static fn ( string $name ) => [
+// The gate may ask for an answer from a copy of the database, which is then a replica that lags.
+$proofReplica = ctype_digit( $_SERVER['HTTP_X_PROOF_REPLICA'] ?? '' )
+	? "$proofData/replica-{$_SERVER['HTTP_X_PROOF_REPLICA']}" : $proofData;
+$proofDatabase = static fn ( string $name, ?string $folder = null ) => [
 	'type' => 'sqlite',
 	'dbname' => $name,
 	'tablePrefix' => '',
 	// nothing here has to survive a power loss
 	'variables' => [ 'synchronous' => 'OFF' ],
-	'dbDirectory' => $proofData,
+	'dbDirectory' => $folder ?? $proofData,
 	'trxMode' => 'IMMEDIATE',
 	'flags' => 0,
 ];
 $wgDBtype = 'sqlite';
 $wgDBname = $proofName;
-$wgSQLiteDataDir = $proofData;
-$wgDBservers = [ $proofDatabase( $proofName ) + [ 'load' => 1 ] ];
+$wgSQLiteDataDir = $proofReplica;
+$wgDBservers = [ $proofDatabase( $proofName, $proofReplica ) + [ 'load' => 1 ] ];
 $wgObjectCaches[CACHE_DB] = [
 	'class' => SqlBagOStuff::class,
 	'server' => $proofDatabase( 'wikicache' ),
@@ -70,6 +73,10 @@ $wgUseImageMagick = false;
 $wgDebugLogGroups = [ 'exception' => "$proofFolder/exceptions.log", 'error' => "$proofFolder/exceptions.log" ];
 $wgShowExceptionDetails = true;
 $wgPingback = $wgEnableEmail = $wgUseInstantCommons = false;
+
+// What the recorded answers were made with.
+wfLoadExtension( 'Cite' );
+wfLoadExtension( 'TextExtracts' );
 
 // ── who may do what ──
 $wgRateLimits = [];
