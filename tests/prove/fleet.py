@@ -158,7 +158,7 @@ class Fleet:
                 group.create_task(slot.tend(self.deaths))
 
     async def kill_in_turn(self, rng: Random, every_s: float) -> None:
-        """Until cancelled. Seconds are those of a process that listens, so that on a slow machine too it comes
+        """Until cancelled. Seconds are those of a process that listens, so that on a slow machine it comes
         to work before it dies; now and then they are those of its start.
         """
         for slot in itertools.cycle(self.slots):
