@@ -127,7 +127,7 @@ class Point(Enum):
         "records had to go for want of room, in the slice",
         _io_error,
     )
-    CLEAN_BETWEEN = "clean.between", "cleaner", "a slice is durable, there is another one to do", _log_gone
+    CLEAN_BETWEEN = "clean.between", "cleaner", "a slice is durable, the next is to be done", _log_gone
     CLEAN_WAL = "clean.wal", "cleaner", "what was deleted still stands in the WAL", _io_error
 
     def __init__(

@@ -95,6 +95,8 @@ class Cleaner:
         self._one_pass = asyncio.Lock()
         self._idle: dict[tuple[int, Reason], tuple[int, int]] = {}
         """Until when, and up to which end, a lane needs no look."""
+        self._wal_is_owed = True
+        """The WAL may hold what was deleted: by the process before this one too, killed or refused just then."""
 
     async def run(self, every_s: float) -> None:
         """For ever; waits where another process cleans this file already."""
@@ -117,15 +119,14 @@ class Cleaner:
         """One pass."""
         async with self._one_pass:
             lanes = await self._pool.do(_lanes)
-            deleted = 0
             for lane in lanes:
                 if not lane.alive:
-                    deleted += await self._drop(lane.id, lane.bounds.end, "topic")
+                    await self._drop(lane.id, lane.bounds.end, "topic")
                 else:
-                    deleted += await self._age(lane)
-                    deleted += await self._compact(lane)
-            deleted += await self._make_room(lanes)
-            if deleted:
+                    await self._age(lane)
+                    await self._compact(lane)
+            await self._make_room(lanes)
+            if self._wal_is_owed:
                 await self.reclaim()
 
     async def drop_topic(self, lanes: list[int]) -> None:
@@ -137,22 +138,20 @@ class Cleaner:
 
     # ── age and compaction ─────────────────────────────────────────────────────────────────────
 
-    async def _age(self, lane: _Lane) -> int:
+    async def _age(self, lane: _Lane) -> None:
         if lane.retention_ms is None:
-            return 0
+            return
         upto = await self._due(lane, "age", lane.bounds.earliest, lane.retention_ms)
-        return await self._drop(lane.id, upto, "age") if upto > lane.bounds.earliest else 0
+        if upto > lane.bounds.earliest:
+            await self._drop(lane.id, upto, "age")
 
-    async def _compact(self, lane: _Lane) -> int:
+    async def _compact(self, lane: _Lane) -> None:
         if not lane.compact:
-            return 0
+            return
         start = max(lane.compacted, lane.bounds.earliest)
         upto = await self._due(lane, "compaction", start, lane.lag_ms)
-        if upto <= start:
-            return 0
-        return await self._in_slices(
-            lambda transaction: compact_slice(transaction, lane.id, upto), "compaction"
-        )
+        if upto > start:
+            await self._in_slices(lambda transaction: compact_slice(transaction, lane.id, upto), "compaction")
 
     async def _due(self, lane: _Lane, reason: Reason, start: int, older_ms: int) -> int:
         """The first offset that is not older than that. Idle lanes are asked for once, not at every pass."""
@@ -171,10 +170,9 @@ class Cleaner:
 
     # ── room ───────────────────────────────────────────────────────────────────────────────────
 
-    async def _make_room(self, lanes: list[_Lane]) -> int:
+    async def _make_room(self, lanes: list[_Lane]) -> None:
         used = await self._pool.do(used_bytes)
         stuck = False
-        deleted = 0
         if used > self._retention_bytes:
             target = int(self._retention_bytes * ROOM_TARGET)
             heads = await self._pool.do(lambda connection: _heads(connection, lanes))
@@ -184,14 +182,12 @@ class Cleaner:
                 count, used, number = await self._writer.do(
                     lambda transaction, head=head, limit=limit: room_slice(transaction, head, limit)  # type: ignore[misc] # bound as defaults: the loop's variables
                 )
-                deleted += count
-                metrics.LOG_DELETED.labels("room").inc(count)
+                self._count("room", count)
                 if number is not None:
                     heapq.heappush(heads, _Head(number, head.lane, head.floor))
                 await asyncio.sleep(SLICE_S * PAUSE_RATIO)
             stuck = used > self._retention_bytes
         await self._say_over_budget(stuck=stuck)
-        return deleted
 
     async def _say_over_budget(self, *, stuck: bool) -> None:
         """Only when it changed: a row that all processes look at."""
@@ -212,27 +208,29 @@ class Cleaner:
 
     # ── slices ─────────────────────────────────────────────────────────────────────────────────
 
-    async def _drop(self, lane: int, upto: int | None, reason: Reason) -> int:
-        return await self._in_slices(lambda transaction: drop_slice(transaction, lane, upto), reason)
+    async def _drop(self, lane: int, upto: int | None, reason: Reason) -> None:
+        await self._in_slices(lambda transaction: drop_slice(transaction, lane, upto), reason)
 
-    async def _in_slices(self, work: Callable[[Transaction], tuple[int, bool]], reason: Reason | None) -> int:
-        deleted = 0
+    async def _in_slices(self, work: Callable[[Transaction], tuple[int, bool]], reason: Reason | None) -> None:
         more = True
         while more:
             began_s = time.monotonic()
             count, more = await self._writer.do(work)
-            deleted += count
             if reason:
-                metrics.LOG_DELETED.labels(reason).inc(count)
+                self._count(reason, count)
+            reached(Point.CLEAN_BETWEEN)
             if more:
-                reached(Point.CLEAN_BETWEEN)
                 await asyncio.sleep(PAUSE_RATIO * (time.monotonic() - began_s))
-        return deleted
+
+    def _count(self, reason: Reason, deleted: int) -> None:
+        metrics.LOG_DELETED.labels(reason).inc(deleted)
+        self._wal_is_owed = self._wal_is_owed or deleted > 0
 
     async def reclaim(self) -> None:
         """Gives pages back where many are free, and empties the WAL, which holds the last copies."""
         await self._in_slices(vacuum_slice, None)
-        if not await self._pool.do(truncate_wal):
+        self._wal_is_owed = not await self._pool.do(truncate_wal)
+        if self._wal_is_owed:
             logger.warning("the WAL could not be emptied, and may still hold what was deleted")
 
 

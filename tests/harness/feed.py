@@ -38,15 +38,20 @@ class Feed:
     since: str = ""
     last_id: str = ""
     breaks: int = field(default=0)
+    torn: int = field(default=0)
+    """Connections that ended in the middle of an event."""
 
     async def events(self) -> AsyncGenerator[Received, None]:
         """One connection's events; ends when it does. Raises aiohttp.ClientError where it can't connect."""
         buffer = b""
-        async for chunk in self.chunks():
-            buffer += chunk
-            *lines, buffer = buffer.split(b"\n")
-            for event in self._take(lines):
-                yield event
+        try:
+            async for chunk in self.chunks():
+                buffer += chunk
+                *lines, buffer = buffer.split(b"\n")
+                for event in self._take(lines):
+                    yield event
+        finally:
+            self.torn += bool(buffer or self._name or self._id or self._data)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """One connection's bytes."""

@@ -1,0 +1,44 @@
+"""Fault points as a test sees them: the environment that arms one, and the proof that it happened."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from streamer.faultpoints import FILE_VARIABLE, VARIABLE, Action, Point
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    point: str
+    action: str
+    time: int
+    pid: int
+
+    @classmethod
+    def of(cls, line: str) -> Self:
+        point, action, time, pid = line.split()
+        return cls(point, action, int(time), int(pid))
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """`file` holds what fired; it outlives the processes."""
+
+    file: Path
+
+    def arm(self, point: Point, action: Action, when: str = "1") -> Mapping[str, str]:
+        """What to add to the environment of a process."""
+        return {VARIABLE: f"{point.label}={action}@{when}", FILE_VARIABLE: str(self.file)}
+
+    def fired(self) -> list[Fired]:
+        if not self.file.exists():
+            return []
+        return [Fired.of(line) for line in self.file.read_text(encoding="utf-8").splitlines()]
+
+    async def until_fired(self, times: int = 1, timeout_s: float = 20.0) -> list[Fired]:
+        async with asyncio.timeout(timeout_s):
+            while len(fired := self.fired()) < times:
+                await asyncio.sleep(0.01)
+        return fired
