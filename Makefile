@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # what a bare Debian lacks, and the commands by which we notice
 APT    := $(shell command -v curl >/dev/null || echo curl)
 
-.PHONY: run test check bench clean
+.PHONY: run test check bench prove soak clean
 
 run: $(READY)
 	@$(MAKE) -s system 2>/dev/null || true  # the line to try needs curl; the service does not
@@ -22,6 +22,13 @@ check: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+# Real wikis, kills, cuts: three partners must hold what the wikis hold. Some three minutes; `soak` is an hour.
+prove: $(READY) system
+	@$(BIN)/python -m tests.prove --json build/prove.json $(ARGS)
+
+soak: $(READY) system
+	@$(BIN)/python -m tests.prove --changes 5000 --kills 500 --cuts 200 --json build/soak.json $(ARGS)
 
 clean:
 	rm -rf $(VENV) build data .mypy_cache .ruff_cache .pytest_cache .hypothesis

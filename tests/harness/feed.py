@@ -11,6 +11,10 @@ CUT_S = 10.0
 """No byte for so long, with heartbeats every second, is a dead connection."""
 
 
+class Refused(Exception):
+    """The service has nothing for anybody at the moment (503): come again."""
+
+
 @dataclass(slots=True)
 class Received:
     """One event with a blank line behind it, or a heartbeat (`name` is then `heartbeat`)."""
@@ -39,6 +43,18 @@ class Feed:
 
     async def events(self) -> AsyncGenerator[Received, None]:
         """One connection's events; ends when it does. Raises aiohttp.ClientError where it can't connect."""
+        buffer = b""
+        try:
+            async for chunk in self.chunks():
+                buffer += chunk
+                *lines, buffer = buffer.split(b"\n")
+                for event in self._take(lines):
+                    yield event
+        finally:
+            self.torn += bool(buffer or self._name or self._id or self._data)
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """One connection's bytes."""
         headers = {"Authorization": f"Bearer {self.key}", "Accept": "text/event-stream"}
         params = {}
         if self.last_id:
@@ -50,17 +66,12 @@ class Feed:
             aiohttp.ClientSession(timeout=timeout) as session,
             session.get(self.url, headers=headers, params=params) as response,
         ):
+            if response.status == 503:
+                raise Refused(await response.text())
             assert response.status == 200, f"{response.status}: {await response.text()}"
             assert response.content_type == "text/event-stream"
-            buffer = b""
-            try:
-                while chunk := await response.content.readany():
-                    buffer += chunk
-                    *lines, buffer = buffer.split(b"\n")
-                    for event in self._take(lines):
-                        yield event
-            finally:
-                self.torn += bool(buffer or self._name or self._id or self._data)
+            while chunk := await response.content.readany():
+                yield chunk
 
     _name: str = ""
     _id: str = ""
@@ -99,7 +110,7 @@ class Feed:
                         yield event
                     if stop.is_set():
                         return
-            except (TimeoutError, aiohttp.ClientError, ConnectionError):
+            except (TimeoutError, aiohttp.ClientError, ConnectionError, Refused):
                 pass
             self.breaks += 1
             await asyncio.sleep(0.02)

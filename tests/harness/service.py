@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -17,6 +18,8 @@ import aiohttp
 
 START_S = 60.0
 """Most of it on a machine that does much else: a start takes a second."""
+LEASH = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+"""Whatever ends the tests ends what they have started: a -9 leaves no `async with` time to."""
 
 
 def free_port() -> int:
@@ -40,7 +43,7 @@ class Service:
     ) -> None:
         """`environ` is added to the environment of each start, and may be changed between two."""
         self.folder = folder
-        self.environ = environ or {}
+        self.environ: Mapping[str, str] = {} if environ is None else environ
         self._program = program
         self.config = folder / "streamer.toml"
         self.config.write_text(config, encoding="utf-8")
@@ -80,6 +83,7 @@ class Service:
 
     async def _spawn(self, environ: Mapping[str, str], stdout: IO[bytes]) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
+            *LEASH,
             sys.executable,
             *self._program,
             "--config",

@@ -1,0 +1,145 @@
+"""`make prove`, short: real wikis, both layouts, kills and cuts; and the same on the invented one."""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from harness.mediawiki import absent
+from harness.service import LEASH
+
+from prove import report
+from prove.invented import Invented
+from prove.judge import Verdict
+from prove.real import Real
+from prove.run import Evidence, Outcome, Plan, prove
+from prove.wiki import Json, Wiki
+
+CHANGES, CUTS, KILLS = 50, 5, 4
+STOPPED = 130
+ROOT = Path(__file__).resolve().parents[2]
+
+
+async def short_run(
+    wiki: AbstractAsyncContextManager[Wiki], folder: Path, rng: random.Random, *, apart: bool
+) -> Outcome:
+    plan = Plan(rng.randrange(1_000_000), apart, CHANGES, KILLS, kills_every_s=1.0, cuts=CUTS, deeds_per_s=8)
+    async with wiki as opened:
+        outcome = await prove(opened, folder, plan)
+    print(report.text(outcome))
+    assert outcome.is_right, report.text(outcome)
+    assert set(outcome.cuts.values()) == {CUTS}
+    assert outcome.deaths.random.total() > 0
+    assert outcome.deaths.at_point.total() > 0
+    return outcome
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
+async def test_real_wikis_are_mirrored_under_kills_and_cuts(
+    tmp_path: Path, rng: random.Random, *, apart: bool
+) -> None:
+    """Three partners' clients hold what the wikis hold, nothing is lost, doubled or out of order, and every
+    change is accounted for, while processes are killed and lines are cut.
+    """
+    if reason := absent():
+        pytest.skip(reason)
+    await short_run(Real(tmp_path / "wikis"), tmp_path, rng, apart=apart)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
+async def test_the_invented_wiki_is_mirrored_under_kills_and_cuts(
+    tmp_path: Path, rng: random.Random, *, apart: bool
+) -> None:
+    """The same where no MediaWiki can be had; and had one event gone wrong, it would have been seen."""
+    outcome = await short_run(Invented(rng.randrange(1_000_000)), tmp_path, rng, apart=apart)
+    for partner in outcome.evidence.received:
+        would_be_seen(outcome.evidence, partner, rng)
+
+
+def would_be_seen(evidence: Evidence, partner: str, rng: random.Random) -> None:
+    """Any event of the run, lost, doubled or come too early; any text that is not as it was."""
+    received = evidence.received[partner]
+    at = rng.randrange(len(received))
+
+    def judged(changed: Sequence[Json]) -> Verdict:
+        others = replace(evidence, received={**evidence.received, partner: changed})
+        return next(verdict for verdict in others.verdicts() if verdict.partner == partner)
+
+    assert judged(received).is_right
+    assert judged([*received, received[at]]).doubled
+    assert judged([article | {"name": "Another"} for article in received]).differing
+    page = [article for article in received if article["identifier"] == received[at]["identifier"]]
+    if len(page) > 1:
+        assert judged([page[-1], *(article for article in received if article is not page[-1])]).out_of_order
+    lost = judged([*received[:at], *received[at + 1 :]])
+    assert lost.lost or lost.withdrawn > judged(received).withdrawn
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+async def test_no_process_remains(number: signal.Signals, tmp_path: Path) -> None:
+    """However it is stopped in the midst of its work."""
+    if number == signal.SIGKILL and not LEASH:
+        pytest.skip("no setpriv here (util-linux), which ends what a killed process has started")
+    driver = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.prove", "--invented", "--apart", "--kills-every", "1"),
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    begun: set[int] = set()
+    try:
+        async with asyncio.timeout(60):
+            while not any(command(pid) == "curl" for pid in begun):
+                begun |= descendants(driver.pid)
+                await asyncio.sleep(0.05)
+        driver.send_signal(number)
+        async with asyncio.timeout(30):
+            code = await driver.wait()
+            while remaining := [pid for pid in begun if command(pid)]:
+                await asyncio.sleep(0.05)
+    finally:
+        if driver.returncode is None:
+            driver.kill()
+    assert code == (-number if number == signal.SIGKILL else STOPPED)
+    assert not remaining
+
+
+def descendants(pid: int) -> set[int]:
+    children = {child for child in running() if parent(child) == pid}
+    return children.union(*map(descendants, children))
+
+
+def running() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def parent(pid: int) -> int:
+    return int((stat(pid) or "? 0").split()[1])
+
+
+def command(pid: int) -> str:
+    """Its name; "" once it has ended."""
+    told = stat(pid)
+    if not told or told.startswith("Z"):
+        return ""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def stat(pid: int) -> str:
+    """State and parent first; "" where there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].strip()
+    except OSError:
+        return ""
