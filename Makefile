@@ -23,7 +23,7 @@ check: $(READY)
 bench: $(READY)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-# Real wikis, kills, cuts: three partners must hold what the wikis hold. Some three minutes; `soak` is an hour.
+# Real wikis, kills, cuts: three partners must hold what the wikis hold. `soak`: hundreds of kills.
 prove: $(READY) system
 	@$(BIN)/python -m tests.prove --json build/prove.json $(ARGS)
 

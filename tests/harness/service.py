@@ -17,7 +17,7 @@ from typing import IO, Self
 import aiohttp
 
 START_S = 60.0
-"""Most of it on a machine that does much else: a start takes a second."""
+"""A second where the machine has nothing else to do; half a minute was seen where it had too much."""
 LEASH = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 """Whatever ends the tests ends what they have started: a -9 leaves no `async with` time to."""
 

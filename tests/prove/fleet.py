@@ -24,7 +24,6 @@ from harness.service import Service
 from streamer.faultpoints import FILE_VARIABLE, VARIABLE, Point, points_of
 from streamer.pipeline import ROLES
 
-LISTENING_S: Final = 60.0
 WHILE_STARTING: Final = 0.25
 """Of the kills from outside."""
 HIT: Final = 4
@@ -86,7 +85,7 @@ class Slot:
         while True:
             await self.alive.wait()
             try:
-                await self.service.event("admin listening", timeout_s=LISTENING_S)
+                await self.service.event("admin listening")
             except AssertionError:  # it has ended; who tends it starts another
                 await asyncio.sleep(0.05)
             except TimeoutError:

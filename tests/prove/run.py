@@ -27,7 +27,7 @@ from streamer.log.local import LocalLog
 from streamer.log.position import Position
 from streamer.model import Topics, is_tick
 
-START_S: Final = 40.0
+START_S: Final = 120.0
 STILL_S: Final = 2.0
 """Nothing more came from upstream for so long after the last deed: its slowest stream takes 0.9 s."""
 TELL_EVERY_S: Final = 10.0

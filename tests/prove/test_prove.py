@@ -83,7 +83,7 @@ def would_be_seen(evidence: Evidence, partner: str, rng: random.Random) -> None:
     assert lost.lost or lost.withdrawn > judged(received).withdrawn
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 async def test_no_process_remains(number: signal.Signals, tmp_path: Path) -> None:
     """However it is stopped in the midst of its work."""
@@ -97,7 +97,7 @@ async def test_no_process_remains(number: signal.Signals, tmp_path: Path) -> Non
     )
     begun: set[int] = set()
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             while not any(command(pid) == "curl" for pid in begun):
                 begun |= descendants(driver.pid)
                 await asyncio.sleep(0.05)
