@@ -24,10 +24,10 @@ bench: $(READY)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 # Real wikis, kills, cuts: three partners must hold what the wikis hold. `soak`: hundreds of kills.
-prove: $(READY) system
+prove: $(READY) system wiki
 	@$(BIN)/python -m tests.prove --json build/prove.json $(ARGS)
 
-soak: $(READY) system
+soak: $(READY) system wiki
 	@$(BIN)/python -m tests.prove --changes 5000 --kills 500 --cuts 200 --json build/soak.json $(ARGS)
 
 clean:

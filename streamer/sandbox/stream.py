@@ -101,9 +101,9 @@ class Streams:
         as_lines = "application/json" in request.headers.get("Accept", "")
         kind = "application/json" if as_lines else "text/event-stream; charset=utf-8"
         response = web.StreamResponse(headers={"Content-Type": kind, "Cache-Control": "no-cache"})
-        await response.prepare(request)
         self.connections += 1
         try:
+            await response.prepare(request)
             await self._run(request, response, cursor, as_lines=as_lines)
         except ConnectionResetError:
             self._requests["stream_gone"] += 1
