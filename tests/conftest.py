@@ -3,8 +3,10 @@
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadGroupScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = int(os.environ.get("STREAMER_TEST_SEED") or random.SystemRandom().randrange(1_000_000))
@@ -27,3 +29,21 @@ def shared_data() -> Path:
 def rng(request: pytest.FixtureRequest) -> random.Random:
     """Random, but the same for the same seed and test."""
     return random.Random(f"{SEED}:{request.node.nodeid}")
+
+
+class _WikisByModule(LoadGroupScheduling):
+    """Each module of tests/wiki goes to one worker as a whole: the wikis that its tests look at are made
+    once. (The mark `xdist_group` would say so, and has no effect with pytest 9.2: xdist 3.8 writes it into
+    a node's id, which that no longer reads.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith("tests/wiki/"):
+            return nodeid.partition("::")[0]
+        scope: str = super()._split_scope(nodeid)
+        return scope
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadGroupScheduling | None:
+    return _WikisByModule(config, log) if config.getvalue("dist") == "loadgroup" else None
