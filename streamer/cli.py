@@ -8,12 +8,12 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Final, NoReturn
 
-from streamer import logs, quickstart
+from streamer import cli_deadletter, logs, quickstart
 from streamer.check import run_check
+from streamer.cli_time import time_ms
 from streamer.config import Settings, load
 from streamer.errors import ConfigError, LogBusy, LogTooNew, StreamerError
 from streamer.groups import leaves
@@ -116,6 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_check)
 
     _partner_parser(commands.add_parser("partner", help="who gets a feed, and their keys"))
+    cli_deadletter.add_actions(
+        commands.add_parser("deadletter", help="looks at what failed, and has it tried again"), _loop
+    )
     _sandbox_parser(
         commands.add_parser("sandbox", help="an invented wiki with its stream and its API, on loopback")
     )
@@ -212,7 +215,7 @@ def _partners_file(options: argparse.Namespace) -> tuple[Settings, Path]:
 
 def _partner_add(options: argparse.Namespace) -> None:
     settings, file = _partners_file(options)
-    since_ms = None if options.since is None else _time_ms(options.since)
+    since_ms = None if options.since is None else time_ms("--since", options.since)
     check_new(file, options.name, load_partners(file) if file.exists() else {})
     if since_ms is not None or Path(settings.log.path).exists():
         # before it stands in the file, so that a running service never takes it as starting now
@@ -224,18 +227,6 @@ async def _record_start(settings: Settings, name: str, since_ms: int | None) -> 
     async with open_log(settings) as log:
         await log.ensure_topics(topic_specs(settings))
         await record_start(log, Topics(settings.log.prefix), name, since_ms)
-
-
-def _time_ms(text: str) -> int:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError("--since", f"{text!r} is no RFC 3339 time such as 2026-11-21T12:00:00Z") from None
-    if time.tzinfo is None:
-        raise ConfigError(
-            "--since", f"{text!r} has no time zone: end it in Z, or in an offset such as +02:00"
-        )
-    return int(time.timestamp() * 1000)
 
 
 def _partner_list(options: argparse.Namespace) -> None:

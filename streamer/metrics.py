@@ -17,7 +17,11 @@ FRESHNESS_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120
 
 
 class CommittedTotals(Collector):
-    """`streamer_committed_changes_total{role, scope, outcome}`; `scope` is a partner's name, else ""."""
+    """`streamer_committed_changes_total{role, scope, outcome}`; `scope` is a partner's name, else "".
+
+    What enrich admits is what the source admitted and, beyond it, replays of dead letters: role `replay`,
+    outcome `admitted`. Role `deferred`, outcome `replayed` are those of them that replayed by themselves.
+    """
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str, int], dict[str, int]] = {}
@@ -178,6 +182,12 @@ ENRICH_CUTOFFS: Final = Counter(
 )
 ENRICH_RETRIES: Final = Counter(
     "streamer_enrich_retries", "Questions asked again, by reason.", ["reason"], registry=REGISTRY
+)
+DEFERRED_WAITING: Final = Gauge(
+    "streamer_deferred_waiting_letters",
+    "Dead letters that replay by themselves once their wikis answer.",
+    ["partition"],
+    registry=REGISTRY,
 )
 UNRESOLVED_REMOVALS: Final = Counter(
     "streamer_enrich_unresolved_removals",

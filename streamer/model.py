@@ -125,11 +125,18 @@ class Change(Struct, frozen=True, omit_defaults=True, tag_field="record", tag="c
     log_id: int = 0
     cause: str = ""
     """What made a refresh or a derived change: protect, import, merge, upload, redirect, replay, …"""
+    replays: Kind | None = None
+    """Of the replay of a dead letter, which is a `refresh`: what its letter's change was."""
     stream: str = ""
     """The upstream stream, e.g. `mediawiki.recentchange`."""
     upstream_id: str = ""
     """`meta.id`."""
     traceparent: str = ""
+
+    @property
+    def meant(self) -> Kind:
+        """What happened on the wiki, be this its replay."""
+        return self.replays or self.kind
 
 
 class EditorFigures(Struct, frozen=True, omit_defaults=True):
@@ -375,6 +382,15 @@ class DeadLetter(Struct, frozen=True, omit_defaults=True):
     failed_ms: int
 
 
+class Replayed(Struct, frozen=True):
+    """The value of a record with the key REPLAYED_KEY in `wiki.deadletter.v1`: an operator had these letters
+    of the same partition replayed. In the same commit as their changes.
+    """
+
+    offsets: tuple[int, ...]
+    replayed_ms: int
+
+
 class Signal(Struct, frozen=True, omit_defaults=True):
     """The value of a record in `wiki.signals.v1`: these revisions of this page were reverted by that one."""
 
@@ -394,8 +410,19 @@ class Withdrawal(Struct, frozen=True):
 # ── headers ────────────────────────────────────────────────────────────────────────────────────
 
 TICK_KEY: Final = ".tick"
+REPLAYED_KEY: Final = ".replayed"
+DEFERRED: Final = "deferred"
+"""The code of a dead letter that replays by itself once its wiki answers."""
+UNREADABLE: Final = "change_unreadable"
+"""The code of one whose change did not decode: what it holds stands in for what is not known."""
 DELETE_TYPE: Final = "wiki.article.delete"
 """`ce_type` of an article's record whose `event.type` is `delete`."""
+
+
+def traceparent_of(identifier: str) -> str:
+    """W3C trace context; the same on every run, so that a trace can be found by the identifier."""
+    trace = identifier.replace("-", "")
+    return f"00-{trace}-{trace[16:]}-01"
 
 
 def article_headers(

@@ -154,7 +154,7 @@ def _hidden(change: Change, found: Found, visibility: Visibility, stamp: Stamp) 
 
 
 def _told(change: Change) -> RevisionVisibility | Maybe:
-    if change.kind != "visibility":
+    if change.meant != "visibility":
         return UNSET
     return RevisionVisibility(change.revision, change.visibility or Visibility())
 

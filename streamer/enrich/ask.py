@@ -5,8 +5,6 @@ that it holds neither its wiki nor its partition.
 """
 
 import asyncio
-import logging
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -19,72 +17,23 @@ from streamer.enrich.article import BY_REVISION, is_redirect
 from streamer.enrich.held import Held
 from streamer.enrich.memory import Newest, Removals
 from streamer.enrich.outcome import Answered, Dead, Gone, Outcome, Removed, Wikis, Work
+from streamer.enrich.patience import Answers, Patience
 from streamer.enrich.text import PlainText
 from streamer.enrich.textpool import TextPool
 from streamer.errors import AnswerInvalid, HostNotAllowed, OriginUnavailable
-from streamer.health import Health
 from streamer.metrics import ENRICH_RETRIES
-from streamer.model import Change
+from streamer.model import DEFERRED, Change, Visibility
 from streamer.origin.answer import Answer, Found, Missing
 
 MISSING_TRIES: Final = 3
-BACKOFF_S: Final = 0.5
-BACKOFF_MOST_S: Final = 15.0
-COMPONENT: Final = "enrich"
+ABOUT_THE_WIKI: Final = frozenset(
+    {OriginUnavailable.code, DEFERRED, HostNotAllowed.code, "another_wiki", "another_revision"}
+)
+"""Codes of a dead letter that asking for the page instead of its revision would not change."""
 FILE_NAMESPACE: Final = 6
 CATEGORY_NAMESPACE: Final = 14
 
-log = logging.getLogger(__name__)
 A = TypeVar("A")
-
-
-@dataclass(slots=True)
-class Answers:
-    """Whether any wiki answers at all: said to health when it changes."""
-
-    origin: Wikis
-    health: Health
-    _silent: bool = False
-
-    def heard(self) -> None:
-        if self._silent:
-            self._silent = False
-            self.health.ready(COMPONENT)
-            log.info("wikis answer again")
-
-    def failed(self) -> None:
-        if not self._silent and not self.origin.any_host_answers:
-            self._silent = True
-            self.health.unready(COMPONENT, "no wiki answers")
-            log.error("no wiki answers")
-
-
-@dataclass(slots=True)
-class Patience:
-    """Counts the failures of one change and says when to give it up. Pure but for the origin's word."""
-
-    settings: MediaWikiSettings
-    counted: int = 0
-    attempts: int = 0
-    _failed_s: float | None = None
-
-    def verdict(self, now_s: float, failing_since_s: float | None, *, any_host_answers: bool) -> str:
-        """The dead letter's code, or "" to go on. `failing_since_s`: the monotonic second of the wiki's first
-        failure since its last answer, None where it answers.
-        """
-        before_s, self._failed_s = self._failed_s, now_s
-        if before_s is None or failing_since_s is None or failing_since_s > before_s:
-            # between two failures of this one the wiki answered others: it is the change, not the wiki
-            self.counted += 1
-        if self.counted >= self.settings.retries:
-            return OriginUnavailable.code
-        if failing_since_s is None or not any_host_answers:
-            return ""
-        return "deferred" if now_s - failing_since_s >= self.settings.defer_after_s else ""
-
-    def pause_s(self, retry_after_s: float | None) -> float:
-        grown: float = min(BACKOFF_MOST_S, BACKOFF_S * 2 ** min(self.attempts, 10))
-        return max(retry_after_s or 0.0, grown * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries
 
 
 @dataclass(slots=True)
@@ -103,67 +52,97 @@ class Asker:
     is_waited_for: Callable[[int], bool]
 
     async def outcome(self, work: Work) -> Outcome:
-        if work.change.kind == "delete":
-            return await self._resolve_removal(work)
-        return await self._fetch(work)
-
-    async def _fetch(self, work: Work) -> Outcome:
         patience = Patience(self.settings)
-        if work.change.kind == "visibility" and not work.change.page_id:
-            failed = await self._find_page(work, patience)
-            if failed:
-                return failed
+        if work.change.kind == "delete":
+            return await self._resolve_removal(work, patience)
+        if work.change.replays == "delete":
+            return await self._resolve_again(work, patience)
+        return await self._fetch(work, patience)
+
+    async def _fetch(self, work: Work, patience: Patience) -> Outcome:
+        answer: Answer | Gone | Dead | None = await self._by_its_revision(work, patience)
         change = work.change
-        tries = 0
+        tries = missing_ms = 0
         while True:
-            await self.held.room(lambda: self.is_waited_for(work.offset))
-            answer = await self._patiently(change, patience, lambda: self._question(change))
-            if isinstance(answer, Dead):
+            if answer is None:
+                await self.held.room(lambda: self.is_waited_for(work.offset))
+                answer = await self._patiently(change, patience, lambda: self._question(change))
+            if isinstance(answer, Gone | Dead):
                 return answer
             tries += 1
             if isinstance(answer, Missing):
-                if tries >= MISSING_TRIES or self.removals.title_removed_after(
-                    change.wiki, change.title, work.read_no
-                ):
+                missing_ms = missing_ms or answer.asked_ms
+                if self._is_removed(work):
                     return Gone()
+                if tries >= MISSING_TRIES:
+                    return _lost(change, missing_ms)
                 ENRICH_RETRIES.labels("missing").inc()
             else:
                 code = misjudged(change, answer)
                 if code:
                     return Dead(code, patience.attempts)
                 if tries >= MISSING_TRIES or not self._is_stale(work, answer):
-                    work.held_bytes = answer.revision.size + len(answer.revision.content or "")
-                    self.held.add(work.held_bytes)
-                    return Answered(answer, await self._plain(answer))
+                    return await self._answered(work, answer)
                 ENRICH_RETRIES.labels("stale").inc()
+            answer = None
             # replica lag looks like a deletion, and like an older page: ask again, later
             await asyncio.sleep(self.settings.missing_retry_s / (MISSING_TRIES - 1))
 
-    async def _find_page(self, work: Work, patience: Patience) -> Gone | Dead | None:
-        """Gives a visibility change the page of its revision, as the wiki knows it: its title may be another
-        page's by now, and a cut-off under that page would leave the text served. None: found.
+    def _is_removed(self, work: Work) -> bool:
+        """Whether one "missing" is to be believed. A replay's title may be another page's by now."""
+        change = work.change
+        if change.replays and change.page_id:
+            return False
+        return self.removals.title_removed_after(change.wiki, change.title, work.read_no)
+
+    async def _answered(self, work: Work, found: Found) -> Answered:
+        held_bytes = found.revision.size + len(found.revision.content or "")
+        work.held_bytes += held_bytes
+        self.held.add(held_bytes)
+        return Answered(found, await self._plain(found))
+
+    async def _by_its_revision(self, work: Work, patience: Patience) -> Found | Gone | Dead | None:
+        """What is known of the page once its revision was asked for, where that is needed; Found where the
+        revision is the page as it is now, None where the page is to be asked for.
+        """
+        if not _is_found_by_revision(work.change):
+            return None
+        sought = await self._find_page(work, patience)
+        if isinstance(sought, Found):
+            is_current = sought.revision.identifier == sought.page.last_revision
+            return sought if work.change.replays and is_current else None
+        return sought
+
+    async def _find_page(self, work: Work, patience: Patience) -> Found | Gone | Dead | None:
+        """Gives a change the page of its revision, as the wiki knows it: its title may be another page's by
+        now, and a cut-off under that page would leave the text served. None: for a replay that goes on by
+        what it has.
         """
         change = work.change
+        by_revision = replace(change, kind="edit", page_id=0)
         for attempt in range(MISSING_TRIES):
             if attempt:
                 ENRICH_RETRIES.labels("missing").inc()
                 await asyncio.sleep(self.settings.missing_retry_s / (MISSING_TRIES - 1))
             await self.held.room(lambda: self.is_waited_for(work.offset))
-            answer = await self._patiently(
-                change,
-                patience,
-                lambda: self.origin.revision(change.wiki, change.server_name, change.revision),
-            )
+            answer = await self._patiently(change, patience, lambda: self._question(by_revision))
             if isinstance(answer, Dead):
-                return answer
-            if isinstance(answer, Found):
-                # judged as what was asked: a revision, whose text may be hidden or not
-                code = misjudged(replace(change, kind="edit"), answer)
-                if code:
-                    return Dead(code, patience.attempts)
-                work.change = replace(change, page_id=answer.page.page_id)
-                return None
-        return Gone()  # with its page, whose deletion is a cut-off of its own
+                # one revision that is no article is no word about its page
+                return None if change.replays and answer.code not in ABOUT_THE_WIKI else answer
+            if isinstance(answer, Missing):
+                continue
+            # judged as what was asked: a revision, whose text may be hidden or not
+            code = misjudged(by_revision, answer)
+            if code:
+                return Dead(code, patience.attempts)
+            told = change.visibility
+            now = visible(answer) if change.replays and told else told
+            if told and now and set(told.hides()) - set(now.hides()) and attempt + 1 < MISSING_TRIES:
+                continue  # shown again since, or a replica that does not know yet
+            work.change = replace(change, page_id=answer.page.page_id, visibility=now)
+            return answer
+        # with its page, whose deletion is a cut-off of its own
+        return None if change.replays and change.page_id else Gone()
 
     async def _question(self, change: Change) -> Answer:
         if change.kind in BY_REVISION and change.revision and change.cause != "redirect":
@@ -198,9 +177,8 @@ class Asker:
         dropped = (names.get(FILE_NAMESPACE, ""), names.get(CATEGORY_NAMESPACE, ""))
         return await self.pool.extract(revision.content, dropped)
 
-    async def _resolve_removal(self, work: Work) -> Outcome:
+    async def _resolve_removal(self, work: Work, patience: Patience) -> Removed | Dead:
         change = work.change
-        patience = Patience(self.settings)
         for attempt in range(MISSING_TRIES):
             if attempt:
                 ENRICH_RETRIES.labels("missing").inc()
@@ -217,6 +195,35 @@ class Asker:
             if found:
                 return Removed(found)
         return Dead("page_unresolved", patience.attempts, self.newest.page_under(change.wiki, change.title))
+
+    async def _resolve_again(self, work: Work, patience: Patience) -> Outcome:
+        """A deletion that could not be resolved: told of those of its pages that are missing now; where all
+        are there again, the page is restated. What it could withdraw by its title it has withdrawn then:
+        another page may be under it by now.
+        """
+        change = work.change
+        pages: tuple[int, ...] = (change.page_id,)
+        if not change.page_id:
+            resolved = await self._resolve_removal(work, patience)
+            if isinstance(resolved, Dead):
+                return Dead(resolved.code, resolved.attempts)
+            pages = resolved.page_ids
+        restated: Outcome | None = None
+        missing: list[int] = []
+        missing_ms = 0
+        for page_id in pages:
+            work.change = replace(change, page_id=page_id, revision=0)
+            outcome = await self._fetch(work, patience)
+            if isinstance(outcome, Removed):
+                missing.append(page_id)
+                missing_ms = missing_ms or outcome.missing_ms
+            elif isinstance(outcome, Dead):
+                work.change = change
+                return outcome
+            else:
+                restated = restated or outcome
+        work.change = change
+        return Removed(tuple(missing), missing_ms) if missing else restated or Gone()
 
     async def _patiently(
         self, change: Change, patience: Patience, question: Callable[[], Awaitable[A]]
@@ -244,6 +251,27 @@ class Asker:
                 continue
             self.answers.heard()
             return answer
+
+
+def _is_found_by_revision(change: Change) -> bool:
+    if not change.revision:
+        return False
+    if change.meant == "visibility":
+        return bool(change.replays) or not change.page_id
+    return bool(change.replays) and not change.page_id
+
+
+def _lost(change: Change, missing_ms: int) -> Removed | Gone:
+    """That a page is gone which partners may hold is told by whoever finds it out late."""
+    return Removed((change.page_id,), missing_ms) if change.replays and change.page_id else Gone()
+
+
+def visible(found: Found) -> Visibility:
+    """What the wiki shows of a revision."""
+    revision = found.revision
+    return Visibility(
+        text=not revision.text_hidden, editor=not revision.user_hidden, comment=not revision.comment_hidden
+    )
 
 
 def misjudged(change: Change, answer: Found) -> str:

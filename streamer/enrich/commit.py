@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec.structs import replace
+
 from streamer.cutoffs import cutoff_record
 from streamer.enrich.article import BY_REVISION, Stamp, article_of, removal_of, visibility_of
-from streamer.enrich.memory import HiddenRevisions, Hints, Newest, Removals, Told
+from streamer.enrich.memory import HiddenRevisions, Hints, Newest, Removal, Removals, Told
 from streamer.enrich.outcome import Answered, Dead, Gone, Removed, Work
 from streamer.log.base import MAX_RECORD_BYTES, Record, partition_of
 from streamer.metrics import EDIT_TO_PUBLISH, ENRICH_CUTOFFS, ENRICH_LATE, ENRICH_PUBLISHED, ERRORS
@@ -33,6 +35,9 @@ MARGIN_BYTES: Final = 64 * 1024
 """Key, headers and framing of a record, far beyond what they are."""
 STAGE: Final = "enrich"
 EVERYTHING: Final[tuple[Hideable, ...]] = ("text", "comment", "editor")
+SHOWN_LATELY_MS: Final = 60_000
+"""A page that was published so shortly before a wiki calls it missing is not taken away on a replay's word: a
+replica may lag, and a deletion that is real is on its way in the stream."""
 OUTCOMES: Final = ("admitted", "published", "gone", "superseded", "deadletter")
 
 
@@ -88,6 +93,7 @@ class Batch:
         last_sequence: int,
         counts: dict[str, int],
         now_us: int,
+        replayed: int = 0,
     ) -> None:
         self._memory = memory
         self._topics = topics
@@ -98,6 +104,7 @@ class Batch:
         self._cutoffs = {"page": 0, "revision": 0}
         self._bytes = 0
         self.last_sequence = last_sequence
+        self.replayed = replayed
         self.counts = {outcome: counts.get(outcome, 0) for outcome in OUTCOMES}
         self.records: list[Record] = []
         self.offsets: set[int] = set()
@@ -128,7 +135,13 @@ class Batch:
             elif not late and article.version:
                 if change.previous:
                     newest.moved(change.wiki, article.identifier, change.previous)
-                newest.published(change.wiki, article.identifier, article.version.identifier, article.name)
+                newest.published(
+                    change.wiki,
+                    article.identifier,
+                    article.version.identifier,
+                    article.name,
+                    self._now_us // 1000,
+                )
             EDIT_TO_PUBLISH.observe(max(0.0, now_s - change.edited_ms / 1000))
             ENRICH_PUBLISHED.labels(change.kind, article.event.type).inc()
             if late:
@@ -145,12 +158,13 @@ class Batch:
         self.works.append(work)
         self.offsets.add(work.offset)
         self.counts["admitted"] += 1
+        self.replayed += work.change.replays is not None
         if isinstance(outcome, Gone):
             self.counts["gone"] += 1
         elif isinstance(outcome, Dead):
             self._dead(work.change, outcome)
         elif isinstance(outcome, Removed):
-            self._removed(work.change, outcome, item.site)
+            self._removed(work, outcome, item.site)
         else:
             self._answered(work, outcome)
 
@@ -165,7 +179,16 @@ class Batch:
             Record(self._topics.deadletter, partition_of(key, self._partitions), key, encode_value(letter))
         )
 
-    def _removed(self, change: Change, removed: Removed, site: SiteInfo | None) -> None:
+    def _removed(self, work: Work, removed: Removed, site: SiteInfo | None) -> None:
+        change = work.change
+        if change.replays:
+            left = tuple(page for page in removed.page_ids if self._is_lost(change.wiki, page, removed))
+            if not left:
+                self.counts["gone"] += 1
+                return
+            for page in left:
+                self._memory.removals.resolved(change.wiki, page, Removal(work.read_no, change.edited_ms))
+            removed, change = Removed(left), replace(change, kind="delete")
         self.counts["published"] += 1
         stamp = Stamp(self._sequence(), self._now_us // 1000)
         page_id = removed.page_ids[0]
@@ -175,6 +198,15 @@ class Batch:
         self._publish(change, article, encode_value(article))
         self._newest[change.wiki, page_id] = 0
 
+    def _is_lost(self, wiki: str, page_id: int, removed: Removed) -> bool:
+        """Whether partners have to be told: neither do they know it, nor was the page there lately."""
+        if (wiki, page_id) in self._newest:
+            return False
+        published_ms = self._memory.newest.published_ms(wiki, page_id)
+        if published_ms:
+            return published_ms < removed.missing_ms - SHOWN_LATELY_MS
+        return not self._memory.removals.is_known(wiki, page_id)
+
     def _answered(self, work: Work, answered: Answered) -> None:
         change, found = work.change, answered.found
         wiki, page_id, revision = change.wiki, found.page.page_id, found.revision
@@ -183,13 +215,16 @@ class Batch:
             wiki,
             page_id,
             read_no=work.read_no,
-            edited_ms=change.edited_ms if by_revision else None,
+            edited_ms=_judged_by_ms(change, by_revision=by_revision),
         ):
             self.counts["gone"] += 1
             return
         visibility = visibility_of(change, revision, self._memory.hidden.of(wiki, revision.identifier))
         known = self._newest.get((wiki, page_id))
         newest = self._memory.newest.revision(wiki, page_id) if known is None else known
+        if change.replays and revision.identifier < newest:
+            self.counts["superseded"] += 1  # under another title a newer state has gone ahead
+            return
         stamp = Stamp(
             self._sequence(), self._now_us // 1000, late=by_revision and revision.identifier < newest
         )
@@ -201,7 +236,7 @@ class Batch:
             value = encode_value(article)
         if visibility.hides():
             self._cut_off(wiki, page_id, revision.identifier, stamp.sequence, visibility.hides())
-        told = change.visibility.hides() if change.kind == "visibility" and change.visibility else ()
+        told = change.visibility.hides() if change.meant == "visibility" and change.visibility else ()
         if told and not work.cutoff_written and change.revision != revision.identifier:
             self._cut_off(wiki, page_id, change.revision, stamp.sequence, told)
         if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:  # what is hidden is cut off all the same
@@ -256,3 +291,10 @@ class Batch:
     def _sequence(self) -> int:
         self.last_sequence = max(self.last_sequence + 1, self._now_us)
         return self.last_sequence
+
+
+def _judged_by_ms(change: Change, *, by_revision: bool) -> int | None:
+    """The time by which a change is older than a removal that was read before it; None: it can't be."""
+    if change.replays in BY_REVISION:
+        return change.edited_ms - 1  # in the same second: a page is edited before it is deleted
+    return change.edited_ms if by_revision or change.replays else None

@@ -14,23 +14,23 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
-from streamer.enrich.ask import Answers, Asker
+from streamer.enrich.ask import Asker
 from streamer.enrich.commit import EarlyCutoff, Finished, Memory, SignalItem
 from streamer.enrich.held import Held
 from streamer.enrich.memory import Removal
 from streamer.enrich.order import Order
 from streamer.enrich.outbox import Outbox
 from streamer.enrich.outcome import Dead, Outcome, Removed, Wikis, Work
+from streamer.enrich.patience import Answers
 from streamer.enrich.signals import signal_of, signal_record
 from streamer.enrich.textpool import TextPool
-from streamer.enrich.unreadable import CODE as UNREADABLE
 from streamer.enrich.unreadable import UNDECODABLE, is_hint, stand_in
 from streamer.errors import HostNotAllowed
 from streamer.groups import cause
 from streamer.log.base import Lane, Reader, Stored, TopicPartition
 from streamer.log.position import Position, Progress
 from streamer.metrics import ENRICH_OPEN, ERRORS, UNRESOLVED_REMOVALS
-from streamer.model import Change, Hint, decode_change, is_tick
+from streamer.model import UNREADABLE, Change, Hint, decode_change, is_tick
 from streamer.runtime import Runtime
 
 MAX_OPEN: Final = 4_000
@@ -218,7 +218,7 @@ class LaneWorker:
             work.outcome = Removed((change.page_id,))
             self._outbox.put(self._with_site(work))
             return
-        if change.kind == "visibility":
+        if change.meant == "visibility":
             self._cut_off_early(work)
         titles = [(change.wiki, change.title)]
         if change.previous:
@@ -267,13 +267,14 @@ class LaneWorker:
         finally:
             self._held_bytes += work.held_bytes
         if isinstance(outcome, Removed):
-            self._removed(work, outcome.page_ids)
+            if not work.change.replays:
+                self._removed(work, outcome.page_ids)
         elif isinstance(outcome, Dead) and _should_withdraw(work):
             UNRESOLVED_REMOVALS.inc()
             log.error(
                 "what a deletion or a visibility change withdraws could not be found out",
                 extra={
-                    "kind": work.change.kind,
+                    "kind": work.change.meant,
                     "wiki": work.change.wiki,
                     "log_id": work.change.log_id,
                     "code": outcome.code,
@@ -288,7 +289,7 @@ class LaneWorker:
         if work.offset not in released and work.held_bytes:
             self._stuck[work.offset] = work.held_bytes
             self._shared.held.stick(work.held_bytes)
-        if isinstance(outcome, Removed):
+        if isinstance(outcome, Removed) and not work.change.replays:
             # goes ahead, since what was read before it about its page is `gone` now; but stays in its titles'
             # queues until its turn, so that what was read after it (a restore) can't come out before it
             self._outbox.put(self._with_site(self._works.pop(work.offset)))
@@ -328,7 +329,7 @@ class LaneWorker:
 
 def _should_withdraw(work: Work) -> bool:
     """Whether text stays served that the stream wanted gone, if this change comes to nothing."""
-    if work.change.kind == "visibility":
+    if work.change.meant == "visibility":
         hides = work.change.visibility.hides() if work.change.visibility else ()
         return bool(hides) and not work.cutoff_written
-    return work.change.kind == "delete"
+    return work.change.meant == "delete"

@@ -50,22 +50,26 @@ class Newest:
     """The revision that was published last of each page, and under which title."""
 
     def __init__(self, limit: int = MAX_PAGES) -> None:
-        self._revisions: Recent[tuple[str, int], int] = Recent(limit)
+        self._revisions: Recent[tuple[str, int], tuple[int, int]] = Recent(limit)
         self._pages: Recent[tuple[str, str], int] = Recent(limit)
 
     def revision(self, wiki: str, page_id: int) -> int:
         """0: not known, or no text of it is out."""
-        return self._revisions.get((wiki, page_id)) or 0
+        return (self._revisions.get((wiki, page_id)) or (0, 0))[0]
+
+    def published_ms(self, wiki: str, page_id: int) -> int:
+        """When that was, by the wall clock; 0 as for `revision`."""
+        return (self._revisions.get((wiki, page_id)) or (0, 0))[1]
 
     def page_under(self, wiki: str, title: str) -> int:
         """The page that was newest under this title; 0: not known."""
         return self._pages.get((wiki, title)) or 0
 
-    def published(self, wiki: str, page_id: int, revision: int, title: str) -> None:
+    def published(self, wiki: str, page_id: int, revision: int, title: str, now_ms: int = 0) -> None:
         """In the order of sequences; a late one is not told here. The revision may be lower than the last:
         a restored page may have lost its newest.
         """
-        self._revisions.put((wiki, page_id), revision)
+        self._revisions.put((wiki, page_id), (revision, now_ms))
         if title:
             self._pages.put((wiki, title), page_id)
 
@@ -100,6 +104,10 @@ class Removals:
     def resolved(self, wiki: str, page_id: int, removal: Removal) -> None:
         self._pages.put((wiki, page_id), removal)
 
+    def is_known(self, wiki: str, page_id: int) -> bool:
+        """Whether a removal of this page was read lately; it may have come back since."""
+        return self._pages.get((wiki, page_id)) is not None
+
     def title_removed_after(self, wiki: str, title: str, read_no: int) -> bool:
         """Whether a removal under this title was read after `read_no`: enough to believe a "missing"."""
         return (self._titles.get((wiki, title)) or 0) > read_no
@@ -109,8 +117,9 @@ class Removals:
 
         A removal waits for nobody, so whatever was read before it and is not out yet must not come out
         after it: not what was asked before, and not what a lagging replica still answers. `edited_ms` is
-        given for a create or an edit only: one that was made before the removal and read after it (the
-        stream is out of order) is gone too. Wikis count whole seconds, so equal times tell nothing.
+        given for a create, an edit or a replay only: one that was made before the removal and read after it
+        (the stream is out of order; a replay comes at any time) is gone too. Wikis count whole seconds, so
+        equal times tell nothing.
         """
         removal = self._pages.get((wiki, page_id))
         if removal is None:
@@ -132,7 +141,7 @@ class Told:
         if change.kind == "delete":  # what comes back under the title may come back lower
             self._titles.drop(here)
             return 0
-        if change.previous:
+        if change.previous and not change.replays:
             there = (change.wiki, change.previous.title)
             moved = self._titles.get(there) or 0
             self._titles.drop(there)

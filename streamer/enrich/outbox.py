@@ -30,6 +30,8 @@ class LaneState(Struct, frozen=True):
     last: int = 0
     """The highest sequence given."""
     counts: dict[str, int] = {}
+    replayed: int = 0
+    """How many of the admitted were replays of dead letters: the source did not admit these."""
 
 
 class Outbox:
@@ -59,7 +61,7 @@ class Outbox:
         self._finished: deque[Item] = deque()
         self._wake = asyncio.Event()
         self._closing = False
-        COMMITTED.set(GROUP, "", self._tp.partition, self._state.counts)
+        self._export()
 
     def put(self, item: Item) -> None:
         """Bounded by what may be open at all (streamer.enrich.lane)."""
@@ -91,20 +93,25 @@ class Outbox:
             self._partitions,
             last_sequence=self._state.last,
             counts=self._state.counts,
+            replayed=self._state.replayed,
             now_us=self._runtime.clock.now_us(),
         )
         while self._finished and not batch.is_full:
             batch.add(self._finished.popleft())
-        state: dict[str, object] = {"last": batch.last_sequence, "counts": batch.counts}
-        position = self._progress.position(state, without=batch.offsets)
+        state = LaneState(batch.last_sequence, batch.counts, batch.replayed)
+        position = self._progress.position(msgspec.structs.asdict(state), without=batch.offsets)
         await self._lane.commit(batch.records, {self._tp: position})
         for offset in batch.offsets:
             self._progress.finish(offset)
         self._committed = position
-        self._state = LaneState(batch.last_sequence, batch.counts)
+        self._state = state
         for work in batch.works:
             self._on_committed(work)
-        COMMITTED.set(GROUP, "", self._tp.partition, batch.counts)
+        self._export()
         QUEUE_DEPTH.labels(f"enrich_finished_{self._tp.partition}").set(len(self._finished))
         ENRICH_OPEN.labels(str(self._tp.partition)).set(self._progress.open_count)
         batch.committed()
+
+    def _export(self) -> None:
+        COMMITTED.set(GROUP, "", self._tp.partition, self._state.counts)
+        COMMITTED.set("replay", "", self._tp.partition, {"admitted": self._state.replayed})

@@ -17,6 +17,10 @@ class Wikis(Protocol):
     async def deleted_page_id(
         self, wiki: str, server_name: str, title: str, log_id: int, time_ms: int, /
     ) -> tuple[int, ...]: ...
+    async def probe(self, wiki: str, server_name: str, /) -> None:
+        """One request, whether it is answered."""
+        ...
+
     def site(self, wiki: str, /) -> SiteInfo | None: ...
     def check_host(self, server_name: str, /) -> None: ...
     def failing_since_s(self, wiki: str, /) -> float | None:
@@ -40,6 +44,8 @@ class Removed:
     """A deletion: the pages it was about, the first being the one it names."""
 
     page_ids: tuple[int, ...]
+    missing_ms: int = 0
+    """Of a replay: the wall clock just before the wiki first said so. It told of no deletion by itself."""
 
 
 @dataclass(frozen=True, slots=True)

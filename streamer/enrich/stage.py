@@ -1,18 +1,25 @@
-"""enrich: changes become articles, cut-offs, signals and dead letters. Alone in publishing articles."""
+"""enrich: changes become articles, cut-offs, signals and dead letters. Alone in publishing articles.
+
+Beside its lanes of changes it has one for each partition of dead letters, where those replay that were
+deferred.
+"""
 
 import asyncio
 from contextlib import AsyncExitStack
 
-from streamer.enrich.ask import COMPONENT, Answers
+from streamer.deadletters import GROUP as DEFERRED_GROUP
 from streamer.enrich.commit import Memory
+from streamer.enrich.deferred import PROBES_AT_ONCE, DeferredLane
 from streamer.enrich.held import Held
 from streamer.enrich.lane import Shared, run_lane
 from streamer.enrich.outbox import GROUP
 from streamer.enrich.outcome import Wikis
+from streamer.enrich.patience import COMPONENT, Answers
 from streamer.enrich.readback import read_back
 from streamer.enrich.textpool import TextPool
 from streamer.errors import TopicMissing
-from streamer.log.base import Lane
+from streamer.groups import alone_by_name
+from streamer.log.base import Lane, LaneMain
 from streamer.runtime import Runtime
 
 
@@ -50,7 +57,7 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
                 if lane.partition in starting:
                     lanes = frozenset(starting)
                     await read_back(
-                        runtime.log, runtime.topics.articles, memory.newest, runtime.clock.now_ms(), lanes
+                        runtime.log, runtime.topics.articles, memory, runtime.clock.now_ms(), lanes
                     )
                     starting.difference_update(lanes)
                 if not begun:  # from then on it is the wikis' to say
@@ -58,4 +65,16 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
                     runtime.health.ready(COMPONENT)
             await run_lane(lane, shared)
 
-        await runtime.log.run_lanes(GROUP, runtime.topics.changes, run)
+        one_probe = asyncio.Semaphore(PROBES_AT_ONCE)
+
+        async def replay_deferred(lane: Lane) -> None:
+            await DeferredLane(lane, runtime, origin, one_probe, info.partitions).run()
+
+        with alone_by_name():
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_lanes(runtime, GROUP, runtime.topics.changes, run))
+                tasks.create_task(_lanes(runtime, DEFERRED_GROUP, runtime.topics.deadletter, replay_deferred))
+
+
+async def _lanes(runtime: Runtime, group: str, topic: str, run: LaneMain) -> None:
+    await runtime.log.run_lanes(group, topic, run)

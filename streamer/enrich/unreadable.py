@@ -12,7 +12,6 @@ from msgspec import Raw
 from streamer.log.base import Stored
 from streamer.model import Change, identifier_of_event
 
-CODE: Final = "change_unreadable"
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises on bytes that are no record of ours."""
 
@@ -25,8 +24,8 @@ def is_hint(record: Stored) -> bool:
 
 
 def stand_in(record: Stored) -> Change:
-    """The kind is `refresh`, which is what a replay makes of a dead letter, unless the record says that
-    something is removed: who judges by kind has to know that.
+    """The kind is `refresh`, which says least, unless the record says that something is removed: who
+    judges by kind has to know that.
     """
     fields = _read(record)
     told = _text(fields, "kind")

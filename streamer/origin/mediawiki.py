@@ -33,7 +33,7 @@ from streamer.origin.fetch import Fetch
 from streamer.origin.hosts import Allowed
 from streamer.origin.inflate import TooLarge
 from streamer.origin.parse import AnotherPage, AnotherWiki, ApiError, Asked, Key, Reading, Reply, Unparsable
-from streamer.origin.retry import Retries
+from streamer.origin.retry import TRIES, Retries
 from streamer.origin.siteinfo import Sites
 from streamer.origin.waiting import Outcome, Waiting, refuse_all
 
@@ -41,6 +41,10 @@ LANE_WAITING: Final = 1_000
 """What may wait for one wiki; who asks for more waits to ask."""
 PROBE_TIMEOUT_S: Final = 10.0
 """Of a request to a host that failed before: a silent host holds one slot for so long, not for thirty."""
+
+PROBE_TITLE: Final = "Main Page"
+PROBE_LOG_ID: Final = 1
+"""Whether they exist doesn't matter: no answer is larger than the log of four seconds of one title."""
 
 UNTAKEN: Final = {TooLarge: "too_large", Unparsable: "unparsable", AnotherPage: "another_page"}
 
@@ -131,6 +135,11 @@ class Origin:
         assert isinstance(outcome, tuple)
         return outcome
 
+    async def probe(self, wiki: str, server_name: str) -> None:
+        """One request, the cheapest there is, to see whether it is answered."""
+        key: LogKey = (PROBE_TITLE, PROBE_LOG_ID, self._clock.now_ms())
+        await self._ask(Lane(wiki, server_name, "log"), key, failures=TRIES - 1)
+
     def site(self, wiki: str) -> SiteInfo | None:
         """What is cached, be it older than 24 h."""
         return self._sites.of_wiki(wiki)
@@ -166,7 +175,7 @@ class Origin:
         assert isinstance(outcome, Found | Missing)
         return outcome
 
-    async def _ask(self, lane: Lane, key: Key | LogKey) -> Outcome:
+    async def _ask(self, lane: Lane, key: Key | LogKey, failures: int = 0) -> Outcome:
         self._allowed.check(lane.server_name)
         self._check_wiki(lane)
         asked_s = self._clock.monotonic_s()
@@ -174,7 +183,7 @@ class Origin:
         users.append(None)
         try:
             async with room:
-                return await self._wait(lane, key, asked_s)
+                return await self._wait(lane, key, asked_s, failures)
         finally:
             users.pop()
             if not users:
@@ -189,10 +198,10 @@ class Origin:
     def _is_fresh(self, server_name: str) -> bool:
         return self._sites.is_fresh(server_name, self._clock.now_ms())
 
-    async def _wait(self, lane: Lane, key: Key | LogKey, asked_s: float) -> Outcome:
+    async def _wait(self, lane: Lane, key: Key | LogKey, asked_s: float, failures: int) -> Outcome:
         item = self._scheduler.waiting(lane, key)
         if item is None:
-            item = Waiting(key, asked_s)
+            item = Waiting(key, asked_s, failures=failures)
             self._scheduler.add(lane, item)
         waiter: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         item.waiters.append(waiter)

@@ -121,11 +121,12 @@ class Rule:
         event = article.event
         is_here = self._has_namespace(article.namespace.identifier)
         was_here = event.previous is not None and self._has_namespace(event.previous.namespace.identifier)
-        if event.kind == "move" and was_here and not is_here:
+        moved = event.kind == "move" or (event.kind == "refresh" and event.previous is not None)  # its replay
+        if moved and was_here and not is_here:
             return Verdict.LEFT
         if article.is_removal:
             return Verdict.WANTED if is_here or was_here else Verdict.FILTERED
-        if event.kind == "move":
+        if moved:
             return Verdict.WANTED if is_here else Verdict.FILTERED
         wanted = is_here and all(check(article) for check in self._checks)
         return Verdict.WANTED if wanted else Verdict.FILTERED

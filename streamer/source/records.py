@@ -5,7 +5,7 @@ from functools import lru_cache
 import msgspec
 
 from streamer.log.base import Record, partition_of
-from streamer.model import Change, ChangeRecord, encode_value
+from streamer.model import Change, ChangeRecord, encode_value, traceparent_of
 from streamer.source.told import Told
 
 
@@ -14,12 +14,6 @@ def identity(record: ChangeRecord, told: Told) -> str:
     if isinstance(record, Change):
         return record.identifier
     return told.upstream_id or f"{told.family}|{record.wiki}|{record.revision}|{told.upstream_ms}"
-
-
-def traceparent_of(identifier: str) -> str:
-    """W3C trace context; the same on every run, so that a trace can be found by the identifier."""
-    trace = identifier.replace("-", "")
-    return f"00-{trace}-{trace[16:]}-01"
 
 
 def record_of(record: ChangeRecord, told: Told, mark_ms: int, topic: str, partitions: int) -> Record:

@@ -91,6 +91,8 @@ class Stub:
     async def deleted_page_id(self, *_: object) -> tuple[int, ...]:
         return ()
 
+    async def probe(self, *_: object) -> None: ...
+
     def site(self, _wiki: str, /) -> SiteInfo | None:
         return self._site
 

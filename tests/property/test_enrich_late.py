@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streamer.cutoffs import Cutoffs
 from streamer.enrich.commit import Batch, Finished, Memory
-from streamer.enrich.memory import Newest, Removal
+from streamer.enrich.memory import Removal
 from streamer.enrich.outcome import Answered, Removed, Work
 from streamer.enrich.readback import recall
 from streamer.log.base import Record, Stored
@@ -67,11 +67,10 @@ def test_the_newest_record_of_a_page_states_it_as_it_is(
     left = list(works)
     while left:
         if restarts and restarts.pop():
-            newest = Newest()
+            memory = Memory()
             for offset, record in enumerate(log):
                 if record.topic == "wiki.articles.v1":
-                    recall(stored(record, offset), newest)
-            memory = Memory(newest=newest)
+                    recall(stored(record, offset), memory)
         batch = Batch(memory, Topics(), 10, last_sequence=last, counts=counts, now_us=1_000_000)
         for _ in range(sizes.pop() if sizes else 3):
             if left:

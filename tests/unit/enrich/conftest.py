@@ -128,6 +128,9 @@ class ScriptedWikis:
     ) -> tuple[int, ...]:
         return await self._answer(("deleted", title), ())
 
+    async def probe(self, _wiki: str, server: str, /) -> None:
+        await self._answer(("probe", server), None)
+
     def site(self, wiki: str, /) -> SiteInfo | None:
         return self.sites.get(wiki)
 
@@ -211,7 +214,7 @@ def change() -> Callable[..., Change]:
 
 @pytest.fixture
 async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
-    monkeypatch.setattr("streamer.enrich.ask.BACKOFF_S", 0.02)
+    monkeypatch.setattr("streamer.enrich.patience.BACKOFF_S", 0.02)
     settings = Settings(
         log=LogSettings(path=str(tmp_path / "log.db")),
         mediawiki=MediaWikiSettings(missing_retry_s=0.05, retries=3, defer_after_s=1.0),

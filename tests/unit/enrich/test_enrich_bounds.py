@@ -3,9 +3,9 @@
 import asyncio
 
 from streamer.config import MediaWikiSettings
-from streamer.enrich.ask import BACKOFF_MOST_S, Patience
 from streamer.enrich.held import Held
 from streamer.enrich.memory import Hints, Recent, Removal, Removals
+from streamer.enrich.patience import BACKOFF_MOST_S, Patience
 from streamer.model import EditorFigures, Hint
 from streamer.origin.breaker import Reach
 

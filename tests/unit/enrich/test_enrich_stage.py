@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from streamer.cutoffs import Cutoffs
-from streamer.enrich.memory import Newest
+from streamer.enrich.commit import Memory
 from streamer.enrich.readback import read_back
 from streamer.enrich.stage import run_enrich
 from streamer.errors import AnswerInvalid, OriginUnavailable
@@ -543,12 +543,13 @@ async def test_a_lane_that_starts_looks_back_for_its_own_wikis_only(
         async with running(bench, wikis):
             await bench.admit(change("edit", 5, wiki=wiki))
             await bench.until_admitted(1 if wiki == "testwiki" else 2)
-    newest = Newest()
+    memory = Memory()
+    newest = memory.newest
     newest.published("w1wiki", 1, 7, "A")
     starting, running_on = partition_of("testwiki", 10), partition_of("w1wiki", 10)
     assert starting != running_on
     log = bench.runtime.log
-    await read_back(log, bench.topics.articles, newest, bench.runtime.clock.now_ms(), {starting})
+    await read_back(log, bench.topics.articles, memory, bench.runtime.clock.now_ms(), {starting})
     assert newest.revision("testwiki", 1) == 5
     assert newest.revision("w1wiki", 1) == 7
 
