@@ -26,7 +26,7 @@ from recording_setup import KEYS, write_partners
 from harness.mediawiki.editors import Wiki
 from harness.mediawiki.farm import WikiFarm
 from harness.mediawiki.founding import STEWARD, WRITER
-from harness.mediawiki.gate import Asked, Hold
+from harness.mediawiki.gate import Asked, Gate, Hold, Lag
 from harness.mediawiki.mirror import Mirror
 from harness.mediawiki.witness import Page, Seen, Withdrawn, Witness
 from harness.service import Service, free_port
@@ -111,7 +111,7 @@ class Race:
         return self._stage.farm.wikis[WIKI]
 
     @property
-    def gate(self) -> Any:
+    def gate(self) -> Gate:
         return self._stage.farm.gate
 
     @property
@@ -167,12 +167,20 @@ class Race:
         )
         assert answer["revisiondelete"]["status"] == "Success"
 
+    def page(self, title: str) -> Page:
+        [(page,)] = self.wiki.rows("SELECT page_id FROM page WHERE page_title = ?", title.replace(" ", "_"))
+        return int(page)
+
+    def newest(self) -> int:
+        """The number of the wiki's newest revision, deleted or not."""
+        rows = self.wiki.rows("SELECT seq FROM sqlite_sequence WHERE name = 'revision'")
+        return int(rows[0][0]) if rows else 0
+
     # ── what is held ───────────────────────────────────────────────────────────────────────────
 
     def hold_next(self, when: When, number: int = 1) -> Hold:
         """The fetch of the revision that is written next, or of the one after it…"""
-        [(newest,)] = self.wiki.rows("SELECT seq FROM sqlite_sequence WHERE name = 'revision'") or [(0,)]
-        return self.hold(when, revids=int(newest) + number)
+        return self.hold(when, revids=self.newest() + number)
 
     def hold(self, when: When, **asked: object) -> Hold:
         """Requests for that one of `revids`, `pageids` or `titles`."""
@@ -181,8 +189,15 @@ class Race:
         def matches(one: Asked) -> bool:
             return one.wiki == WIKI and str(key) in one.params.get(kind, "").split("|")
 
-        hold: Hold = self.gate.hold(matches, when=when)
-        return hold
+        return self.gate.hold(matches, when=when)
+
+    def lag(self, *kinds: str) -> Lag:
+        """A replica that stands still as of now, for what is asked by `revids`, `pageids` or `titles`."""
+
+        def matches(one: Asked) -> bool:
+            return any(kind in one.params for kind in kinds)
+
+        return self.gate.lag(WIKI, matching=matches)
 
     # ── what is waited for ─────────────────────────────────────────────────────────────────────
 
@@ -226,12 +241,10 @@ class Race:
         """With these outcomes, of which `withheld` published records were withdrawn before the client could
         have them; then all has come that will. `is_mirror`: what a partner holds is what a reader finds.
         """
-        expected = dict.fromkeys(OUTCOMES, 0) | outcomes
-        found = await self._outcomes(sum(expected.values()))
-        assert found == expected, f"{found}; received {[(one.page, one.kind) for one in self._mine]}"
-        await self._stage.witness.until(self._began + expected["published"] - withheld)
+        published = await self.outcomes(**outcomes)
+        await self._stage.witness.until(self._began + published - withheld)
         mine = self._mine
-        assert len(mine) == expected["published"] - withheld, [(one.page, one.kind) for one in mine]
+        assert len(mine) == published - withheld, [(one.page, one.kind) for one in mine]
         later = await self._stage.witness.from_the_beginning({one.page for one in mine})
         for canary in self._never:
             assert not [one for one in (*mine, *later) if canary in one.data]
@@ -242,6 +255,13 @@ class Race:
         if is_mirror:
             await self._check_mirror(mine, later)
         self._stage.withdrawn += self._withdrawn
+
+    async def outcomes(self, **outcomes: int) -> int:
+        """As soon as so many changes have one they are these; how many were published."""
+        expected = dict.fromkeys(OUTCOMES, 0) | outcomes
+        found = await self._outcomes(sum(expected.values()))
+        assert found == expected, f"{found}; received {[(one.page, one.kind) for one in self._mine]}"
+        return expected["published"]
 
     async def _outcomes(self, admitted: int) -> dict[str, int]:
         """As soon as so many have one, or as they are when the time is over."""
