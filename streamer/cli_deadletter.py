@@ -95,10 +95,7 @@ class Found:
 
 async def _find(log: Log, topics: Topics, wanted: Filter, limit: int | None) -> Found:
     if await log.topic(topics.deadletter) is None:
-        raise ConfigError(
-            "log",
-            f"holds no topic {topics.deadletter}: is log.prefix right? The service makes it at its start",
-        )
+        raise _no_topic(topics)
     matches = wanted.compiled()
     codes: set[str] = set()
 

@@ -8,6 +8,7 @@ appended: so replays go a few at a time, the next when enrich has finished those
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final
 
 from msgspec.structs import replace
@@ -100,15 +101,16 @@ def plan(letters: Sequence[Letter], status: Status, *, again: bool) -> Plan:
 
 
 class Pace:
-    """Tell it what was `appended`; `room` says how many more may be."""
+    """Tell it what was `appended`; `room` says how many more may be, `until_room` waits for some."""
 
-    def __init__(self, log: Log, group: str, topic: str, most: int = OPEN_MOST) -> None:
+    def __init__(self, log: Log, group: str, topic: str) -> None:
         """`group` is the one that finishes what is appended to `topic`."""
         self._log = log
         self._group = group
         self._topic = topic
-        self._most = most
         self._open: set[tuple[TopicPartition, int]] = set()
+        self._committed: object = None
+        self._moved_s = monotonic()
 
     def appended(self, records: Sequence[Record], offsets: Sequence[int]) -> None:
         for record, offset in zip(records, offsets, strict=True):
@@ -118,12 +120,21 @@ class Pace:
     async def room(self) -> int:
         if self._open:
             committed = await self._log.committed(self._group)
+            if committed != self._committed:
+                self._committed, self._moved_s = committed, monotonic()
             self._open = {
                 (tp, offset)
                 for tp, offset in self._open
                 if tp not in committed or not committed[tp].is_done(offset)
             }
-        return max(0, self._most - len(self._open))
+        return max(0, OPEN_MOST - len(self._open))
+
+    async def until_room(self, needed: int) -> None:
+        """Or until `group` has finished nothing for STALLED_S: waited for once, not for each call."""
+        while True:
+            if await self.room() >= needed or monotonic() - self._moved_s > STALLED_S:
+                return
+            await asyncio.sleep(WAIT_S)
 
 
 async def append(log: Log, lane: Lane, topics: Topics, planned: Plan, status: Status, *, group: str) -> None:
@@ -133,7 +144,7 @@ async def append(log: Log, lane: Lane, topics: Topics, planned: Plan, status: St
         raise TopicMissing(f"there is no topic {topics.changes}")
     pace = Pace(log, group, topics.changes)
     for start in range(0, len(planned.letters), BATCH):
-        await _until_room(log, pace, group)
+        await pace.until_room(BATCH)
         batch = planned.letters[start : start + BATCH]
         changes = [
             change
@@ -143,17 +154,6 @@ async def append(log: Log, lane: Lane, topics: Topics, planned: Plan, status: St
         records = [change_record(topics.changes, info.partitions, change) for change in changes]
         records += _marks(topics.deadletter, batch)
         pace.appended(records, await lane.commit(records, {}))
-
-
-async def _until_room(log: Log, pace: Pace, group: str) -> None:
-    loop = asyncio.get_running_loop()
-    committed = await log.committed(group)
-    moved_s = loop.time()
-    while await pace.room() < BATCH and loop.time() - moved_s < STALLED_S:
-        await asyncio.sleep(WAIT_S)
-        before, committed = committed, await log.committed(group)
-        if committed != before:
-            moved_s = loop.time()
 
 
 def _marks(topic: str, letters: Sequence[Letter]) -> list[Record]:

@@ -52,7 +52,10 @@ def apply(mirror: dict[int, Page], article: dict[str, object]) -> None:
 class Editor:
     """Does anything to its pages; what the wiki refuses (409) is part of the game."""
 
-    def __init__(self, session: aiohttp.ClientSession, endpoint: str, rng: random.Random) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, endpoint: str, rng: random.Random, wiki: str = WIKI
+    ) -> None:
+        self._wiki = wiki
         self._session = session
         self._url = f"{endpoint}/sandbox/edit"
         self._rng = rng
@@ -64,7 +67,7 @@ class Editor:
         action = rng.choice(
             ("edit",) * 6 + ("move", "delete", "restore", "restore", "hide", "suppress", "protect")
         )
-        request: dict[str, object] = {"wiki": WIKI, "title": title, "action": action}
+        request: dict[str, object] = {"wiki": self._wiki, "title": title, "action": action}
         if action == "edit":
             request["text"] = f"Text {rng.random()} of {title}."
         elif action == "move":
@@ -155,10 +158,10 @@ def held(mirror: dict[int, Page], wanted: dict[int, Told]) -> dict[int, Told]:
     }
 
 
-def wiki_of(sandbox: Sandbox) -> dict[int, Told]:
+def wiki_of(sandbox: Sandbox, name: str = WIKI) -> dict[int, Told]:
     """Page id → title, deleted, SHA-1 of the text that everybody may see."""
     assert sandbox.world
-    wiki = sandbox.world.wikis[WIKI]
+    wiki = sandbox.world.wikis[name]
     found: dict[int, Told] = {}
     for page in [*wiki.pages.values(), *wiki.deleted.values()]:
         if page.title in TITLES:

@@ -94,3 +94,25 @@ def test_who_got_a_page_learns_of_its_removal(partner: Partner, page: Page) -> N
 def test_globs_match_whole_names(globs: list[str], wiki: str) -> None:
     """A glob is anchored: `enwiki` is not `enwiktionary`."""
     assert matcher(globs)(wiki) is any(fnmatchcase(wiki, glob) for glob in globs)
+
+
+def test_the_replay_of_a_move_takes_the_page_away_as_the_move_would() -> None:
+    """A `refresh` that names an old place: a partner of that namespace learns that the page has left it."""
+    article = {
+        "name": "User:A",
+        "identifier": 1,
+        "namespace": {"identifier": 2},
+        "is_part_of": {"identifier": "enwiki"},
+        "article_body": {"wikitext": ""},
+        "event": {
+            "identifier": "i",
+            "type": "update",
+            "kind": "refresh",
+            "sequence": 1,
+            "previous": {"name": "A", "namespace": {"identifier": 0}},
+        },
+    }
+    seen = view(encode_value(article))
+    assert Rule(Partner(name="p", namespaces=(0,))).judge(seen) is Verdict.LEFT
+    assert Rule(Partner(name="p", namespaces=(2,), kinds=("move",))).judge(seen) is Verdict.WANTED
+    assert Rule(Partner(name="p", namespaces=(4,))).judge(seen) is Verdict.FILTERED
