@@ -27,15 +27,9 @@ async def test_each_deed_once_and_the_mirror_is_the_wiki(
     mirror = Mirror()
     async with Service(tmp_path, farm.config()) as service, asyncio.TaskGroup() as group:
         await service.event("connected to the stream")
-        stop = asyncio.Event()
         url = f"http://127.0.0.1:{await service.port()}/v2/articles"
         feed = Feed(url, KEYS["everything"], since="2020-01-01T00:00:00Z")
-
-        async def follow() -> None:
-            async for event in feed.articles(stop):
-                mirror.apply(event.article)
-
-        following = group.create_task(follow())
+        following = group.create_task(mirror.follow(feed))
         for wiki in farm.wikis:
             for deed in (*FIRST, *DEEDS):
                 await farm.do(deed, wiki, rng)
@@ -47,7 +41,6 @@ async def test_each_deed_once_and_the_mirror_is_the_wiki(
         outcomes = await service.committed("enrich")
         assert outcomes.pop("admitted") == sum(outcomes.values())
         assert not outcomes.get("deadletter")
-        stop.set()
         following.cancel()
 
 

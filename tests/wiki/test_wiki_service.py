@@ -1,42 +1,122 @@
-"""The service on the real wikis."""
+"""The service on the real wikis: what is particular to them."""
 
 import asyncio
-import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from harness.feed import Feed
 from harness.mediawiki import WikiFarm
+from harness.mediawiki.mirror import Mirror
 from harness.service import Service
 from recording_setup import KEYS, write_partners
 
+WIKI = "enproof"
+STEWARD, WRITER = "Steward", "Writer"
+DEADLINE_S = 30.0
 
-async def test_an_edit_of_a_real_wiki_reaches_a_partner(
-    farm: WikiFarm, tmp_path: Path, rng: random.Random
-) -> None:
-    """With its text, and with that wiki's own licence."""
-    write_partners(tmp_path / "partners.toml")
-    async with Service(tmp_path, farm.config()) as service:
+
+@asynccontextmanager
+async def followed(
+    farm: WikiFarm, folder: Path, *, missing_retry_s: float = 0.5, silence_s: float = 60.0
+) -> AsyncIterator[tuple[Service, Mirror]]:
+    """The service on the farm, and a partner that applies what it receives."""
+    write_partners(folder / "partners.toml")
+    mirror = Mirror()
+    config = farm.config(missing_retry_s=missing_retry_s, silence_s=silence_s)
+    async with Service(folder, config) as service, asyncio.TaskGroup() as group:
         await service.event("connected to the stream")
         url = f"http://127.0.0.1:{await service.port()}/v2/articles"
         feed = Feed(url, KEYS["everything"], since="2020-01-01T00:00:00Z")
-        for wiki in farm.wikis:
-            assert await farm.do("create", wiki, rng)
-        wanted = {name for name, _ in await farm.truth()}
-        truth = await farm.truth()
-        async with asyncio.timeout(30):
-            async for event in feed.events():
-                if event.name != "message":
-                    continue
-                article = event.article
-                project, licences = article["is_part_of"], article["license"]
-                assert isinstance(project, dict)
-                assert isinstance(licences, list)
-                wiki = farm.wikis[project["identifier"]]
-                told = truth[wiki.name, int(str(article["identifier"]))]
-                assert article["name"] == told.title
-                assert project["in_language"]["identifier"] == wiki.language
-                assert [licence["url"] for licence in licences] == [wiki.licence_url]
-                wanted.discard(wiki.name)
-                if not wanted:
-                    break
-    assert set(farm.gate.requests) == set(farm.wikis)
+        following = group.create_task(mirror.follow(feed))
+        yield service, mirror
+        following.cancel()
+
+
+async def save(farm: WikiFarm, title: str, text: str, wiki: str = WIKI) -> None:
+    await farm.wikis[wiki].act(WRITER, "edit", title=title, text=text)
+
+
+async def equal(farm: WikiFarm, mirror: Mirror) -> None:
+    wrong = await mirror.differs_from(await farm.truth(), timeout_s=DEADLINE_S)
+    assert not wrong, wrong
+
+
+async def test_an_article_has_the_words_licence_and_language_of_its_wiki(
+    farm: WikiFarm, tmp_path: Path
+) -> None:
+    """Of each of them: none is a constant, and page ids are the same on all."""
+    async with followed(farm, tmp_path) as (_, mirror):
+        for name in farm.wikis:
+            await save(farm, "A page", f"Words of {name}.", name)
+        await equal(farm, mirror)
+        assert len(mirror.newest) == 3
+        for (name, _), article in mirror.newest.items():
+            wiki = farm.wikis[name]
+            assert article["article_body"]["wikitext"] == f"Words of {name}."
+            assert article["is_part_of"]["in_language"]["identifier"] == wiki.language
+            assert article["in_language"]["direction"] == ("rtl" if wiki.language == "ar" else "ltr")
+            assert [licence["url"] for licence in article["license"]] == [wiki.licence_url]
+
+
+async def test_an_answer_that_grows_old_does_not_bring_a_deleted_page_back(
+    farm: WikiFarm, tmp_path: Path
+) -> None:
+    """It was asked for before the deletion, and arrives after it was read."""
+    async with followed(farm, tmp_path) as (service, mirror):
+        with farm.gate.hold(when="after") as hold:
+            await save(farm, "Doomed", "what must not come out")
+            await asyncio.wait_for(hold.arrived.wait(), DEADLINE_S)
+            await farm.wikis[WIKI].act(STEWARD, "delete", title="Doomed")
+            await equal(farm, mirror)
+        await service.until(lambda told: _outcome(told, "gone") == 1)
+        assert [held.deleted for held in mirror.pages.values()] == [True]
+        assert not any("article_body" in article for article in mirror.newest.values())
+
+
+async def test_what_a_replica_does_not_know_yet_is_asked_for_again(farm: WikiFarm, tmp_path: Path) -> None:
+    """A lag that is shorter than the patience for missing revisions loses nothing."""
+    async with followed(farm, tmp_path, missing_retry_s=6) as (service, mirror):
+        with farm.gate.lag(WIKI, 0.7) as lag:
+            for number in range(3):
+                await save(farm, f"Young {number}", f"words {number}")
+            await equal(farm, mirror)
+            assert lag.met >= 2
+        assert _outcome(await service.metrics(), "gone") == 0
+
+
+async def test_a_wiki_that_is_down_is_caught_up_with(farm: WikiFarm, tmp_path: Path) -> None:
+    """The others go on meanwhile."""
+    async with followed(farm, tmp_path) as (_, mirror):
+        farm.gate.down(WIKI, "reset")
+        await save(farm, "Here", "down")
+        await save(farm, "There", "up", "deproof")
+        async with asyncio.timeout(DEADLINE_S):
+            while not any(name == "deproof" for name, _ in mirror.pages):
+                await asyncio.sleep(0.05)
+        assert not any(name == WIKI for name, _ in mirror.pages)
+        farm.gate.up(WIKI)
+        await equal(farm, mirror)
+
+
+async def test_a_silent_stream_is_left_and_resumed_without_a_hole(farm: WikiFarm, tmp_path: Path) -> None:
+    """The watchdog gives the connection up; what was told meanwhile comes by the next one."""
+    async with followed(farm, tmp_path, silence_s=2) as (_, mirror):
+        await save(farm, "Before", "heard")
+        await equal(farm, mirror)
+        farm.silence(600)
+        await save(farm, "Meanwhile", "unheard")
+        farm.switch_over()
+        await save(farm, "After", "by the other data centre")
+        await equal(farm, mirror)
+        assert farm.stream_requests["stream_resumed"] >= 1
+
+
+def _outcome(told: dict[str, float], outcome: str) -> float:
+    return sum(
+        value
+        for name, value in told.items()
+        if name.startswith("streamer_committed_changes_total{")
+        and f'outcome="{outcome}"' in name
+        and 'role="enrich"' in name
+    )

@@ -16,6 +16,7 @@ from harness.mediawiki.founding import PASSWORD, USERS, Site
 from harness.mediawiki.php import Php, Reply
 
 API: Final = "/w/api.php"
+FORM: Final = "application/x-www-form-urlencoded"
 ANONYMOUS_TOKEN: Final = "+\\"
 BEHIND: Final = {"X-Proof-Editor": "1"}
 """Asks for the jobs to be run behind the answer."""
@@ -63,6 +64,25 @@ class Wiki:
         return await self._call(
             session.headers, {"action": action, **params, "token": secret}, session.cookies
         )
+
+    async def ask(
+        self,
+        path: str,
+        params: Mapping[str, object] | None = None,
+        *,
+        who: str = "",
+        post: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Whatever it answers; as `who`, or as a reader."""
+        session = await self._session(who) if who else _Session("")
+        sent = {**(headers or {}), **_cookies(session.cookies)}
+        encoded = _encoded(params or {})
+        if post:
+            sent["Content-Type"] = FORM
+            body = io.BytesIO(encoded.encode())
+            return await self._php.ask(self.server_name, path, method="POST", headers=sent, data=body)
+        return await self._php.ask(self.server_name, f"{path}?{encoded}" if encoded else path, headers=sent)
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """From the database itself, as committed."""
@@ -112,15 +132,13 @@ class Wiki:
         method: str = "POST",
     ) -> Answer:
         given = {"format": "json", "formatversion": "2", **params}
-        sent = dict(headers)
-        if cookies:
-            sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        sent = {**headers, **_cookies(cookies)}
         if method == "GET":
             reply = await self._php.ask(self.server_name, f"{API}?{_encoded(given)}", headers=sent)
         else:
             form = _form(given)
             if not isinstance(form, aiohttp.FormData):
-                sent["Content-Type"] = "application/x-www-form-urlencoded"
+                sent["Content-Type"] = FORM
             reply = await self._php.ask(self.server_name, API, method=method, headers=sent, data=form)
         for line in reply.headers.getall("Set-Cookie", ()):
             cookies |= {name: morsel.value for name, morsel in SimpleCookie(line).items()}
@@ -132,6 +150,10 @@ class _Session:
         self.cookies: dict[str, str] = {}
         self.tokens: dict[str, str] | None = None
         self.headers = dict(BEHIND) if who in USERS else BEHIND | {"X-Forwarded-For": who}
+
+
+def _cookies(cookies: Mapping[str, str]) -> dict[str, str]:
+    return {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
 
 
 def _encoded(params: Mapping[str, object]) -> str:

@@ -47,6 +47,8 @@ class WikiFarm:
         of them; nothing is written elsewhere.
         """
         self.folder = folder
+        self.exceptions = folder / "exceptions.log"
+        """What went wrong inside of a wiki; a test that wants that removes it."""
         self._origin = origin or folder / "origin"
         self.clock = Clock()
         self.feed = Feed(capacity=CAPACITY)
@@ -118,9 +120,8 @@ class WikiFarm:
         """Raises EventLost, or WikiBroken with what a wiki has logged."""
         self.relay.check()
         self.gate.check()
-        log = self.folder / "exceptions.log"
-        if log.exists():
-            raise WikiBroken(log.read_text("utf-8")[-4_000:])
+        if self.exceptions.exists():
+            raise WikiBroken(self.exceptions.read_text("utf-8")[:2_000])
 
     # ── what is done to the wikis ──────────────────────────────────────────────────────────────
 
@@ -172,18 +173,18 @@ class WikiFarm:
         """From now on the other data centre tells."""
         self.relay.data_centre = "codfw" if self.relay.data_centre == "eqiad" else "eqiad"
 
-    def config(self, *, more_mediawiki: str = "") -> str:
+    def config(self, *, missing_retry_s: float = 0.5, silence_s: float = 60.0) -> str:
         """`streamer.toml` of a service that follows these wikis; its log and ports are its own."""
         hosts = ", ".join(f'"{host}"' for host in self.allowed_hosts)
         return f"""
 [source]
 url = "{self.stream_url}"
+silence_s = {silence_s}
 [mediawiki]
 endpoint = "{self.endpoint}"
 hosts = [{hosts}]
 requests_per_minute = 60000
-missing_retry_s = 0.5
-{more_mediawiki}
+missing_retry_s = {missing_retry_s}
 [log]
 path = "streamer.db"
 [deliver]

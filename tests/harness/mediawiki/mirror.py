@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from harness.feed import Feed
 from harness.mediawiki.truth import Truth
 
 POLL_S: Final = 0.1
@@ -24,6 +25,13 @@ class Held:
 class Mirror:
     def __init__(self) -> None:
         self.pages: dict[Key, Held] = {}
+        self.newest: dict[Key, Mapping[str, Any]] = {}
+        """The articles themselves."""
+
+    async def follow(self, feed: Feed) -> None:
+        """Until it is cancelled, across all breaks."""
+        async for event in feed.articles(asyncio.Event()):
+            self.apply(event.article)
 
     def apply(self, article: Mapping[str, Any]) -> None:
         """By sequence alone; what came late never replaces the page. Raises AssertionError where a page's
@@ -37,6 +45,7 @@ class Mirror:
             return
         wikitext = article.get("article_body", {}).get("wikitext")
         deleted = event["type"] == "delete"
+        self.newest[key] = article
         self.pages[key] = Held(
             event["sequence"],
             article["name"],

@@ -74,6 +74,10 @@ $wgDebugLogGroups = [ 'exception' => "$proofFolder/exceptions.log", 'error' => "
 $wgShowExceptionDetails = true;
 $wgPingback = $wgEnableEmail = $wgUseInstantCommons = false;
 
+// What the recorded answers were made with.
+wfLoadExtension( 'Cite' );
+wfLoadExtension( 'TextExtracts' );
+
 // ── who may do what ──
 $wgRateLimits = [];
 $wgPasswordAttemptThrottle = [];
