@@ -152,13 +152,14 @@ class Asker:
         return await self.origin.title(change.wiki, change.server_name, change.title)
 
     def _is_stale(self, work: Work, answer: Found) -> bool:
-        """A page restated older than it was published, or than what waits in front of it to be published: a
-        lagging replica, since revisions only grow while a page lives. Or a text still hidden that was shown.
+        """A page restated older than it was published, or than what waits in front of it to be published, or
+        than the change itself says it is: a lagging replica, since revisions only grow while a page lives. Or
+        a text still hidden that was shown.
         """
         change, revision = work.change, answer.revision
         if change.kind in BY_REVISION:
             return False
-        if revision.identifier < work.told_revision:
+        if revision.identifier < max(work.told_revision, least_revision(change)):
             return True
         shown = change.visibility and change.visibility.text and change.revision == revision.identifier
         if shown and revision.text_hidden:
@@ -272,6 +273,13 @@ def visible(found: Found) -> Visibility:
     return Visibility(
         text=not revision.text_hidden, editor=not revision.user_hidden, comment=not revision.comment_hidden
     )
+
+
+def least_revision(change: Change) -> int:
+    """Below which an answer is from before the change; 0: it doesn't say. A move writes a revision, a restore
+    tells the page's newest; what is hidden may be an imported revision, whose number says nothing.
+    """
+    return change.revision if change.kind in ("move", "restore") else 0
 
 
 def misjudged(change: Change, answer: Found) -> str:

@@ -704,3 +704,46 @@ async def test_killed_at_random_every_change_comes_out_once(
     for page in range(1, 9):
         of_page = [read[a["event"]["identifier"]] for a in out if a["identifier"] == page]
         assert of_page == sorted(of_page)
+
+
+async def test_a_page_is_not_restated_older_than_it_was_published(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """A replica that lags on all tries: a dead letter, so that it can be restated later. What is hidden of a
+    revision is cut off all the same.
+    """
+    wikis.script(("revision", 6), found(6, 1))
+    wikis.script(("page", 1), found(5, 1))
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 6))
+        await bench.until_admitted(1)
+        await bench.admit(
+            change("refresh", page_id=1, cause="protect"),
+            change("visibility", 5, page_id=1, visibility=Visibility(text=False)),
+        )
+        counts = await bench.until_admitted(3)
+    assert [a["version"]["identifier"] for a in await articles(bench)] == [6]
+    assert counts == {"admitted": 3, "published": 1, "gone": 0, "superseded": 0, "deadletter": 2}
+    assert {body(r)["code"] for r in await bench.read(bench.topics.deadletter)} == {"stale"}
+    assert "testwiki:1/5" in {r.key for r in await bench.read(bench.topics.withdrawals)}
+
+
+async def test_a_move_and_a_restore_are_not_told_with_the_page_from_before_them(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """Their events say which revision the page has: an answer with a lower one is asked for again, and so is
+    that of a refresh behind them.
+    """
+    wikis.script(("page", 1), found(5, 1, title="Old"), found(6, 1, title="New"))
+    wikis.script(("page", 2), found(7, 2), found(8, 2))
+    wikis.script(("title", "B"), found(7, 2), found(8, 2))
+    async with running(bench, wikis):
+        await bench.admit(
+            change("move", 6, title="New", page_id=1, previous=Place("Old", 0)),
+            change("delete", title="B", page_id=2),
+            change("restore", 8, title="B", page_id=2),
+            change("refresh", title="B", cause="restore"),
+        )
+        await bench.until_admitted(4)
+    told = [(a["event"]["kind"], a["version"]["identifier"]) for a in await articles(bench) if "version" in a]
+    assert sorted(told) == [("move", 6), ("refresh", 8), ("restore", 8)]
