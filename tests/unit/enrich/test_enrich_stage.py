@@ -10,6 +10,7 @@ import msgspec
 
 from streamer.cutoffs import Cutoffs
 from streamer.enrich.commit import Memory
+from streamer.enrich.lane import READ_RECORDS
 from streamer.enrich.readback import read_back
 from streamer.enrich.stage import run_enrich
 from streamer.errors import AnswerInvalid, OriginUnavailable
@@ -747,3 +748,25 @@ async def test_a_move_and_a_restore_are_not_told_with_the_page_from_before_them(
         await bench.until_admitted(4)
     told = [(a["event"]["kind"], a["version"]["identifier"]) for a in await articles(bench) if "version" in a]
     assert sorted(told) == [("move", 6), ("refresh", 8), ("restore", 8)]
+
+
+async def test_what_was_removed_before_a_restart_is_known_before_anything_is_asked(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """The removal is out, a page of records behind the edit before it; the wiki's answer to the edit comes at
+    once after the restart, from a replica that knows nothing of the removal.
+    """
+    wikis.script(("revision", 5), found(5, 1))
+    wikis.hold(("revision", 5))
+    hints = [Hint("testwiki", 3, 100 + number, 0) for number in range(2 * READ_RECORDS)]
+    await bench.admit(change("edit", 5), *hints, change("delete", page_id=1))
+    await killed(bench, wikis, lambda: published(bench, 1))
+    wikis.go(("revision", 5))
+    async with running(bench, wikis):
+        counts = await bench.until_admitted(2)
+    assert counts == {"admitted": 2, "published": 1, "gone": 1, "superseded": 0, "deadletter": 0}
+    assert [a["event"]["kind"] for a in await articles(bench)] == ["delete"]
+
+
+async def published(bench: Any, number: int) -> bool:
+    return (await bench.counts()).get("published", 0) >= number
