@@ -8,9 +8,6 @@ import pytest_asyncio
 from harness.mediawiki import WikiFarm, absent
 from harness.mediawiki.races import Race, Stage
 
-MORE = "timeout_s = 60"
-"""So that what is held is never given up by the service first."""
-
 
 @pytest.fixture(scope="session")
 def mediawiki() -> None:
@@ -34,7 +31,7 @@ async def farm(origin: Path, tmp_path: Path) -> AsyncIterator[WikiFarm]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     """One farm and one service for all races of a module."""
-    async with Stage(tmp_path_factory.mktemp("races"), origin, more_mediawiki=MORE) as stage:
+    async with Stage(tmp_path_factory.mktemp("races"), origin) as stage:
         yield stage
 
 

@@ -15,7 +15,9 @@ and all that a second client receives, which comes then.
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -26,11 +28,12 @@ from recording_setup import KEYS, write_partners
 from harness.mediawiki.editors import Wiki
 from harness.mediawiki.farm import WikiFarm
 from harness.mediawiki.founding import STEWARD, WRITER
-from harness.mediawiki.gate import Asked, Gate, Hold, Lag
+from harness.mediawiki.gate import Alter, Answer, Asked, Gate, Hold, Lag, Matching
 from harness.mediawiki.mirror import Mirror
 from harness.mediawiki.witness import Page, Seen, Withdrawn, Witness
 from harness.service import Service, free_port
 
+ROOT: Final = Path(__file__).resolve().parents[3]
 WIKI: Final = "enproof"
 TOLD_S: Final = 30.0
 POLL_S: Final = 0.05
@@ -44,10 +47,9 @@ When = Literal["before", "after"]
 class Stage:
     """The wikis, one service, one partner's client; races take place on it one after the other."""
 
-    def __init__(self, folder: Path, origin: Path, *, more_mediawiki: str = "") -> None:
+    def __init__(self, folder: Path, origin: Path) -> None:
         self.folder = folder
         self.farm = WikiFarm(folder / "farm", origin=origin)
-        self._more = more_mediawiki
         self._stack = AsyncExitStack()
         self._following: asyncio.Task[None] | None = None
         self.withdrawn: list[Withdrawn] = []
@@ -58,7 +60,7 @@ class Stage:
             await stack.enter_async_context(self.farm)
             write_partners(self.folder / "partners.toml")
             port = free_port()  # a client comes back to the same one
-            config = self.farm.config(more_mediawiki=self._more).replace("\nport = 0\n", f"\nport = {port}\n")
+            config = self.farm.config().replace("\nport = 0\n", f"\nport = {port}\n")
             self.service = await stack.enter_async_context(Service(self.folder, config))
             await self.connected()
             self.witness = Witness(f"http://127.0.0.1:{port}/v2/articles", KEYS["everything"])
@@ -183,13 +185,12 @@ class Race:
         return self.hold(when, revids=self.newest() + number)
 
     def hold(self, when: When, **asked: object) -> Hold:
-        """Requests for that one of `revids`, `pageids` or `titles`."""
-        [(kind, key)] = asked.items()
+        """Requests for one of these `revids`, `pageids` or `titles`."""
+        return self.gate.hold(_about(asked), when=when)
 
-        def matches(one: Asked) -> bool:
-            return one.wiki == WIKI and str(key) in one.params.get(kind, "").split("|")
-
-        return self.gate.hold(matches, when=when)
+    def alter_next(self, change: Callable[[Answer], Answer]) -> Alter:
+        """What is answered of the revision that is written next."""
+        return self.gate.alter(change, _about({"revids": self.newest() + 1}))
 
     def lag(self, *kinds: str) -> Lag:
         """A replica that stands still as of now, for what is asked by `revids`, `pageids` or `titles`."""
@@ -221,6 +222,26 @@ class Race:
     async def cut_off(self, number: int) -> None:
         """So many were."""
         await self.service.until(lambda metrics: metrics.get(CUTOFFS, 0) >= number, TOLD_S)
+
+    async def replay(self) -> str:
+        """`streamer deadletter replay --all`, beside the service; what it said."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "streamer", "--config", str(self.service.config)),
+            *("deadletter", "replay", "--all"),
+            cwd=self.service.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(TOLD_S):
+                said, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert process.returncode == 0, said
+        return said.decode()
 
     async def restarted(self) -> None:
         """After `service.kill()`."""
@@ -292,3 +313,14 @@ class Race:
                 mirror.apply(one.article)
             wrong = await mirror.differs_from(truth, timeout_s=0)
             assert not wrong, wrong
+
+
+def _about(keys: Mapping[str, object]) -> Matching:
+    """Requests of the wiki for any of them, by `revids`, `pageids` or `titles`."""
+
+    def matches(one: Asked) -> bool:
+        return one.wiki == WIKI and any(
+            str(key) in one.params.get(kind, "").split("|") for kind, key in keys.items()
+        )
+
+    return matches
