@@ -258,23 +258,21 @@ class Race:
         """It was withdrawn before anybody could see it."""
         self._never.append(canary)
 
-    async def ends(self, *, withheld: int = 0, is_mirror: bool = True, **outcomes: int) -> None:
-        """With these outcomes, of which `withheld` published records were withdrawn before the client could
-        have them; then all has come that will. `is_mirror`: what a partner holds is what a reader finds.
-        """
+    async def ends(self, **outcomes: int) -> None:
+        """With these outcomes: then all has come that will. What a partner holds is what a reader finds."""
         published = await self.outcomes(**outcomes)
-        await self._stage.witness.until(self._began + published - withheld)
+        await self._stage.witness.until(self._began + published)
         mine = self._mine
-        assert len(mine) == published - withheld, [(one.page, one.kind) for one in mine]
+        assert len(mine) == published, [(one.page, one.kind) for one in mine]
         later = await self._stage.witness.from_the_beginning({one.page for one in mine})
         for canary in self._never:
-            assert not [one for one in (*mine, *later) if canary in one.data]
+            leaks = [one for one in (*mine, *later) if canary in one.data]
+            assert not leaks, f"{canary} came out: {leaks[0]}"
         for one in self._withdrawn:
             one.check_live(mine)
             one.check_later(later)
         self._check_order(mine, later)
-        if is_mirror:
-            await self._check_mirror(mine, later)
+        await self._check_mirror(mine, later)
         self._stage.withdrawn += self._withdrawn
 
     async def outcomes(self, **outcomes: int) -> int:
