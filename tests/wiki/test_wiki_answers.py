@@ -21,7 +21,10 @@ from harness.mediawiki import Wiki, WikiFarm
 from streamer.origin import query
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
-pytestmark = pytest.mark.xdist_group("wiki-answers")
+pytestmark = [
+    pytest.mark.xdist_group("wiki-answers"),
+    pytest.mark.timeout(300),
+]  # it is the fixture that takes long
 
 WIKI = "enproof"
 STEWARD, ROBOT, WRITER = "Steward", "Robot", "Writer"

@@ -13,7 +13,10 @@ import yaml
 from harness.mediawiki import DEEDS, Pages, Told, WikiFarm
 from harness.mediawiki.deed import FOREIGN
 
-pytestmark = pytest.mark.xdist_group("wiki-events")
+pytestmark = [
+    pytest.mark.xdist_group("wiki-events"),
+    pytest.mark.timeout(300),
+]  # it is the fixture that takes long
 
 WIKI = "enproof"
 PREPARED: Mapping[str, tuple[str, ...]] = {

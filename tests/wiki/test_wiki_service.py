@@ -13,7 +13,7 @@ from recording_setup import KEYS, write_partners
 
 WIKI = "enproof"
 STEWARD, WRITER = "Steward", "Writer"
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 @asynccontextmanager
