@@ -124,14 +124,16 @@ async def test_the_invented_wikis(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_probe_is_one_request() -> None:
     """Answered or not: no retries of its own, and a wiki that answers is known to."""
-    async with Sandbox(SandboxOptions(seed=3, edits_per_s=0.001)) as sandbox:
-        async with Origin(settings_of(sandbox)) as origin:
-            sandbox.faults.add(Fault("status", count=1))
-            with pytest.raises(OriginUnavailable):
-                await origin.probe("ensandbox", "en.sandbox.example")
-            assert sandbox.requests["api"] == 1
-            assert origin.failing_since_s("ensandbox") is not None
+    async with (
+        Sandbox(SandboxOptions(seed=3, edits_per_s=0.001)) as sandbox,
+        Origin(settings_of(sandbox)) as origin,
+    ):
+        sandbox.faults.add(Fault("status", count=1))
+        with pytest.raises(OriginUnavailable):
             await origin.probe("ensandbox", "en.sandbox.example")
-            assert sandbox.requests["api"] == 2
-            assert origin.failing_since_s("ensandbox") is None
-            assert origin.budget_used == 2
+        assert sandbox.requests["api"] == 1
+        assert origin.failing_since_s("ensandbox") is not None
+        await origin.probe("ensandbox", "en.sandbox.example")
+        assert sandbox.requests["api"] == 2
+        assert origin.failing_since_s("ensandbox") is None
+        assert origin.budget_used == 2
