@@ -81,8 +81,9 @@ class Asker:
                 code = misjudged(change, answer)
                 if code:
                     return Dead(code, patience.attempts)
-                if tries >= MISSING_TRIES or not self._is_stale(work, answer):
-                    return await self._answered(work, answer)
+                is_stale = self._is_stale(work, answer)
+                if tries >= MISSING_TRIES or not is_stale:
+                    return await self._answered(work, answer, is_stale=is_stale)
                 ENRICH_RETRIES.labels("stale").inc()
             answer = None
             # replica lag looks like a deletion, and like an older page: ask again, later
@@ -95,11 +96,11 @@ class Asker:
             return False
         return self.removals.title_removed_after(change.wiki, change.title, work.read_no)
 
-    async def _answered(self, work: Work, found: Found) -> Answered:
+    async def _answered(self, work: Work, found: Found, *, is_stale: bool) -> Answered:
         held_bytes = found.revision.size + len(found.revision.content or "")
         work.held_bytes += held_bytes
         self.held.add(held_bytes)
-        return Answered(found, await self._plain(found))
+        return Answered(found, await self._plain(found), is_stale)
 
     async def _by_its_revision(self, work: Work, patience: Patience) -> Found | Gone | Dead | None:
         """What is known of the page once its revision was asked for, where that is needed; Found where the

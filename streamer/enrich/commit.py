@@ -223,10 +223,10 @@ class Batch:
         visibility = visibility_of(change, revision, self._memory.hidden.of(wiki, revision.identifier))
         known = self._newest.get((wiki, page_id))
         newest = self._memory.newest.revision(wiki, page_id) if known is None else known
-        if change.replays and revision.identifier < newest:
-            self.counts["superseded"] += 1  # under another title a newer state has gone ahead
+        lags = answered.is_stale and revision.identifier < max(newest, least_revision(change))
+        if change.kind == "refresh" and revision.identifier < newest and (change.replays or not lags):
+            self.counts["superseded"] += 1  # what has gone ahead was answered later, and says more
             return
-        is_stale = not by_revision and revision.identifier < max(newest, least_revision(change))
         stamp = Stamp(
             self._sequence(), self._now_us // 1000, late=by_revision and revision.identifier < newest
         )
@@ -242,7 +242,7 @@ class Batch:
         if told and not work.cutoff_written and change.revision != revision.identifier:
             self._cut_off(wiki, page_id, change.revision, stamp.sequence, told)
         # what is hidden is cut off all the same
-        if is_stale:  # the replica lags still, and the page must not go back to what it was
+        if lags:  # the page must not go back to what it was
             self._dead(change, Dead("stale", MISSING_TRIES))
             return
         if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:

@@ -58,8 +58,9 @@ def test_the_newest_record_of_a_page_states_it_as_it_is(
     events: list[tuple[int, int, Any]], sizes: list[int], restarts: list[bool]
 ) -> None:
     """Edits that come after a newer revision are late, have their own key and a tombstone; all others carry
-    the page's key. A page that would be restated older is a dead letter. Sequences only grow. Batches and
-    restarts (memory read back from the log) change nothing, nor does a clock that stands still.
+    the page's key. A refresh that was overtaken is superseded.
+    Sequences only grow. Batches and restarts (memory read back from the log) change nothing, nor does a clock
+    that stands still.
     """
     works = [work(i + 1, *event) for i, event in enumerate(events)]
     memory, last, counts = Memory(), 0, dict[str, int]()
@@ -91,7 +92,7 @@ def test_the_newest_record_of_a_page_states_it_as_it_is(
         newest[page] = 0 if kind == "delete" else max(revision, newest.get(page, 0))
     if works:
         assert counts["admitted"] == len(works)
-        assert (counts["published"], counts["deadletter"]) == (len(told), len(works) - len(told))
+        assert (counts["published"], counts["superseded"]) == (len(told), len(works) - len(told))
     events = told
     articles = [r for r in log if r.topic == "wiki.articles.v1" and r.value is not None]
     sequences = [msgspec.json.decode(r.value or b"")["event"]["sequence"] for r in articles]

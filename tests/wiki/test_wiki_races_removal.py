@@ -61,12 +61,17 @@ async def test_deleted_and_restored_before_anything_is_answered(race: Race) -> N
     """Both are read while the edit is still asked for, and the edit behind them too: each in its order."""
     page = (await race.save("Batch", race.canary("batch")))["pageid"]
     await race.told(page, "create")
-    with race.hold_next("before") as edit, race.hold("before", pageids=page) as restore:
+    with (
+        race.hold_next("before") as edit,
+        race.hold("before", pageids=page) as restore,
+        race.hold("before", titles="Batch") as refresh,
+    ):
         await race.save("Batch", race.canary("edit"))
         await edit.arrived.wait()
         await race.delete("Batch")
         await race.restore("Batch")
         await restore.arrived.wait()
+        await refresh.arrived.wait()
         newest = (await race.save("Batch", "after it"))["newrevid"]
         await race.read(4)
     *_, deleted, restored, _, edited = await race.told(page, "create", "delete", "restore", "refresh", "edit")
@@ -122,3 +127,21 @@ async def test_killed_between_a_removal_and_its_edit(race: Race, answers_are_old
     race.never(race.canary("edited"))
     await race.ends(published=2, gone=1)
     assert lag is None or lag.met
+
+
+async def test_a_restatement_that_was_overtaken_says_nothing(race: Race) -> None:
+    """A restore and the refresh beside it are answered the other way round, with an edit in between: the page
+    does not go back.
+    """
+    page = (await race.save("Between", "first"))["pageid"]
+    await race.told(page, "create")
+    with race.hold("before", pageids=page) as restore, race.hold("after", titles="Between") as refresh:
+        await race.delete("Between")
+        await race.restore("Between")
+        await restore.arrived.wait()
+        await refresh.arrived.wait()
+        newest = (await race.save("Between", "second"))["newrevid"]
+        await race.read(3)
+    *_, restored, _ = await race.told(page, "create", "delete", "restore", "edit")
+    assert restored.revision == newest
+    await race.ends(published=4, superseded=1)
