@@ -24,8 +24,8 @@ CODES: Final = frozenset(
     {
         DEFERRED, UNREADABLE, "another_page", "another_revision", "another_wiki", "answer_invalid",
         "bad_timestamp", "host_not_allowed", "incomplete_page", "interwiki", "invalid_id", "invalid_title",
-        "origin_unavailable", "page_unresolved", "refused", "slots_missing", "special_page", "text_missing",
-        "textmissing", "too_large", "truncated", "unparsable",
+        "origin_unavailable", "page_unresolved", "refused", "slots_missing", "special_page", "stale",
+        "text_missing", "textmissing", "too_large", "truncated", "unparsable",
     }
 )  # fmt: skip
 """Those of this version; a log may hold others of another one."""

@@ -82,8 +82,9 @@ class Asker:
                 code = misjudged(change, answer)
                 if code:
                     return Dead(code, patience.attempts)
-                if tries >= MISSING_TRIES or not self._is_stale(work, answer):
-                    return await self._answered(work, answer)
+                is_stale = self._is_stale(work, answer)
+                if tries >= MISSING_TRIES or not is_stale:
+                    return await self._answered(work, answer, is_stale=is_stale)
                 ENRICH_RETRIES.labels("stale").inc()
             answer = None
             # replica lag looks like a deletion, and like an older page: ask again, later
@@ -96,11 +97,11 @@ class Asker:
             return False
         return self.removals.title_removed_after(change.wiki, change.title, work.read_no)
 
-    async def _answered(self, work: Work, found: Found) -> Answered:
+    async def _answered(self, work: Work, found: Found, *, is_stale: bool) -> Answered:
         held_bytes = found.revision.size + len(found.revision.content or "")
         work.held_bytes += held_bytes
         self.held.add(held_bytes)
-        return Answered(found, await self._plain(found))
+        return Answered(found, await self._plain(found), is_stale)
 
     async def _by_its_revision(self, work: Work, patience: Patience) -> Found | Gone | Dead | None:
         """What is known of the page once its revision was asked for, where that is needed; Found where the
@@ -153,13 +154,14 @@ class Asker:
         return await self.origin.title(change.wiki, change.server_name, change.title)
 
     def _is_stale(self, work: Work, answer: Found) -> bool:
-        """A page restated older than it was published, or than what waits in front of it to be published: a
-        lagging replica, since revisions only grow while a page lives. Or a text still hidden that was shown.
+        """A page restated older than it was published, or than what waits in front of it to be published, or
+        than the change itself says it is: a lagging replica, since revisions only grow while a page lives. Or
+        a text still hidden that was shown.
         """
         change, revision = work.change, answer.revision
         if change.kind in BY_REVISION:
             return False
-        if revision.identifier < work.told_revision:
+        if revision.identifier < max(work.told_revision, least_revision(change)):
             return True
         shown = change.visibility and change.visibility.text and change.revision == revision.identifier
         if shown and revision.text_hidden:
@@ -273,6 +275,13 @@ def visible(found: Found) -> Visibility:
     return Visibility(
         text=not revision.text_hidden, editor=not revision.user_hidden, comment=not revision.comment_hidden
     )
+
+
+def least_revision(change: Change) -> int:
+    """Below which an answer is from before the change; 0: it doesn't say. A move writes a revision, a restore
+    tells the page's newest; what is hidden may be an imported revision, whose number says nothing.
+    """
+    return change.revision if change.kind in ("move", "restore") else 0
 
 
 def misjudged(change: Change, answer: Found) -> str:

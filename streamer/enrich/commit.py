@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from streamer.cutoffs import cutoff_record
 from streamer.enrich.article import BY_REVISION, Stamp, article_of, removal_of, visibility_of
+from streamer.enrich.ask import MISSING_TRIES, least_revision
 from streamer.enrich.memory import HiddenRevisions, Hints, Newest, Removal, Removals, Told
 from streamer.enrich.outcome import Answered, Dead, Gone, Removed, Work
 from streamer.log.base import MAX_RECORD_BYTES, Record, partition_of
@@ -224,8 +225,9 @@ class Batch:
         visibility = visibility_of(change, revision, self._memory.hidden.of(wiki, revision.identifier))
         known = self._newest.get((wiki, page_id))
         newest = self._memory.newest.revision(wiki, page_id) if known is None else known
-        if change.replays and revision.identifier < newest:
-            self.counts["superseded"] += 1  # under another title a newer state has gone ahead
+        lags = answered.is_stale and revision.identifier < max(newest, least_revision(change))
+        if change.kind == "refresh" and revision.identifier < newest and (change.replays or not lags):
+            self.counts["superseded"] += 1  # what has gone ahead was answered later, and says more
             return
         stamp = Stamp(
             self._sequence(), self._now_us // 1000, late=by_revision and revision.identifier < newest
@@ -241,7 +243,11 @@ class Batch:
         told = change.visibility.hides() if change.meant == "visibility" and change.visibility else ()
         if told and not work.cutoff_written and change.revision != revision.identifier:
             self._cut_off(wiki, page_id, change.revision, stamp.sequence, told)
-        if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:  # what is hidden is cut off all the same
+        # what is hidden is cut off all the same
+        if lags:  # the page must not go back to what it was
+            self._dead(change, Dead("stale", MISSING_TRIES))
+            return
+        if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:
             self._dead(change, Dead("too_large", 1))
             return
         self.counts["published"] += 1

@@ -6,7 +6,9 @@
 
 Bounded by MAX_OPEN changes and by what a position can say of work done out of order; when full, the lane
 stops reading. A lane that loses its partition or its log leaves with that error and is started anew from
-its committed position: whatever it had in hand is asked again, nothing is published twice.
+its committed position: whatever it had in hand is asked again, nothing is published twice. It asks only when
+it has read what was there at its start: of that the removals and cut-offs may be out already, and what is
+answered before them must know of them.
 """
 
 import asyncio
@@ -108,6 +110,7 @@ class LaneWorker:
         self._order = Order()
         self._works: dict[int, Work] = {}
         self._asking: set[asyncio.Task[None]] = set()
+        self._may_ask = asyncio.Event()
         self._held_bytes = 0
         self._stuck: dict[int, int] = {}
         self._asker = Asker(
@@ -123,13 +126,14 @@ class LaneWorker:
         )
 
     async def run(self) -> None:
+        there = (await self._runtime.log.bounds(self._tp)).end
         try:
             async with (
                 self._runtime.log.reader({self._tp: self._start}) as reader,
                 asyncio.TaskGroup() as tasks,
             ):
                 committing = tasks.create_task(self._outbox.run())
-                await self._read(reader, tasks)
+                await self._read(reader, tasks, there)
                 await self._drain()
                 self._outbox.close()
                 await committing
@@ -142,10 +146,16 @@ class LaneWorker:
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────
 
-    async def _read(self, reader: Reader, tasks: asyncio.TaskGroup) -> None:
+    async def _read(self, reader: Reader, tasks: asyncio.TaskGroup, there: int) -> None:
+        """`there`: the end of what is read before anything is asked, or as much of it as may be open; no more
+        could be read before the restart either.
+        """
         draining = self._runtime.draining
         while not draining.is_set():
-            if self._progress.open_count >= MAX_OPEN or self._progress.is_full():
+            is_full = self._progress.open_count >= MAX_OPEN or self._progress.is_full()
+            if is_full or reader.position(self._tp) >= there:
+                self._may_ask.set()
+            if is_full:
                 await asyncio.sleep(FULL_PAUSE_S)
                 continue
             for record in await reader.read(max_records=READ_RECORDS):
@@ -262,6 +272,7 @@ class LaneWorker:
     # ── asking ─────────────────────────────────────────────────────────────────────────────────
 
     async def _ask(self, work: Work) -> None:
+        await self._may_ask.wait()
         try:
             outcome = await self._asker.outcome(work)
         finally:

@@ -146,11 +146,11 @@ class Told:
             moved = self._titles.get(there) or 0
             self._titles.drop(there)
             self._titles.drop(here)
-            if moved:
-                self._titles.put(here, moved)
+            if now := max(moved, change.revision):
+                self._titles.put(here, now)
             return moved
         told = self._titles.get(here) or 0
-        if change.kind in ("create", "edit") and change.revision > told:
+        if change.kind in ("create", "edit", "restore") and change.revision > told:
             self._titles.put(here, change.revision)
         return told
 

@@ -37,6 +37,8 @@ class Answered:
 
     found: Found
     plain: PlainText | None = None
+    is_stale: bool = False
+    """Still older than what is told of the page, though it was asked for often enough."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,8 +58,9 @@ def test_the_newest_record_of_a_page_states_it_as_it_is(
     events: list[tuple[int, int, Any]], sizes: list[int], restarts: list[bool]
 ) -> None:
     """Edits that come after a newer revision are late, have their own key and a tombstone; all others carry
-    the page's key. Sequences only grow. Batches and restarts (memory read back from the log) change nothing,
-    nor does a clock that stands still.
+    the page's key. A refresh that was overtaken is superseded.
+    Sequences only grow. Batches and restarts (memory read back from the log) change nothing, nor does a clock
+    that stands still.
     """
     works = [work(i + 1, *event) for i, event in enumerate(events)]
     memory, last, counts = Memory(), 0, dict[str, int]()
@@ -82,8 +83,17 @@ def test_the_newest_record_of_a_page_states_it_as_it_is(
         last, counts = batch.last_sequence, batch.counts
         batch.committed()
 
+    newest: dict[int, int] = {}
+    told: list[tuple[int, int, Any]] = []
+    for page, revision, kind in events:
+        if kind == "refresh" and revision < newest.get(page, 0):
+            continue
+        told.append((page, revision, kind))
+        newest[page] = 0 if kind == "delete" else max(revision, newest.get(page, 0))
     if works:
-        assert counts["admitted"] == counts["published"] == len(works)
+        assert counts["admitted"] == len(works)
+        assert (counts["published"], counts["superseded"]) == (len(told), len(works) - len(told))
+    events = told
     articles = [r for r in log if r.topic == "wiki.articles.v1" and r.value is not None]
     sequences = [msgspec.json.decode(r.value or b"")["event"]["sequence"] for r in articles]
     assert sequences == sorted(set(sequences))
@@ -92,6 +102,7 @@ def test_the_newest_record_of_a_page_states_it_as_it_is(
         late = kind == "edit" and revision < known.get(page, 0)
         assert record.key == (f"w:{page}/{revision}" if late else f"w:{page}")
         if not late:
+            assert kind == "delete" or revision >= known.get(page, 0)
             known[page] = 0 if kind == "delete" else revision
     tombstones = [r.key for r in log if r.value is None]
     assert tombstones == [r.key for r in articles if "/" in r.key]

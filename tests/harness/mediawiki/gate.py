@@ -111,8 +111,8 @@ class Lag(Measure):
     that is `seconds` old, and the one of the beginning until there is such a one.
     """
 
-    def __init__(self, wiki: Wiki, seconds: float) -> None:
-        super().__init__(lambda asked: asked.wiki == wiki.name)
+    def __init__(self, wiki: Wiki, seconds: float, matching: Matching) -> None:
+        super().__init__(lambda asked: asked.wiki == wiki.name and matching(asked))
         self._wiki = wiki
         self._seconds = seconds
         self._copies: list[tuple[float, int]] = []
@@ -176,11 +176,12 @@ class Gate:
         """The answers of the action API, as JSON."""
         return self._added(Alter(matching, change))
 
-    def lag(self, wiki: str, seconds: float = 0.0) -> Lag:
+    def lag(self, wiki: str, seconds: float = 0.0, matching: Matching = anything) -> Lag:
         """A replica that is so far behind; without `seconds` it stands still as of now. Younger revisions are
-        bad, younger pages missing, and what was deleted, moved or hidden since is as it was.
+        bad, younger pages missing, and what was deleted, moved or hidden since is as it was. What does not
+        match is answered by one that is not.
         """
-        return self._added(Lag(self._wikis[wiki], seconds))
+        return self._added(Lag(self._wikis[wiki], seconds, matching))
 
     def down(self, wiki: str, how: Literal["status", "reset"] = "status") -> None:
         """503 or a reset for each request, which is counted all the same."""
