@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from streamer.enrich.commit import Batch, Item, Memory
 from streamer.enrich.outcome import Work
+from streamer.errors import LogError
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, TopicPartition
 from streamer.log.position import Position, Progress
@@ -21,6 +22,7 @@ from streamer.metrics import COMMITTED, ENRICH_OPEN, QUEUE_DEPTH
 from streamer.runtime import Runtime
 
 GROUP: Final = "enrich"
+LOG_COMPONENT: Final = "enrich_log"
 IDLE_COMMIT_S: Final = 5.0
 """Hints alone move the position so often, that retention can follow and a restart reads little."""
 
@@ -98,9 +100,14 @@ class Outbox:
             batch.add(self._finished.popleft())
         state: dict[str, object] = {"last": batch.last_sequence, "counts": batch.counts}
         position = self._progress.position(state, without=batch.offsets)
-        reached(Point.ENRICH_COMMITTING)
-        await self._lane.commit(batch.records, {self._tp: position})
-        reached(Point.ENRICH_COMMITTED)
+        try:
+            reached(Point.ENRICH_COMMITTING)
+            await self._lane.commit(batch.records, {self._tp: position})
+            reached(Point.ENRICH_COMMITTED)
+        except LogError as error:
+            self._runtime.health.unready(LOG_COMPONENT, f"the log takes no commit: {error.code}")
+            raise
+        self._runtime.health.ready(LOG_COMPONENT)
         if batch.has_early_cutoff:
             reached(Point.ENRICH_CUT_OFF_EARLY)
         for offset in batch.offsets:

@@ -96,7 +96,7 @@ class Cleaner:
         self._idle: dict[tuple[int, Reason], tuple[int, int]] = {}
         """Until when, and up to which end, a lane needs no look."""
         self._wal_is_owed = True
-        """The WAL may hold what was deleted: by the process before this one too, killed or refused just then."""
+        """The WAL may hold what was deleted: also by the process before this one, which was killed then."""
 
     async def run(self, every_s: float) -> None:
         """For ever; waits where another process cleans this file already."""
@@ -211,7 +211,9 @@ class Cleaner:
     async def _drop(self, lane: int, upto: int | None, reason: Reason) -> None:
         await self._in_slices(lambda transaction: drop_slice(transaction, lane, upto), reason)
 
-    async def _in_slices(self, work: Callable[[Transaction], tuple[int, bool]], reason: Reason | None) -> None:
+    async def _in_slices(
+        self, work: Callable[[Transaction], tuple[int, bool]], reason: Reason | None
+    ) -> None:
         more = True
         while more:
             began_s = time.monotonic()

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from streamer.errors import OffsetOutOfRange
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Log, Stored, TopicPartition
 from streamer.source.marks import Marks
@@ -89,7 +90,12 @@ async def restore(log: Log, topic: str, floors: Sequence[int], marks: Marks, rew
             starts[tp], ends[tp] = start, end
     async with log.reader(starts) as reader:
         while any(reader.position(tp) < end for tp, end in ends.items()):
-            for stored in await reader.read(max_records=2_000):
+            try:
+                records = await reader.read(max_records=2_000)
+            except OffsetOutOfRange as error:  # retention was quicker; beside it the others go on
+                reader.assign(TopicPartition(error.topic, error.partition), error.earliest)
+                continue
+            for stored in records:
                 if stored.offset < ends[TopicPartition(stored.topic, stored.partition)]:
                     _remember(seen, stored)
             reached(Point.SOURCE_READING_BACK)

@@ -60,12 +60,12 @@ async def test_a_kill_at_this_place_loses_and_doubles_nothing(
     """
     case = CASES[point]
     log: Path = getattr(material, case.log)
-    retention_gb = 0.8 * (log / LOG).stat().st_size / 1024**3 if case.is_short_of_room else 4.0
+    retention_gb = 0.3 * (log / LOG).stat().st_size / 1024**3 if case.is_short_of_room else 4.0
     async with crashing(material, log, tmp_path, retention_gb=retention_gb) as crash:
-        crash.service.environ = crash.faults.arm(point, "kill", str(time))
+        crash.service.environ = crash.faults.arm("kill", {point: str(time)})
         await crash.service.start()
         pid = crash.service.pid
-        assert await crash.service.wait() == -signal.SIGKILL, crash.service.lines[-10:]
+        assert await crash.service.wait(60) == -signal.SIGKILL, crash.service.lines[-10:]
         assert crash.faults.fired() == [Fired(point.label, "kill", time, pid)]
         crash.service.environ = {}
         await crash.service.start()

@@ -13,9 +13,9 @@ SPLIT = str(Path(__file__).with_name("split_commit.py"))
 
 async def killed_in_the_middle(crash: Crash, time: int) -> None:
     """A kill in the middle of that commit with records and a position, and a start of the same build."""
-    crash.service.environ = crash.faults.arm(Point.LOG_COMMIT_MIDDLE, "kill", str(time))
+    crash.service.environ = crash.faults.arm("kill", {Point.LOG_COMMIT_MIDDLE: str(time)})
     await crash.service.start()
-    assert await crash.service.wait() == -signal.SIGKILL, crash.service.lines[-10:]
+    assert await crash.service.wait(60) == -signal.SIGKILL, crash.service.lines[-10:]
     assert len(crash.faults.fired()) == 1
     crash.service.environ = {}
     await crash.service.start()

@@ -2,9 +2,10 @@
 
 import asyncio
 import random
+import re
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,12 +63,11 @@ async def _make_logs(made: Material) -> None:
             assert await service.terminate() == 0
         for folder in (made.half, made.aged):
             begin_from(made.fresh, folder)
-        async with (
-            Service(made.half, text.replace("recorded", "full")) as halved,
-            Service(made.aged, text.replace("recorded", "full")) as whole,
-        ):
+        text = text.replace("recorded", "full")
+        async with Service(made.half, text) as halved:
             await halved.until(lambda metrics: routed(metrics) >= made.total)
             await halved.kill()
+        async with Service(made.aged, text) as whole:
             await whole.until(lambda metrics: routed(metrics) >= 3 * made.total)
             assert await whole.terminate() == 0
     with sqlite3.connect(made.aged / LOG) as connection:
@@ -107,13 +107,29 @@ class Crash:
     service: Service
     readers: Readers
     faults: Faults
+    text: str
+    """The configuration."""
+
+    def beside(self, role: str, name: str) -> Service:
+        """Another process on the same log."""
+        folder = self.service.folder / name
+        folder.mkdir()
+        text = re.sub(r"(?m)^port = \d+", "port = 0", self.text)
+        return Service(folder, text, "run", "--role", role)
 
     async def judge(
-        self, *, thinned: bool = False, lacking: bool = False, timeout_s: float = 20.0
+        self,
+        others: Mapping[str, Service] | None = None,
+        *,
+        thinned: bool = False,
+        lacking: bool = False,
+        timeout_s: float = 20.0,
     ) -> list[str]:
-        """What is wrong, in words. `lacking`: records went for want of room, so none has to be there."""
+        """What is wrong, in words. `others` are the roles that run apart. `lacking`: records went for want
+        of room, so none has to be there.
+        """
         made, service = self.material, self.service
-        services = dict.fromkeys(("source", "enrich", "route"), service)
+        services = dict.fromkeys(("source", "enrich", "route"), service) | dict(others or {})
         counts = await settled(services, made.wanted, made.total)
         verdicts = await self.readers.judged(
             made.wanted, thinned=thinned, timeout_s=3.0 if lacking else timeout_s
@@ -130,6 +146,7 @@ async def crashing(
     folder: Path,
     *,
     speed: str = "recorded",
+    command: Sequence[str] = ("run",),
     retention_gb: float = 4.0,
     program: Sequence[str] = ("-m", "streamer"),
 ) -> AsyncIterator[Crash]:
@@ -142,7 +159,9 @@ async def crashing(
         text = text.replace("heartbeat_s = 1", "heartbeat_s = 0.2").replace(
             "[log]", f"[log]\nretention_gb = {retention_gb:.6f}"
         )
-        service = Service(folder, text, program=program)
+        text = text.replace('"streamer.db"', f'"{folder / LOG}"')
+        text += f'[partners]\nfile = "{folder / "partners.toml"}"\n'
+        service = Service(folder, text, *command, program=program)
         stack.push_async_exit(service)
         readers = await stack.enter_async_context(Readers(f"http://127.0.0.1:{port}/v2/articles", KEYS))
-        yield Crash(material, service, readers, Faults(folder / "fired"))
+        yield Crash(material, service, readers, Faults(folder / "fired"), text)

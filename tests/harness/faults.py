@@ -28,9 +28,10 @@ class Faults:
 
     file: Path
 
-    def arm(self, point: Point, action: Action, when: str = "1") -> Mapping[str, str]:
-        """What to add to the environment of a process."""
-        return {VARIABLE: f"{point.label}={action}@{when}", FILE_VARIABLE: str(self.file)}
+    def arm(self, action: Action, times: Mapping[Point, str]) -> Mapping[str, str]:
+        """What to add to a process's environment: this action, when it is at a point `1`, `2-3` or `4+`."""
+        plans = [f"{point.label}={action}@{when}" for point, when in times.items()]
+        return {VARIABLE: ",".join(plans), FILE_VARIABLE: str(self.file)}
 
     def fired(self) -> list[Fired]:
         if not self.file.exists():

@@ -17,7 +17,7 @@ from harness.feed import Feed, Received
 from harness.service import Service
 
 BEGINNING = "2020-01-01T00:00:00Z"
-QUIET_S = 2.0
+QUIET_S = 8.0
 """Counts that stand still for so long will not change any more."""
 
 Row = tuple[str, int, str, str | None]
