@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -529,3 +530,18 @@ async def test_cleaning_goes_by_itself_and_once(path: Path) -> None:
                 await other.append([Record("t", 0, "k", b"v")] * 10)
             while (await log.bounds(TP)).earliest < 200:
                 await asyncio.sleep(0.01)
+
+
+async def test_closing_ends_though_the_last_transaction_is_refused(log: LocalLog) -> None:
+    """The wish to stop that joined it is not lost with it: the thread ended never, and closing waited."""
+
+    def refused(transaction: Transaction) -> None:
+        time.sleep(0.005)  # meanwhile the log is closed
+        transaction.connection.execute("ROLLBACK")
+
+    writing = asyncio.create_task(log._writer.do(refused))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await log._writer.close()
+    with pytest.raises(LogUnavailable):
+        await writing

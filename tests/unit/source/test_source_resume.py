@@ -9,10 +9,10 @@ import pytest
 
 from streamer.config import Settings
 from streamer.health import Health
-from streamer.log.base import Record, TopicPartition
+from streamer.log.base import Bounds, Record, TopicPartition
 from streamer.log.local import LocalLog
 from streamer.log.position import METADATA_CHARS, Position
-from streamer.runtime import topic_specs
+from streamer.runtime import DAY_MS, topic_specs
 from streamer.source import seen
 from streamer.source.admission import Rules
 from streamer.source.backoff import CAP_S, REFUSED_BASE_S, REFUSED_CAP_S, Backoff
@@ -198,6 +198,31 @@ async def test_seen_is_restored_from_the_log(tmp_path: Path) -> None:
         assert (await log.bounds(TopicPartition(topic, 0))).end == 4
     assert [f"i{n}" in restored for n in range(7)] == [False, False, True, False, True, False, False]
     assert restored.floors()[:2] == (1, 3)
+
+
+class QuickRetention(LocalLog):
+    """What a reader was told of bounds is deleted before it reads."""
+
+    async def all_bounds(self, topic: str) -> list[Bounds]:
+        bounds = await super().all_bounds(topic)
+        await self.clean()
+        return bounds
+
+
+async def test_what_expires_while_it_is_restored_is_passed_over(tmp_path: Path) -> None:
+    """A start beside the cleaner goes on with what is there; it ended the service."""
+    now_ms = NOW_MS
+    topic = "wiki.changes.v1"
+    own = (("ce_id", b"i"), ("topic", EQIAD.encode()), ("mark_ms", str(NOW_MS).encode()))
+    async with QuickRetention(tmp_path / "log.db", clock=lambda: now_ms, clean_every_s=3600) as log:
+        await log.ensure_topics(topic_specs(Settings()))
+        await log.append([Record(topic, 0, "w", b"{}", own)])
+        now_ms += 8 * DAY_MS
+        await log.append([Record(topic, 1, "w", b"{}", (("ce_id", b"j"), *own[1:]))])
+        restored = await seen.restore(log, topic, (0, 0), Marks({EQIAD: NOW_MS}), 10_000)
+        assert (await log.bounds(TopicPartition(topic, 0))).earliest == 1
+    assert "i" not in restored
+    assert "j" in restored
 
 
 def test_the_position_fits() -> None:
