@@ -230,7 +230,8 @@ class Cleaner:
 
     async def reclaim(self) -> None:
         """Gives pages back where many are free, and empties the WAL, which holds the last copies."""
-        await self._in_slices(vacuum_slice, None)
+        if await self._pool.do(has_too_many_free):
+            await self._in_slices(vacuum_slice, None)
         self._wal_is_owed = not await self._pool.do(truncate_wal)
         if self._wal_is_owed:
             logger.warning("the WAL could not be emptied, and may still hold what was deleted")
@@ -460,11 +461,12 @@ def used_bytes(connection: sqlite3.Connection) -> int:
 
 def vacuum_slice(transaction: Transaction) -> tuple[int, bool]:
     """Shortens the file by some free pages; whether there are still too many."""
-    connection = transaction.connection
+    transaction.connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+    return 0, has_too_many_free(transaction.connection)
+
+
+def has_too_many_free(connection: sqlite3.Connection) -> bool:
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (free,) = connection.execute("PRAGMA freelist_count").fetchone()
     (size,) = connection.execute("PRAGMA page_size").fetchone()
-    if free * size < SPARE_BYTES or free < pages * VACUUM_SHARE:
-        return 0, False
-    connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
-    return 0, True
+    return bool(free * size >= SPARE_BYTES and free >= pages * VACUUM_SHARE)
