@@ -33,8 +33,8 @@ asyncio.run(main())
 
 
 async def test_the_next_process_empties_the_wal_that_a_kill_left(tmp_path: Path) -> None:
-    """The cleaner of roles that run apart died: its successor has nothing to delete any more, and looks all the
-    same for what was left undone.
+    """The cleaner of roles that run apart died: its successor has nothing to delete any more, and looks all
+    the same for what was left undone.
     """
     path = tmp_path / "log.db"
     wal = Path(f"{path}-wal")

@@ -52,12 +52,13 @@ def expected(partner: Partner, page: Page) -> Verdict:
 
     if partner.wikis and not any(fnmatchcase(page.wiki, glob) for glob in partner.wikis):
         return Verdict.FILTERED
-    if page.kind == "move" and seen(page.was_in) and not seen(page.namespace):
+    moved = page.kind == "move" or (page.kind == "refresh" and page.was_in is not None)
+    if moved and seen(page.was_in) and not seen(page.namespace):
         return Verdict.LEFT
     removal = page.kind == "delete" or page.text is None or page.hides_revision is True
     if removal:
         return Verdict.WANTED if seen(page.namespace) or seen(page.was_in) else Verdict.FILTERED
-    if page.kind == "move":
+    if moved:
         return Verdict.WANTED if seen(page.namespace) else Verdict.FILTERED
     refused = (
         not seen(page.namespace)
