@@ -33,8 +33,8 @@ asyncio.run(main())
 
 
 async def test_the_next_process_empties_the_wal_that_a_kill_left(tmp_path: Path) -> None:
-    """The cleaner of roles that run apart died: its successor has nothing to delete any more, and looks all
-    the same for what was left undone.
+    """The cleaner of roles that run apart died: its successor has nothing to delete any more, and looks
+    all the same for what was left undone.
     """
     path = tmp_path / "log.db"
     wal = Path(f"{path}-wal")
@@ -43,9 +43,8 @@ async def test_the_next_process_empties_the_wal_that_a_kill_left(tmp_path: Path)
     )
     async with asyncio.timeout(60):
         assert await process.wait() == -signal.SIGKILL
-    with closing(
-        sqlite3.connect(path)
-    ) as other:  # a role that goes on; a file that nobody has open is emptied by opening
+    # a role that goes on: the WAL of a file that nobody has open is emptied by opening it
+    with closing(sqlite3.connect(path)) as other:
         other.execute("SELECT count(*) FROM records").fetchone()
         assert MARK in wal.read_bytes()
         async with LocalLog(path, clean_every_s=3600), asyncio.timeout(20):
