@@ -18,6 +18,10 @@ CLIENTS_OF_EACH: Final = 10
 BATCHES: Final = 60
 UNLIMITED: Final = "limits = { requests_per_minute = 0 }"
 HOUR_MS: Final = 3_600_000
+QUIET_S: Final = 2.0
+"""Nothing for so long, from a server that has answered: there is no more. On a busy machine half a second was
+at times over before a client had got anything at all.
+"""
 
 
 @dataclass
@@ -49,30 +53,40 @@ class Client:
             finished, before = done.is_set(), len(self.got)
             budget = self.rng.choice([0, 300, 3_000, 30_000, 10_000_000])
             try:
-                async with asyncio.timeout(0.5 if finished else self.rng.uniform(0.02, 3)):
-                    await self.connection(10_000_000 if finished else budget)
+                if finished:
+                    await self.connection(10_000_000, quiet_s=QUIET_S)
+                else:
+                    async with asyncio.timeout(self.rng.uniform(0.02, 3)):
+                        await self.connection(budget)
             except (TimeoutError, aiohttp.ClientError, ConnectionError):
                 pass
             self.breaks += 1
             if finished and len(self.got) == before:
                 return
 
-    async def connection(self, budget: int) -> None:
+    async def connection(self, budget: int, *, quiet_s: float | None = None) -> None:
+        """Until it has taken so many bytes, or nothing came for `quiet_s` once it was answered."""
         headers, params = self.ask()
+        now_s = asyncio.get_running_loop().time
         async with (
             aiohttp.ClientSession() as session,
             session.get(self.server.url, headers=headers, params=params) as answer,
         ):
             assert answer.status == 200, await answer.text()
             rest = b""
-            while budget >= 0 and (chunk := await answer.content.read(self.rng.choice([7, 1_000, 50_000]))):
-                chunk = chunk[: budget + 1]
-                budget -= len(chunk)
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    self.take(line)
-                if self.rng.random() < 0.02:
-                    await asyncio.sleep(0.05)  # a slow one
+            async with asyncio.timeout(quiet_s) as quiet:
+                while budget >= 0 and (
+                    chunk := await answer.content.read(self.rng.choice([7, 1_000, 50_000]))
+                ):
+                    if quiet_s is not None:
+                        quiet.reschedule(now_s() + quiet_s)
+                    chunk = chunk[: budget + 1]
+                    budget -= len(chunk)
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        self.take(line)
+                    if self.rng.random() < 0.02:
+                        await asyncio.sleep(0.05)  # a slow one
 
 
 @dataclass
