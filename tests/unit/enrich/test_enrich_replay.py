@@ -413,6 +413,20 @@ async def test_a_replica_that_lags_behind_a_hiding_is_asked_again(
     assert "article_body" not in article
 
 
+async def test_a_replica_that_lags_behind_a_hiding_does_not_show_the_text(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """One replica says that the revision is hidden and not the newest, the next one has it as the page, with
+    its text: what the letter hides stays hidden.
+    """
+    wikis.script(("revision", 5), found(5, 9, last_revision=8, text_hidden=True, content=None))
+    wikis.script(("page", 9), found(5, 9))
+    async with running(bench, wikis):
+        await bench.admit(replay(change("visibility", 5, page_id=9, visibility=Visibility(text=False))))
+        await bench.until_admitted(1)
+    assert ["article_body" in article for article in await articles(bench)] == [False]
+
+
 async def test_what_was_hidden_before_a_restart_stays_hidden(
     bench: Any, wikis: Any, change: Make, found: Make
 ) -> None:
