@@ -353,6 +353,23 @@ def test_a_page_restated_in_the_same_commit_is_not_taken_away(change: Make, foun
     assert (batch.counts["published"], batch.counts["gone"], batch.replayed) == (1, 1, 1)
 
 
+def test_a_batch_that_failed_is_judged_again_as_before(change: Make, found: Make) -> None:
+    """The log took no commit: the removal that a replay found out is not known by that, or it would be told
+    by nobody. Once it is out, nothing that was read before it comes after it; in its own batch neither.
+    """
+    memory = Memory()
+    for tries in range(2):
+        edit = Work(1, change("edit", 5), 1, outcome=Answered(found(5, 9)))
+        removal = Work(2, replay(change("refresh", title="B", page_id=9)), 2, outcome=Removed((9,), 10**15))
+        batch = Batch(memory, Topics(), 10, last_sequence=0, counts={}, now_us=1_000_000)
+        batch.add(Finished(removal))
+        batch.add(Finished(edit))
+        assert (batch.counts["published"], batch.counts["gone"]) == (1, 1), tries
+    assert not memory.removals.is_known("testwiki", 9)
+    batch.committed()
+    assert memory.removals.is_known("testwiki", 9)
+
+
 def test_the_replay_of_a_move_moves_nothing(change: Make) -> None:
     """What was told of the title since, by which a lagging answer is known, stays told."""
     told = Told()
