@@ -250,6 +250,24 @@ async def test_an_older_state_never_comes_after_a_newer_one(
     assert [a["version"]["identifier"] for a in await articles(bench)] == [8]
 
 
+async def test_the_replay_of_a_move_is_not_told_with_the_page_from_before_it(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """The replica still lags: a dead letter again, for the partners of the old place would never learn that
+    the page has left; with the next replay they do.
+    """
+    move = change("move", 6, title="User:A", page_id=9, previous=Place("A", 0))
+    wikis.script(("page", 9), found(5, 9, title="A"))
+    async with running(bench, wikis):
+        await bench.admit(replay(move, "stale"))
+        counts = await bench.until_admitted(1)
+        assert (counts["published"], counts["deadletter"]) == (0, 1)
+        wikis.script(("page", 9), found(6, 9, title="User:A", namespace=2))
+        await bench.admit(replay(move, "stale", times=1))
+        await bench.until_admitted(2)
+    assert [a["name"] for a in await articles(bench)] == ["User:A"]
+
+
 async def test_what_waits_behind_another_title_does_not_overtake(
     bench: Any, wikis: Any, change: Make, found: Make
 ) -> None:
