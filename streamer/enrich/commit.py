@@ -220,9 +220,9 @@ class Batch:
         by_revision = change.kind in BY_REVISION and change.revision == revision.identifier
         edited_ms = _judged_by_ms(change, by_revision=by_revision)
         found_out = self._removals.get((wiki, page_id))
-        if self._memory.removals.overtakes(
-            wiki, page_id, read_no=work.read_no, edited_ms=edited_ms
-        ) or (found_out and found_out.overtakes(read_no=work.read_no, edited_ms=edited_ms)):
+        if self._memory.removals.overtakes(wiki, page_id, read_no=work.read_no, edited_ms=edited_ms) or (
+            found_out and found_out.overtakes(read_no=work.read_no, edited_ms=edited_ms)
+        ):
             self.counts["gone"] += 1
             return
         visibility = visibility_of(change, revision, self._memory.hidden.of(wiki, revision.identifier))
