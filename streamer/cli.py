@@ -15,7 +15,7 @@ from typing import Final, NoReturn
 from streamer import cli_deadletter, faultpoints, logs, quickstart
 from streamer.check import run_check
 from streamer.cli_time import time_ms
-from streamer.config import Settings, load
+from streamer.config import Settings, load, pinned
 from streamer.errors import ConfigError, LogBusy, LogTooNew, StreamerError
 from streamer.groups import leaves
 from streamer.log.open import open_log
@@ -199,10 +199,11 @@ def _quickstart(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> None:
     _ready_to_stop()
     faultpoints.arm(os.environ)
-    settings = load(options.config)
+    read = pinned(options.config)
+    settings = load(read)
     roles = options.role or ROLES
     beside = [show_progress] if settings.source.url.startswith("file:") and "source" in roles else []
-    _loop(run_pipeline(settings, roles, reload=lambda: load(options.config), beside=beside))
+    _loop(run_pipeline(settings, roles, reload=lambda: load(read), beside=beside))
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -224,6 +224,14 @@ def named_file(path: str | None, environ: Mapping[str, str] | None = None) -> Pa
     return DEFAULT_FILE if DEFAULT_FILE.exists() else None
 
 
+def pinned(path: str | None, environ: Mapping[str, str] | None = None) -> str | None:
+    """What to give `load` so that it reads the same file again: if that is gone by then (an editor that moves
+    it, a volume that was unmounted), it is a mistake and not a wish for the defaults.
+    """
+    file = named_file(path, environ)
+    return None if file is None else str(file)
+
+
 def read_toml(file: Path) -> dict[str, Any]:
     return parse_toml(read_text(file), str(file))
 

@@ -45,14 +45,13 @@ def replay_of(letter: DeadLetter, times: int) -> Change | None:
 
     Ids, title, times and places stay: the page is found by its id, else by its revision, else by its title,
     and what was removed since is known to be newer. The identifier is derived anew each time, so that a
-    partner does not take a second replay for a repetition of the first.
+    partner does not take a second replay for a repetition of the first; nor for the replay of the letter
+    that the first one left.
     """
     if letter.code == UNREADABLE:
         return None
     change = letter.change
-    identifier = change.identifier
-    for _ in range(times + 1):
-        identifier = identifier_derived(identifier, CAUSE)
+    identifier = identifier_derived(f"{change.identifier}|{times}" if times else change.identifier, CAUSE)
     return replace(
         change,
         identifier=identifier,

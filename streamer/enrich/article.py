@@ -59,7 +59,7 @@ class Stamp:
 
 def visibility_of(change: Change, revision: RevisionAnswer, told: Visibility) -> Visibility:
     """What may be shown of an answer: what the API shows, less what the stream has hidden (`told`)."""
-    if change.kind == "visibility" and change.visibility and revision.identifier == change.revision:
+    if change.meant == "visibility" and change.visibility and revision.identifier == change.revision:
         told = Visibility(
             text=told.text and change.visibility.text,
             editor=told.editor and change.visibility.editor,

@@ -281,7 +281,7 @@ def least_revision(change: Change) -> int:
     """Below which an answer is from before the change; 0: it doesn't say. A move writes a revision, a restore
     tells the page's newest; what is hidden may be an imported revision, whose number says nothing.
     """
-    return change.revision if change.kind in ("move", "restore") else 0
+    return change.revision if change.meant in ("move", "restore") else 0
 
 
 def misjudged(change: Change, answer: Found) -> str:

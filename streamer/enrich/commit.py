@@ -102,6 +102,8 @@ class Batch:
         self._now_us = now_us
         self._newest: dict[tuple[str, int], int] = {}
         self._published: list[tuple[Change, Article]] = []
+        self._removals: dict[tuple[str, int], Removal] = {}
+        """Those that replays found out: others are known as soon as they are read."""
         self._cutoffs = {"page": 0, "revision": 0}
         self._bytes = 0
         self.last_sequence = last_sequence
@@ -131,6 +133,8 @@ class Batch:
         """Applies what was learned to the memory and the metrics."""
         newest = self._memory.newest
         now_s = self._now_us / 1_000_000
+        for (wiki, page_id), removal in self._removals.items():
+            self._memory.removals.resolved(wiki, page_id, removal)
         for change, article in self._published:
             late = article.event.late is True
             if article.event.type == "delete":
@@ -190,7 +194,7 @@ class Batch:
                 self.counts["gone"] += 1
                 return
             for page in left:
-                self._memory.removals.resolved(change.wiki, page, Removal(work.read_no, change.edited_ms))
+                self._removals[change.wiki, page] = Removal(work.read_no, change.edited_ms)
             removed, change = Removed(left), replace(change, kind="delete")
         self.counts["published"] += 1
         stamp = Stamp(self._sequence(), self._now_us // 1000)
@@ -203,7 +207,7 @@ class Batch:
 
     def _is_lost(self, wiki: str, page_id: int, removed: Removed) -> bool:
         """Whether partners have to be told: neither do they know it, nor was the page there lately."""
-        if (wiki, page_id) in self._newest:
+        if (wiki, page_id) in self._newest or (wiki, page_id) in self._removals:
             return False
         published_ms = self._memory.newest.published_ms(wiki, page_id)
         if published_ms:
@@ -214,11 +218,10 @@ class Batch:
         change, found = work.change, answered.found
         wiki, page_id, revision = change.wiki, found.page.page_id, found.revision
         by_revision = change.kind in BY_REVISION and change.revision == revision.identifier
-        if self._memory.removals.overtakes(
-            wiki,
-            page_id,
-            read_no=work.read_no,
-            edited_ms=_judged_by_ms(change, by_revision=by_revision),
+        edited_ms = _judged_by_ms(change, by_revision=by_revision)
+        found_out = self._removals.get((wiki, page_id))
+        if self._memory.removals.overtakes(wiki, page_id, read_no=work.read_no, edited_ms=edited_ms) or (
+            found_out and found_out.overtakes(read_no=work.read_no, edited_ms=edited_ms)
         ):
             self.counts["gone"] += 1
             return

@@ -201,6 +201,7 @@ class DeferredLane:
             server.pause_s = min(2 * server.pause_s, PROBE_MOST_S)
 
     def _next_due(self) -> Server | None:
+        """Who has waited longest: servers that never answer must not keep the others from being asked."""
         now_s = self._now_s()
         silent = [server for server in self._servers.values() if server.answered_s is None]
         heard = [
@@ -208,7 +209,8 @@ class DeferredLane:
             for server in silent
             if server.asked_s + self._first_s <= now_s and self._origin.failing_since_s(server.wiki) is None
         ]
-        return next(iter(heard or [server for server in silent if server.due_s <= now_s]), None)
+        due = heard or [server for server in silent if server.due_s <= now_s]
+        return min(due, key=lambda server: server.due_s, default=None)
 
     async def _is_answered(self, server: Server) -> bool:
         try:

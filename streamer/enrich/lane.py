@@ -321,6 +321,8 @@ class LaneWorker:
     # ── the end ────────────────────────────────────────────────────────────────────────────────
 
     async def _drain(self) -> None:
+        if not self._may_ask.is_set():
+            return  # nothing was asked, and nothing will be: the restart reads it again
         try:
             async with asyncio.timeout(self._runtime.settings.deliver.drain_s * DRAIN_SHARE):
                 while self._asking:

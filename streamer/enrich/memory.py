@@ -88,6 +88,10 @@ class Removal:
     """The count of what had been read, this one included."""
     edited_ms: int
 
+    def overtakes(self, *, read_no: int, edited_ms: int | None) -> bool:
+        """What a change that was read as number `read_no` has found of the page: see Removals."""
+        return read_no < self.read_no or (edited_ms is not None and edited_ms < self.edited_ms)
+
 
 class Removals:
     """Which pages were read to be removed, and when: what was read before that is `gone`."""
@@ -122,9 +126,7 @@ class Removals:
         equal times tell nothing.
         """
         removal = self._pages.get((wiki, page_id))
-        if removal is None:
-            return False
-        return read_no < removal.read_no or (edited_ms is not None and edited_ms < removal.edited_ms)
+        return removal is not None and removal.overtakes(read_no=read_no, edited_ms=edited_ms)
 
 
 class Told:

@@ -13,6 +13,7 @@ from typing import Final
 
 import aiohttp
 
+from streamer.clock import Clock
 from streamer.config import SourceSettings
 from streamer.errors import FrameTooLarge, UpstreamRefused
 from streamer.health import Health
@@ -51,6 +52,7 @@ class EventStreams:
     """False: nothing was ever read, and the feed begins with what comes now."""
     health: Health
     backoff: Backoff
+    clock: Clock = field(default_factory=Clock)
     _missing: dict[str, int] = field(default_factory=dict)
     """After a resume, per topic the time by which its first event must be (see `_watch_for_gap`)."""
 
@@ -141,8 +143,10 @@ class EventStreams:
                     await inbox.put(arrival)
 
     def _heard(self, arrival: Arrival) -> None:
-        """What is sent again after a silence, because we rewound, is no sign of life."""
-        newest_ms = max(told.upstream_ms for told in arrival.told)
+        """What is sent again after a silence, because we rewound, is no sign of life. An event that says it
+        is from the future is from now: else nothing would be new until then.
+        """
+        newest_ms = min(max(told.upstream_ms for told in arrival.told), self.clock.now_ms())
         if newest_ms > self._newest_ms or not self._was_silent:
             self._newest_ms = max(newest_ms, self._newest_ms)
             self._was_silent = False

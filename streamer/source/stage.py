@@ -123,6 +123,7 @@ def _from_stream(runtime: Runtime, standing: Standing) -> tuple[Read, Standing]:
         is_resumed=is_resumed,
         health=runtime.health,
         backoff=Backoff(),
+        clock=runtime.clock,
     )
     standing = standing.with_stream(started_ms=started_ms, rewind_ms=rewind_ms)
     return client.run, standing

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.config import Settings, load
+from streamer.config import Settings, load, pinned
 from streamer.errors import ConfigError
 
 
@@ -18,6 +18,21 @@ def test_no_file_means_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Without a file and without a variable the defaults are in force."""
     monkeypatch.chdir(tmp_path)
     assert load(environ={}) == Settings()
+
+
+def test_a_file_that_is_gone_is_no_wish_for_the_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The working directory's file was read at the start; when it is to be read again, it isn't there."""
+    monkeypatch.chdir(tmp_path)
+    assert pinned(None, {}) is None
+    file = tmp_path / "streamer.toml"
+    file.write_text('[admit]\nwikis = ["scowiki"]\n')
+    read = pinned(None, {})
+    assert load(read, {}).admit.wikis == ("scowiki",)
+    file.unlink()
+    with pytest.raises(ConfigError, match="no such file"):
+        load(read, {})
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,26 @@ async def test_a_silent_wiki_is_not_probed_all_the_time(bench: Any, wikis: Any, 
     assert await replays(bench) == []
 
 
+async def test_servers_that_never_answer_keep_nobody_from_being_asked(
+    bench: Any, wikis: Any, change: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Probes that take longer than the pause between two of one server: each server has its turn."""
+    monkeypatch.setattr("streamer.enrich.deferred.PROBE_MOST_S", 0.01)
+    monkeypatch.setattr("streamer.enrich.deferred.PROBE_FIRST_S", 0.01)
+    servers = [f"s{number}.example.org" for number in range(5)]
+    wikis.failing_since = 0.0
+
+    async def slow(_wiki: str, server: str, /) -> None:
+        await asyncio.sleep(0.03)
+        wikis.asked.append(("probe", server))
+        raise SILENT
+
+    monkeypatch.setattr(wikis, "probe", slow)
+    await put(bench, *(change("edit", n, server_name=server) for n, server in enumerate(servers, 1)))
+    async with running(bench, wikis):
+        await bench.until(lambda: {server for _, server in wikis.asked} == set(servers), deadline_s=5)
+
+
 async def test_live_changes_that_are_answered_bring_the_probe_at_once(
     bench: Any, wikis: Any, change: Make, found: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -250,6 +250,24 @@ async def test_an_older_state_never_comes_after_a_newer_one(
     assert [a["version"]["identifier"] for a in await articles(bench)] == [8]
 
 
+async def test_the_replay_of_a_move_is_not_told_with_the_page_from_before_it(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """The replica still lags: a dead letter again, for the partners of the old place would never learn that
+    the page has left; with the next replay they do.
+    """
+    move = change("move", 6, title="User:A", page_id=9, previous=Place("A", 0))
+    wikis.script(("page", 9), found(5, 9, title="A"))
+    async with running(bench, wikis):
+        await bench.admit(replay(move, "stale"))
+        counts = await bench.until_admitted(1)
+        assert (counts["published"], counts["deadletter"]) == (0, 1)
+        wikis.script(("page", 9), found(6, 9, title="User:A", namespace=2))
+        await bench.admit(replay(move, "stale", times=1))
+        await bench.until_admitted(2)
+    assert [a["name"] for a in await articles(bench)] == ["User:A"]
+
+
 async def test_what_waits_behind_another_title_does_not_overtake(
     bench: Any, wikis: Any, change: Make, found: Make
 ) -> None:
@@ -353,6 +371,23 @@ def test_a_page_restated_in_the_same_commit_is_not_taken_away(change: Make, foun
     assert (batch.counts["published"], batch.counts["gone"], batch.replayed) == (1, 1, 1)
 
 
+def test_a_batch_that_failed_is_judged_again_as_before(change: Make, found: Make) -> None:
+    """The log took no commit: the removal that a replay found out is not known by that, or it would be told
+    by nobody. Once it is out, nothing that was read before it comes after it; in its own batch neither.
+    """
+    memory = Memory()
+    for tries in range(2):
+        edit = Work(1, change("edit", 5), 1, outcome=Answered(found(5, 9)))
+        removal = Work(2, replay(change("refresh", title="B", page_id=9)), 2, outcome=Removed((9,), 10**15))
+        batch = Batch(memory, Topics(), 10, last_sequence=0, counts={}, now_us=1_000_000)
+        batch.add(Finished(removal))
+        batch.add(Finished(edit))
+        assert (batch.counts["published"], batch.counts["gone"]) == (1, 1), tries
+    assert not memory.removals.is_known("testwiki", 9)
+    batch.committed()
+    assert memory.removals.is_known("testwiki", 9)
+
+
 def test_the_replay_of_a_move_moves_nothing(change: Make) -> None:
     """What was told of the title since, by which a lagging answer is known, stays told."""
     told = Told()
@@ -411,6 +446,20 @@ async def test_a_replica_that_lags_behind_a_hiding_is_asked_again(
         await bench.until_admitted(1)
     (article,) = await articles(bench)
     assert "article_body" not in article
+
+
+async def test_a_replica_that_lags_behind_a_hiding_does_not_show_the_text(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """One replica says that the revision is hidden and not the newest, the next one has it as the page, with
+    its text: what the letter hides stays hidden.
+    """
+    wikis.script(("revision", 5), found(5, 9, last_revision=8, text_hidden=True, content=None))
+    wikis.script(("page", 9), found(5, 9))
+    async with running(bench, wikis):
+        await bench.admit(replay(change("visibility", 5, page_id=9, visibility=Visibility(text=False))))
+        await bench.until_admitted(1)
+    assert ["article_body" in article for article in await articles(bench)] == [False]
 
 
 async def test_what_was_hidden_before_a_restart_stays_hidden(

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+import pytest
 
 from streamer.cutoffs import Cutoffs
 from streamer.enrich.commit import Memory
-from streamer.enrich.lane import READ_RECORDS
+from streamer.enrich.lane import DRAIN_SHARE, READ_RECORDS, LaneWorker
 from streamer.enrich.readback import read_back
 from streamer.enrich.stage import run_enrich
 from streamer.errors import AnswerInvalid, OriginUnavailable
@@ -766,6 +767,27 @@ async def test_what_was_removed_before_a_restart_is_known_before_anything_is_ask
         counts = await bench.until_admitted(2)
     assert counts == {"admitted": 2, "published": 1, "gone": 1, "superseded": 0, "deadletter": 0}
     assert [a["event"]["kind"] for a in await articles(bench)] == ["delete"]
+
+
+async def test_a_drain_during_the_start_does_not_wait_for_what_was_never_asked(
+    bench: Any, wikis: Any, change: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wish to stop comes while a lane still reads what was there: it returns at once, and not after the
+    time for a drain.
+    """
+    monkeypatch.setattr("streamer.enrich.lane.READ_RECORDS", 1)
+    await bench.admit(*(change("edit", revision) for revision in range(1, 51)))
+    take = LaneWorker._take
+
+    def stop_at_once(self: LaneWorker, record: Stored, tasks: asyncio.TaskGroup) -> None:
+        take(self, record, tasks)
+        bench.runtime.draining.set()
+
+    monkeypatch.setattr(LaneWorker, "_take", stop_at_once)
+    async with asyncio.timeout(bench.runtime.settings.deliver.drain_s * DRAIN_SHARE / 2):
+        await run_enrich(bench.runtime, wikis, with_text=False)
+    assert wikis.asked == []
+    assert (await bench.counts()).get("admitted", 0) == 0
 
 
 async def published(bench: Any, number: int) -> bool:

@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from streamer.clock import Clock
 from streamer.config import Settings
 from streamer.health import Health
 from streamer.log.base import Bounds, Record, TopicPartition
@@ -138,6 +139,33 @@ def test_marks_lie_behind_all_that_was_read() -> None:
     )
     frames = [Frame(b"{}", last_id(eqiad=NOW_MS + late_ms), b"message") for late_ms in (0, 9_000, -6_000)]
     assert client._arrival(frames).marks == {EQIAD: NOW_MS + 9_000}
+
+
+def test_an_event_from_the_future_does_not_make_the_stream_silent_until_then() -> None:
+    """After a silence something new must come; what is told now is new, whatever was told once."""
+    settings, health, now_ms = Settings(), Health(), NOW_MS
+    client = EventStreams(
+        settings=settings.source,
+        user_agent="",
+        rules=lambda: Rules.of(settings),
+        marks=Marks({}),
+        started_ms=NOW_MS,
+        rewind_ms=0,
+        is_resumed=False,
+        health=health,
+        backoff=Backoff(),
+        clock=Clock(now_ms=lambda: now_ms),
+    )
+
+    def hear(upstream_ms: int) -> bool:
+        client._heard(Arrival([Told((), "canary", "unknown", EQIAD, upstream_ms)], {}))
+        return not health.problems()
+
+    assert hear(NOW_MS + 365 * DAY_MS)
+    client._was_silent, now_ms = True, NOW_MS + 60_000
+    health.unready("source", "it went silent")
+    assert not hear(NOW_MS)
+    assert hear(NOW_MS + 59_000)
 
 
 def test_the_position_asks_for_no_protection() -> None:
