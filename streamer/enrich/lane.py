@@ -228,7 +228,7 @@ class LaneWorker:
             work.outcome = Removed((change.page_id,))
             self._outbox.put(self._with_site(work))
             return
-        if change.meant == "visibility":
+        if change.kind == "visibility":  # not its replay: what it hid may have been shown again since
             self._cut_off_early(work)
         titles = [(change.wiki, change.title)]
         if change.previous:

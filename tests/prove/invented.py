@@ -91,6 +91,10 @@ class Invented:
         return tuple(self._world.wikis)[:EDITED]
 
     @property
+    def undone(self) -> Sequence[str]:
+        return [name for name in DEEDS if not self.done[name]]
+
+    @property
     def requests(self) -> int:
         return self._sandbox.requests["api"]
 

@@ -31,6 +31,10 @@ class Real:
         return self._farm.done
 
     @property
+    def undone(self) -> Sequence[str]:
+        return self._farm.undone
+
+    @property
     def endpoint(self) -> str:
         return self._farm.endpoint
 

@@ -36,6 +36,8 @@ CUT_BYTES: Final = 6_000
 UPSTREAM: Final = 0.03
 """Deeds after which the wikis' stream is cut, reset or silenced."""
 OUTCOMES: Final = ("published", "gone", "superseded", "deadletter")
+FULL: Final = 300
+"""Changes from which on a run must have killed, and each kind of deed must be among them."""
 PATH: Final = "/v2/articles"
 TOPICS: Final = Topics()
 
@@ -158,7 +160,12 @@ async def prove(wiki: Wiki, folder: Path, plan: Plan, *, tell: Callable[[str], N
         connections={name: hop.answered for name, hop in hops.items()},
         verdicts=evidence.verdicts(),
         sums=sums,
-        faults=[*faults, *unequal(sums, logged), *told.wrongs(logged.admitted)],
+        faults=[
+            *faults,
+            *unproven(plan, wiki.undone, fleet.deaths.total),
+            *unequal(sums, logged),
+            *told.wrongs(logged.admitted),
+        ],
         requests=requests,
         freshness_s=_ages_s(readers[partners[0].name].received, told),
         took_s=time.monotonic() - began_s,
@@ -367,6 +374,14 @@ def _counts(positions: Iterable[Position]) -> Counter[str]:
     for position in positions:
         counts.update(msgspec.convert(position.state.get("counts", {}), dict[str, int]))
     return counts
+
+
+def unproven(plan: Plan, undone: Sequence[str], deaths: int) -> list[str]:
+    """What a run did not show, however right it was."""
+    if plan.changes < FULL:
+        return []
+    wrong = [f"never done: {', '.join(undone)}"] if undone else []
+    return wrong if deaths else [*wrong, "nobody was killed"]
 
 
 def unequal(sums: Positions, logged: Logged) -> list[str]:

@@ -29,6 +29,11 @@ class Wiki(Protocol):
     """Deeds by kind, those that the wiki refused left out."""
 
     @property
+    def undone(self) -> Sequence[str]:
+        """Kinds of deeds that were never done."""
+        ...
+
+    @property
     def endpoint(self) -> str: ...
     @property
     def stream_url(self) -> str: ...

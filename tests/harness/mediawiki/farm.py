@@ -30,6 +30,8 @@ PROCESSES: Final = 3
 """Two cores; one more, so that an editor is not held up by two slow requests of the service."""
 CAPACITY: Final = 1_000_000
 """Events that the stream keeps: all of a long run."""
+UNDONE_SHARE: Final = 0.2
+"""Of random deeds, those kept for kinds that were not done yet: the rarest would be missing in many a run."""
 SHUTDOWN_S: Final = 0.5
 CUT_AFTER_S: Final = 900.0
 
@@ -125,9 +127,18 @@ class WikiFarm:
 
     # ── what is done to the wikis ──────────────────────────────────────────────────────────────
 
+    @property
+    def undone(self) -> tuple[str, ...]:
+        """Kinds of deeds that no wiki has seen yet."""
+        return tuple(name for name in DEEDS if not self.done[name])
+
     async def deed(self, rng: random.Random) -> str | None:
-        """One random deed on a random wiki; its name, or None where the wiki refused."""
-        name = rng.choices(list(DEEDS), [WEIGHTS.get(deed, 1.0) for deed in DEEDS])[0]
+        """One random deed on a random wiki, now and then of a kind that was not done yet; its name, or None
+        where the wiki refused.
+        """
+        names = self.undone if rng.random() < UNDONE_SHARE else ()
+        names = names or tuple(DEEDS)
+        name = rng.choices(names, [WEIGHTS.get(deed, 1.0) for deed in names])[0]
         wiki = rng.choice(list(self.wikis))
         return name if await self.do(name, wiki, rng) else None
 
