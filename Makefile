@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # what a bare Debian lacks, and the commands by which we notice
 APT    := $(shell command -v curl >/dev/null || echo curl)
 
-.PHONY: run test check bench clean
+.PHONY: run test check bench kafka clean
 
 run: $(READY)
 	@$(MAKE) -s system 2>/dev/null || true  # the line to try needs curl; the service does not
@@ -23,6 +23,11 @@ check: $(READY)
 bench: $(READY)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+# A broker of its own until Ctrl-C; ARGS="--count 3" for three.
+kafka: $(READY)
+	@$(MAKE) -s apt-java
+	@$(BIN)/python -m deploy.kafka $(ARGS)
+
 clean:
 	rm -rf $(VENV) build data .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -38,7 +43,11 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(READY)
 
-.PHONY: system apt
+.PHONY: system apt apt-java
+apt-java:
+	@command -v java >/dev/null && command -v mvn >/dev/null || \
+	  $(MAKE) -s apt PACKAGES="openjdk-17-jre-headless maven"
+
 system:
 	@if [ -n "$(APT)" ]; then $(MAKE) -s apt PACKAGES="$(APT)"; fi
 
