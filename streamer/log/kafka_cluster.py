@@ -137,6 +137,17 @@ class Cluster:
         wanted = None if names is None else list(names)
         return await self.tried("topics", lambda: self._metadata(wanted))
 
+    async def views(self, names: Iterable[str]) -> list[dict[str, Topic]]:
+        """As `fresh`, by each broker that lives: they hear of a change one after the other."""
+        wanted = list(names)
+
+        async def once() -> list[dict[str, Topic]]:
+            query = MetadataQuery(wanted)
+            nodes = [broker[0] for broker in (await self.ask(query)).brokers]
+            return [_topics(await self.ask(query, node)) for node in nodes]
+
+        return await self.tried("topics", once)
+
     async def _learn(self, names: set[str]) -> None:
         asked_s = time.monotonic()
         found = await self.fresh(sorted(names))
@@ -144,21 +155,7 @@ class Cluster:
         self._asked_s = asked_s
 
     async def _metadata(self, names: list[str] | None) -> dict[str, Topic]:
-        answer = await self.ask(MetadataQuery(names))
-        found: dict[str, Topic] = {}
-        for code, name, topic_id, internal, partitions, *_ in answer.topics:
-            error = kafka.for_code(code)
-            if error is kafka.UnknownTopicOrPartitionError or internal:
-                continue
-            if error is not kafka.NoError and error is not kafka.LeaderNotAvailableError:
-                raise error(name)
-            leaders = {partition[1]: partition[2] for partition in partitions}
-            found[name] = Topic(
-                # the id is random, so its first 32 bits are; the broker draws it with the topic
-                TopicInfo(name, len(leaders), topic_id[:4].hex()),
-                tuple(leaders[number] for number in sorted(leaders)),
-            )
-        return found
+        return _topics(await self.ask(MetadataQuery(names)))
 
     # ── offsets ────────────────────────────────────────────────────────────────────────────────
 
@@ -215,6 +212,23 @@ class Cluster:
             client = await self._connected()
             self._coordinators[group] = await client.coordinator_lookup(CoordinationType.GROUP, group)
         return self._coordinators[group]
+
+
+def _topics(answer: Any) -> dict[str, Topic]:  # noqa: ANN401 - aiokafka is untyped
+    found: dict[str, Topic] = {}
+    for code, name, topic_id, internal, partitions, *_ in answer.topics:
+        error = kafka.for_code(code)
+        if error is kafka.UnknownTopicOrPartitionError or internal:
+            continue
+        if error is not kafka.NoError and error is not kafka.LeaderNotAvailableError:
+            raise error(name)
+        leaders = {partition[1]: partition[2] for partition in partitions}
+        found[name] = Topic(
+            # the id is random, so its first 32 bits are; the broker draws it with the topic
+            TopicInfo(name, len(leaders), topic_id[:4].hex()),
+            tuple(leaders[number] for number in sorted(leaders)),
+        )
+    return found
 
 
 class Unstable(kafka.KafkaError):  # type: ignore[misc] # aiokafka is untyped

@@ -8,8 +8,8 @@ from aiokafka import errors as kafka
 from aiokafka.protocol.admin import CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest
 
 from streamer.errors import ConfigError, TopicMissing
-from streamer.log.base import TopicSpec
-from streamer.log.kafka_cluster import Cluster
+from streamer.log.base import TopicPartition, TopicSpec
+from streamer.log.kafka_cluster import LATEST, Cluster
 from streamer.log.kafka_protocol import TOPIC, AlterTopics
 
 MAX_BATCH_BYTES: Final = 16_842_752
@@ -91,15 +91,16 @@ async def _make(cluster: Cluster, specs: Sequence[TopicSpec], replication: int, 
                 raise error(f"{name}: {message}")
 
     await cluster.tried("making topics", once)
-    names = {spec.name for spec in specs}
+    cluster.forget()
+    # leaders are named before they answer: wait until they do
+    await cluster.tried("new topics", lambda: _all_named(cluster, {spec.name for spec in specs}))
+    await cluster.offsets({TopicPartition(s.name, p): LATEST for s in specs for p in range(s.partitions)})
 
-    async def usable() -> None:
-        found = await cluster.fresh(names)
+
+async def _all_named(cluster: Cluster, names: set[str]) -> None:
+    for found in await cluster.views(names):
         if names - found.keys() or any(leader < 0 for topic in found.values() for leader in topic.leaders):
             raise kafka.LeaderNotAvailableError
-
-    await cluster.tried("new topics", usable)
-    cluster.forget()
 
 
 async def _adjust(cluster: Cluster, specs: Sequence[TopicSpec], policy_of: Policy) -> None:
@@ -150,7 +151,7 @@ async def delete(cluster: Cluster, name: str) -> None:
                 raise error(topic)
 
     async def gone() -> None:
-        if name in await cluster.fresh([name]):
+        if any(name in found for found in await cluster.views([name])):
             raise kafka.StaleMetadata(name)
 
     await cluster.tried("deleting a topic", once)
