@@ -83,10 +83,14 @@ class LogUnavailable(LogError):
 
 
 class TopicRefused(LogError):
-    """Nothing was written, to no topic; the operator can mend it while we try."""
+    """Nothing was written, to no topic, for the sake of `topic`; the operator can mend it while we try."""
 
     code = "topic_refused"
     retriable = True
+
+    def __init__(self, message: str, topic: str = "") -> None:
+        super().__init__(message)
+        self.topic = topic
 
 
 class LaneLost(LogError):

@@ -1,6 +1,6 @@
 """Wires the roles of one process: start, drain, stop.
 
-    start   log ─► topics ─► admin port ─► partners, deliver, route, enrich, source
+    start   log ─► admin port ─► topics ─► partners, deliver, route, enrich, source
     drain   SIGTERM or SIGINT: every role takes no new input, finishes and commits what is in flight,
             says `bye` to its clients, and returns; after `drain_s` what is left is cancelled
     stop    admin port ─► log
@@ -14,7 +14,7 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -24,7 +24,7 @@ from streamer.config import Settings
 from streamer.deliver.server import run_deliver
 from streamer.enrich.sites import KeptSites
 from streamer.enrich.stage import run_enrich
-from streamer.errors import ConfigError, PortInUse
+from streamer.errors import ConfigError, LogUnavailable, PortInUse
 from streamer.health import admin_app
 from streamer.log.open import open_log
 from streamer.metrics import LOOP_LAG
@@ -39,6 +39,7 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 SERVANTS: Final = frozenset({"partners", "sites"})
 """Parts that never end by themselves: they go when the roles have gone."""
 BEAT_S: Final = 0.5
+LOG_RETRY_S: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -58,10 +59,28 @@ async def run_pipeline(
         stack.enter_context(_signals(draining))  # around the opening and the closing of the log too
         log = await stack.enter_async_context(open_log(settings))
         runtime = Runtime(settings, log, draining=draining)
-        await log.ensure_topics(topic_specs(settings))
         await stack.enter_async_context(_admin(runtime))
+        if not await _topics_ready(runtime):
+            return
         parts = await _parts(runtime, roles, on_listening, stack)
         await _run(runtime, parts, beside)
+
+
+async def _topics_ready(runtime: Runtime) -> bool:
+    """Waits for a log that doesn't answer yet: a cluster may come up after its clients. False: drained."""
+    while not runtime.draining.is_set():
+        try:
+            await runtime.log.ensure_topics(topic_specs(runtime.settings))
+        except LogUnavailable as error:
+            runtime.health.unready("log", "it does not answer")
+            logger.warning("waiting for the log", extra={"reason": str(error)})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOG_RETRY_S):
+                    await runtime.draining.wait()
+        else:
+            runtime.health.ready("log")
+            return True
+    return False
 
 
 Part = Callable[[], Awaitable[None]]

@@ -18,11 +18,11 @@ from aiokafka import AIOKafkaProducer
 
 from streamer.clock import Clock
 from streamer.config import SecuritySettings
-from streamer.errors import TopicMissing
+from streamer.errors import StreamerError, TopicMissing
 from streamer.log.base import Bounds, LaneMain, Record, TopicInfo, TopicPartition, TopicSpec
 from streamer.log.kafka_client import Access, within
 from streamer.log.kafka_cluster import Cluster
-from streamer.log.kafka_groups import Membership
+from streamer.log.kafka_groups import MEMBER, Membership
 from streamer.log.kafka_lane import LaneRunner, group_id, transactional_id
 from streamer.log.kafka_producer import check_sizes, check_topics, drop, start, write
 from streamer.log.kafka_reader import KafkaReader
@@ -143,10 +143,16 @@ class KafkaLog:
     async def run_lanes(
         self, group: str, topic: str, run: LaneMain, *, partitions: Sequence[int] | None = None
     ) -> None:
-        found = await self._cluster.fresh([topic])
-        if topic not in found:
-            raise TopicMissing(f"there is no topic {topic}")
-        wanted = range(found[topic].info.partitions) if partitions is None else partitions
+        found: list[TopicInfo] = []
+
+        async def look(_: StreamerError | None) -> None:
+            info = await self.topic(topic)
+            if info is None:
+                raise TopicMissing(f"there is no topic {topic}")
+            found.append(info)
+
+        await keep_running(group, MEMBER, look)
+        wanted = range(found[0].partitions) if partitions is None else partitions
         membership = Membership(self._access, group_id(self._prefix, group), topic, wanted)
 
         async def lane(partition: int) -> None:

@@ -64,17 +64,18 @@ def _password(security: SecuritySettings) -> str:
     return read_text(Path(security.password_file)).strip()
 
 
-def named(error: BaseException, what: str) -> LogError:
-    """The error of ours that a caller of the log can act on."""
+def named(error: BaseException, what: str, topic: str = "") -> LogError:
+    """The error of ours that a caller of the log can act on; `topic` is the one that it was about."""
     if isinstance(error, LogError):
         return error
     reason = f"{what}: {type(error).__name__}"
     if isinstance(error, FENCED):
         return LaneLost(f"{reason}: another worker has taken over")
     if isinstance(error, TOO_LARGE):
-        return TopicRefused(f"{reason}: larger than the topic takes (max.message.bytes)")
+        return TopicRefused(f"{topic}: a batch is larger than it takes (max.message.bytes)", topic)
     if isinstance(error, kafka.TopicAuthorizationFailedError):
-        return TopicRefused(f"{reason}: this user may not do that (ACLs)")
+        topic = topic or ", ".join(map(str, error.args))
+        return TopicRefused(f"{topic}: this user may not do that there (ACLs)", topic)
     if isinstance(error, MISSING):
         return TopicMissing(f"{reason}: the topic is gone")
     return LogUnavailable(reason)

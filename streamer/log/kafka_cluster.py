@@ -161,28 +161,36 @@ class Cluster:
 
     async def bounds(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, Bounds]:
         wanted = list(tps)
-        ends = await self.offsets(dict.fromkeys(wanted, LATEST))
-        earliest = await self.offsets(dict.fromkeys(wanted, EARLIEST))
-        return {tp: Bounds(min(earliest[tp], ends[tp]), ends[tp]) for tp in wanted}
+
+        async def once() -> dict[TopicPartition, Bounds]:
+            ends, earliest = await asyncio.gather(
+                self._offsets(dict.fromkeys(wanted, LATEST)), self._offsets(dict.fromkeys(wanted, EARLIEST))
+            )
+            return {tp: Bounds(min(earliest[tp], ends[tp]), ends[tp]) for tp in wanted}
+
+        return await self.tried("bounds", once)
 
     async def offsets(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """By time (Unix, ms), EARLIEST or LATEST; -1 where nothing is so young. Raises TopicMissing."""
+        return await self.tried("offsets", lambda: self._offsets(times))
 
-        async def once() -> dict[TopicPartition, int]:
-            by_node: dict[int, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
-            for tp, time_ms in times.items():
-                topic = await self.existing(*tp)
-                by_node[topic.leaders[tp.partition]][tp.topic].append((tp.partition, time_ms))
-            found: dict[TopicPartition, int] = {}
-            for node, topics in by_node.items():
-                answer = await self.ask(OffsetRequest(-1, UNCOMMITTED, list(topics.items())), node)
-                for name, partitions in answer.topics:
-                    for partition, code, _, offset in partitions:
-                        _check(code, name)
-                        found[TopicPartition(name, partition)] = offset
-            return found
-
-        return await self.tried("offsets", once)
+    async def _offsets(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        by_node: dict[int, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
+        for tp, time_ms in times.items():
+            topic = await self.existing(*tp)
+            by_node[topic.leaders[tp.partition]][tp.topic].append((tp.partition, time_ms))
+        found: dict[TopicPartition, int] = {}
+        for answer in await asyncio.gather(
+            *(
+                self.ask(OffsetRequest(-1, UNCOMMITTED, list(topics.items())), node)
+                for node, topics in by_node.items()
+            )
+        ):
+            for name, partitions in answer.topics:
+                for partition, code, _, offset in partitions:
+                    _check(code, name)
+                    found[TopicPartition(name, partition)] = offset
+        return found
 
     async def committed(
         self, group: str, wanted: Iterable[TopicPartition] | None = None

@@ -9,6 +9,7 @@ producer is dropped and the lane has to start anew.
 """
 
 import asyncio
+import copy
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
@@ -81,7 +82,7 @@ class KafkaLane:
             if self._ended is None:
                 await check_topics(self._cluster, records, list(stored))
             if self._ended is not None:
-                raise type(self._ended)(*self._ended.args)
+                raise copy.copy(self._ended)
             if not records and not stored:
                 return []
             began_s = time.monotonic()

@@ -15,7 +15,7 @@ from aiokafka import errors as kafka
 
 from streamer.errors import RecordTooLarge
 from streamer.log.base import MAX_RECORD_BYTES, Record, TopicPartition
-from streamer.log.kafka_client import Access, ended, hear, within
+from streamer.log.kafka_client import Access, ended, hear, named, within
 from streamer.log.kafka_cluster import Cluster
 
 MAX_REQUEST_BYTES: Final = 17_000_000
@@ -26,6 +26,10 @@ STOP_S: Final = 5.0
 TRANSACTION_TIMEOUT_MS: Final = 60_000
 """Longer than a commit may take (kafka_lane.COMMIT_S), so that the broker never ends one that we still
 mean to commit; and how long readers wait for a lane whose process died and is not replaced."""
+
+
+Sent = tuple[TopicPartition, "asyncio.Future[Any]", list[int]]
+"""A batch's place, its answer, and which records (by index) are in it."""
 
 
 async def start(access: Access, transactional_id: str | None = None) -> AIOKafkaProducer:
@@ -113,20 +117,25 @@ async def write(
     Every batch must be asked about before a commit: one that was refused, and that nobody asked about,
     is missing from a transaction that commits all the same.
     """
-    sent = []
+    sent: list[Sent] = []
     for tp, batch, held in _batches(producer, records, now_ms):
         answer = await producer.send_batch(batch, tp.topic, partition=tp.partition)
         answer.add_done_callback(hear)
-        sent.append((answer, held))
+        sent.append((tp, answer, held))
     done = asyncio.ensure_future(_offsets(sent, len(records)))
     done.add_done_callback(hear)
     return done
 
 
-async def _offsets(sent: Sequence[tuple["asyncio.Future[Any]", list[int]]], count: int) -> list[int]:
+async def _offsets(sent: Sequence[Sent], count: int) -> list[int]:
+    """Raises TopicRefused, or what the first other batch failed with."""
     offsets = [0] * count
-    answers = await asyncio.gather(*(answer for answer, _ in sent))
-    for answer, (_, held) in zip(answers, sent, strict=True):
+    if sent:
+        await asyncio.wait([answer for _, answer, _ in sent])
+    for tp, answer, held in sent:
+        error = answer.exception()
+        if isinstance(error, kafka.KafkaError):
+            raise named(error, f"{tp.topic}/{tp.partition}", tp.topic) from error
         for place, index in enumerate(held):
-            offsets[index] = answer.offset + place
+            offsets[index] = answer.result().offset + place
     return offsets

@@ -1,0 +1,188 @@
+"""What only a cluster does: it refuses, goes away, comes back, and moves lanes between processes."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+
+from deploy.kafka import Brokers
+from streamer.errors import LogUnavailable, TopicRefused
+from streamer.log.base import Lane, Record, TopicPartition, TopicSpec
+from streamer.log.kafka import KafkaLog
+from streamer.log.kafka_protocol import AlterTopics
+from streamer.log.position import Position
+from tests.conformance.log.checks import read_all, values
+
+pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(180)]
+
+SPECS = [TopicSpec(name, 10, compact=False, retention_ms=None) for name in ("in", "out", "narrow")]
+
+
+def at(topic: str, partition: int = 0) -> TopicPartition:
+    return TopicPartition(topic, partition)
+
+
+def opened(brokers: Brokers, prefix: str = "test") -> KafkaLog:
+    return KafkaLog(tuple(brokers.bootstrap.split(",")), prefix=prefix, replication=1)
+
+
+@pytest.fixture
+async def log(brokers: Brokers) -> AsyncIterator[KafkaLog]:
+    async with opened(brokers, f"t{random.getrandbits(32):08x}") as log:
+        await log.ensure_topics(SPECS)
+        yield log
+        for spec in SPECS:
+            await log.delete_topic(spec.name)
+
+
+async def test_refused_batch_refuses_the_commit(log: KafkaLog) -> None:
+    """A batch that the broker refuses takes the whole commit with it: no record anywhere, no position. The
+    lane starts anew from there, and goes on once the topic is mended.
+    """
+    narrow = {"narrow": {"max.message.bytes": "1000"}}
+    await log._cluster.ask(AlterTopics(narrow))
+    large = random.Random(1).randbytes(5_000)
+    refusals = 0
+
+    async def work(lane: Lane) -> None:
+        nonlocal refusals
+        assert await lane.positions([at("in")]) == {}
+        records = [Record("out", 1, "k", b"good"), Record("narrow", 0, "k", large)]
+        if refusals < 2:
+            refusals += 1
+            with pytest.raises(TopicRefused, match="narrow"):
+                await lane.commit(records, {at("in"): Position(1)})
+            with pytest.raises(TopicRefused):  # this lane is over, whatever its owner thinks
+                await lane.commit(records[:1], {at("in"): Position(1)})
+            if refusals == 2:
+                await log._cluster.ask(AlterTopics({"narrow": {"max.message.bytes": "100000"}}))
+            raise LogUnavailable("for a test")
+        await lane.commit(records, {at("in"): Position(7)})
+
+    async with asyncio.timeout(60):
+        await log.run_lanes("g", "in", work, partitions=[0])
+    assert values((await read_all(log, [at("out", 1)]))[at("out", 1)]) == [b"good"]
+    assert await log.committed("g") == {at("in"): Position(7)}
+
+
+async def test_lanes_are_shared_and_move(brokers: Brokers, log: KafkaLog) -> None:
+    """Two workers share the lanes, each is run once; what one of them held goes to the other when it ends."""
+    async with opened(brokers, log._prefix) as other:
+        held: dict[str, set[int]] = {"one": set(), "two": set()}
+
+        async def worker(name: str, its_log: KafkaLog) -> None:
+            async def work(lane: Lane) -> None:
+                held[name].add(lane.partition)
+                try:
+                    while True:
+                        await lane.commit([Record("out", lane.partition, name, b"x")], {})
+                        await asyncio.sleep(0.05)
+                finally:
+                    held[name].discard(lane.partition)
+
+            await its_log.run_lanes("g", "in", work)
+
+        async def until(one: int, two: int) -> None:
+            async with asyncio.timeout(60):
+                while (len(held["one"]), len(held["two"])) != (one, two):
+                    await asyncio.sleep(0.02)
+
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(worker("one", log))
+            await until(10, 0)
+            second = tasks.create_task(worker("two", other))
+            await until(5, 5)
+            assert held["one"] | held["two"] == set(range(10))
+            first.cancel()
+            await until(0, 10)
+            second.cancel()
+
+
+async def test_broker_restart_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """Kill -9 of the only broker, three times, under a lane that commits: each number comes out once."""
+    async with Brokers(tmp_path) as brokers, opened(brokers) as log:
+        await log.ensure_topics(SPECS)
+        wanted = 400
+
+        async def work(lane: Lane) -> None:
+            found = await lane.positions([at("in")])
+            number = found[at("in")].next if found else 0
+            while number < wanted:
+                number += 1
+                records = [Record("out", number % 10, "k", b"%d" % number)]
+                await lane.commit(records, {at("in"): Position(number)})
+
+        async def harm() -> None:
+            for _ in range(3):
+                await asyncio.sleep(1.0)
+                await brokers.kill(1)
+                await asyncio.sleep(0.5)
+                await brokers.start(1)
+
+        async with asyncio.timeout(150), asyncio.TaskGroup() as tasks:
+            tasks.create_task(harm())
+            tasks.create_task(log.run_lanes("g", "in", work, partitions=[0]))
+        read = await read_all(log, [at("out", partition) for partition in range(10)])
+        numbers = sorted(int(r.value or b"") for records in read.values() for r in records)
+        assert numbers == list(range(1, wanted + 1))
+
+
+async def test_silence_is_not_taken_for_the_end(tmp_path: Path) -> None:
+    """A broker that is away is LogUnavailable within the deadline, to questions and to a reader that would
+    otherwise say that there is nothing; both go on by themselves afterwards.
+    """
+    async with Brokers(tmp_path) as brokers, opened(brokers) as log:
+        await log.ensure_topics(SPECS)
+        await log.append([Record("in", 0, "k", b"1")])
+        async with log.reader({at("in"): 0}) as reader:
+            assert values(await reader.read()) == [b"1"]
+            assert await reader.read(wait_s=0.0) == []
+            await brokers.kill(1)
+            with pytest.raises(LogUnavailable):
+                await reader.read(wait_s=0.1)
+            with pytest.raises(LogUnavailable):
+                await log.bounds(at("in"))
+            await brokers.start(1)
+            async with asyncio.timeout(60):
+                assert await log.append([Record("in", 0, "k", b"2")]) == [1]
+                while not (records := await reader.read()):
+                    pass
+            assert values(records) == [b"2"]
+
+
+async def test_values_are_zstd_and_16_mib_pass(brokers: Brokers, log: KafkaLog) -> None:
+    """What is as large as may be and does not compress passes in a transaction; batches are zstd."""
+    value = random.Random(2).randbytes(16 * 1024 * 1024 - 1)
+
+    async def work(lane: Lane) -> None:
+        await lane.commit(
+            [Record("out", 0, "k", value), Record("out", 0, "k", b"z" * 100_000)], {at("in"): Position(1)}
+        )
+
+    async with asyncio.timeout(60):
+        await log.run_lanes("g", "in", work, partitions=[0])
+        read = (await read_all(log, [at("out")]))[at("out")]
+    assert [len(v or b"") for v in values(read)] == [len(value), 100_000]
+    stored = sum(path.stat().st_size for path in (brokers.data(1) / "out-0").glob("*.log"))
+    assert stored < len(value) + 20_000
+
+
+async def test_partners_read_it_with_any_client(brokers: Brokers, log: KafkaLog) -> None:
+    """A plain consumer of Kafka sees keys, headers and committed records only."""
+    headers = (("ce_type", b"wiki.tick"), ("ce_type", b""))
+
+    async def work(lane: Lane) -> None:
+        await lane.commit([Record("out", 2, "enwiki:1", b"{}", headers)], {at("in"): Position(1)})
+
+    await log.run_lanes("g", "in", work, partitions=[0])
+    async with AIOKafkaConsumer(
+        "out",
+        bootstrap_servers=brokers.bootstrap,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    ) as consumer:
+        record = await asyncio.wait_for(consumer.getone(), 20)
+    assert (record.key, record.value, tuple(record.headers)) == (b"enwiki:1", b"{}", headers)
