@@ -202,7 +202,7 @@ class Brokers:
     # ── setting up ─────────────────────────────────────────────────────────────────────────────
 
     async def _format(self) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]  # "-" begins an option
         async with asyncio.TaskGroup() as tasks:
             for node in self._nodes.values():
                 properties = node.folder / "server.properties"

@@ -14,8 +14,6 @@ from streamer.errors import ConfigError, LaneLost, LogError, LogUnavailable, Top
 
 REQUEST_TIMEOUT_MS: Final = 10_000
 METADATA_MAX_AGE_MS: Final = 30_000
-RETRY_BACKOFF_MS: Final = 20
-"""Between two tries of a transaction's requests; the default of 100 is most of a slow commit."""
 END_S: Final = 1.0
 """What was cancelled has so long to end; then it is left behind."""
 
@@ -43,7 +41,6 @@ class Access:
             "bootstrap_servers": list(bootstrap),
             "request_timeout_ms": REQUEST_TIMEOUT_MS,
             "metadata_max_age_ms": METADATA_MAX_AGE_MS,
-            "retry_backoff_ms": RETRY_BACKOFF_MS,
             "security_protocol": security.protocol,
         }
         if security.protocol.endswith("SSL"):
@@ -114,14 +111,22 @@ def hear(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
-async def ended(work: Awaitable[object], deadline_s: float) -> bool:
-    """Closing what may be broken: whatever it raises, and however long it takes."""
+async def ended(work: Awaitable[object], deadline_s: float) -> None:
+    """Closing what may be broken: whatever it raises, and `deadline_s` at most. A cancellation waits for it:
+    what is closed halfway keeps its sockets.
+    """
+    loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait({task}, timeout=deadline_s)
-    finally:
-        if task.done():
-            hear(task)
-        else:
-            await abandon(task)
-    return task.done()
+    until_s = loop.time() + deadline_s
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done() and loop.time() < until_s:
+        try:
+            await asyncio.wait({task}, timeout=until_s - loop.time())
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if task.done():
+        hear(task)
+    else:
+        await abandon(task)
+    if cancelled is not None:
+        raise cancelled

@@ -85,13 +85,16 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
 
     async def _follow(self, tasks: asyncio.TaskGroup, lane: LaneTask) -> None:
         running: dict[int, asyncio.Task[None]] = {}
+        leaving: set[int] = set()
         done: set[int] = set()
         while True:
             self._changed.clear()
             for partition in list(running):
                 if running[partition].done():
                     del running[partition]
-                elif partition not in self._assigned:
+                    leaving.discard(partition)
+                elif partition not in self._assigned | leaving:
+                    leaving.add(partition)
                     running[partition].cancel()  # it is in `running` until it has ended: never two at once
             done &= self._assigned
             for partition in self._assigned - running.keys() - done:

@@ -16,7 +16,7 @@ from streamer.log.kafka_protocol import AlterTopics
 from streamer.log.position import Position
 from tests.conformance.log.checks import read_all, values
 
-pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(400)]
 
 SPECS = [TopicSpec(name, 10, compact=False, retention_ms=None) for name in ("in", "out", "narrow")]
 
@@ -122,7 +122,7 @@ async def test_broker_restart_loses_and_doubles_nothing(tmp_path: Path) -> None:
                 await asyncio.sleep(0.5)
                 await brokers.start(1)
 
-        async with asyncio.timeout(150), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(300), asyncio.TaskGroup() as tasks:
             tasks.create_task(harm())
             tasks.create_task(log.run_lanes("g", "in", work, partitions=[0]))
         read = await read_all(log, [at("out", partition) for partition in range(10)])
