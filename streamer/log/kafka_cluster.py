@@ -85,7 +85,7 @@ class Cluster:
                 self._client = client
             return self._client
 
-    async def tried(self, what: str, once: Callable[[], Awaitable[T]], *, deadline_s: float = ASK_S) -> T:
+    async def tried(self, what: str, once: Callable[[], Awaitable[T]]) -> T:
         """`once` until it succeeds; an error that won't pass by itself comes out under its name."""
         last = ""
 
@@ -104,7 +104,7 @@ class Cluster:
                 pause_s = min(2 * pause_s, PAUSE_S[1])
 
         try:
-            return await within(deadline_s, tries(), what)
+            return await within(ASK_S, tries(), what)
         except LogUnavailable as error:
             await self.close()  # the brokers that it knows may be no more: the next question starts anew
             raise LogUnavailable(f"{error}; {last}" if last else str(error)) from error

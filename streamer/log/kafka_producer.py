@@ -57,18 +57,27 @@ async def start(access: Access, transactional_id: str | None = None) -> AIOKafka
 
 
 async def drop(producer: AIOKafkaProducer) -> None:
-    """Closes it without sending what it still holds; takes STOP_S at most.
+    """Closes it without sending what it still holds; takes STOP_S at most."""
+    await ended(_drop(producer), STOP_S)
 
-    `stop()` flushes first, which never ends while the broker is down or a partition could not be added
-    to the transaction; there is no public way to skip that.
+
+async def _drop(producer: AIOKafkaProducer) -> None:
+    """`stop()` alone flushes first, and what its sender is at goes on until it succeeds: with the broker down
+    it never ends, and a commit would come through later. There is no public way to skip that.
     """
+    producer.client.send = _refuse
     producer._message_accumulator.fail_all(kafka.ProducerClosed())  # noqa: SLF001
-    sender = producer._sender.sender_task  # noqa: SLF001
-    if sender is not None:
-        sender.cancel()
-    if producer._txn_manager is not None and producer._txn_manager._transaction_waiter is not None:  # noqa: SLF001
-        hear(producer._txn_manager._transaction_waiter)  # noqa: SLF001
-    await ended(producer.stop(), STOP_S)
+    if producer._sender.sender_task is not None:  # noqa: SLF001
+        producer._sender.sender_task.cancel()  # noqa: SLF001
+    transaction = producer._txn_manager._transaction_waiter  # noqa: SLF001
+    if transaction is not None:
+        hear(transaction)
+    await producer.client.close()  # what waits for an answer hears that none will come
+    await producer.stop()
+
+
+async def _refuse(*_: object, **__: object) -> None:
+    raise kafka.ProducerClosed
 
 
 def check_sizes(records: Sequence[Record]) -> None:
