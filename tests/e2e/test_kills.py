@@ -12,6 +12,7 @@ from recording_oracle import expected
 from recording_setup import KEYS, config, until_routed_from_the_start, write_partners
 from test_recording import Row, assert_equal, read_all, routed, row_of
 
+from streamer.log.local import LocalLog
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
 KILLS = 30
@@ -35,7 +36,7 @@ async def run_under_kills(recording: Path, folder: Path, rng: random.Random) -> 
                     live[partner].append(row_of(event))
 
             followers = [group.create_task(follow(partner)) for partner in wanted]
-            await until_routed_from_the_start(folder / "streamer.db")
+            await until_routed_from_the_start(LocalLog(folder / "streamer.db", clean_every_s=3600))
             for _ in range(KILLS):
                 # sometimes while it starts, sometimes in the middle of its work
                 await asyncio.sleep(rng.uniform(0.3, 3.0))

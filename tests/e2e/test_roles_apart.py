@@ -14,6 +14,7 @@ from recording_oracle import expected
 from recording_setup import KEYS, config, until_routed_from_the_start, write_partners
 from test_recording import Row, assert_equal, read_all, routed, row_of
 
+from streamer.log.local import LocalLog
 from streamer.pipeline import ROLES
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
@@ -30,7 +31,7 @@ async def begin(folder: Path, stack: AsyncExitStack, text: str) -> dict[str, Ser
         (folder / role).mkdir()
         services[role] = await stack.enter_async_context(Service(folder / role, text, "run", "--role", role))
         if role == "route":
-            await until_routed_from_the_start(folder / "streamer.db")
+            await until_routed_from_the_start(LocalLog(folder / "streamer.db", clean_every_s=3600))
     return services
 
 

@@ -1,0 +1,23 @@
+"""The whole service on a cluster: what holds on the local log holds there."""
+
+import random
+from pathlib import Path
+
+import pytest
+from harness.recording import write_recording
+from recording_setup import OnKafka
+from test_recording import run_through
+
+from deploy.kafka import Brokers
+
+pytestmark = pytest.mark.xdist_group("kafka")
+
+
+@pytest.mark.timeout(240)
+async def test_own_recording_reaches_each_partner_exactly(
+    tmp_path: Path, rng: random.Random, brokers: Brokers
+) -> None:
+    """Each partner gets what its rules say, once, in order per page, with the right content; counts agree."""
+    recording = tmp_path / "own.sse"
+    write_recording(recording, rng)
+    await run_through(recording, tmp_path, "full", OnKafka(brokers).settings)
