@@ -9,7 +9,7 @@ from harness.feed import Feed
 from harness.recording import write_recording
 from harness.service import Service, free_port
 from recording_oracle import expected
-from recording_setup import KEYS, config, until_routed_from_the_start, write_partners
+from recording_setup import KEYS, LOCAL, OnKafka, config, until_routed_from_the_start, write_partners
 from test_recording import Row, assert_equal, read_all, routed, row_of
 
 from streamer.log.local import LocalLog
@@ -18,7 +18,9 @@ from streamer.sandbox.server import Sandbox, SandboxOptions
 KILLS = 30
 
 
-async def run_under_kills(recording: Path, folder: Path, rng: random.Random) -> None:
+async def run_under_kills(
+    recording: Path, folder: Path, rng: random.Random, kafka: OnKafka | None = None
+) -> None:
     wanted = expected(recording)
     total = len(wanted["everything"])
     write_partners(folder / "partners.toml")
@@ -26,7 +28,9 @@ async def run_under_kills(recording: Path, folder: Path, rng: random.Random) -> 
     url = f"http://127.0.0.1:{port}/v2/articles"
     live: dict[str, list[Row]] = {partner: [] for partner in wanted}
     async with Sandbox(SandboxOptions(recording=recording)) as sandbox:
-        text = config(recording, sandbox.endpoint, speed="recorded", port=port)
+        text = config(
+            recording, sandbox.endpoint, speed="recorded", port=port, log=kafka.settings if kafka else LOCAL
+        )
         async with Service(folder, text) as service, asyncio.TaskGroup() as group:
             stop = asyncio.Event()
             feeds = {partner: Feed(url, KEYS[partner], since="2020-01-01T00:00:00Z") for partner in wanted}
@@ -36,14 +40,15 @@ async def run_under_kills(recording: Path, folder: Path, rng: random.Random) -> 
                     live[partner].append(row_of(event))
 
             followers = [group.create_task(follow(partner)) for partner in wanted]
-            await until_routed_from_the_start(LocalLog(folder / "streamer.db", clean_every_s=3600))
+            log = kafka.open() if kafka else LocalLog(folder / "streamer.db", clean_every_s=3600)
+            await until_routed_from_the_start(log)
             for _ in range(KILLS):
                 # sometimes while it starts, sometimes in the middle of its work
                 await asyncio.sleep(rng.uniform(0.3, 3.0))
                 await service.kill()
                 await service.start()
-            await service.until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=120)
-            async with asyncio.timeout(30):
+            await service.until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=150)
+            async with asyncio.timeout(60):
                 while any(len(live[partner]) < len(rows) for partner, rows in wanted.items()):
                     await asyncio.sleep(0.05)
             outcomes = await service.committed("enrich")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from harness.recording import write_recording
 from recording_setup import OnKafka
+from test_kills import run_under_kills
 from test_recording import run_through
 
 from deploy.kafka import Brokers
@@ -21,3 +22,13 @@ async def test_own_recording_reaches_each_partner_exactly(
     recording = tmp_path / "own.sse"
     write_recording(recording, rng)
     await run_through(recording, tmp_path, "full", OnKafka(brokers).settings)
+
+
+@pytest.mark.timeout(580)
+async def test_own_recording_survives_thirty_kills(
+    tmp_path: Path, rng: random.Random, brokers: Brokers
+) -> None:
+    """30 kill -9 of the whole service; readers that resume by id see one sequence without hole or double."""
+    recording = tmp_path / "own.sse"
+    write_recording(recording, rng, seconds=60, events=900)
+    await run_under_kills(recording, tmp_path, rng, OnKafka(brokers))
