@@ -30,6 +30,11 @@ class CommittedTotals(Collector):
         for key in [key for key in self._counts if key[:2] == (role, scope)]:
             del self._counts[key]
 
+    def leave(self, role: str, partition: int) -> None:
+        """Another process runs this lane now, and tells its counts: both would be one too many in a sum."""
+        for key in [key for key in self._counts if (key[0], key[2]) == (role, partition)]:
+            del self._counts[key]
+
     def totals(self, role: str, scope: str = "") -> dict[str, int]:
         totals: dict[str, int] = {}
         for (its_role, its_scope, _), counts in self._counts.items():

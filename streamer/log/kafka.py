@@ -153,7 +153,7 @@ class KafkaLog:
 
         await keep_running(group, MEMBER, look)
         wanted = range(found[0].partitions) if partitions is None else partitions
-        membership = Membership(self._access, group_id(self._prefix, group), topic, wanted)
+        membership = Membership(self._access, group, group_id(self._prefix, group), topic, wanted)
 
         async def lane(partition: int) -> None:
             runner = LaneRunner(

@@ -19,6 +19,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka import TopicPartition as KafkaPartition
 
+from streamer import metrics
 from streamer.errors import LogBusy
 from streamer.groups import alone_by_name
 from streamer.log.claims import locked
@@ -43,8 +44,9 @@ LaneTask = Callable[[int], Coroutine[Any, Any, None]]
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
     """`run` it once. `settled` is clear while partitions are handed out anew."""
 
-    def __init__(self, access: Access, group_id: str, topic: str, wanted: Iterable[int]) -> None:
+    def __init__(self, access: Access, group: str, group_id: str, topic: str, wanted: Iterable[int]) -> None:
         self._access = access
+        self._group = group
         self._group_id = group_id
         self._topic = topic
         self._wanted = frozenset(wanted)
@@ -92,7 +94,11 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
             for partition in list(running):
                 if running[partition].done():
                     del running[partition]
-                    leaving.discard(partition)
+                    if partition in leaving:
+                        leaving.discard(partition)
+                        metrics.COMMITTED.leave(
+                            self._group, partition
+                        )  # roles and groups have the same names
                 elif partition not in self._assigned | leaving:
                     leaving.add(partition)
                     running[partition].cancel()  # it is in `running` until it has ended: never two at once
