@@ -23,10 +23,10 @@ check: $(READY)
 bench: $(READY)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-# A broker of its own until Ctrl-C; ARGS="--count 3" for three.
+# A broker of its own until Ctrl-C; ARGS="--count 3" for three, SECURE=1 for SASL/SCRAM over TLS and ACLs.
 kafka: $(READY)
 	@$(MAKE) -s apt-java
-	@$(BIN)/python -m deploy.kafka $(ARGS)
+	@$(BIN)/python -m deploy.kafka $(if $(SECURE),--secure) $(ARGS)
 
 clean:
 	rm -rf $(VENV) build data .mypy_cache .ruff_cache .pytest_cache .hypothesis

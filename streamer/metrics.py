@@ -206,7 +206,7 @@ TEXT_FAILURES: Final = Counter(
 
 LOG_COMMIT_SECONDS: Final = Histogram(
     "streamer_log_commit_seconds",
-    "A transaction of the local log, with the wait for its turn and the flush.",
+    "A commit: a transaction of the local log with the wait for its turn, or one on Kafka.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5, 10),
     registry=REGISTRY,
 )

@@ -24,7 +24,7 @@ from streamer.config import Settings
 from streamer.deliver.server import run_deliver
 from streamer.enrich.sites import KeptSites
 from streamer.enrich.stage import run_enrich
-from streamer.errors import ConfigError, LogUnavailable, PortInUse
+from streamer.errors import ConfigError, LogError, LogUnavailable, PortInUse
 from streamer.health import admin_app
 from streamer.log.open import open_log
 from streamer.metrics import LOOP_LAG
@@ -40,6 +40,7 @@ SERVANTS: Final = frozenset({"partners", "sites"})
 """Parts that never end by themselves: they go when the roles have gone."""
 BEAT_S: Final = 0.5
 LOG_RETRY_S: Final = 1.0
+LOG_WATCH_S: Final = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +122,7 @@ async def _run(
     async with asyncio.TaskGroup() as group:
         background = [
             group.create_task(_beat(runtime), name="beat"),
+            group.create_task(_watch_log(runtime), name="log-watch"),
             *(group.create_task(_awaiting(run(runtime)), name="beside") for run in beside),
         ]
         for name in SERVANTS & parts.keys():
@@ -173,6 +175,19 @@ async def _beat(runtime: Runtime) -> None:
         await asyncio.sleep(BEAT_S)
         runtime.health.beaten_s = time.monotonic()
         LOOP_LAG.observe(max(0.0, runtime.health.beaten_s - due_s))
+
+
+async def _watch_log(runtime: Runtime) -> None:
+    """Not ready while the log does not answer: whatever the roles make of it, nothing gets on."""
+    while True:
+        await asyncio.sleep(LOG_WATCH_S)
+        try:
+            await runtime.log.topic(runtime.topics.meta)
+        except LogError as error:
+            runtime.health.unready("log", "it does not answer")
+            logger.warning("the log does not answer", extra={"code": error.code, "reason": str(error)})
+        else:
+            runtime.health.ready("log")
 
 
 @asynccontextmanager

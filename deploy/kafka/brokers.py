@@ -5,6 +5,9 @@
         await brokers.kill(1)        # SIGKILL, as a crash
         await brokers.start(1)       # the same node again, on its port, with its data
 
+With `secure=True` clients need TLS (`ca_file`) and SCRAM-SHA-512 (`username`, `password`: the first
+administrator), and nobody else may do anything until an ACL says so.
+
 Each node's log is `folder/node-N/broker.log`. Flags and figures are tuned for a small machine and for
 tests that wait: not for production, where only what README lists under "what the guarantees rest on"
 matters. A broker dies with the process that started it, however that ends (setpriv --pdeathsig).
@@ -12,6 +15,7 @@ matters. A broker dies with the process that started it, however that ends (setp
 
 import asyncio
 import base64
+import secrets
 import shutil
 import signal
 import socket
@@ -23,6 +27,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from deploy.kafka.artefacts import Unavailable, jars, java
+from deploy.kafka.certificates import SUBJECT, Certificates
 
 JVM: Final = ("-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 """A broker that is up in some seconds on a busy core, in 205 MB."""
@@ -30,6 +35,8 @@ START_DEADLINE_S: Final = 120.0
 TOOL_DEADLINE_S: Final = 120.0
 POLL_S: Final = 0.1
 LOOPBACK: Final = "127.0.0.1"
+ADMIN: Final = "admin"
+MECHANISM: Final = "SCRAM-SHA-512"
 
 SETTINGS: Final = {
     "auto.create.topics.enable": "false",
@@ -70,14 +77,27 @@ class Node:
 class Brokers:
     """`bootstrap` is set once it is entered. Raises Unavailable where there is no Java or no jars."""
 
-    def __init__(self, folder: Path, *, count: int = 1) -> None:
+    def __init__(self, folder: Path, *, count: int = 1, secure: bool = False) -> None:
         self.folder = folder
+        self.username = ADMIN if secure else ""
+        self.password = secrets.token_urlsafe(18) if secure else ""
         self._count = count
         self._nodes: dict[int, Node] = {}
+        self._certificates: Certificates | None = None
 
     @property
     def bootstrap(self) -> str:
         return ",".join(f"{LOOPBACK}:{node.port}" for node in self._nodes.values())
+
+    @property
+    def ca_file(self) -> str:
+        """Empty where it isn't secure."""
+        return str(self._certificates.ca_file) if self._certificates else ""
+
+    @property
+    def client_properties(self) -> Path:
+        """For Kafka's own commands (`--command-config`), as the administrator."""
+        return self.folder / "client.properties"
 
     async def __aenter__(self) -> Self:
         self._java = await asyncio.to_thread(java)
@@ -88,6 +108,12 @@ class Brokers:
             folder.mkdir(parents=True)
             self._nodes[number] = Node(number, folder, ports.pop(), ports.pop())
         try:
+            if self.username:
+                keytool = str(Path(self._java).with_name("keytool"))
+                self._certificates = await Certificates.make(
+                    self.folder / "tls", keytool, secrets.token_urlsafe(18)
+                )
+            self.client_properties.write_text(_lines(self._client_settings()))
             await self._format()
             async with asyncio.timeout(START_DEADLINE_S):
                 for number in self._nodes:
@@ -203,12 +229,16 @@ class Brokers:
 
     async def _format(self) -> None:
         cluster = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]  # "-" begins an option
+        scram = f"SCRAM-SHA-512=[name={self.username},password={self.password}]"
+        first = ("--add-scram", scram) if self.username else ()
         async with asyncio.TaskGroup() as tasks:
             for node in self._nodes.values():
                 properties = node.folder / "server.properties"
-                properties.write_text("".join(f"{k}={v}\n" for k, v in self._settings(node).items()))
+                properties.write_text(_lines(self._settings(node)))
                 tasks.create_task(
-                    self.tool("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties))
+                    self.tool(
+                        "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties), *first
+                    )
                 )
 
     def _settings(self, node: Node) -> dict[str, str]:
@@ -225,12 +255,52 @@ class Brokers:
             "advertised.listeners": f"CLIENTS://{LOOPBACK}:{node.port}",
             "inter.broker.listener.name": "CLIENTS",
             "listener.security.protocol.map": "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            **self._security(),
             "default.replication.factor": str(replicas),
             "offsets.topic.replication.factor": str(replicas),
             "transaction.state.log.replication.factor": str(replicas),
             "min.insync.replicas": str(max(1, replicas - 1)),
             "transaction.state.log.min.isr": str(max(1, replicas - 1)),
         }
+
+    def _security(self) -> dict[str, str]:
+        """Clients and brokers by SCRAM, controllers by their certificates."""
+        if self._certificates is None:
+            return {}
+        return {
+            "listener.security.protocol.map": "CLIENTS:SASL_SSL,CONTROLLER:SSL",
+            "sasl.enabled.mechanisms": MECHANISM,
+            "sasl.mechanism.inter.broker.protocol": MECHANISM,
+            f"listener.name.clients.{MECHANISM.lower()}.sasl.jaas.config": self._jaas(),
+            "listener.name.controller.ssl.client.auth": "required",
+            "ssl.keystore.type": "PKCS12",
+            "ssl.keystore.location": str(self._certificates.key_store),
+            "ssl.keystore.password": self._certificates.password,
+            "ssl.truststore.type": "PKCS12",
+            "ssl.truststore.location": str(self._certificates.trust_store),
+            "ssl.truststore.password": self._certificates.password,
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": f"User:{self.username};User:{SUBJECT}",
+        }
+
+    def _client_settings(self) -> dict[str, str]:
+        if self._certificates is None:
+            return {"security.protocol": "PLAINTEXT"}
+        return {
+            "security.protocol": "SASL_SSL",
+            "sasl.mechanism": MECHANISM,
+            "sasl.jaas.config": self._jaas(),
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": self.ca_file,
+        }
+
+    def _jaas(self) -> str:
+        module = "org.apache.kafka.common.security.scram.ScramLoginModule"
+        return f'{module} required username="{self.username}" password="{self.password}";'
+
+
+def _lines(settings: dict[str, str]) -> str:
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
 def _free_ports(count: int) -> list[int]:

@@ -5,10 +5,12 @@ import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer
 
 from deploy.kafka import Brokers
+from streamer.config import SecuritySettings
 from streamer.errors import LogUnavailable, TopicRefused
 from streamer.log import kafka_cluster
 from streamer.log.base import Lane, Record, TopicPartition, TopicSpec
@@ -189,3 +191,31 @@ async def test_partners_read_it_with_any_client(brokers: Brokers, log: KafkaLog)
     ) as consumer:
         record = await asyncio.wait_for(consumer.getone(), 20)
     assert (record.key, record.value, tuple(record.headers)) == (b"enwiki:1", b"{}", headers)
+
+
+async def test_secure_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With SCRAM over TLS and the authorizer: `log.security` opens it; a wrong password and a foreign
+    authority don't.
+    """
+    async with Brokers(tmp_path / "brokers", secure=True) as brokers:
+        right = SecuritySettings(
+            protocol="SASL_SSL", username=brokers.username, password=brokers.password, ca_file=brokers.ca_file
+        )
+        async with KafkaLog((brokers.bootstrap,), security=right, replication=1) as log:
+            await log.ensure_topics(SPECS)
+
+            async def work(lane: Lane) -> None:
+                await lane.commit([Record("out", 0, "k", b"v")], {at("in"): Position(3)})
+
+            await log.run_lanes("g", "in", work, partitions=[0])
+            assert values((await read_all(log, [at("out")]))[at("out")]) == [b"v"]
+        wrong = [
+            msgspec.structs.replace(right, password="guessed"),
+            msgspec.structs.replace(right, ca_file=""),
+            SecuritySettings(),
+        ]
+        monkeypatch.setattr(kafka_cluster, "ASK_S", 2.0)
+        for security in wrong:
+            async with KafkaLog((brokers.bootstrap,), security=security, replication=1) as log:
+                with pytest.raises(LogUnavailable):
+                    await log.topics()
