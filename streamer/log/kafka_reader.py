@@ -32,6 +32,8 @@ the confirmation that an empty read needs."""
 FETCH_BYTES: Final = 8_388_608
 PARTITION_FETCH_BYTES: Final = 1_048_576
 """As stored, per partition and fetch; a larger record comes all the same, alone."""
+AHEAD_RECORDS: Final = 100
+"""Of one partition, decoded at a time: all that a fetch brought would keep the loop for long."""
 SLICE_S: Final = 0.02
 """Between two looks while records are known to come: the end of a transaction brings none to wake us."""
 HELD_S: Final = 0.05
@@ -211,8 +213,22 @@ class KafkaReader:
             if wait_s and not any(c.held and not c.paused for c in self._cursors.values()):
                 await asyncio.sleep(min(wait_s, BEYOND_S))
             return
+        await self._receive(empty, wait_s)
+        # the first that had something may have filled the answer alone
+        for tp in empty:
+            cursor = self._cursors.get(TopicPartition(*tp))
+            if cursor is None or cursor.tp in self._moved:
+                continue
+            if not cursor.held:
+                await self._receive([tp], 0.0)
+            if not cursor.held and cursor.tp not in self._moved:
+                cursor.next = await self._consumer.position(tp)  # it knows: beyond markers and holes
+
+    async def _receive(self, tps: list[KafkaPartition], wait_s: float) -> None:
         try:
-            found = await self._consumer.getmany(*empty, timeout_ms=int(wait_s * 1000))
+            found = await self._consumer.getmany(
+                *tps, timeout_ms=int(wait_s * 1000), max_records=AHEAD_RECORDS
+            )
         except kafka.OffsetOutOfRangeError as error:
             for tp, offset in error.args[0].items():
                 await self._out_of_range(TopicPartition(*tp), offset)
@@ -221,10 +237,6 @@ class KafkaReader:
             cursor = self._cursors.get(TopicPartition(*tp))
             if cursor is not None and cursor.tp not in self._moved:
                 cursor.held.extend(_stored(record) for record in records)
-        for tp in empty:
-            cursor = self._cursors.get(TopicPartition(*tp))
-            if cursor is not None and cursor.tp not in self._moved and not cursor.held:
-                cursor.next = await self._consumer.position(tp)  # it knows: beyond markers and holes
 
     async def _out_of_range(self, tp: TopicPartition, offset: int) -> None:
         cursor = self._cursors.get(tp)
