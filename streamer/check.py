@@ -1,5 +1,6 @@
 """`streamer check`: what is wrong before anything is started."""
 
+import asyncio
 import os
 import shutil
 from pathlib import Path
@@ -9,16 +10,24 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from streamer.config import RPM_UNIDENTIFIED, Settings
-from streamer.errors import ConfigError
+from streamer.errors import ConfigError, LogError
+from streamer.log.open import open_log
 from streamer.partners import load_partners
 
 DEADLINE_S: Final = 5.0
+CLUSTER_DEADLINE_S: Final = 10.0
 GIB: Final = 1 << 30
 
 
 async def run_check(settings: Settings, out: TextIO) -> list[str]:
     """Prints a line for everything that was looked at; the problems found, none: all is well."""
-    findings = [*_settings(settings), *_partners(settings), *_disk(settings), await _stream(settings)]
+    findings = [
+        *_settings(settings),
+        *_partners(settings),
+        *_disk(settings),
+        *(await _cluster(settings)),
+        await _stream(settings),
+    ]
     for good, text in findings:
         print(f"{'ok     ' if good else 'PROBLEM'} {text}", file=out)
     return [text for good, text in findings if not good]
@@ -64,6 +73,25 @@ def _disk(settings: Settings) -> list[Finding]:
     free_gib = shutil.disk_usage(folder).free / GIB
     text = f"log.path: {free_gib:.1f} GiB free in {folder}, log.retention_gb is {settings.log.retention_gb:g}"
     return [(free_gib >= settings.log.retention_gb, text)]
+
+
+async def _cluster(settings: Settings) -> list[Finding]:
+    if settings.log.kind != "kafka":
+        return []
+    where = ", ".join(settings.log.bootstrap)
+    try:
+        async with asyncio.timeout(CLUSTER_DEADLINE_S), open_log(settings) as log:
+            mine = [t for t in await log.topics() if t.name.startswith(f"{settings.log.prefix}.")]
+    except (TimeoutError, LogError):
+        problem = (
+            "does not answer: is it there, and are log.security's protocol, user, password and CA right?"
+        )
+        return [(False, f"log.bootstrap: {where} {problem}")]
+    odd = [topic.name for topic in mine if topic.partitions != settings.log.partitions]
+    if odd:
+        count = settings.log.partitions
+        return [(False, f"log.partitions: {', '.join(odd)} have another number than {count}")]
+    return [(True, f"log.bootstrap: {where} answers; {len(mine)} topics of {settings.log.prefix}")]
 
 
 async def _stream(settings: Settings) -> Finding:

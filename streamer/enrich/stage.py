@@ -58,4 +58,4 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
                     runtime.health.ready(COMPONENT)
             await run_lane(lane, shared)
 
-        await runtime.log.run_lanes(GROUP, runtime.topics.changes, run)
+        await runtime.log.run_lanes(GROUP, runtime.topics.changes, run, draining=runtime.draining)

@@ -141,7 +141,13 @@ class KafkaLog:
     # ── lanes ──────────────────────────────────────────────────────────────────────────────────
 
     async def run_lanes(
-        self, group: str, topic: str, run: LaneMain, *, partitions: Sequence[int] | None = None
+        self,
+        group: str,
+        topic: str,
+        run: LaneMain,
+        *,
+        partitions: Sequence[int] | None = None,
+        draining: asyncio.Event | None = None,
     ) -> None:
         found: list[TopicInfo] = []
 
@@ -169,7 +175,7 @@ class KafkaLog:
             )
             await keep_running(group, partition, runner)
 
-        await membership.run(lane)
+        await membership.run(lane, draining)
 
     async def fence(self, group: str, topic: str, partition: int) -> None:
         """Takes a lane from the worker that runs it: whatever it commits from now on is refused."""

@@ -73,19 +73,27 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
 
     # ── lanes ──────────────────────────────────────────────────────────────────────────────────
 
-    async def run(self, lane: LaneTask) -> None:
+    async def run(self, lane: LaneTask, draining: asyncio.Event | None) -> None:
         """`lane(partition)` for each partition that this process gets; returns once those it has have all
-        returned.
+        returned, or, while draining, when it has none.
         """
         with _slot(self._group_id) as instance_id, alone_by_name():
             async with asyncio.TaskGroup() as tasks:
                 # the lanes run on while the group can't be reached
                 stay = keep_running(self._group_id, MEMBER, lambda _: self._member(instance_id))
                 member = tasks.create_task(stay, name=f"{self._group_id}-member")
-                await self._follow(tasks, lane)
+                if draining is not None:
+                    waiting = tasks.create_task(self._wake(draining), name=f"{self._group_id}-drain")
+                await self._follow(tasks, lane, draining)
                 member.cancel()
+                if draining is not None:
+                    waiting.cancel()
 
-    async def _follow(self, tasks: asyncio.TaskGroup, lane: LaneTask) -> None:
+    async def _wake(self, draining: asyncio.Event) -> None:
+        await draining.wait()
+        self._changed.set()
+
+    async def _follow(self, tasks: asyncio.TaskGroup, lane: LaneTask, draining: asyncio.Event | None) -> None:
         running: dict[int, asyncio.Task[None]] = {}
         leaving: set[int] = set()
         done: set[int] = set()
@@ -103,6 +111,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
                     leaving.add(partition)
                     running[partition].cancel()  # it is in `running` until it has ended: never two at once
             done &= self._assigned
+            if draining is not None and draining.is_set() and not running:
+                return
             for partition in self._assigned - running.keys() - done:
                 running[partition] = tasks.create_task(
                     self._lane(lane, partition, done), name=f"{self._group_id}-{partition}"

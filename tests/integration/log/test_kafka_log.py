@@ -104,6 +104,40 @@ async def test_lanes_are_shared_and_move(brokers: Brokers, log: KafkaLog) -> Non
             second.cancel()
 
 
+async def test_single_lane_has_a_stand_by(brokers: Brokers, log: KafkaLog) -> None:
+    """Of two processes that want only partition 0 one has it; when that ends the other goes on from its
+    position. One that stands by ends when it drains.
+    """
+    async with opened(brokers, log._prefix) as other, asyncio.timeout(90):
+        logs = {"one": log, "two": other}
+        began: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+        draining = asyncio.Event()
+
+        async def worker(name: str) -> None:
+            async def work(lane: Lane) -> None:
+                found = await lane.positions([at("in")])
+                number = found[at("in")].next if found else 0
+                await lane.commit([], {at("in"): Position(number + 1)})
+                began.put_nowait((name, number))
+                await asyncio.Event().wait()
+
+            await logs[name].run_lanes("g", "in", work, partitions=[0], draining=draining)
+
+        async with asyncio.TaskGroup() as tasks:
+            runs = {name: tasks.create_task(worker(name)) for name in logs}
+            first, number = await began.get()
+            assert number == 0
+            runs[first].cancel()
+            second, number = await began.get()
+            assert (second, number) == ("two" if first == "one" else "one", 1)
+            runs[first] = tasks.create_task(worker(first))
+            draining.set()
+            await runs[first]
+            assert not runs[second].done()
+            runs[second].cancel()
+        assert began.empty()
+
+
 async def test_broker_restart_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """Kill -9 of the only broker, twice, under a lane that commits: each number comes out once."""
     async with Brokers(tmp_path) as brokers, opened(brokers) as log:
