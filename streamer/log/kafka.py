@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaProducer
 
 from streamer.clock import Clock
 from streamer.config import SecuritySettings
-from streamer.errors import StreamerError, TopicMissing
+from streamer.errors import ConfigError, StreamerError, TopicMissing
 from streamer.log.base import Bounds, LaneMain, Record, TopicInfo, TopicPartition, TopicSpec
 from streamer.log.kafka_client import Access, within
 from streamer.log.kafka_cluster import Cluster
@@ -47,6 +47,8 @@ class KafkaLog:
         replication: int = 3,
         clock: Callable[[], int] | None = None,
     ) -> None:
+        if not __debug__:
+            raise ConfigError("python -O", "the Kafka client says by assertions that a transaction is over")
         self._access = Access.of(bootstrap, security or SecuritySettings())
         self._prefix = prefix
         self._replication = replication

@@ -3,19 +3,22 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.protocol.admin import DescribeConfigsRequest
+from aiokafka.record.memory_records import MemoryRecords
 
 from deploy.kafka import Brokers
 from streamer.config import SecuritySettings
-from streamer.errors import LogUnavailable, TopicRefused
+from streamer.errors import ConfigError, LogUnavailable, TopicRefused
 from streamer.log import kafka_cluster
 from streamer.log.base import Lane, Record, TopicPartition, TopicSpec
 from streamer.log.kafka import KafkaLog
-from streamer.log.kafka_protocol import AlterTopics
+from streamer.log.kafka_protocol import TOPIC, AlterTopics
 from streamer.log.position import Position
 from tests.conformance.log.checks import read_all, values
 
@@ -165,6 +168,104 @@ async def test_broker_restart_loses_and_doubles_nothing(tmp_path: Path) -> None:
         read = await read_all(log, [at("out", partition) for partition in range(10)])
         numbers = sorted(int(r.value or b"") for records in read.values() for r in records)
         assert numbers == list(range(1, wanted + 1))
+
+
+async def test_leader_of_three_dies(tmp_path: Path) -> None:
+    """Of three brokers one is killed under a lane that commits, then another, once the first is back: what
+    was acknowledged is there, each number once, and the lane needs no help.
+    """
+    async with Brokers(tmp_path, count=3) as brokers:
+        log = KafkaLog(tuple(brokers.bootstrap.split(",")), prefix="three", replication=3)
+        async with log, asyncio.timeout(300):
+            await log.ensure_topics(SPECS)
+            acknowledged = 0
+            harmed = asyncio.Event()
+
+            async def work(lane: Lane) -> None:
+                nonlocal acknowledged
+                found = await lane.positions([at("in")])
+                number = found[at("in")].next if found else 0
+                while not harmed.is_set() or acknowledged < 100:
+                    number += 1
+                    records = [Record("out", number % 10, "k", b"%d" % number)]
+                    await lane.commit(records, {at("in"): Position(number)})
+                    acknowledged = number
+
+            async def until(number: int) -> None:
+                while acknowledged < number:
+                    await asyncio.sleep(0.05)
+
+            async def harm() -> None:
+                for node in (1, 2):
+                    await until(acknowledged + 20)
+                    await brokers.kill(node)
+                    await until(acknowledged + 20)
+                    await brokers.start(node)
+                harmed.set()
+
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(harm())
+                tasks.create_task(log.run_lanes("g", "in", work, partitions=[0]))
+            read = await read_all(log, [at("out", partition) for partition in range(10)])
+            numbers = sorted(int(r.value or b"") for records in read.values() for r in records)
+            assert numbers == list(range(1, acknowledged + 1))
+
+
+async def test_overwritten_text_leaves_the_disk(brokers: Brokers) -> None:
+    """Once the window is over and something was appended since, the broker's segments hold no text that a
+    later record of its key has replaced, nor of a tombstone's key.
+    """
+    spec = TopicSpec("kept", 10, compact=True, retention_ms=None, compaction_lag_ms=1_000)
+    folder = brokers.data(1) / "kept-0"
+    async with opened(brokers) as log:
+        await log.ensure_topics([spec])
+        await log.append([Record("kept", 0, key, b"a canary") for key in ("page", "late")])
+        assert on_disk(folder) == {b"a canary"}
+        await log.append([Record("kept", 0, "page", b"no more"), Record("kept", 0, "late", None)])
+        async with asyncio.timeout(60):
+            while b"a canary" in on_disk(folder):
+                await log.append([Record("kept", 0, ".tick", b"{}")])
+                await asyncio.sleep(0.5)
+        assert b"no more" in on_disk(folder)
+        await log.delete_topic("kept")
+
+
+def on_disk(folder: Path) -> set[bytes | None]:
+    """The values in all segments of a partition, the cleaner's copies too."""
+    found: set[bytes | None] = set()
+    for path in folder.glob("*.log*"):
+        with suppress(FileNotFoundError):
+            batches = MemoryRecords(path.read_bytes())
+            while batches.has_next():
+                found |= {bytes(r.value) if r.value is not None else None for r in batches.next_batch()}
+    return found
+
+
+async def test_policies_are_kept_and_an_operators_own_left_alone(brokers: Brokers, log: KafkaLog) -> None:
+    """What the service sets follows its settings, also on a topic that is there; what it does not name is the
+    operator's. More replicas than there are brokers is a mistake in the settings, by name.
+    """
+
+    async def settings() -> dict[str, str]:
+        answer = await log._cluster.ask(DescribeConfigsRequest([(TOPIC, "out", None)]))
+        return {entry[0]: entry[1] for entry in answer.resources[0][4]}
+
+    assert (await settings())["cleanup.policy"] == "delete"
+    await log._cluster.ask(AlterTopics({"out": {"segment.bytes": "7777777", "max.message.bytes": "5000"}}))
+    hour_ms = 3_600_000
+    await log.ensure_topics(
+        [TopicSpec("out", 10, compact=True, retention_ms=720 * hour_ms, compaction_lag_ms=6 * hour_ms)]
+    )
+    kept = await settings()
+    assert kept["cleanup.policy"] == "compact,delete"
+    assert kept["retention.ms"] == str(720 * hour_ms)
+    assert kept["min.compaction.lag.ms"] == kept["max.compaction.lag.ms"] == str(6 * hour_ms)
+    assert kept["segment.ms"] == str(hour_ms // 2)
+    assert kept["max.message.bytes"] == "16842752"
+    assert kept["segment.bytes"] == "7777777"
+    async with KafkaLog((brokers.bootstrap,), replication=3) as other:
+        with pytest.raises(ConfigError, match="replication"):
+            await other.ensure_topics([TopicSpec("more", 10, compact=False, retention_ms=None)])
 
 
 async def test_silence_is_not_taken_for_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
