@@ -7,12 +7,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 from harness.feed import Feed
+from harness.judges import by_console, by_librdkafka
 from harness.recording import write_recording
 from harness.service import Service
 from recording_oracle import expected
 from recording_setup import KEYS, OnKafka, config, write_partners
 from test_kills import run_under_kills
-from test_recording import assert_equal, read_all, routed, run_through
+from test_recording import assert_equal, read_all, routed, row_of_article, run_through
 from test_roles_apart import run_apart
 
 from deploy.kafka import Brokers
@@ -35,10 +36,18 @@ async def test_own_recording_reaches_each_partner_exactly(
 async def test_own_recording_survives_thirty_kills(
     tmp_path: Path, rng: random.Random, brokers: Brokers
 ) -> None:
-    """30 kill -9 of the whole service; readers that resume by id see one sequence without hole or double."""
+    """30 kill -9 of the whole service; readers that resume by id see one sequence without hole or double, and
+    so do librdkafka and Kafka's own console consumer in the partners' topics.
+    """
     recording = tmp_path / "own.sse"
     write_recording(recording, rng, seconds=60, events=900)
-    await run_under_kills(recording, tmp_path, rng, OnKafka(brokers))
+    kafka = OnKafka(brokers)
+    await run_under_kills(recording, tmp_path, rng, kafka)
+    for partner, rows in expected(recording).items():
+        topic = f"{kafka.prefix}.articles.v1.{partner}"
+        for judge in (by_librdkafka, by_console):
+            got = [row_of_article(article) for article in await judge(brokers, topic)]
+            assert_equal(got, rows, f"{partner} {judge.__name__}")
 
 
 @pytest.mark.timeout(400)

@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,10 @@ Row = tuple[str, int, str, str | None]
 
 def row_of(event: Received) -> Row:
     """The event as the oracle tells it."""
-    article = event.article
+    return row_of_article(event.article)
+
+
+def row_of_article(article: Mapping[str, object]) -> Row:
     its = article["event"]
     body = article.get("article_body") or {}
     assert isinstance(its, dict)
