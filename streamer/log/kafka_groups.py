@@ -104,9 +104,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
                     del running[partition]
                     if partition in leaving:
                         leaving.discard(partition)
-                        metrics.COMMITTED.leave(
-                            self._group, partition
-                        )  # roles and groups have the same names
+                        metrics.COMMITTED.leave(self._group, partition)  # groups are named as roles
                 elif partition not in self._assigned | leaving:
                     leaving.add(partition)
                     running[partition].cancel()  # it is in `running` until it has ended: never two at once
