@@ -2,8 +2,9 @@
 
 import asyncio
 import signal
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,9 @@ def without(role: str) -> list[str]:
     return ["run", *(word for other in ROLES if other != role for word in ("--role", other))]
 
 
-async def stopped(faults: Faults, service: Service) -> None:
-    """Until the kernel says that it stands."""
-    await faults.until_fired(timeout_s=60)
+async def stopped(faults: Faults, service: Service, times: int = 1) -> None:
+    """Until the kernel says that it stands, for the `times`th time."""
+    await faults.until_fired(times, timeout_s=60)
     stat = Path(f"/proc/{service.pid}/stat")
     async with asyncio.timeout(20):
         while stat.read_text(encoding="ascii").rpartition(")")[2].split()[0] != "T":
@@ -42,12 +43,41 @@ async def stopping(crash: Crash, point: Point, role: str, time: str) -> AsyncIte
         yield service
 
 
+def is_writable(log: Path) -> bool:
+    """Whether nobody is inside a transaction of the file."""
+    with closing(sqlite3.connect(log, timeout=0.2, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("ROLLBACK")
+        return True
+
+
+async def stopped_beside_the_file(crash: Crash, service: Service, log: Path) -> None:
+    """Stopped where its own commit has not begun, nor another lane's, which shares the file: with that in the
+    middle nobody gets as far as to ask who holds the role. It goes on to the next stop then.
+    """
+    times = 1
+    while not is_writable(log):
+        service.signal(signal.SIGCONT)
+        times += 1
+        await stopped(crash.faults, service, times)
+
+
+async def kept_awake(service: Service) -> None:
+    """Over the stops that are still planned."""
+    while service.running:
+        service.signal(signal.SIGCONT)
+        await asyncio.sleep(0.02)
+
+
 @pytest.mark.parametrize(
-    ("point", "time"),
-    [(Point.SOURCE_COMMITTING, "1"), (Point.ENRICH_COMMITTING, "4"), (Point.ROUTE_COMMITTING, "4")],
+    ("point", "times"),
+    [(Point.SOURCE_COMMITTING, "1-9"), (Point.ENRICH_COMMITTING, "4-19"), (Point.ROUTE_COMMITTING, "4-19")],
 )
 async def test_a_stopped_role_that_was_replaced_commits_nothing(
-    point: Point, time: str, material: Material, tmp_path: Path
+    point: Point, times: str, material: Material, tmp_path: Path
 ) -> None:
     """Stopped with a commit in its hands, it still holds the role: a second process is refused and told by
     whom. Then its lanes are taken from it: woken, its commit is refused, it starts anew, nothing is doubled.
@@ -55,17 +85,20 @@ async def test_a_stopped_role_that_was_replaced_commits_nothing(
     role = point.role
     async with (
         crashing(material, material.fresh, tmp_path, command=without(role)) as crash,
-        stopping(crash, point, role, time) as service,
+        stopping(crash, point, role, times) as service,
+        asyncio.TaskGroup() as tasks,
     ):
+        await stopped_beside_the_file(crash, service, tmp_path / LOG)
         async with crash.beside(role, "second") as second:
             assert await second.wait(60) == 2
             assert f"held by the process {service.pid}" in second.lines[-1]
         async with LocalLog(tmp_path / LOG, clean_every_s=3600) as log:
             await log.fence(role)
-        service.signal(signal.SIGCONT)
+        waking = tasks.create_task(kept_awake(service))
         assert await crash.judge({role: service}) == []
         assert (await service.metrics())[LANE_LOST.format(role)] >= 1
         assert await service.terminate() == 0
+        waking.cancel()
 
 
 @pytest.mark.parametrize("point", [Point.LOG_COMMIT_MIDDLE, Point.LOG_COMMITTED])
