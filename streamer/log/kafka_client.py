@@ -17,8 +17,9 @@ METADATA_MAX_AGE_MS: Final = 30_000
 END_S: Final = 1.0
 """What was cancelled has so long to end; then it is left behind."""
 
-LIBRARY_ERRORS: Final = (kafka.KafkaError, OSError, AssertionError, asyncio.InvalidStateError)
-"""What aiokafka raises. Its producer says "this state is final" by an assertion (never run with -O)."""
+LIBRARY_ERRORS: Final = (kafka.KafkaError, OSError, AssertionError, asyncio.InvalidStateError, KeyError)
+"""What aiokafka raises. Its producer says "this state is final" by an assertion (never run with -O), and
+its client looks up the connection of a request that timed out, which may be gone by then."""
 
 FENCED: Final = (kafka.ProducerFenced, kafka.InvalidProducerEpoch, kafka.InvalidProducerIdMapping)
 TOO_LARGE: Final = (kafka.MessageSizeTooLargeError, kafka.RecordListTooLargeError)

@@ -151,6 +151,9 @@ class Cluster:
     async def _learn(self, names: set[str]) -> None:
         asked_s = time.monotonic()
         found = await self.fresh(sorted(names))
+        if unknown := names - found.keys():
+            for view in await self.views(unknown):  # a broker may not have heard of a new one
+                found |= view
         self._topics = {name: found.get(name) for name in names}
         self._asked_s = asked_s
 

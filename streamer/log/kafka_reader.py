@@ -19,7 +19,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka import errors as kafka
 from aiokafka.structs import ConsumerRecord
 
-from streamer.errors import OffsetOutOfRange, TopicMissing
+from streamer.errors import LogUnavailable, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Stored, TopicPartition
 from streamer.log.kafka_client import LIBRARY_ERRORS, Access, ended, named, within
 from streamer.log.kafka_cluster import EARLIEST, LATEST, Cluster
@@ -38,8 +38,12 @@ SLICE_S: Final = 0.02
 """Between two looks while records are known to come: the end of a transaction brings none to wake us."""
 HELD_S: Final = 0.05
 """What was fetched before a longer pause of the reader's is looked at again before it is given out."""
+PATIENT_SLICE_S: Final = 0.1
+"""The same, once the caller's wait is over and the brokers are asked for the end after each."""
 UNDECIDED_S: Final = 1.0
 """A read that found nothing waits so much longer where something stands behind its cursor, undecided."""
+ANSWER_S: Final = 15.0
+"""And so long for a fetch that is not answered at all."""
 BEYOND_S: Final = 0.25
 """How often the end is asked for while a cursor stands beyond it."""
 
@@ -78,6 +82,11 @@ class KafkaReader:
 
     async def __aenter__(self) -> Self:
         await self._recognise()
+        await self._open()
+        return self
+
+    async def _open(self) -> None:
+        self._moved.update(self._cursors)
         self._consumer = AIOKafkaConsumer(
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -92,7 +101,6 @@ class KafkaReader:
         except BaseException:
             await ended(self._consumer.stop(), STOP_S)
             raise
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -117,10 +125,12 @@ class KafkaReader:
                 left_s = deadline_s - time.monotonic()
                 if left_s > 0:
                     await self._fetch(min(left_s, SLICE_S if self._is_behind() else left_s))
-                elif left_s < -UNDECIDED_S or await self._at_end(began_s):
+                elif await self._at_end(began_s) or (left_s < -UNDECIDED_S and self._answered(began_s)):
                     return self._take(max_records, max_bytes)
+                elif left_s < -ANSWER_S:
+                    raise LogUnavailable(f"reading: no answer within {ANSWER_S:g} s")
                 else:
-                    await self._fetch(SLICE_S)
+                    await self._fetch(PATIENT_SLICE_S)
         except LIBRARY_ERRORS as error:
             raise named(error, "reading") from error
         finally:
@@ -173,6 +183,10 @@ class KafkaReader:
 
     async def _place(self) -> None:
         """Brings the consumer to where the cursors are."""
+        if self._consumer._fetcher.error_future.done():  # noqa: SLF001
+            # its background task has died of something unforeseen, which `getmany` would never tell
+            await ended(self._consumer.stop(), STOP_S)
+            await self._open()
         await self._reached()
         wanted = {cursor.kafka for cursor in self._cursors.values()}
         if wanted != self._consumer.assignment():
@@ -288,16 +302,25 @@ class KafkaReader:
         return all(cursor.next >= ends[cursor.tp] for cursor in asked)
 
     def _confirmed(self, cursor: _Cursor, began_s: float) -> bool:
+        """The fetch that found nothing for it says that there is nothing."""
+        if not self._fetched(cursor, began_s):
+            return False
+        end = self._consumer.highwater(cursor.kafka)
+        return end is not None and cursor.next >= end
+
+    def _answered(self, began_s: float) -> bool:
+        """Every fetch was; what stands behind the cursors is undecided then."""
+        return all(
+            self._fetched(cursor, began_s)
+            for cursor in self._cursors.values()
+            if not (cursor.paused or cursor.beyond)
+        )
+
+    def _fetched(self, cursor: _Cursor, began_s: float) -> bool:
         if cursor.tp in self._moved:
             return False
         answered_ms = self._consumer.last_poll_timestamp(cursor.kafka)
-        end = self._consumer.highwater(cursor.kafka)
-        return (
-            answered_ms is not None
-            and answered_ms >= began_s * 1000
-            and end is not None
-            and cursor.next >= end
-        )
+        return answered_ms is not None and answered_ms >= began_s * 1000
 
 
 def _stored(record: ConsumerRecord) -> Stored:
