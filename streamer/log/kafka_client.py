@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from aiokafka import errors as kafka
+from aiokafka.client import AIOKafkaClient
 from aiokafka.helpers import create_ssl_context
 
 from streamer.config import SecuritySettings, read_text
@@ -17,9 +18,15 @@ METADATA_MAX_AGE_MS: Final = 30_000
 END_S: Final = 1.0
 """What was cancelled has so long to end; then it is left behind."""
 
-LIBRARY_ERRORS: Final = (kafka.KafkaError, OSError, AssertionError, asyncio.InvalidStateError, KeyError)
-"""What aiokafka raises. Its producer says "this state is final" by an assertion (never run with -O), and
-its client looks up the connection of a request that timed out, which may be gone by then."""
+LIBRARY_ERRORS: Final = (
+    kafka.KafkaError,
+    OSError,
+    AssertionError,  # the producer's "this state is final" (never run with -O)
+    asyncio.InvalidStateError,
+    KeyError,  # the connection of a request that timed out, which may be gone by then
+    RuntimeError,  # uvloop's word for a connection that was closed
+)
+"""What aiokafka raises while the cluster is not well."""
 
 FENCED: Final = (kafka.ProducerFenced, kafka.InvalidProducerEpoch, kafka.InvalidProducerIdMapping)
 TOO_LARGE: Final = (kafka.MessageSizeTooLargeError, kafka.RecordListTooLargeError)
@@ -77,6 +84,13 @@ def named(error: BaseException, what: str, topic: str = "") -> LogError:
     if isinstance(error, MISSING):
         return TopicMissing(f"{reason}: the topic is gone")
     return LogUnavailable(reason)
+
+
+def is_broken(client: AIOKafkaClient) -> bool:
+    """Its background task has died of one of these, and never tells: who waits for fresh metadata waits for
+    ever.
+    """
+    return client._sync_task is None or bool(client._sync_task.done())  # noqa: SLF001
 
 
 async def within(deadline_s: float, work: Coroutine[Any, Any, T], what: str) -> T:

@@ -18,7 +18,7 @@ from aiokafka.protocol.offset import OffsetRequest
 
 from streamer.errors import LogUnavailable, TopicMissing
 from streamer.log.base import Bounds, TopicInfo, TopicPartition
-from streamer.log.kafka_client import END_S, LIBRARY_ERRORS, Access, ended, within
+from streamer.log.kafka_client import END_S, LIBRARY_ERRORS, Access, ended, is_broken, within
 from streamer.log.kafka_protocol import MetadataQuery, OffsetsQuery
 from streamer.log.position import Position
 
@@ -75,6 +75,8 @@ class Cluster:
 
     async def _connected(self) -> AIOKafkaClient:
         async with self._connecting:
+            if self._client is not None and is_broken(self._client):
+                await self.close()
             if self._client is None:
                 client = AIOKafkaClient(client_id="streamer", **self._access.options)
                 try:

@@ -20,10 +20,10 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka import TopicPartition as KafkaPartition
 
 from streamer import metrics
-from streamer.errors import LogBusy
+from streamer.errors import LogBusy, LogUnavailable
 from streamer.groups import alone_by_name
 from streamer.log.claims import locked
-from streamer.log.kafka_client import LIBRARY_ERRORS, Access, ended, named, within
+from streamer.log.kafka_client import LIBRARY_ERRORS, Access, ended, is_broken, named, within
 from streamer.log.lanes import keep_running
 
 SESSION_MS: Final = 8_000
@@ -143,8 +143,9 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
         try:
             await within(START_S, consumer.start(), f"group {self._group_id}")
             consumer.subscribe([self._topic], listener=self)
-            while True:
+            while not is_broken(consumer._client):  # noqa: SLF001
                 await consumer.getmany(timeout_ms=POLL_MS)  # gives nothing; raises what went wrong
+            raise LogUnavailable(f"group {self._group_id}: the client has broken down")
         except LIBRARY_ERRORS as error:
             raise named(error, f"group {self._group_id}") from error
         finally:

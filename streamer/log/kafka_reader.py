@@ -21,7 +21,7 @@ from aiokafka.structs import ConsumerRecord
 
 from streamer.errors import LogUnavailable, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Stored, TopicPartition
-from streamer.log.kafka_client import LIBRARY_ERRORS, Access, ended, named, within
+from streamer.log.kafka_client import LIBRARY_ERRORS, Access, ended, is_broken, named, within
 from streamer.log.kafka_cluster import EARLIEST, LATEST, Cluster
 
 START_S: Final = 20.0
@@ -183,8 +183,8 @@ class KafkaReader:
 
     async def _place(self) -> None:
         """Brings the consumer to where the cursors are."""
-        if self._consumer._fetcher.error_future.done():  # noqa: SLF001
-            # its background task has died of something unforeseen, which `getmany` would never tell
+        fetching, client = self._consumer._fetcher.error_future, self._consumer._client  # noqa: SLF001
+        if fetching.done() or is_broken(client):  # which `getmany` would never tell
             await ended(self._consumer.stop(), STOP_S)
             await self._open()
         await self._reached()

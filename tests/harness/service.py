@@ -61,11 +61,10 @@ class Service:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
-            state = "ran" if self.running else "had ended"
-            error.add_note("\n".join([f"the service {state}; its last words:", *self.lines[-20:]]))
         if self.running:
             await self.kill()
+        if error is not None and self.lines:
+            error.add_note("\n".join(["the service's last words:", *self.lines[-40:]]))
 
     @property
     def running(self) -> bool:
