@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # what a bare Debian lacks, and the commands by which we notice
 APT    := $(shell command -v curl >/dev/null || echo curl)
 
-.PHONY: run test check bench prove soak clean
+.PHONY: run test check bench prove soak kafka clean
 
 run: $(READY)
 	@$(MAKE) -s system 2>/dev/null || true  # the line to try needs curl; the service does not
@@ -30,6 +30,11 @@ prove: $(READY) system wiki
 soak: $(READY) system wiki
 	@$(BIN)/python -m tests.prove --changes 5000 --kills 500 --cuts 200 --json build/soak.json $(ARGS)
 
+# A broker of its own until Ctrl-C; ARGS="--count 3" for three, SECURE=1 for SASL/SCRAM over TLS and ACLs.
+kafka: $(READY)
+	@$(MAKE) -s apt-java
+	@$(BIN)/python -m deploy.kafka $(if $(SECURE),--secure) $(ARGS)
+
 clean:
 	rm -rf $(VENV) build data .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -45,7 +50,11 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(READY)
 
-.PHONY: system apt
+.PHONY: system apt apt-java
+apt-java:
+	@command -v java >/dev/null && command -v mvn >/dev/null || \
+	  $(MAKE) -s apt PACKAGES="openjdk-17-jre-headless maven"
+
 system:
 	@if [ -n "$(APT)" ]; then $(MAKE) -s apt PACKAGES="$(APT)"; fi
 

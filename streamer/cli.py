@@ -229,7 +229,7 @@ def _partner_add(options: argparse.Namespace) -> None:
     settings, file = _partners_file(options)
     since_ms = None if options.since is None else time_ms("--since", options.since)
     check_new(file, options.name, load_partners(file) if file.exists() else {})
-    if since_ms is not None or Path(settings.log.path).exists():
+    if since_ms is not None or settings.log.kind == "kafka" or Path(settings.log.path).exists():
         # before it stands in the file, so that a running service never takes it as starting now
         _loop(_record_start(settings, options.name, since_ms))
     print(add_partner(file, options.name))

@@ -8,6 +8,7 @@
     │   ├── LogTooNew        the file was written by a newer version                    exit 2
     │   ├── LogFull          the disk under the log is full                             retriable
     │   ├── LogUnavailable   the engine does not answer                                 retriable
+    │   ├── TopicRefused     the cluster refuses what goes to one topic (ACLs, size)    retriable
     │   ├── LaneLost         another worker has taken over this partition               restart the lane
     │   ├── OffsetOutOfRange the offset was deleted by retention, or never existed
     │   ├── RecordTooLarge   the record is larger than the engine takes
@@ -79,6 +80,17 @@ class LogFull(LogError):
 class LogUnavailable(LogError):
     code = "log_unavailable"
     retriable = True
+
+
+class TopicRefused(LogError):
+    """Nothing was written, to no topic, for the sake of `topic`; the operator can mend it while we try."""
+
+    code = "topic_refused"
+    retriable = True
+
+    def __init__(self, message: str, topic: str = "") -> None:
+        super().__init__(message)
+        self.topic = topic
 
 
 class LaneLost(LogError):

@@ -34,6 +34,11 @@ class CommittedTotals(Collector):
         for key in [key for key in self._counts if key[:2] == (role, scope)]:
             del self._counts[key]
 
+    def leave(self, role: str, partition: int) -> None:
+        """Another process runs this lane now, and tells its counts: both would be one too many in a sum."""
+        for key in [key for key in self._counts if (key[0], key[2]) == (role, partition)]:
+            del self._counts[key]
+
     def totals(self, role: str, scope: str = "") -> dict[str, int]:
         totals: dict[str, int] = {}
         for (its_role, its_scope, _), counts in self._counts.items():
@@ -230,7 +235,7 @@ TEXT_FAILURES: Final = Counter(
 
 LOG_COMMIT_SECONDS: Final = Histogram(
     "streamer_log_commit_seconds",
-    "A transaction of the local log, with the wait for its turn and the flush.",
+    "A commit: a transaction of the local log with the wait for its turn, or one on Kafka.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5, 10),
     registry=REGISTRY,
 )

@@ -1,6 +1,6 @@
 """Wires the roles of one process: start, drain, stop.
 
-    start   log ─► topics ─► admin port ─► partners, deliver, route, enrich, source
+    start   log ─► admin port ─► topics ─► partners, deliver, route, enrich, source
     drain   SIGTERM or SIGINT: every role takes no new input, finishes and commits what is in flight,
             says `bye` to its clients, and returns; after `drain_s` what is left is cancelled, at a second
             signal at once (streamer.stop)
@@ -24,7 +24,7 @@ from streamer.config import Settings
 from streamer.deliver.server import run_deliver
 from streamer.enrich.sites import KeptSites
 from streamer.enrich.stage import run_enrich
-from streamer.errors import ConfigError, PortInUse
+from streamer.errors import ConfigError, LogUnavailable, PortInUse
 from streamer.health import admin_app
 from streamer.log.open import open_log
 from streamer.log_watch import COMPONENT as LOG
@@ -49,6 +49,7 @@ DRAIN: Final = "process"
 """The component that says so: no role should get new clients or count as well."""
 ADMIN_CLOSE_S: Final = 0.3
 """A probe that is being answered; aiohttp would wait a minute for a connection that is open."""
+LOG_RETRY_S: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -72,14 +73,31 @@ async def run_pipeline(
         log = await stack.enter_async_context(open_log(settings))
         runtime = Runtime(settings, log, draining=wishes.draining)
         runtime.follow(lambda settings: setattr(wishes, "drain_s", settings.deliver.drain_s))
-        await log.ensure_topics(topic_specs(settings))
         for component in (LOG, *roles):  # before anybody may ask
             runtime.health.expect(component)
         await stack.enter_async_context(_admin(runtime))
+        if not await _topics_ready(runtime):
+            return
         parts = await _parts(runtime, roles, on_listening, stack)
         if reload is not None:
             parts["reload"] = Reload(runtime, reload, wishes.reload).run
         await _run(runtime, wishes, parts, beside)
+
+
+async def _topics_ready(runtime: Runtime) -> bool:
+    """Waits for a log that doesn't answer yet: a cluster may come up after its clients. False: drained."""
+    while not runtime.draining.is_set():
+        try:
+            await runtime.log.ensure_topics(topic_specs(runtime.settings))
+        except LogUnavailable as error:
+            runtime.health.unready(LOG, "it does not answer")
+            logger.warning("waiting for the log", extra={"reason": str(error)})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOG_RETRY_S):
+                    await runtime.draining.wait()
+        else:
+            return True
+    return False
 
 
 Part = Callable[[], Awaitable[None]]

@@ -1,12 +1,17 @@
 """What all tests share: where the recordings lie, and the seed of random tests."""
 
+import asyncio
 import os
 import random
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadGroupScheduling
+
+from deploy.kafka import Brokers, Unavailable
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = int(os.environ.get("STREAMER_TEST_SEED") or random.SystemRandom().randrange(1_000_000))
@@ -29,6 +34,30 @@ def shared_data() -> Path:
 def rng(request: pytest.FixtureRequest) -> random.Random:
     """Random, but the same for the same seed and test."""
     return random.Random(f"{SEED}:{request.node.nodeid}")
+
+
+@pytest.fixture(scope="session")
+def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
+    """One real broker for all tests that don't harm it; skips where there is no Java and no Maven.
+
+    Tests that use it belong to the xdist group `kafka`, so that there is one of it.
+    """
+    running = Brokers(tmp_path_factory.mktemp("kafka"))
+    # in a thread of its own: fixtures are also asked for from within a test's loop
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="brokers", daemon=True)
+    thread.start()
+    try:
+        try:
+            asyncio.run_coroutine_threadsafe(running.__aenter__(), loop).result()
+        except Unavailable as error:
+            pytest.skip(str(error))
+        yield running
+        asyncio.run_coroutine_threadsafe(running.__aexit__(None, None, None), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 class _WikisByModule(LoadGroupScheduling):

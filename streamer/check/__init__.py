@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Final, TextIO
 
+from streamer.check.cluster import cluster_of
 from streamer.check.configuration import configured, in_force, partners_of, replaceable
 from streamer.check.disk import disk_of
 from streamer.check.finding import Finding
@@ -33,6 +34,7 @@ async def run_check(path: str | None, out: TextIO) -> list[Finding]:
 async def _look(settings: Settings) -> list[Finding]:
     looks = {
         "network": network_of(settings),
+        "log.bootstrap": cluster_of(settings),
         "partners.file": asyncio.to_thread(partners_of, Path(settings.partners.file)),
         "log.path": asyncio.to_thread(disk_of, settings),
         "ports": asyncio.to_thread(ports_of, settings),

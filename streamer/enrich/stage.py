@@ -77,4 +77,4 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
 
 
 async def _lanes(runtime: Runtime, group: str, topic: str, run: LaneMain) -> None:
-    await runtime.log.run_lanes(group, topic, run)
+    await runtime.log.run_lanes(group, topic, run, draining=runtime.draining)

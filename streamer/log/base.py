@@ -12,6 +12,7 @@ commit; the one that lost it gets `LaneLost`, whatever it still had in hand.
 `tests/conformance/log` is this contract as a suite; an engine is an engine when it passes.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -183,11 +184,19 @@ class Log(Protocol):
     def reader(self, starts: Mapping[TopicPartition, int]) -> AbstractAsyncContextManager[Reader]: ...
 
     async def append(self, records: Sequence[Record]) -> list[int]:
-        """A commit without positions and without a lane: commands, repairs, ticks."""
+        """A commit without positions and without a lane: commands, repairs, ticks. On a cluster what goes to
+        one partition is whole or not there, but several partitions are not one step.
+        """
         ...
 
     async def run_lanes(
-        self, group: str, topic: str, run: LaneMain, *, partitions: Sequence[int] | None = None
+        self,
+        group: str,
+        topic: str,
+        run: LaneMain,
+        *,
+        partitions: Sequence[int] | None = None,
+        draining: asyncio.Event | None = None,
     ) -> None:
         """Runs `run(lane)` for each partition of `topic` that this process gets, until cancelled.
 
@@ -195,7 +204,8 @@ class Log(Protocol):
         or LaneLost is started anew, alone, after a backoff, from its committed positions; one that
         returns is done (a drain); any other exception goes up. Returns when all lanes returned.
         `partitions` names some where not all are meant (the source has one lane). On the local log
-        a second process for the same group gets LogBusy at once.
+        a second process for the same group gets LogBusy at once; on a cluster processes share the lanes,
+        and one that has none stands by. That one has no lane to return: it is `draining` that ends it.
         """
         ...
 

@@ -176,8 +176,15 @@ class LocalLog:
     # ── lanes ──────────────────────────────────────────────────────────────────────────────────
 
     async def run_lanes(
-        self, group: str, topic: str, run: LaneMain, *, partitions: Sequence[int] | None = None
+        self,
+        group: str,
+        topic: str,
+        run: LaneMain,
+        *,
+        partitions: Sequence[int] | None = None,
+        draining: asyncio.Event | None = None,
     ) -> None:
+        del draining  # all lanes are here, and return by themselves
         await self._look()
         count = len(self._row(topic).lanes)
         wanted = range(count) if partitions is None else partitions

@@ -1,23 +1,16 @@
 """Lanes of the local log: all partitions of a group are one process's, under one epoch."""
 
 import asyncio
-import logging
-import random
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
-from streamer import metrics
 from streamer.errors import LaneLost, StreamerError
 from streamer.faultpoints import Point, reached
 from streamer.groups import alone_by_name
 from streamer.log.base import LaneMain, Record, TopicPartition
+from streamer.log.lanes import keep_running
 from streamer.log.local_writer import Claim, Transaction, Work, Writer
 from streamer.log.position import Position
-
-BACKOFF_S: Final = (0.1, 10.0)
-"""Of a lane that fails again and again: first, and at most."""
-
-logger = logging.getLogger(__name__)
 
 
 class Store(Protocol):
@@ -75,50 +68,36 @@ async def run_lanes(
     with alone_by_name():
         async with asyncio.TaskGroup() as lanes:
             for partition in partitions:
-                lanes.create_task(
-                    _run_lane(store, claims, topic, partition, run), name=f"{group}-{partition}"
-                )
+                attempts = _Attempts(store, claims, topic, partition, run)
+                lanes.create_task(keep_running(group, partition, attempts), name=f"{group}-{partition}")
 
 
-async def _run_lane(store: Store, claims: "_Claims", topic: str, partition: int, run: LaneMain) -> None:
-    loop = asyncio.get_running_loop()
-    backoff_s = BACKOFF_S[0]
-    lost: Claim | None = None
-    restarts = False
-    while True:
-        began_s = loop.time()
+class _Attempts:
+    """One lane, as often as it takes."""
+
+    def __init__(self, store: Store, claims: "_Claims", topic: str, partition: int, run: LaneMain) -> None:
+        self._store = store
+        self._claims = claims
+        self._topic = topic
+        self._partition = partition
+        self._run = run
+        self._claim = claims.current
+        self._lost: Claim | None = None
+
+    async def __call__(self, failed: StreamerError | None) -> None:
+        if isinstance(failed, LaneLost):
+            self._lost = self._claim
+        if self._lost is not None:
+            await self._claims.renew(self._lost)
+            self._lost = None
+        elif failed is not None:
+            await self._claims.settle()
+        self._claim = self._claims.current
+        lane = LocalLane(self._store, self._claim, self._topic, self._partition)
         try:
-            if lost is not None:
-                await claims.renew(lost)
-                lost = None
-            elif restarts:
-                await claims.settle()
-            restarts = True
-            claim = claims.current
-            lane = LocalLane(store, claim, topic, partition)
-            try:
-                return await run(lane)
-            finally:
-                lane.close()
-        except StreamerError as error:
-            if isinstance(error, LaneLost):
-                lost = claim
-            elif not error.retriable:
-                raise
-            metrics.LOG_LANE_RESTARTS.labels(claims.group, error.code).inc()
-            logger.warning(
-                "lane restarts",
-                extra={
-                    "group": claims.group,
-                    "partition": partition,
-                    "code": error.code,
-                    "reason": str(error),
-                },
-            )
-        if loop.time() - began_s > 2 * BACKOFF_S[1]:
-            backoff_s = BACKOFF_S[0]
-        await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
-        backoff_s = min(2 * backoff_s, BACKOFF_S[1])
+            await self._run(lane)
+        finally:
+            lane.close()
 
 
 class _Claims:

@@ -40,7 +40,16 @@ class Table:
         return since_s if self._behind or since_s > STALE_S else 0.0
 
     async def load(self) -> None:
-        """Everything up to the end as it is now."""
+        """Everything up to the end as it is now; a log that can't be read for a while is waited for.
+        Raises TopicMissing.
+        """
+        while True:
+            try:
+                return await self._load()
+            except LogError as error:
+                await self._wait_for_it(error)
+
+    async def _load(self) -> None:
         bounds = {
             TopicPartition(self._topic, partition): found
             for partition, found in enumerate(await self._log.all_bounds(self._topic))
@@ -62,12 +71,15 @@ class Table:
                 async with self._log.reader(self._applied) as reader:
                     await self._follow(reader)
             except LogError as error:
-                if not error.retriable:
-                    raise
-                ERRORS.labels("log", error.code).inc()
-                logger.warning("a table can't be read", extra={"topic": self._topic, "code": error.code})
-                self._behind = True
-                await asyncio.sleep(RETRY_S)
+                await self._wait_for_it(error)
+
+    async def _wait_for_it(self, error: LogError) -> None:
+        if not error.retriable:
+            raise error
+        ERRORS.labels("log", error.code).inc()
+        logger.warning("a table can't be read", extra={"topic": self._topic, "code": error.code})
+        self._behind = True
+        await asyncio.sleep(RETRY_S)
 
     async def _follow(self, reader: Reader) -> NoReturn:
         while True:

@@ -60,7 +60,7 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
             tasks.create_task(withdrawals.run(), name="route-withdrawals"),
             tasks.create_task(meta.run(), name="route-meta"),
         ]
-        await runtime.log.run_lanes(GROUP, runtime.topics.articles, run_lane)
+        await runtime.log.run_lanes(GROUP, runtime.topics.articles, run_lane, draining=runtime.draining)
         _cancel(following)
 
 

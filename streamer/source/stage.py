@@ -47,7 +47,9 @@ async def run_source(runtime: Runtime) -> None:
     async def lane_main(lane: Lane) -> None:
         await _run_lane(runtime, lane, recording)
 
-    await runtime.log.run_lanes(GROUP, runtime.topics.changes, lane_main, partitions=[0])
+    await runtime.log.run_lanes(
+        GROUP, runtime.topics.changes, lane_main, partitions=[0], draining=runtime.draining
+    )
 
 
 async def _run_lane(runtime: Runtime, lane: Lane, recording: Recording | None) -> None:

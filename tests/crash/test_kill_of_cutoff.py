@@ -14,6 +14,7 @@ from recording_setup import KEYS, until_routed_from_the_start, write_partners
 from test_bad_input import accounted, articles, write
 
 from streamer.faultpoints import Point
+from streamer.log.local import LocalLog
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
 SECRET = "what nobody must read any more"
@@ -38,7 +39,7 @@ async def test_a_kill_behind_an_early_cutoff_shows_no_hidden_text(tmp_path: Path
         Service(tmp_path, live_config(sandbox)) as service,
     ):
         await service.event("connected to the stream")
-        await until_routed_from_the_start(tmp_path / "streamer.db")
+        await until_routed_from_the_start(LocalLog(tmp_path / "streamer.db", clean_every_s=3600))
         await write(sandbox, "Page", SECRET)
         revision = await write(sandbox, "Page", f"{SECRET}, and more of it")
         await articles(service, 2)

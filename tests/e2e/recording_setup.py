@@ -2,9 +2,13 @@
 
 import asyncio
 import hashlib
+import secrets
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from streamer.log.local import LocalLog
+from deploy.kafka import Brokers
+from streamer.log.base import Log
+from streamer.log.kafka import KafkaLog
 
 PARTITIONS = 10
 
@@ -27,8 +31,30 @@ def write_partners(file: Path) -> None:
     )
 
 
-def config(recording: Path, endpoint: str, *, speed: str, port: int = 0) -> str:
-    """All roles on the local log, fed by the recording, asking the sandbox that answers for it."""
+LOCAL = 'path = "streamer.db"'
+
+
+class OnKafka:
+    """A service's settings for topics of its own on a cluster, and the same log as a test opens it."""
+
+    def __init__(self, brokers: Brokers) -> None:
+        self.bootstrap = tuple(brokers.bootstrap.split(","))
+        self.prefix = f"t{secrets.token_hex(4)}"
+        self.replication = min(3, len(self.bootstrap))
+
+    @property
+    def settings(self) -> str:
+        return (
+            f'kind = "kafka"\nbootstrap = {list(self.bootstrap)}\n'
+            f'prefix = "{self.prefix}"\nreplication = {self.replication}'
+        )
+
+    def open(self) -> KafkaLog:
+        return KafkaLog(self.bootstrap, prefix=self.prefix, replication=self.replication)
+
+
+def config(recording: Path, endpoint: str, *, speed: str, port: int = 0, log: str = LOCAL) -> str:
+    """All roles, fed by the recording, asking the sandbox that answers for it."""
     return f"""
 [source]
 url = "file:{recording}"
@@ -38,7 +64,7 @@ speed = "{speed}"
 endpoint = "{endpoint}"
 requests_per_minute = 6000
 [log]
-path = "streamer.db"
+{log}
 [deliver]
 port = {port}
 admin_port = 0
@@ -46,10 +72,12 @@ heartbeat_s = 1
 """
 
 
-async def until_routed_from_the_start(log: Path, partners: int = len(KEYS)) -> None:
+async def until_routed_from_the_start(
+    log: AbstractAsyncContextManager[Log], partners: int = len(KEYS)
+) -> None:
     """A partner begins live, where route first saw it: durable once each lane has committed it. Whoever kills
     route before that gets a later beginning, which is no loss but not what the oracle tells either.
     """
-    async with asyncio.timeout(30), LocalLog(log, clean_every_s=3600) as opened:
+    async with asyncio.timeout(60), log as opened:
         while len(await opened.committed("route")) < partners * PARTITIONS:
             await asyncio.sleep(0.05)

@@ -9,29 +9,35 @@ from harness.judge import Readers, routed
 from harness.recording import write_recording
 from harness.service import Service, free_port
 from recording_oracle import expected
-from recording_setup import KEYS, config, until_routed_from_the_start, write_partners
+from recording_setup import KEYS, LOCAL, OnKafka, config, until_routed_from_the_start, write_partners
 
+from streamer.log.local import LocalLog
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
 KILLS = 30
 
 
-async def run_under_kills(recording: Path, folder: Path, rng: random.Random) -> None:
+async def run_under_kills(
+    recording: Path, folder: Path, rng: random.Random, kafka: OnKafka | None = None
+) -> None:
     wanted = expected(recording)
     total = len(wanted["everything"])
     write_partners(folder / "partners.toml")
     port = free_port()
     url = f"http://127.0.0.1:{port}/v2/articles"
     async with Sandbox(SandboxOptions(recording=recording)) as sandbox:
-        text = config(recording, sandbox.endpoint, speed="recorded", port=port)
+        text = config(
+            recording, sandbox.endpoint, speed="recorded", port=port, log=kafka.settings if kafka else LOCAL
+        )
         async with Service(folder, text) as service, Readers(url, KEYS) as readers:
-            await until_routed_from_the_start(folder / "streamer.db")
+            log = kafka.open() if kafka else LocalLog(folder / "streamer.db", clean_every_s=3600)
+            await until_routed_from_the_start(log)
             for _ in range(KILLS):
                 # sometimes while it starts, sometimes in the middle of its work
                 await asyncio.sleep(rng.uniform(0.3, 3.0))
                 await service.kill()
                 await service.start()
-            await service.until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=120)
+            await service.until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=150)
             outcomes = await service.committed("enrich")
             assert outcomes.pop("admitted") == total
             assert sum(outcomes.values()) == total

@@ -9,17 +9,17 @@ from harness.judge import BEGINNING, judge, read_all, routed
 from harness.recording import write_recording
 from harness.service import Service
 from recording_oracle import expected
-from recording_setup import KEYS, config, write_partners
+from recording_setup import KEYS, LOCAL, config, write_partners
 
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
 
-async def run_through(recording: Path, folder: Path, speed: str) -> None:
+async def run_through(recording: Path, folder: Path, speed: str, log: str = LOCAL) -> None:
     wanted = expected(recording)
     total = len(wanted["everything"])
     write_partners(folder / "partners.toml")
     async with Sandbox(SandboxOptions(recording=recording)) as sandbox:
-        text = config(recording, sandbox.endpoint, speed=speed)
+        text = config(recording, sandbox.endpoint, speed=speed, log=log)
         async with Service(folder, text) as service:
             url = f"http://127.0.0.1:{await service.port()}/v2/articles"
             await service.until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=100)

@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import signal
+from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -11,24 +13,27 @@ from harness.judge import Readers, routed
 from harness.recording import write_recording
 from harness.service import Service, free_port
 from recording_oracle import expected
-from recording_setup import KEYS, config, until_routed_from_the_start, write_partners
+from recording_setup import KEYS, LOCAL, OnKafka, config, until_routed_from_the_start, write_partners
 
-from streamer.pipeline import ROLES
+from streamer.log.kafka_groups import SESSION_MS
+from streamer.log.local import LocalLog
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
 ROUNDS = 3
 
 
-async def begin(folder: Path, stack: AsyncExitStack, text: str) -> dict[str, Service]:
-    """Each role in a folder of its own; the log and the partners are shared."""
+async def begin(folder: Path, stack: AsyncExitStack, text: str, kafka: OnKafka | None) -> dict[str, Service]:
+    """Each role in a folder of its own, on a cluster two of enrich; the log and the partners are shared."""
     text = text.replace('"streamer.db"', f'"{folder / "streamer.db"}"')
     text += f'[partners]\nfile = "{folder / "partners.toml"}"\n'
     services: dict[str, Service] = {}
-    for role in reversed(ROLES):
-        (folder / role).mkdir()
-        services[role] = await stack.enter_async_context(Service(folder / role, text, "run", "--role", role))
+    for name in ("deliver", "route", "enrich", *(("enrich-2",) if kafka else ()), "source"):
+        role = name.partition("-")[0]
+        (folder / name).mkdir()
+        services[name] = await stack.enter_async_context(Service(folder / name, text, "run", "--role", role))
         if role == "route":
-            await until_routed_from_the_start(folder / "streamer.db")
+            log = kafka.open() if kafka else LocalLog(folder / "streamer.db", clean_every_s=3600)
+            await until_routed_from_the_start(log)
     return services
 
 
@@ -42,20 +47,27 @@ async def ready(service: Service) -> None:
             await asyncio.sleep(0.05)
 
 
-def enriched(metrics: dict[str, float]) -> float:
-    return metrics.get('streamer_committed_changes_total{outcome="published",role="enrich",scope=""}', 0)
+async def committed(services: dict[str, Service], role: str) -> Counter[str]:
+    """By outcome, of all that run the role: each lane is told by the process that has it."""
+    counts: Counter[str] = Counter()
+    for name, service in services.items():
+        if name.partition("-")[0] == role:
+            counts.update(await service.committed(role))
+    return counts
 
 
-@pytest.mark.timeout(150)
-async def test_roles_apart_survive_the_kill_of_each(tmp_path: Path, rng: random.Random) -> None:
-    """Whichever role dies, the others go on and it continues: each partner gets what the file says, once,
-    both from the log and over connections that were open all the time; the counts of the roles agree.
-    """
-    recording = tmp_path / "own.sse"
+async def until_enriched(services: dict[str, Service], total: int) -> None:
+    async with asyncio.timeout(90):
+        while (await committed(services, "enrich"))["published"] < total:
+            await asyncio.sleep(0.1)
+
+
+async def run_apart(folder: Path, rng: random.Random, kafka: OnKafka | None = None) -> None:
+    recording = folder / "own.sse"
     write_recording(recording, rng, seconds=20, events=700)
     wanted = expected(recording)
     total = len(wanted["everything"])
-    write_partners(tmp_path / "partners.toml")
+    write_partners(folder / "partners.toml")
     port = free_port()
     url = f"http://127.0.0.1:{port}/v2/articles"
     async with (
@@ -63,23 +75,42 @@ async def test_roles_apart_survive_the_kill_of_each(tmp_path: Path, rng: random.
         AsyncExitStack() as stack,
         Readers(url, KEYS) as readers,
     ):
-        text = config(recording, sandbox.endpoint, speed="recorded", port=port)
-        services = await begin(tmp_path, stack, text)
+        text = config(
+            recording, sandbox.endpoint, speed="recorded", port=port, log=kafka.settings if kafka else LOCAL
+        )
+        services = await begin(folder, stack, text, kafka)
         for _ in range(ROUNDS):
-            for role in rng.sample(ROLES, len(ROLES)):
+            for name in rng.sample(sorted(services), len(services)):
                 # sometimes while it starts, sometimes in the middle of its work
                 await asyncio.sleep(rng.uniform(0.1, 1.5))
-                await services[role].kill()
-                others = [name for name in ROLES if name != role]
-                assert all(services[name].running for name in others), f"{role} took another with it"
-                await services[role].start()
-        await services["enrich"].until(lambda metrics: enriched(metrics) >= total, timeout_s=40)
-        await services["route"].until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=40)
-        outcomes = await services["enrich"].committed("enrich")
+                await services[name].kill()
+                others = [other for other in services if other != name]
+                assert all(services[other].running for other in others), f"{name} took another with it"
+                await services[name].start()
+        if kafka:
+            await freeze(services["enrich-2"])
+        await until_enriched(services, total)
+        await services["route"].until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=90)
         assert (await services["source"].committed("source"))["admitted"] == total
-        assert outcomes.pop("admitted") == outcomes["published"] == sum(outcomes.values()) == total
+        outcomes = await committed(services, "enrich")
+        assert outcomes.pop("admitted") == outcomes["published"] == outcomes.total() == total
         for verdict in await readers.judged(wanted):
             verdict.check()
-        for role, service in services.items():
-            assert await service.terminate() == 0, (role, service.lines[-5:])
-            assert not [line for line in service.lines if "Traceback" in line], role
+        for name, service in services.items():
+            assert await service.terminate() == 0, (name, service.lines[-5:])
+            assert not [line for line in service.lines if "Traceback" in line], name
+
+
+async def freeze(service: Service) -> None:
+    """Long enough for the group to take its lanes away; it wakes in the middle of what it was at."""
+    service.signal(signal.SIGSTOP)
+    await asyncio.sleep(1.5 * SESSION_MS / 1_000)
+    service.signal(signal.SIGCONT)
+
+
+@pytest.mark.timeout(150)
+async def test_roles_apart_survive_the_kill_of_each(tmp_path: Path, rng: random.Random) -> None:
+    """Whichever role dies, the others go on and it continues: each partner gets what the file says, once,
+    both from the log and over connections that were open all the time; the counts of the roles agree.
+    """
+    await run_apart(tmp_path, rng)

@@ -17,6 +17,7 @@ from harness.faults import Faults
 from harness.judge import Readers, Row, routed, settled
 from harness.recording import write_recording
 from harness.service import Service, free_port
+from streamer.log.local import LocalLog
 from streamer.runtime import DAY_MS
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
@@ -59,7 +60,7 @@ async def _make_logs(made: Material) -> None:
         text = config(made.recording, sandbox.endpoint, speed="recorded")
         write_partners(made.fresh / "partners.toml")
         async with Service(made.fresh, text, "run", "--role", "route") as service:
-            await until_routed_from_the_start(made.fresh / LOG)
+            await until_routed_from_the_start(LocalLog(made.fresh / LOG, clean_every_s=3600))
             assert await service.terminate() == 0
         for folder in (made.half, made.aged):
             begin_from(made.fresh, folder)

@@ -26,7 +26,10 @@ Row = tuple[str, int, str, str | None]
 
 def row_of(event: Received) -> Row:
     """The event as an oracle tells it."""
-    article = event.article
+    return row_of_article(event.article)
+
+
+def row_of_article(article: Mapping[str, object]) -> Row:
     its = article["event"]
     body = article.get("article_body") or {}
     assert isinstance(its, dict)

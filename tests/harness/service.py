@@ -63,6 +63,8 @@ class Service:
     ) -> None:
         if self.running:
             await self.kill()
+        if error is not None and self.lines:
+            error.add_note("\n".join(["the service's last words:", *self.lines[-40:]]))
 
     @property
     def running(self) -> bool:

@@ -1,4 +1,4 @@
-"""A process to be killed: `python -m tests.conformance.log.committer PATH`.
+"""A process to be killed: `python -m tests.conformance.log.committer PATH`, or `kafka BOOTSTRAP PREFIX`.
 
 In the lane of partition 0 of `a` it commits without end: to each of a, b and c a few records that hold
 the commit's number, with the position at that number. It prints each number once it is committed.
@@ -8,6 +8,7 @@ import asyncio
 import sys
 
 from streamer.log.base import Lane, Record
+from streamer.log.kafka import KafkaLog
 from streamer.log.local import LocalLog
 from streamer.log.position import Position
 from tests.conformance.log.engine import SPECS, at
@@ -32,8 +33,14 @@ async def commit_for_ever(lane: Lane) -> None:
         print(number, flush=True)
 
 
+def opened(arguments: list[str]) -> LocalLog | KafkaLog:
+    if arguments[0] == "kafka":
+        return KafkaLog((arguments[1],), prefix=arguments[2], replication=1)
+    return LocalLog(arguments[0], clean_every_s=0.05)
+
+
 async def main() -> None:
-    async with LocalLog(sys.argv[1], clean_every_s=0.05) as log:
+    async with opened(sys.argv[1:]) as log:
         await log.ensure_topics(SPECS)
         await log.run_lanes("g", "a", commit_for_ever, partitions=[0])
 

@@ -14,7 +14,6 @@ import pytest
 
 from streamer.config import LogSettings, Settings
 from streamer.errors import (
-    ConfigError,
     LogBusy,
     LogError,
     LogFull,
@@ -24,6 +23,7 @@ from streamer.errors import (
 )
 from streamer.log.base import Bounds, Lane, Record, TopicPartition, TopicSpec
 from streamer.log.claims import locked
+from streamer.log.kafka import KafkaLog
 from streamer.log.local import LocalLog
 from streamer.log.local_cleaner import truncate_wal
 from streamer.log.local_file import SCHEMA_VERSION
@@ -124,12 +124,13 @@ async def test_emptied_file_is_a_new_log(path: Path) -> None:
 
 
 async def test_settings_choose_the_log(tmp_path: Path) -> None:
-    """`log.kind` local opens the file of `log.path` with its bound; kafka is refused by name."""
+    """`log.kind` local opens the file of `log.path` with its bound; kafka needs nothing until it is asked."""
     settings = Settings(log=LogSettings(path=str(tmp_path / "x.db"), retention_gb=2.0))
     async with open_log(settings) as log:
+        assert isinstance(log, LocalLog)
         assert (log.path, log.retention_bytes) == (tmp_path / "x.db", 2 * 1024**3)
-    with pytest.raises(ConfigError, match=r"log\.kind"):
-        open_log(Settings(log=LogSettings(kind="kafka")))
+    async with open_log(Settings(log=LogSettings(kind="kafka", bootstrap=("127.0.0.1:1",)))) as log:
+        assert isinstance(log, KafkaLog)
 
 
 # ── a full disk ────────────────────────────────────────────────────────────────────────────────

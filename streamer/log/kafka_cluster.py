@@ -1,0 +1,265 @@
+"""Questions to a cluster: which topics there are, how far they reach, what a group has committed.
+
+Each is asked again while the cluster mends itself (a leader moves, a broker restarts), until ASK_S;
+then it is LogUnavailable.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from aiokafka import errors as kafka
+from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.protocol.api import Request
+from aiokafka.protocol.offset import OffsetRequest
+
+from streamer.errors import LogUnavailable, TopicMissing
+from streamer.log.base import Bounds, TopicInfo, TopicPartition
+from streamer.log.kafka_client import END_S, LIBRARY_ERRORS, Access, ended, is_broken, within
+from streamer.log.kafka_protocol import MetadataQuery, OffsetsQuery
+from streamer.log.position import Position
+
+ASK_S: Final = 20.0
+PAUSE_S: Final = (0.01, 0.25)
+"""Between two tries: first, and at most."""
+KNOWN_S: Final = 2.0
+"""So long what is known of the topics is believed: a commit needs no look-up, and a deletion or a topic
+made anew is noticed this much later."""
+
+EARLIEST: Final = -2
+LATEST: Final = -1
+UNCOMMITTED: Final = 0
+"""Ends are those of all that was appended, decided or not: a reader that reaches them has passed every
+transaction that was open when they were asked. The last stable offset would leave out what stands
+behind an open one, for instance a cut-off that is committed already."""
+
+UNSTABLE: Final = 88
+"""UNSTABLE_OFFSET_COMMIT: a transaction that holds a position is being decided."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    info: TopicInfo
+    leaders: tuple[int, ...]
+    """By partition; -1 while one is elected."""
+
+
+class Cluster:
+    """One client for questions; connects at the first, and anew after it has been cut off."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._client: AIOKafkaClient | None = None
+        self._connecting = asyncio.Lock()
+        self._coordinators: dict[str, int] = {}
+        self._topics: dict[str, Topic | None] = {}
+        self._asked_s = float("-inf")
+        self._asking = asyncio.Lock()
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await ended(client.close(), END_S)
+
+    async def ask(self, request: Request[Any], node: int | None = None) -> Any:  # noqa: ANN401 - each has its own
+        """One try, of `node` or any; raises what aiokafka raises."""
+        client = await self._connected()
+        if node is None:
+            node = client.get_random_node()
+        return await client.send(node, request)
+
+    async def _connected(self) -> AIOKafkaClient:
+        async with self._connecting:
+            if self._client is not None and is_broken(self._client):
+                await self.close()
+            if self._client is None:
+                client = AIOKafkaClient(client_id="streamer", **self._access.options)
+                try:
+                    await client.bootstrap()
+                except BaseException:
+                    await ended(client.close(), END_S)
+                    raise
+                self._client = client
+            return self._client
+
+    async def tried(self, what: str, once: Callable[[], Awaitable[T]]) -> T:
+        """`once` until it succeeds; an error that won't pass by itself comes out under its name."""
+        last = ""
+
+        async def tries() -> T:
+            nonlocal last
+            pause_s = PAUSE_S[0]
+            while True:
+                try:
+                    return await once()
+                except LIBRARY_ERRORS as error:
+                    if isinstance(error, kafka.KafkaError) and not _may_pass(error):
+                        raise
+                    self.forget()
+                    last = type(error).__name__
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, PAUSE_S[1])
+
+        try:
+            return await within(ASK_S, tries(), what)
+        except LogUnavailable as error:
+            await self.close()  # the brokers that it knows may be no more: the next question starts anew
+            raise LogUnavailable(f"{error}; {last}" if last else str(error)) from error
+
+    # ── topics ─────────────────────────────────────────────────────────────────────────────────
+
+    def forget(self) -> None:
+        """The next question about topics is asked, not remembered."""
+        self._asked_s = float("-inf")
+        self._coordinators.clear()
+
+    async def topic(self, name: str) -> Topic | None:
+        """As of KNOWN_S ago at the most."""
+        if name not in self._topics or time.monotonic() - self._asked_s > KNOWN_S:
+            async with self._asking:
+                if name not in self._topics or time.monotonic() - self._asked_s > KNOWN_S:
+                    await self._learn({*self._topics, name})
+        return self._topics.get(name)
+
+    async def existing(self, name: str, partition: int | None = None) -> Topic:
+        topic = await self.topic(name)
+        if topic is None:
+            raise TopicMissing(f"there is no topic {name}")
+        if partition is not None and not 0 <= partition < topic.info.partitions:
+            raise TopicMissing(f"the topic {name} has no partition {partition}, only {topic.info.partitions}")
+        return topic
+
+    async def fresh(self, names: Iterable[str] | None = None) -> dict[str, Topic]:
+        """Asked now; of all topics without `names`. Those that don't exist are absent."""
+        wanted = None if names is None else list(names)
+        return await self.tried("topics", lambda: self._metadata(wanted))
+
+    async def views(self, names: Iterable[str]) -> list[dict[str, Topic]]:
+        """As `fresh`, by each broker that lives: they hear of a change one after the other."""
+        wanted = list(names)
+
+        async def once() -> list[dict[str, Topic]]:
+            query = MetadataQuery(wanted)
+            nodes = [broker[0] for broker in (await self.ask(query)).brokers]
+            return [_topics(await self.ask(query, node)) for node in nodes]
+
+        return await self.tried("topics", once)
+
+    async def _learn(self, names: set[str]) -> None:
+        asked_s = time.monotonic()
+        found = await self.fresh(sorted(names))
+        if unknown := names - found.keys():
+            for view in await self.views(unknown):  # a broker may not have heard of a new one
+                found |= view
+        self._topics = {name: found.get(name) for name in names}
+        self._asked_s = asked_s
+
+    async def _metadata(self, names: list[str] | None) -> dict[str, Topic]:
+        return _topics(await self.ask(MetadataQuery(names)))
+
+    # ── offsets ────────────────────────────────────────────────────────────────────────────────
+
+    async def bounds(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, Bounds]:
+        wanted = list(tps)
+
+        async def once() -> dict[TopicPartition, Bounds]:
+            ends, earliest = await asyncio.gather(
+                self._offsets(dict.fromkeys(wanted, LATEST)), self._offsets(dict.fromkeys(wanted, EARLIEST))
+            )
+            return {tp: Bounds(min(earliest[tp], ends[tp]), ends[tp]) for tp in wanted}
+
+        return await self.tried("bounds", once)
+
+    async def offsets(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """By time (Unix, ms), EARLIEST or LATEST; -1 where nothing is so young. Raises TopicMissing."""
+        return await self.tried("offsets", lambda: self._offsets(times))
+
+    async def _offsets(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        by_node: dict[int, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
+        for tp, time_ms in times.items():
+            topic = await self.existing(*tp)
+            by_node[topic.leaders[tp.partition]][tp.topic].append((tp.partition, time_ms))
+        found: dict[TopicPartition, int] = {}
+        for answer in await asyncio.gather(
+            *(
+                self.ask(OffsetRequest(-1, UNCOMMITTED, list(topics.items())), node)
+                for node, topics in by_node.items()
+            )
+        ):
+            for name, partitions in answer.topics:
+                for partition, code, _, offset in partitions:
+                    _check(code, name)
+                    found[TopicPartition(name, partition)] = offset
+        return found
+
+    async def committed(
+        self, group: str, wanted: Iterable[TopicPartition] | None = None
+    ) -> dict[TopicPartition, Position]:
+        """What the group has committed, decided; at all partitions without `wanted`."""
+        partitions: dict[str, list[int]] | None = None
+        if wanted is not None:
+            partitions = defaultdict(list)
+            for tp in wanted:
+                partitions[tp.topic].append(tp.partition)
+
+        async def once() -> dict[TopicPartition, Position]:
+            answer = await self.ask(OffsetsQuery(group, partitions), await self._coordinator(group))
+            _check(answer.error_code, group)
+            found: dict[TopicPartition, Position] = {}
+            for name, answers, _ in answer.topics:
+                for partition, offset, _, metadata, code, _ in answers:
+                    _check(code, group)
+                    if offset >= 0:
+                        found[TopicPartition(name, partition)] = Position.restore(offset, metadata or "")
+            return found
+
+        return await self.tried(f"positions of {group}", once)
+
+    async def _coordinator(self, group: str) -> int:
+        if group not in self._coordinators:
+            client = await self._connected()
+            self._coordinators[group] = await client.coordinator_lookup(CoordinationType.GROUP, group)
+        return self._coordinators[group]
+
+
+def _topics(answer: Any) -> dict[str, Topic]:  # noqa: ANN401 - aiokafka is untyped
+    found: dict[str, Topic] = {}
+    for code, name, topic_id, internal, partitions, *_ in answer.topics:
+        error = kafka.for_code(code)
+        if error is kafka.UnknownTopicOrPartitionError or internal:
+            continue
+        if error is not kafka.NoError and error is not kafka.LeaderNotAvailableError:
+            raise error(name)
+        leaders = {partition[1]: partition[2] for partition in partitions}
+        found[name] = Topic(
+            # the id is random, so its first 32 bits are; the broker draws it with the topic
+            TopicInfo(name, len(leaders), topic_id[:4].hex()),
+            tuple(leaders[number] for number in sorted(leaders)),
+        )
+    return found
+
+
+class Unstable(kafka.KafkaError):  # type: ignore[misc] # aiokafka is untyped
+    """A transaction that holds a position is being decided: ask again."""
+
+    retriable = True
+
+
+def _check(code: int, about: str) -> None:
+    if code == UNSTABLE:
+        raise Unstable(about)
+    error = kafka.for_code(code)
+    if error is not kafka.NoError:
+        raise error(about)
+
+
+def _may_pass(error: kafka.KafkaError) -> bool:
+    """Whatever is not a plain refusal: leaders, coordinators and connections come back."""
+    return error.retriable or isinstance(
+        error, kafka.KafkaConnectionError | kafka.NodeNotReadyError | kafka.UnknownTopicOrPartitionError
+    )

@@ -1,0 +1,180 @@
+"""A lane on a cluster: a producer whose transactional id is the lane's.
+
+    start   producer.start()  fences the worker before, and ends its transaction
+    then    positions()       only now are the committed positions the last ones
+    then    commit()          records and positions in one transaction, as long as nobody has fenced us
+
+Repeating that is the only way to recover, and it is always safe. After any error in a transaction the
+producer is dropped and the lane has to start anew.
+"""
+
+import asyncio
+import copy
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from aiokafka import AIOKafkaProducer, OffsetAndMetadata
+from aiokafka import TopicPartition as KafkaPartition
+
+from streamer import metrics
+from streamer.errors import LaneLost, LogError, StreamerError
+from streamer.log.base import LaneMain, Record, TopicPartition
+from streamer.log.kafka_client import Access, within
+from streamer.log.kafka_cluster import Cluster
+from streamer.log.kafka_producer import check_sizes, check_topics, drop, start, write
+from streamer.log.position import Position
+
+NEWS_S: Final = 1.5
+"""Within this a process that has lost its place in its group knows it (kafka_groups.HEARTBEAT_MS)."""
+COMMIT_S: Final = 30.0
+"""A broker that is killed and started again is back within this, and the same transaction goes on."""
+
+
+class KafkaLane:
+    """Commits go one after the other."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        producer: AIOKafkaProducer,
+        now_ms: Callable[[], int],
+        *,
+        group: str,
+        group_id: str,
+        topic: str,
+        partition: int,
+    ) -> None:
+        self._cluster = cluster
+        self._producer = producer
+        self._now_ms = now_ms
+        self._group = group
+        self._group_id = group_id
+        self._topic = topic
+        self._partition = partition
+        self._turn = asyncio.Lock()
+        self._ended: LogError | None = None
+
+    @property
+    def group(self) -> str:
+        return self._group
+
+    @property
+    def topic(self) -> str:
+        return self._topic
+
+    @property
+    def partition(self) -> int:
+        return self._partition
+
+    async def positions(self, wanted: Iterable[TopicPartition]) -> dict[TopicPartition, Position]:
+        return await self._cluster.committed(self._group_id, wanted)
+
+    async def commit(
+        self, records: Sequence[Record], positions: Mapping[TopicPartition, Position]
+    ) -> list[int]:
+        stored = {
+            TopicPartition(*tp): OffsetAndMetadata(position.next, position.metadata())
+            for tp, position in positions.items()
+        }
+        check_sizes(records)
+        async with self._turn:
+            if self._ended is None:
+                await check_topics(self._cluster, records, list(stored))
+            if self._ended is not None:
+                raise copy.copy(self._ended)
+            if not records and not stored:
+                return []
+            began_s = time.monotonic()
+            try:
+                offsets = await within(COMMIT_S, self._transact(records, stored), self._name)
+            except BaseException as error:
+                # unknown, refused or fenced: this producer must not be used again
+                self.end(error if isinstance(error, LogError) else None)
+                raise
+        metrics.LOG_COMMIT_SECONDS.observe(time.monotonic() - began_s)
+        metrics.LOG_APPENDED_RECORDS.inc(len(records))
+        metrics.LOG_APPENDED_BYTES.inc(sum(len(r.value or b"") + len(r.key) for r in records))
+        return offsets
+
+    async def _transact(
+        self, records: Sequence[Record], stored: Mapping[TopicPartition, OffsetAndMetadata]
+    ) -> list[int]:
+        await self._producer.begin_transaction()
+        written = await write(self._producer, records, self._now_ms())
+        if stored:
+            offsets_at = {KafkaPartition(*tp): offset for tp, offset in stored.items()}
+            await self._producer.send_offsets_to_transaction(offsets_at, self._group_id)
+        offsets = await written  # of all batches: the commit would pass without one that was refused
+        await self._producer.commit_transaction()
+        return offsets
+
+    def end(self, error: LogError | None = None) -> None:
+        """What still holds the lane can't commit any more; it gets this error, or LaneLost."""
+        if self._ended is None:
+            self._ended = error or LaneLost(f"{self._name} has ended")
+
+    @property
+    def _name(self) -> str:
+        return f"the lane of {self._group} at {self._topic}/{self._partition}"
+
+
+class LaneRunner:
+    """One partition's lane, as often as it takes; for `keep_running`."""
+
+    def __init__(
+        self,
+        access: Access,
+        cluster: Cluster,
+        now_ms: Callable[[], int],
+        settled: asyncio.Event,
+        *,
+        prefix: str,
+        group: str,
+        topic: str,
+        partition: int,
+        run: LaneMain,
+    ) -> None:
+        self._access = access
+        self._cluster = cluster
+        self._now_ms = now_ms
+        self._settled = settled
+        self._prefix = prefix
+        self._group = group
+        self._topic = topic
+        self._partition = partition
+        self._run = run
+
+    async def __call__(self, failed: StreamerError | None) -> None:
+        if isinstance(failed, LaneLost):
+            # most likely the partition is another's, and the group has yet to tell us: don't fence it back
+            await asyncio.sleep(NEWS_S)
+        await self._settled.wait()
+        producer = await start(
+            self._access, transactional_id(self._prefix, self._group, self._topic, self._partition)
+        )
+        lane = KafkaLane(
+            self._cluster,
+            producer,
+            self._now_ms,
+            group=self._group,
+            group_id=group_id(self._prefix, self._group),
+            topic=self._topic,
+            partition=self._partition,
+        )
+        try:
+            await self._run(lane)
+        finally:
+            lane.end()
+            await drop(producer)
+
+
+def transactional_id(prefix: str, group: str, topic: str, partition: int) -> str:
+    """The lane's own, in whichever process it runs. Random ones would leave a dead process's transaction
+    open, and every reader of its partitions waiting, until the broker gives it up.
+    """
+    return f"{prefix}-{group}-{topic}-{partition}"
+
+
+def group_id(prefix: str, group: str) -> str:
+    return f"{prefix}-{group}"

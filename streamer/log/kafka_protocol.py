@@ -1,0 +1,217 @@
+"""Three questions that aiokafka doesn't ask in the version that we need.
+
+- Metadata v12 knows a topic's id, by which a topic made anew differs from the one before.
+- OffsetFetch v7 with `require_stable` waits for the transaction that is being decided. Without it the
+  answer may be the position before the last commit, from which a lane would do its records again.
+- IncrementalAlterConfigs v0 leaves alone what it doesn't name: an operator's own settings of a topic.
+
+All three are older than the oldest broker that is supported (3.0).
+"""
+
+from io import BytesIO
+from typing import Any, ClassVar, Final
+
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import (
+    AbstractType,
+    Array,
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int8,
+    Int16,
+    Int32,
+    Int64,
+    Schema,
+    String,
+    TaggedFields,
+)
+
+TOPIC: Final = 2
+"""The kind of a resource whose settings are asked or changed."""
+SET: Final = 0
+
+_TEXT: Final = CompactString("utf-8")
+_TAGS: Final = ("tags", TaggedFields)
+
+
+class Uuid(AbstractType[bytes]):  # type: ignore[misc] # aiokafka is untyped here
+    @classmethod
+    def decode(cls, data: BytesIO) -> bytes:
+        return data.read(16)
+
+    @classmethod
+    def encode(cls, value: bytes) -> bytes:
+        return value
+
+
+class MetadataResponse_v12(Response):  # type: ignore[misc] # noqa: N801 - named as aiokafka's are
+    API_KEY: ClassVar = 3
+    API_VERSION: ClassVar = 12
+    SCHEMA: ClassVar = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(("node_id", Int32), ("host", _TEXT), ("port", Int32), ("rack", _TEXT), _TAGS),
+        ),
+        ("cluster_id", _TEXT),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("name", _TEXT),
+                ("topic_id", Uuid),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", CompactArray(Int32)),
+                        ("in_sync", CompactArray(Int32)),
+                        ("offline", CompactArray(Int32)),
+                        _TAGS,
+                    ),
+                ),
+                ("authorized_operations", Int32),
+                _TAGS,
+            ),
+        ),
+        _TAGS,
+    )
+
+
+class MetadataRequest_v12(RequestStruct):  # type: ignore[misc] # noqa: N801
+    API_KEY: ClassVar = 3
+    API_VERSION: ClassVar = 12
+    FLEXIBLE_VERSION: ClassVar = True
+    RESPONSE_TYPE: ClassVar = MetadataResponse_v12
+    SCHEMA: ClassVar = Schema(
+        ("topics", CompactArray(("topic_id", Uuid), ("name", _TEXT), _TAGS)),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_authorized_operations", Boolean),
+        _TAGS,
+    )
+
+
+class MetadataQuery(Request[MetadataRequest_v12]):  # type: ignore[misc]
+    """Of the topics by name, or of all; makes none."""
+
+    API_KEY: ClassVar = 3
+
+    def __init__(self, names: list[str] | None) -> None:
+        self._topics: list[Any] | None = None if names is None else [(bytes(16), n, {}) for n in names]
+
+    def build(self, request_struct_class: type[MetadataRequest_v12]) -> MetadataRequest_v12:
+        return request_struct_class(self._topics, False, False, {})
+
+
+class OffsetFetchResponse_v7(Response):  # type: ignore[misc] # noqa: N801
+    API_KEY: ClassVar = 9
+    API_VERSION: ClassVar = 7
+    SCHEMA: ClassVar = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("name", _TEXT),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("partition", Int32),
+                        ("offset", Int64),
+                        ("leader_epoch", Int32),
+                        ("metadata", _TEXT),
+                        ("error_code", Int16),
+                        _TAGS,
+                    ),
+                ),
+                _TAGS,
+            ),
+        ),
+        ("error_code", Int16),
+        _TAGS,
+    )
+
+
+class OffsetFetchRequest_v7(RequestStruct):  # type: ignore[misc] # noqa: N801
+    API_KEY: ClassVar = 9
+    API_VERSION: ClassVar = 7
+    FLEXIBLE_VERSION: ClassVar = True
+    RESPONSE_TYPE: ClassVar = OffsetFetchResponse_v7
+    SCHEMA: ClassVar = Schema(
+        ("group_id", _TEXT),
+        ("topics", CompactArray(("name", _TEXT), ("partitions", CompactArray(Int32)), _TAGS)),
+        ("require_stable", Boolean),
+        _TAGS,
+    )
+
+
+class OffsetsQuery(Request[OffsetFetchRequest_v7]):  # type: ignore[misc]
+    """All that a group has committed, or at some partitions."""
+
+    API_KEY: ClassVar = 9
+
+    def __init__(self, group: str, partitions: dict[str, list[int]] | None) -> None:
+        self._group = group
+        self._topics: list[Any] | None = None
+        if partitions is not None:
+            self._topics = [(name, numbers, {}) for name, numbers in partitions.items()]
+
+    def build(self, request_struct_class: type[OffsetFetchRequest_v7]) -> OffsetFetchRequest_v7:
+        return request_struct_class(self._group, self._topics, True, {})
+
+
+class AlterResponse_v0(Response):  # type: ignore[misc] # noqa: N801
+    API_KEY: ClassVar = 44
+    API_VERSION: ClassVar = 0
+    SCHEMA: ClassVar = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "resources",
+            Array(
+                ("error_code", Int16),
+                ("error_message", String("utf-8")),
+                ("resource_type", Int8),
+                ("name", String("utf-8")),
+            ),
+        ),
+    )
+
+
+class AlterRequest_v0(RequestStruct):  # type: ignore[misc] # noqa: N801
+    API_KEY: ClassVar = 44
+    API_VERSION: ClassVar = 0
+    RESPONSE_TYPE: ClassVar = AlterResponse_v0
+    SCHEMA: ClassVar = Schema(
+        (
+            "resources",
+            Array(
+                ("resource_type", Int8),
+                ("name", String("utf-8")),
+                (
+                    "configs",
+                    Array(("name", String("utf-8")), ("operation", Int8), ("value", String("utf-8"))),
+                ),
+            ),
+        ),
+        ("validate_only", Boolean),
+    )
+
+
+class AlterTopics(Request[AlterRequest_v0]):  # type: ignore[misc]
+    """Sets some settings of topics: `{topic: {setting: value}}`."""
+
+    API_KEY: ClassVar = 44
+
+    def __init__(self, settings: dict[str, dict[str, str]]) -> None:
+        self._resources = [
+            (TOPIC, topic, [(name, SET, value) for name, value in values.items()])
+            for topic, values in settings.items()
+        ]
+
+    def build(self, request_struct_class: type[AlterRequest_v0]) -> AlterRequest_v0:
+        return request_struct_class(self._resources, False)

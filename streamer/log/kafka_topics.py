@@ -1,0 +1,159 @@
+"""Topics on a cluster: made, kept to their policies, deleted."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from aiokafka import errors as kafka
+from aiokafka.protocol.admin import CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest
+
+from streamer.errors import ConfigError, TopicMissing
+from streamer.log.base import TopicPartition, TopicSpec
+from streamer.log.kafka_cluster import LATEST, Cluster
+from streamer.log.kafka_protocol import TOPIC, AlterTopics
+
+MAX_BATCH_BYTES: Final = 16_842_752
+"""16 MiB of a record and 64 KiB for what is around it: on the broker the limit is of a whole batch."""
+TIMEOUT_MS: Final = 10_000
+DEFAULT_SEGMENT_MS: Final = 3_600_000
+SEGMENTS_PER_LAG: Final = 12
+"""A segment is compacted, or deleted, only when its newest record is due: the finer they are, the sooner
+goes what is due. With 6 hours of history it is half an hour, of the one hour that is promised."""
+TOMBSTONE_MS: Final = 600_000
+"""A reader that has seen a value has so long to reach its tombstone before that goes too."""
+
+logger = logging.getLogger(__name__)
+
+Policy = Callable[[TopicSpec], dict[str, str]]
+
+
+def policy(spec: TopicSpec, *, replication: int) -> dict[str, str]:
+    """The settings of the topic; what is left out is the cluster's or the operator's to choose."""
+    settings = {
+        "cleanup.policy": "delete",
+        "retention.ms": str(-1 if spec.retention_ms is None else spec.retention_ms),
+        "retention.bytes": "-1",
+        "segment.ms": str(_segment_ms(spec)),
+        "max.message.bytes": str(MAX_BATCH_BYTES),
+        "message.timestamp.type": "CreateTime",
+        # a commit is answered by two disks, and one of three brokers may be away
+        "min.insync.replicas": str(max(1, min(2, replication - 1))),
+        "unclean.leader.election.enable": "false",
+    }
+    if spec.compact:
+        settings |= {
+            "cleanup.policy": "compact" if spec.retention_ms is None else "compact,delete",
+            "min.compaction.lag.ms": str(spec.compaction_lag_ms),
+            # as soon as it may, however little is to be gained: a withdrawn text must go
+            "max.compaction.lag.ms": str(max(spec.compaction_lag_ms, _segment_ms(spec))),
+            "min.cleanable.dirty.ratio": "0.01",
+            "delete.retention.ms": str(TOMBSTONE_MS),
+        }
+    return settings
+
+
+def _segment_ms(spec: TopicSpec) -> int:
+    spans = [span for span in (spec.compaction_lag_ms, spec.retention_ms) if span]
+    return max(1, min(spans) // SEGMENTS_PER_LAG) if spans else DEFAULT_SEGMENT_MS
+
+
+async def ensure(
+    cluster: Cluster, specs: Sequence[TopicSpec], *, replication: int, policy_of: Policy
+) -> None:
+    """Makes what is missing, and sets what differs. Raises ConfigError."""
+    present = await cluster.fresh([spec.name for spec in specs])
+    for spec in specs:
+        topic = present.get(spec.name)
+        if topic is not None and topic.info.partitions != spec.partitions:
+            raise ConfigError(
+                "log.partitions",
+                f"the topic {spec.name} has {topic.info.partitions} partitions, not {spec.partitions};"
+                " that is never changed in place: set it back, or start anew with another log.prefix",
+            )
+    missing = [spec for spec in specs if spec.name not in present]
+    if missing:
+        await _make(cluster, missing, replication, policy_of)
+    await _adjust(cluster, [spec for spec in specs if spec.name in present], policy_of)
+
+
+async def _make(cluster: Cluster, specs: Sequence[TopicSpec], replication: int, policy_of: Policy) -> None:
+    requests: list[Any] = [
+        (spec.name, spec.partitions, replication, [], list(policy_of(spec).items())) for spec in specs
+    ]
+
+    async def once() -> None:
+        answer = await cluster.ask(CreateTopicsRequest(requests, TIMEOUT_MS, validate_only=False))
+        for name, code, message in answer.topic_errors:
+            error = kafka.for_code(code)
+            if error is kafka.InvalidReplicationFactorError:
+                raise ConfigError("log.replication", f"{replication}: {message}")
+            if error not in (kafka.NoError, kafka.TopicAlreadyExistsError):  # another process was first
+                raise error(f"{name}: {message}")
+
+    await cluster.tried("making topics", once)
+    cluster.forget()
+    # leaders are named before they answer: wait until they do
+    await cluster.tried("new topics", lambda: _all_named(cluster, {spec.name for spec in specs}))
+    await cluster.offsets({TopicPartition(s.name, p): LATEST for s in specs for p in range(s.partitions)})
+
+
+async def _all_named(cluster: Cluster, names: set[str]) -> None:
+    for found in await cluster.views(names):
+        if names - found.keys() or any(leader < 0 for topic in found.values() for leader in topic.leaders):
+            raise kafka.LeaderNotAvailableError
+
+
+async def _adjust(cluster: Cluster, specs: Sequence[TopicSpec], policy_of: Policy) -> None:
+    if not specs:
+        return
+    policies = {spec.name: policy_of(spec) for spec in specs}
+    ask = DescribeConfigsRequest([(TOPIC, name, list(policies[name])) for name in policies])
+
+    async def once() -> dict[str, dict[str, str]]:
+        changes: dict[str, dict[str, str]] = {}
+        for code, _, _, name, entries in (await cluster.ask(ask)).resources:
+            error = kafka.for_code(code)
+            if error in (kafka.TopicAuthorizationFailedError, kafka.ClusterAuthorizationFailedError):
+                # a role's own user may not; who provisions the cluster answers for the policies
+                logger.info("policies of a topic are not ours to see", extra={"topic": name})
+                continue
+            if error is not kafka.NoError:
+                raise error(name)
+            present = {entry[0]: entry[1] for entry in entries}
+            differing = {k: v for k, v in policies[name].items() if present.get(k) != v}
+            if differing:
+                changes[name] = differing
+        return changes
+
+    changes = await cluster.tried("policies", once)
+    if changes:
+        await cluster.tried("policies", lambda: _alter(cluster, changes))
+
+
+async def _alter(cluster: Cluster, changes: dict[str, dict[str, str]]) -> None:
+    answer = await cluster.ask(AlterTopics(changes))
+    for code, message, _, name in answer.resources:
+        error: Any = kafka.for_code(code)
+        if error is not kafka.NoError:
+            raise error(f"{name}: {message}")
+
+
+async def delete(cluster: Cluster, name: str) -> None:
+    """Returns once no broker speaks of it any more. The broker forgets its positions, too."""
+
+    async def once() -> None:
+        answer = await cluster.ask(DeleteTopicsRequest([name], TIMEOUT_MS))
+        for topic, code in answer.topic_error_codes:
+            error = kafka.for_code(code)
+            if error is kafka.UnknownTopicOrPartitionError:
+                raise TopicMissing(f"there is no topic {topic}")
+            if error is not kafka.NoError:
+                raise error(topic)
+
+    async def gone() -> None:
+        if any(name in found for found in await cluster.views([name])):
+            raise kafka.StaleMetadata(name)
+
+    await cluster.tried("deleting a topic", once)
+    await cluster.tried("deleting a topic", gone)
+    cluster.forget()

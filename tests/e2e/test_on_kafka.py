@@ -1,0 +1,104 @@
+"""The whole service on a cluster: what holds on the local log holds there."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import aiohttp
+import pytest
+from harness.feed import Feed
+from harness.judge import judge, read_all, routed, row_of_article
+from harness.kafka_readers import by_console, by_librdkafka
+from harness.recording import write_recording
+from harness.service import Service
+from recording_oracle import expected
+from recording_setup import KEYS, OnKafka, config, write_partners
+from test_kills import run_under_kills
+from test_recording import run_through
+from test_roles_apart import run_apart
+
+from deploy.kafka import Brokers
+from streamer.sandbox.server import Sandbox, SandboxOptions
+
+pytestmark = pytest.mark.xdist_group("kafka")
+
+
+@pytest.mark.timeout(240)
+async def test_own_recording_reaches_each_partner_exactly(
+    tmp_path: Path, rng: random.Random, brokers: Brokers
+) -> None:
+    """Each partner gets what its rules say, once, in order per page, with the right content; counts agree."""
+    recording = tmp_path / "own.sse"
+    write_recording(recording, rng)
+    await run_through(recording, tmp_path, "full", OnKafka(brokers).settings)
+
+
+@pytest.mark.timeout(580)
+async def test_own_recording_survives_thirty_kills(
+    tmp_path: Path, rng: random.Random, brokers: Brokers
+) -> None:
+    """30 kill -9 of the whole service; readers that resume by id see one sequence without hole or double, and
+    so do librdkafka and Kafka's own console consumer in the partners' topics.
+    """
+    recording = tmp_path / "own.sse"
+    write_recording(recording, rng, seconds=60, events=900)
+    kafka = OnKafka(brokers)
+    await run_under_kills(recording, tmp_path, rng, kafka)
+    for partner, rows in expected(recording).items():
+        topic = f"{kafka.prefix}.articles.v1.{partner}"
+        for read in (by_librdkafka, by_console):
+            got = [row_of_article(article) for article in await read(brokers, topic)]
+            judge(f"{partner} {read.__name__}", got, rows).check()
+
+
+@pytest.mark.timeout(400)
+async def test_roles_apart_with_two_workers(tmp_path: Path, rng: random.Random, brokers: Brokers) -> None:
+    """Five processes, two of them share enrich: each is killed several times, one worker sleeps until its
+    lanes are the other's; each partner gets what the file says, once, and the fleet's counts agree.
+    """
+    await run_apart(tmp_path, rng, OnKafka(brokers))
+
+
+async def until_log(service: Service, *, ready: bool) -> None:
+    url = f"http://127.0.0.1:{await service.admin_port()}/readyz"
+    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
+        while True:
+            assert service.running, service.lines[-10:]
+            async with session.get(url) as response:
+                told = await response.json()
+                is_ready = told["components"].get("log") == "ready"
+                if is_ready == ready and (told["ready"] or not ready):
+                    return
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.timeout(400)
+async def test_service_waits_for_its_cluster(tmp_path: Path, rng: random.Random) -> None:
+    """With the broker down at its start, and again for a while in the middle, the service stays, is not
+    ready, and goes on by itself: nothing is lost or doubled.
+    """
+    recording = tmp_path / "own.sse"
+    write_recording(recording, rng, seconds=20)
+    wanted = expected(recording)
+    total = len(wanted["everything"])
+    write_partners(tmp_path / "partners.toml")
+    async with (
+        Brokers(tmp_path / "brokers") as brokers,
+        Sandbox(SandboxOptions(recording=recording)) as sandbox,
+    ):
+        await brokers.kill(1)
+        text = config(recording, sandbox.endpoint, speed="recorded", log=OnKafka(brokers).settings)
+        async with Service(tmp_path, text) as service:
+            await until_log(service, ready=False)
+            await brokers.start(1)
+            await service.until(lambda metrics: routed(metrics) >= total, timeout_s=90)
+            await brokers.kill(1)
+            await until_log(service, ready=False)
+            await brokers.start(1)
+            await until_log(service, ready=True)
+            await service.until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=90)
+            url = f"http://127.0.0.1:{await service.port()}/v2/articles"
+            for partner, rows in wanted.items():
+                feed = Feed(url, KEYS[partner], since="2020-01-01T00:00:00Z")
+                judge(partner, await read_all(feed, len(rows)), rows).check()
+            assert await service.terminate() == 0, service.lines[-5:]
