@@ -13,6 +13,7 @@ run: $(READY)
 	@$(BIN)/streamer quickstart $(ARGS)
 
 test: $(READY) system wiki
+	@$(MAKE) -s apt-java || echo "the tests on Kafka are skipped"
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: $(READY)
