@@ -57,6 +57,13 @@ class Stamp:
     late: bool = False
 
 
+def least_revision(change: Change) -> int:
+    """Below which an answer is from before the change; 0: it doesn't say. A move writes a revision, a restore
+    tells the page's newest; what is hidden may be an imported revision, whose number says nothing.
+    """
+    return change.revision if change.meant in ("move", "restore") else 0
+
+
 def visibility_of(change: Change, revision: RevisionAnswer, told: Visibility) -> Visibility:
     """What may be shown of an answer: what the API shows, less what the stream has hidden (`told`)."""
     if change.meant == "visibility" and change.visibility and revision.identifier == change.revision:

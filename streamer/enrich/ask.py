@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from streamer.clock import Clock
 from streamer.config import MediaWikiSettings
-from streamer.enrich.article import BY_REVISION, is_redirect
+from streamer.enrich.article import BY_REVISION, is_redirect, least_revision
 from streamer.enrich.held import Held
 from streamer.enrich.memory import Newest, Removals
-from streamer.enrich.outcome import Answered, Dead, Gone, Outcome, Removed, Wikis, Work
+from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Outcome, Removed, Wikis, Work
 from streamer.enrich.patience import Answers, Patience
 from streamer.enrich.text import PlainText
 from streamer.enrich.textpool import TextPool
@@ -25,7 +25,6 @@ from streamer.metrics import ENRICH_RETRIES
 from streamer.model import DEFERRED, Change, Visibility
 from streamer.origin.answer import Answer, Found, Missing
 
-MISSING_TRIES: Final = 3
 ABOUT_THE_WIKI: Final = frozenset(
     {OriginUnavailable.code, DEFERRED, HostNotAllowed.code, "another_wiki", "another_revision"}
 )
@@ -275,13 +274,6 @@ def visible(found: Found) -> Visibility:
     return Visibility(
         text=not revision.text_hidden, editor=not revision.user_hidden, comment=not revision.comment_hidden
     )
-
-
-def least_revision(change: Change) -> int:
-    """Below which an answer is from before the change; 0: it doesn't say. A move writes a revision, a restore
-    tells the page's newest; what is hidden may be an imported revision, whose number says nothing.
-    """
-    return change.revision if change.meant in ("move", "restore") else 0
 
 
 def misjudged(change: Change, answer: Found) -> str:

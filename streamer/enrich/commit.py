@@ -11,10 +11,9 @@ from typing import Final
 from msgspec.structs import replace
 
 from streamer.cutoffs import cutoff_record
-from streamer.enrich.article import BY_REVISION, Stamp, article_of, removal_of, visibility_of
-from streamer.enrich.ask import MISSING_TRIES, least_revision
+from streamer.enrich.article import BY_REVISION, Stamp, article_of, least_revision, removal_of, visibility_of
 from streamer.enrich.memory import HiddenRevisions, Hints, Newest, Removal, Removals, Told
-from streamer.enrich.outcome import Answered, Dead, Gone, Removed, Work
+from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Removed, Work
 from streamer.log.base import MAX_RECORD_BYTES, Record, partition_of
 from streamer.metrics import EDIT_TO_PUBLISH, ENRICH_CUTOFFS, ENRICH_LATE, ENRICH_PUBLISHED, ERRORS
 from streamer.model import (

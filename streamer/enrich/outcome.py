@@ -1,11 +1,16 @@
 """What becomes of an open change, before its commit gives it a sequence."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from streamer.enrich.text import PlainText
 from streamer.model import Change
 from streamer.origin.answer import Answer, Found, SiteInfo
+
+MISSING_TRIES: Final = 3
+"""Answers that a change gets to be about it, over `missing_retry_s` at least: a lagging replica looks like a
+deletion, or like an older page.
+"""
 
 
 class Wikis(Protocol):
