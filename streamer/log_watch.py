@@ -1,5 +1,6 @@
 """Whether the log can be read and written, asked of the log itself: what a role notices, it notices only when
-it has something to do.
+it has something to do. On a cluster an empty commit is none: there reading is all that is proven, and a role
+whose commits fail says so itself.
 """
 
 import asyncio
