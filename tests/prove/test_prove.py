@@ -16,7 +16,7 @@ from harness.service import LEASH
 
 from prove import report
 from prove.invented import Invented
-from prove.judge import Verdict
+from prove.judge import Verdict, page_of
 from prove.real import Real
 from prove.run import Evidence, Outcome, Plan, prove
 from prove.wiki import Json, Wiki
@@ -76,7 +76,7 @@ def would_be_seen(evidence: Evidence, partner: str, rng: random.Random) -> None:
     assert judged(received).is_right
     assert judged([*received, received[at]]).doubled
     assert judged([article | {"name": "Another"} for article in received]).differing
-    page = [article for article in received if article["identifier"] == received[at]["identifier"]]
+    page = [article for article in received if page_of(article) == page_of(received[at])]
     if len(page) > 1:
         assert judged([page[-1], *(article for article in received if article is not page[-1])]).out_of_order
     lost = judged([*received[:at], *received[at + 1 :]])

@@ -81,8 +81,8 @@ def make_change(kind: str = "edit", revision: int = 0, title: str = "A", **over:
 class ScriptedWikis:
     """Answers by what was asked: `("revision", 5)`, `("page", 3)`, `("title", "A")`, `("deleted", "A")`.
 
-    A list is answered one by one (the last again and again); an exception is raised; with `hold(key)` the
-    answer waits for `go(key)`. What was never scripted is Missing.
+    A list is answered one by one (the last again and again); a function is called for its answer; an exception
+    is raised; with `hold(key)` the answer waits for `go(key)`. What was never scripted is Missing.
     """
 
     def __init__(self) -> None:
@@ -110,6 +110,8 @@ class ScriptedWikis:
             answer = asked_answers.pop(0) if len(asked_answers) > 1 else asked_answers[0]
         if key in self._held:
             await self._held[key].wait()
+        if callable(answer):
+            answer = answer()
         if isinstance(answer, Exception):
             raise answer
         return answer
