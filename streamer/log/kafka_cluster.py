@@ -45,6 +45,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Topic:
     info: TopicInfo
+    id: bytes
     leaders: tuple[int, ...]
     """By partition; -1 while one is elected."""
 
@@ -239,6 +240,7 @@ def _topics(answer: Any) -> dict[str, Topic]:  # noqa: ANN401 - aiokafka is unty
         found[name] = Topic(
             # the id is random, so its first 32 bits are; the broker draws it with the topic
             TopicInfo(name, len(leaders), topic_id[:4].hex()),
+            topic_id,
             tuple(leaders[number] for number in sorted(leaders)),
         )
     return found
