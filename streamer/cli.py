@@ -12,9 +12,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from streamer import cli_deadletter, faultpoints, logs, quickstart
+from streamer import cli_deadletter, cli_partner, faultpoints, logs, quickstart
 from streamer.check import run_check
-from streamer.cli_time import time_ms
+from streamer.cli_time import past_ms
 from streamer.config import Settings, load, pinned
 from streamer.errors import ConfigError, LogBusy, LogTooNew, StreamerError
 from streamer.groups import leaves
@@ -150,6 +150,7 @@ def _partner_parser(parser: argparse.ArgumentParser) -> None:
     action = actions.add_parser("remove", help="cuts the partner off")
     action.add_argument("name")
     action.set_defaults(command=_partner_remove)
+    cli_partner.add_rebuild(actions, _loop)
 
 
 def _sandbox_parser(parser: argparse.ArgumentParser) -> None:
@@ -227,7 +228,7 @@ def _partners_file(options: argparse.Namespace) -> tuple[Settings, Path]:
 
 def _partner_add(options: argparse.Namespace) -> None:
     settings, file = _partners_file(options)
-    since_ms = None if options.since is None else time_ms("--since", options.since)
+    since_ms = None if options.since is None else past_ms("--since", options.since)
     check_new(file, options.name, load_partners(file) if file.exists() else {})
     if since_ms is not None or settings.log.kind == "kafka" or Path(settings.log.path).exists():
         # before it stands in the file, so that a running service never takes it as starting now

@@ -166,8 +166,8 @@ class Log(Protocol):
         ...
 
     async def delete_topic(self, name: str, *, epoch: str = "") -> None:
-        """With its records and all positions at it (of a cluster's these go a moment later). With `epoch` that
-        making of it alone, decided in one step with the deletion. Raises TopicMissing.
+        """With its records and all positions at it (a cluster's go a moment later). With `epoch` that making
+        of it alone, decided in one step with the deletion. Raises TopicMissing.
         """
         ...
 
