@@ -25,7 +25,7 @@ from streamer.partners_edit import add_partner, check_new, list_partners, remove
 from streamer.pipeline import ROLES, run_pipeline
 from streamer.progress import show_progress
 from streamer.route.starts import record_start
-from streamer.runtime import topic_specs
+from streamer.runtime import article_spec, topic_specs
 from streamer.sandbox.server import Sandbox, SandboxOptions, run_sandbox
 
 USAGE: Final = 2
@@ -238,8 +238,10 @@ def _partner_add(options: argparse.Namespace) -> None:
 
 async def _record_start(settings: Settings, name: str, since_ms: int | None) -> None:
     async with open_log(settings) as log:
-        await log.ensure_topics(topic_specs(settings))
-        await record_start(log, Topics(settings.log.prefix), name, since_ms)
+        topics = Topics(settings.log.prefix)
+        # its own too: lanes that had to make it would keep the others waiting meanwhile
+        await log.ensure_topics([*topic_specs(settings), article_spec(settings, topics.of_partner(name))])
+        await record_start(log, topics, name, since_ms)
 
 
 def _partner_list(options: argparse.Namespace) -> None:
