@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -16,7 +17,7 @@ from streamer import cli_deadletter, cli_partner, faultpoints, logs, quickstart
 from streamer.check import run_check
 from streamer.cli_time import past_ms
 from streamer.config import Settings, load, pinned
-from streamer.errors import ConfigError, LogBusy, LogTooNew, StreamerError
+from streamer.errors import ConfigError, LogBusy, LogTooNew, StreamerError, TopicRefused
 from streamer.groups import leaves
 from streamer.log.open import open_log
 from streamer.model import Topics
@@ -239,8 +240,10 @@ def _partner_add(options: argparse.Namespace) -> None:
 async def _record_start(settings: Settings, name: str, since_ms: int | None) -> None:
     async with open_log(settings) as log:
         topics = Topics(settings.log.prefix)
-        # its own too: lanes that had to make it would keep the others waiting meanwhile
-        await log.ensure_topics([*topic_specs(settings), article_spec(settings, topics.of_partner(name))])
+        await log.ensure_topics(topic_specs(settings))
+        with suppress(TopicRefused):  # who may not make it leaves that to who may; the partner waits for it
+            # here, since lanes that had to make it would keep the others waiting meanwhile
+            await log.ensure_topics([article_spec(settings, topics.of_partner(name))])
         await record_start(log, topics, name, since_ms)
 
 

@@ -23,7 +23,8 @@ TOMBSTONE_MS: Final = 600_000
 """A reader that has seen a value has so long to reach its tombstone before that goes too."""
 
 UNKNOWN_TOPIC_ID: Final = 100
-"""A refusal that aiokafka has no name for."""
+DELETION_DISABLED: Final = 73
+"""Two refusals that aiokafka has no name for."""
 
 logger = logging.getLogger(__name__)
 
@@ -151,6 +152,8 @@ async def delete(cluster: Cluster, name: str, epoch: str) -> None:
         for _, _, code, *_ in (await cluster.ask(DeleteTopic(topic.id, TIMEOUT_MS))).responses:
             if code == UNKNOWN_TOPIC_ID:  # by a try of ours whose answer was lost, or by somebody else
                 return
+            if code == DELETION_DISABLED:
+                raise ConfigError(name, "the cluster deletes no topics (delete.topic.enable)")
             error = kafka.for_code(code)
             if error is not kafka.NoError:
                 raise error(name)

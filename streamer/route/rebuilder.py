@@ -142,7 +142,7 @@ class Rebuilder:
         try:
             with suppress(TopicMissing):  # another command was faster
                 await self._log.delete_topic(self._topic, epoch=epoch)
-        except TopicRefused as error:
+        except (TopicRefused, ConfigError) as error:
             raise ConfigError(
                 f"partner {self._name}",
                 f"{error}. Its feed stands still until its topic is made anew: run this again with the"
