@@ -84,8 +84,8 @@ class KafkaLog:
         await delete(self._cluster, name, epoch)
 
     async def topic(self, name: str) -> TopicInfo | None:
-        found = await self._cluster.fresh([name])
-        return found[name].info if name in found else None
+        found = await self._cluster.now(name)
+        return None if found is None else found.info
 
     async def topics(self) -> list[TopicInfo]:
         """All that this user may see, others' too; the brokers' own are left out."""

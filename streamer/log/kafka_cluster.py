@@ -127,6 +127,15 @@ class Cluster:
                     await self._learn({*self._topics, name})
         return self._topics.get(name)
 
+    async def now(self, name: str) -> Topic | None:
+        """Asked now. What was believed of it, and is so no more, is believed no longer: who is told here that
+        there is a topic may write to it at once.
+        """
+        found = (await self.fresh([name])).get(name)
+        if name in self._topics and self._topics[name] != found:
+            self.forget()
+        return found
+
     async def existing(self, name: str, partition: int | None = None) -> Topic:
         topic = await self.topic(name)
         if topic is None:
