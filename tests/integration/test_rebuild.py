@@ -462,18 +462,3 @@ async def test_rebuild_without_a_fleet_waits(tmp_path: Path) -> None:
         await fleet.until_routed("acme", 35)
         assert await fleet.sequences("acme") == fleet.wanted(51)
         assert await fleet.counts("acme") == {"published": 35}
-
-
-async def test_rebuild_brings_back_a_topic_that_was_deleted(tmp_path: Path) -> None:
-    """A partner that is parked because its topic is gone gets a whole feed again."""
-    async with on_local(tmp_path) as fleet, AsyncExitStack() as stack:
-        await fleet.start(stack, "route", "route")
-        await fleet.publish(50)
-        await fleet.until_routed("acme", 50)
-        await fleet.log.delete_topic(fleet.topics.of_partner("acme"))
-        await fleet.publish(50)
-        await fleet.until_routed("other", 100)
-        async with fleet.command("rebuild", "acme") as command:
-            assert await command.wait() == 0, command.lines
-        await fleet.until_routed("acme", 100)
-        assert await fleet.sequences("acme") == fleet.wanted()

@@ -129,6 +129,20 @@ async def test_one_after_the_other(place: Place) -> None:
     assert await place.counts("everything") == {"published": 30}
 
 
+async def test_a_topic_that_was_deleted_by_hand(place: Place) -> None:
+    """A partner that is parked because its topic is gone gets a whole feed again, with nothing of what it
+    stood at.
+    """
+    async with place.routing():
+        await place.publish(*mixture(30))
+        await place.settled("everything", 30)
+        await place.log.delete_topic(place.topics.of_partner("everything"))
+        await place.publish(*mixture(30, 31))
+        await place.settled("humans", 60)
+        await rebuild(place)
+    assert await place.sequences("everything") == list(range(1, 61))
+
+
 async def test_a_topic_that_can_not_be_deleted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command says that the partner stands still, and what to do; done so, it goes on."""
 
