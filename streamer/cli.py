@@ -9,14 +9,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
-from streamer import cli_deadletter, faultpoints, logs, quickstart
+from streamer import cli_deadletter, cli_partner, faultpoints, logs, quickstart
 from streamer.check import run_check
-from streamer.cli_time import time_ms
+from streamer.cli_time import past_ms
 from streamer.config import Settings, load, pinned
-from streamer.errors import ConfigError, LogBusy, LogTooNew, StreamerError
+from streamer.errors import ConfigError, LogBusy, LogTooNew, StreamerError, TopicRefused
 from streamer.groups import leaves
 from streamer.log.open import open_log
 from streamer.model import Topics
@@ -25,7 +26,7 @@ from streamer.partners_edit import add_partner, check_new, list_partners, remove
 from streamer.pipeline import ROLES, run_pipeline
 from streamer.progress import show_progress
 from streamer.route.starts import record_start
-from streamer.runtime import topic_specs
+from streamer.runtime import article_spec, topic_specs
 from streamer.sandbox.server import Sandbox, SandboxOptions, run_sandbox
 
 USAGE: Final = 2
@@ -150,6 +151,7 @@ def _partner_parser(parser: argparse.ArgumentParser) -> None:
     action = actions.add_parser("remove", help="cuts the partner off")
     action.add_argument("name")
     action.set_defaults(command=_partner_remove)
+    cli_partner.add_rebuild(actions, _loop)
 
 
 def _sandbox_parser(parser: argparse.ArgumentParser) -> None:
@@ -227,7 +229,7 @@ def _partners_file(options: argparse.Namespace) -> tuple[Settings, Path]:
 
 def _partner_add(options: argparse.Namespace) -> None:
     settings, file = _partners_file(options)
-    since_ms = None if options.since is None else time_ms("--since", options.since)
+    since_ms = None if options.since is None else past_ms("--since", options.since)
     check_new(file, options.name, load_partners(file) if file.exists() else {})
     if since_ms is not None or settings.log.kind == "kafka" or Path(settings.log.path).exists():
         # before it stands in the file, so that a running service never takes it as starting now
@@ -237,8 +239,12 @@ def _partner_add(options: argparse.Namespace) -> None:
 
 async def _record_start(settings: Settings, name: str, since_ms: int | None) -> None:
     async with open_log(settings) as log:
+        topics = Topics(settings.log.prefix)
         await log.ensure_topics(topic_specs(settings))
-        await record_start(log, Topics(settings.log.prefix), name, since_ms)
+        with suppress(TopicRefused):  # who may not make it leaves that to who may; the partner waits for it
+            # here, since lanes that had to make it would keep the others waiting meanwhile
+            await log.ensure_topics([article_spec(settings, topics.of_partner(name))])
+        await record_start(log, topics, name, since_ms)
 
 
 def _partner_list(options: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from streamer.clock import Clock
 from streamer.errors import ConfigError
 
 
@@ -14,3 +15,11 @@ def time_ms(flag: str, text: str) -> int:
     if time.tzinfo is None:
         raise ConfigError(flag, f"{text!r} has no time zone: end it in Z, or in an offset such as +02:00")
     return int(time.timestamp() * 1000)
+
+
+def past_ms(flag: str, text: str) -> int:
+    """The same of a time that has been."""
+    found_ms = time_ms(flag, text)
+    if found_ms > Clock().now_ms():
+        raise ConfigError(flag, f"{text} lies in the future")
+    return found_ms

@@ -21,6 +21,7 @@ class CommittedTotals(Collector):
 
     What enrich admits is what the source admitted and, beyond it, replays of dead letters: role `replay`,
     outcome `admitted`. Role `deferred`, outcome `replayed` are those of them that replayed by themselves.
+    A partner's are those of its feed's present making: they start anew with `partner rebuild`.
     """
 
     def __init__(self) -> None:

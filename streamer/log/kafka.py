@@ -80,12 +80,12 @@ class KafkaLog:
     async def ensure_topics(self, specs: Iterable[TopicSpec]) -> None:
         await ensure(self._cluster, list(specs), replication=self._replication, policy_of=self.policy)
 
-    async def delete_topic(self, name: str) -> None:
-        await delete(self._cluster, name)
+    async def delete_topic(self, name: str, *, epoch: str = "") -> None:
+        await delete(self._cluster, name, epoch)
 
     async def topic(self, name: str) -> TopicInfo | None:
-        found = await self._cluster.fresh([name])
-        return found[name].info if name in found else None
+        found = await self._cluster.now(name)
+        return None if found is None else found.info
 
     async def topics(self) -> list[TopicInfo]:
         """All that this user may see, others' too; the brokers' own are left out."""

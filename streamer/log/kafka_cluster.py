@@ -45,6 +45,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Topic:
     info: TopicInfo
+    id: bytes
     leaders: tuple[int, ...]
     """By partition; -1 while one is elected."""
 
@@ -125,6 +126,15 @@ class Cluster:
                 if name not in self._topics or time.monotonic() - self._asked_s > KNOWN_S:
                     await self._learn({*self._topics, name})
         return self._topics.get(name)
+
+    async def now(self, name: str) -> Topic | None:
+        """Asked now. What was believed of it, and is so no more, is believed no longer: who is told here that
+        there is a topic may write to it at once.
+        """
+        found = (await self.fresh([name])).get(name)
+        if name in self._topics and self._topics[name] != found:
+            self.forget()
+        return found
 
     async def existing(self, name: str, partition: int | None = None) -> Topic:
         topic = await self.topic(name)
@@ -239,6 +249,7 @@ def _topics(answer: Any) -> dict[str, Topic]:  # noqa: ANN401 - aiokafka is unty
         found[name] = Topic(
             # the id is random, so its first 32 bits are; the broker draws it with the topic
             TopicInfo(name, len(leaders), topic_id[:4].hex()),
+            topic_id,
             tuple(leaders[number] for number in sorted(leaders)),
         )
     return found

@@ -1,11 +1,12 @@
-"""Three questions that aiokafka doesn't ask in the version that we need.
+"""Four questions that aiokafka doesn't ask in the version that we need.
 
 - Metadata v12 knows a topic's id, by which a topic made anew differs from the one before.
 - OffsetFetch v7 with `require_stable` waits for the transaction that is being decided. Without it the
   answer may be the position before the last commit, from which a lane would do its records again.
 - IncrementalAlterConfigs v0 leaves alone what it doesn't name: an operator's own settings of a topic.
+- DeleteTopics v6 names a topic by its id, so that one made anew meanwhile is not deleted in its place.
 
-All three are older than the oldest broker that is supported (3.0).
+All four are older than the oldest broker that is supported (3.0).
 """
 
 from io import BytesIO
@@ -215,3 +216,47 @@ class AlterTopics(Request[AlterRequest_v0]):  # type: ignore[misc]
 
     def build(self, request_struct_class: type[AlterRequest_v0]) -> AlterRequest_v0:
         return request_struct_class(self._resources, False)
+
+
+class DeleteTopicsResponse_v6(Response):  # type: ignore[misc] # noqa: N801
+    API_KEY: ClassVar = 20
+    API_VERSION: ClassVar = 6
+    SCHEMA: ClassVar = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "responses",
+            CompactArray(
+                ("name", _TEXT),
+                ("topic_id", Uuid),
+                ("error_code", Int16),
+                ("error_message", _TEXT),
+                _TAGS,
+            ),
+        ),
+        _TAGS,
+    )
+
+
+class DeleteTopicsRequest_v6(RequestStruct):  # type: ignore[misc] # noqa: N801
+    API_KEY: ClassVar = 20
+    API_VERSION: ClassVar = 6
+    FLEXIBLE_VERSION: ClassVar = True
+    RESPONSE_TYPE: ClassVar = DeleteTopicsResponse_v6
+    SCHEMA: ClassVar = Schema(
+        ("topics", CompactArray(("name", _TEXT), ("topic_id", Uuid), _TAGS)),
+        ("timeout_ms", Int32),
+        _TAGS,
+    )
+
+
+class DeleteTopic(Request[DeleteTopicsRequest_v6]):  # type: ignore[misc]
+    """One topic, by its id."""
+
+    API_KEY: ClassVar = 20
+
+    def __init__(self, topic_id: bytes, timeout_ms: int) -> None:
+        self._topic_id = topic_id
+        self._timeout_ms = timeout_ms
+
+    def build(self, request_struct_class: type[DeleteTopicsRequest_v6]) -> DeleteTopicsRequest_v6:
+        return request_struct_class([(None, self._topic_id, {})], self._timeout_ms, {})

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from aiokafka import errors as kafka
-from aiokafka.protocol.admin import CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest
+from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
 
 from streamer.errors import ConfigError, TopicMissing
 from streamer.log.base import TopicPartition, TopicSpec
 from streamer.log.kafka_cluster import LATEST, Cluster
-from streamer.log.kafka_protocol import TOPIC, AlterTopics
+from streamer.log.kafka_protocol import TOPIC, AlterTopics, DeleteTopic
 
 MAX_BATCH_BYTES: Final = 16_842_752
 """16 MiB of a record and 64 KiB for what is around it: on the broker the limit is of a whole batch."""
@@ -21,6 +21,10 @@ SEGMENTS_PER_LAG: Final = 12
 goes what is due. With 6 hours of history it is half an hour, of the one hour that is promised."""
 TOMBSTONE_MS: Final = 600_000
 """A reader that has seen a value has so long to reach its tombstone before that goes too."""
+
+UNKNOWN_TOPIC_ID: Final = 100
+DELETION_DISABLED: Final = 73
+"""Two refusals that aiokafka has no name for."""
 
 logger = logging.getLogger(__name__)
 
@@ -138,20 +142,24 @@ async def _alter(cluster: Cluster, changes: dict[str, dict[str, str]]) -> None:
             raise error(f"{name}: {message}")
 
 
-async def delete(cluster: Cluster, name: str) -> None:
-    """Returns once no broker speaks of it any more. The broker forgets its positions, too."""
+async def delete(cluster: Cluster, name: str, epoch: str) -> None:
+    """Returns once no broker speaks of it any more. The broker forgets its positions, too, a moment later."""
+    topic = (await cluster.fresh([name])).get(name)
+    if topic is None or epoch not in ("", topic.info.epoch):
+        raise TopicMissing(f"there is no topic {name}" + (f" of epoch {epoch}" if topic else ""))
 
     async def once() -> None:
-        answer = await cluster.ask(DeleteTopicsRequest([name], TIMEOUT_MS))
-        for topic, code in answer.topic_error_codes:
+        for _, _, code, *_ in (await cluster.ask(DeleteTopic(topic.id, TIMEOUT_MS))).responses:
+            if code == UNKNOWN_TOPIC_ID:  # by a try of ours whose answer was lost, or by somebody else
+                return
+            if code == DELETION_DISABLED:
+                raise ConfigError(name, "the cluster deletes no topics (delete.topic.enable)")
             error = kafka.for_code(code)
-            if error is kafka.UnknownTopicOrPartitionError:
-                raise TopicMissing(f"there is no topic {topic}")
             if error is not kafka.NoError:
-                raise error(topic)
+                raise error(name)
 
     async def gone() -> None:
-        if any(name in found for found in await cluster.views([name])):
+        if any(name in found and found[name].id == topic.id for found in await cluster.views([name])):
             raise kafka.StaleMetadata(name)
 
     await cluster.tried("deleting a topic", once)

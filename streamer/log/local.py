@@ -100,9 +100,9 @@ class LocalLog:
     async def ensure_topics(self, specs: Iterable[TopicSpec]) -> None:
         await self._writer.do(ensure_work(list(specs)), aside=True)
 
-    async def delete_topic(self, name: str) -> None:
+    async def delete_topic(self, name: str, *, epoch: str = "") -> None:
         """Returns once its records are physically gone, which takes a while if there are many."""
-        lanes = await self._writer.do(delete_work(name), aside=True)
+        lanes = await self._writer.do(delete_work(name, epoch), aside=True)
         await self._cleaner.drop_topic(lanes)
 
     async def topic(self, name: str) -> TopicInfo | None:

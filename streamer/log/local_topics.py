@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Sequence
 
-from streamer.errors import ConfigError
+from streamer.errors import ConfigError, TopicMissing
 from streamer.log.base import TopicSpec
 from streamer.log.local_writer import Transaction, Work
 
@@ -73,14 +73,17 @@ def _make(transaction: Transaction, spec: TopicSpec, policy: tuple[int, int | No
     transaction.topics_changed()
 
 
-def delete_work(name: str) -> Work[list[int]]:
+def delete_work(name: str, epoch: str) -> Work[list[int]]:
     """The topic and its positions are gone; its lanes are returned, whose records the cleaner removes.
+    Where `epoch` is given and is not the topic's, there is no such topic.
 
     The rows of topic and lanes stay, for the offsets that are used up.
     """
 
     def work(transaction: Transaction) -> list[int]:
         topic = transaction.topic(name)
+        if epoch not in ("", topic.epoch):
+            raise TopicMissing(f"there is no topic {name} of epoch {epoch}: it was made anew")
         lanes = [(lane,) for lane in topic.lanes]
         transaction.connection.executemany("DELETE FROM positions WHERE lane = ?", lanes)
         transaction.connection.execute("UPDATE topics SET alive = 0 WHERE id = ?", (topic.id,))

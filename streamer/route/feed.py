@@ -12,6 +12,7 @@ from streamer.log.position import Position, State
 from streamer.model import DELETE_TYPE, is_tick
 from streamer.partners import Partner
 from streamer.projection import Projection
+from streamer.route.rebuild import NOTHING, Mark, mark_of
 from streamer.route.rules import Rule, Verdict, View, view
 
 Outcome = Literal["published", "filtered", "reverted", "withdrawn", "expired", "invalid"]
@@ -39,18 +40,31 @@ class Feed:
     routing: Routing
     next: int
     counts: dict[str, int]
+    mark: Mark = NOTHING
+    until: int = 0
+    """The end of the articles when it was taken up: a rebuild that has come so far has met the others."""
     served: int = 0
     """When it last had a pass of its own, in turns of its lane."""
 
     @classmethod
     def restore(cls, routing: Routing, position: Position) -> "Feed":
-        return cls(routing, position.next, counts_of(position.state))
+        return cls(routing, position.next, counts_of(position.state), mark_of(position.state))
+
+    def mark_at(self, following: int) -> Mark:
+        if self.mark.phase == "behind" and following >= self.until:
+            return Mark(self.mark.rebuild, "met")
+        return self.mark
 
     def position(self, source: str, following: int, counts: Mapping[str, int]) -> Position:
         """`input` says to the log's retention what is still to be read: not the partner's own topic."""
-        return Position(
-            following, (), {"counts": dict(counts), "input": {"topic": source, "next": following}}
-        )
+        state: State = {"counts": dict(counts), "input": {"topic": source, "next": following}}
+        if self.mark.rebuild:
+            state["rebuild"] = msgspec.to_builtins(self.mark_at(following))
+        return Position(following, (), state)
+
+    def committed(self, following: int, counts: dict[str, int]) -> None:
+        """Its position there is."""
+        self.next, self.counts, self.mark = following, counts, self.mark_at(following)
 
 
 def counts_of(state: State) -> dict[str, int]:

@@ -1,7 +1,8 @@
 """One partition of the articles, for all partners.
 
     front    the partners that are furthest ahead; they share a pass (read, judge, commit)
-    behind   the others, in cohorts of the same position: new with a past, or back from being parked.
+    behind   the others, in cohorts of the same position: new with a past, made anew (route.rebuild), or
+             back from being parked.
              They take turns, one pass at a time, and get no more time than the front had, unless the
              front has nothing to do. A cohort reads up to the position of the next one and joins it.
 
@@ -15,7 +16,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -31,10 +32,12 @@ from streamer.errors import (
 )
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, Log, Reader, Stored, TopicPartition
+from streamer.log.position import Position
 from streamer.log.table import Table
 from streamer.metrics import COMMITTED, ERRORS, ROUTE_BEHIND, ROUTE_PASS
 from streamer.model import is_tick
 from streamer.route.feed import Article, Draft, Feed, Routing, counts_of
+from streamer.route.rebuild import NOTHING, Mark, Start, Todo, lane_todo, mark_of
 from streamer.route.roster import Roster
 from streamer.route.starts import GROUP, Starts
 from streamer.runtime import Runtime
@@ -75,7 +78,10 @@ class RouteLane:
         self._feeds: dict[str, Feed] = {}
         self._parked: dict[str, Feed] = {}
         """Where they stood: a topic that comes back empty goes on from there."""
+        self._stopped: set[str] = set()
+        """Their feeds are being made anew, and it is not their turn yet."""
         self._generation = 0
+        self._starts_generation = 0
         self._turn = 0
         self._owed_s = 0.0
         """Time that those behind took and the front has not had yet."""
@@ -95,6 +101,8 @@ class RouteLane:
                     continue
                 front, behind = self._cohorts()
                 had = await self._front_pass(front_reader, front, wait_s=0.0 if behind else IDLE_S)
+                if not had and front_reader.position(self._tp) == front[0].next:
+                    await self._say_met(front)
                 if behind and (not had or self._owed_s <= 0):
                     await self._behind_pass(behind_reader, behind)
 
@@ -104,7 +112,9 @@ class RouteLane:
         """Whether other rules are in force than this lane has, or somebody waits to be tried again."""
         if self._generation != self._roster.generation:
             return True
-        missing = self._roster.routings().keys() - self._feeds.keys()
+        if self._starts_generation != self._shared.starts.generation:
+            return True
+        missing = self._roster.routings().keys() - self._feeds.keys() - self._stopped
         return any(self._roster.is_due(name, self._lane.partition) for name in missing)
 
     async def _wait_for_partners(self) -> None:
@@ -115,7 +125,9 @@ class RouteLane:
     async def _refresh(self) -> None:
         """Makes the feeds those of the partners in force; takes up new ones and those due again."""
         self._generation = self._roster.generation
+        self._heed_rebuilds()
         routings = dict(self._roster.routings())
+        self._stopped &= routings.keys()
         for name in self._parked.keys() - routings.keys():
             del self._parked[name]
         for name in self._feeds.keys() - routings.keys():
@@ -127,37 +139,104 @@ class RouteLane:
         for name, routing in routings.items():
             if name in self._feeds:
                 self._feeds[name].routing = routing
-            elif self._roster.is_due(name, self._lane.partition):
+            elif name not in self._stopped and self._roster.is_due(name, self._lane.partition):
                 new.append(routing)
         if new:
             await self._take_up(new)
 
+    def _heed_rebuilds(self) -> None:
+        """Lets go of the feeds whose partners' record is of a rebuild that they are not of: what becomes of
+        them is decided anew, from what is committed.
+        """
+        starts = self._shared.starts
+        if self._starts_generation == starts.generation:
+            return
+        self._starts_generation = starts.generation
+        self._stopped.clear()
+        for name, feed in list(self._feeds.items()):
+            start = starts.of(name)
+            if start is not None and start.rebuild not in ("", feed.mark.rebuild):
+                del self._feeds[name]
+
     async def _take_up(self, new: Sequence[Routing]) -> None:
+        await self._caught_up(self._shared.meta)  # before the positions, which may be of what it says
         positions = await self._lane.positions(self._place(routing) for routing in new)
         starting: list[Draft] = []
         for routing in new:
             position = positions.get(self._place(routing))
+            start = self._shared.starts.of(routing.name)
             try:
-                await self._roster.ready_topic(routing, is_new=position is None)
-                if position is not None:
-                    self._join(Feed.restore(routing, position))
+                todo = await self._todo(routing, start, position)
+                if todo == "go on":
+                    assert position is not None
+                    await self._roster.ready_topic(routing, is_new=False)
+                    self._join(await self._aimed(Feed.restore(routing, position)))
+                elif todo == "wait":
+                    self._stopped.add(routing.name)
+                elif todo == "stop":
+                    starting.append(Draft.of(await self._stopped_feed(routing, start, position)))
+                elif todo == "try again":
+                    self._park(routing, TopicMissing(f"{routing.topic}: positions of the one before linger"))
                 else:
-                    starting.append(Draft.of(await self._new_feed(routing)))
+                    # a topic that is made anew is made by who rebuilds
+                    is_new = start is None or not start.rebuild
+                    await self._roster.ready_topic(routing, is_new=is_new)
+                    starting.append(Draft.of(await self._new_feed(routing, start)))
             except (ConfigError, TopicMissing) as error:
                 self._park(routing, error)
         for draft in await self._commit(starting, None):
-            self._join(draft.feed)
+            if draft.feed.mark.phase == "stopped":
+                self._stop(draft.feed)
+            else:
+                self._join(draft.feed)
 
-    async def _new_feed(self, routing: Routing) -> Feed:
-        """Of a partner without a position."""
+    async def _todo(self, routing: Routing, start: Start | None, position: Position | None) -> Todo:
+        mark = None if position is None else mark_of(position.state)
+        if start is None or not start.rebuild:
+            return lane_todo(start, mark, "")
+        info = await self._log.topic(routing.topic)
+        return lane_todo(start, mark, "" if info is None else info.epoch)
+
+    async def _new_feed(self, routing: Routing, start: Start | None) -> Feed:
+        """Of a partner without a position, or whose topic was made anew."""
+        rebuild = "" if start is None else start.rebuild
         parked = self._parked.get(routing.name)
-        if parked is not None:
-            return Feed(routing, parked.next, parked.counts)
-        await self._caught_up(self._shared.meta)
-        since_ms = self._shared.starts.since_ms(routing.name)
-        if since_ms is None:
-            since_ms = self._roster.since_ms(routing.name)
-        return Feed(routing, await self._log.offset_at(self._tp, since_ms), counts_of({}))
+        if parked is not None and rebuild in ("", parked.mark.rebuild):
+            return replace(parked, routing=routing)
+        mark = Mark(rebuild, "behind") if rebuild else NOTHING
+        since_ms = self._roster.since_ms(routing.name) if start is None else start.since_ms
+        feed = Feed(routing, await self._log.offset_at(self._tp, since_ms), counts_of({}), mark)
+        return await self._aimed(feed)
+
+    async def _aimed(self, feed: Feed) -> Feed:
+        if feed.mark.phase == "behind":
+            feed.until = (await self._log.bounds(self._tp)).end
+        return feed
+
+    async def _stopped_feed(self, routing: Routing, start: Start | None, position: Position | None) -> Feed:
+        """Where it stands it goes on, should the rebuild be taken back."""
+        assert start is not None
+        if position is None:
+            feed = await self._new_feed(routing, None)
+        else:
+            feed = Feed.restore(routing, position)
+        return replace(feed, mark=Mark(start.rebuild, "stopped"))
+
+    def _stop(self, feed: Feed) -> None:
+        name = feed.routing.name
+        self._stopped.add(name)
+        self._parked.pop(name, None)
+        self._roster.established(name, self._lane.partition)
+        logger.info(
+            "feed stopped, to be made anew", extra={"partner": name, "partition": self._lane.partition}
+        )
+
+    async def _say_met(self, feeds: Iterable[Feed]) -> None:
+        """Nothing is left to be read: who is made anew has met those who are live."""
+        met = [feed for feed in feeds if feed.mark.phase == "behind"]
+        for feed in met:
+            feed.until = min(feed.until, feed.next)
+        await self._commit([Draft.of(feed) for feed in met], None)
 
     def _join(self, feed: Feed) -> None:
         name = feed.routing.name
@@ -315,8 +394,7 @@ class RouteLane:
                 return []
             return [taken for draft in drafts for taken in await self._commit([draft], following)]
         for draft, end in zip(drafts, ends, strict=True):
-            draft.feed.next = end
-            draft.feed.counts = draft.counts
+            draft.feed.committed(end, draft.counts)
             COMMITTED.set(GROUP, draft.feed.routing.name, self._lane.partition, draft.counts)
         return list(drafts)
 

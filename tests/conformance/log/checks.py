@@ -379,6 +379,9 @@ async def check_topics(engine: Engine) -> None:
         after = await log.topic("a")
         assert after is not None
         assert after.epoch != before.epoch
+        with pytest.raises(TopicMissing):
+            await log.delete_topic("a", epoch=before.epoch)
+        assert await log.topic("a") == after
         assert await read_all(log, [at("a")]) == {at("a"): []}
         with pytest.raises(TopicMissing):
             await reader.read(wait_s=0.0)

@@ -1,0 +1,168 @@
+"""A feed that is made anew, in the role on the real embedded log."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from harness.articles import PARTITIONS
+
+from streamer.errors import ConfigError, TopicRefused
+from streamer.log.base import Stored
+from streamer.log.local import LocalLog
+from streamer.model import encode_value
+from streamer.partners_edit import remove_partner
+from streamer.route.rebuild import Mark, Start, mark_of
+from streamer.route.rebuilder import Rebuilder
+from streamer.route.starts import GROUP, Starts, append_start, record_start
+from streamer.runtime import topic_specs
+from tests.unit.route.test_route_stage import ALL, SETTINGS, Place, mixture, until
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    file = tmp_path / "partners.toml"
+    file.write_text(ALL)
+    async with LocalLog(tmp_path / "log.db") as log:
+        await log.ensure_topics(topic_specs(SETTINGS))
+        yield Place(log, file)
+
+
+async def rebuild(place: Place, *, since_ms: int | None = None, known: bool = True) -> list[str]:
+    """The command; what it told."""
+    told: list[str] = []
+    rebuilder = Rebuilder(place.log, SETTINGS, "everything", told.append)
+    async with asyncio.timeout(30):
+        await rebuilder.run(since_ms, wait=True, is_known=lambda: known)
+    return told
+
+
+async def marks(place: Place) -> dict[int, Mark]:
+    topic = place.topics.of_partner("everything")
+    committed = await place.log.committed(GROUP)
+    return {tp.partition: mark_of(found.state) for tp, found in committed.items() if tp.topic == topic}
+
+
+async def epoch(place: Place) -> str:
+    info = await place.log.topic(place.topics.of_partner("everything"))
+    assert info is not None
+    return info.epoch
+
+
+@asynccontextmanager
+async def stopped(place: Place) -> AsyncIterator[None]:
+    """The role, with twenty articles routed and then a rebuild begun by a command that died."""
+    async with place.routing():
+        await place.publish(*mixture(20))
+        await place.settled("everything", 20)
+        old = await epoch(place)
+        await append_start(place.log, place.topics, "everything", Start(0, old, "stop"))
+
+        async def all_stopped() -> bool:
+            return list((await marks(place)).values()) == [Mark(old, "stopped")] * PARTITIONS
+
+        await until(all_stopped)
+        await place.publish(*mixture(20, 21))
+        await place.settled("humans", 40)
+        yield
+
+
+async def test_a_stopped_feed_stays_so_over_a_restart(place: Place) -> None:
+    """Whoever runs the lane next finds in its position that it is stopped, and routes nothing to it."""
+    async with stopped(place):
+        pass
+    async with place.routing():
+        await place.publish(*mixture(20, 41))
+        await place.settled("humans", 60)
+    assert await place.sequences("everything") == list(range(1, 21))
+    async with place.routing():
+        assert "a rebuild is under way: this goes on with it" in await rebuild(place)
+    assert await place.sequences("everything") == list(range(1, 61))
+    assert await place.counts("everything") == {"published": 60}
+
+
+async def test_a_rebuild_that_is_taken_back(place: Place) -> None:
+    """A partner that is removed and added again in the midst of one goes on where it stopped."""
+    async with stopped(place):
+        remove_partner(place.file, "everything")
+        await record_start(place.log, place.topics, "everything", None)
+        place.file.write_text(ALL)
+        await place.settled("everything", 40)
+    assert await place.sequences("everything") == list(range(1, 41))
+
+
+async def test_a_rebuild_of_a_partner_that_was_removed(place: Place) -> None:
+    """The command does not wait for lanes that do not route the partner any more."""
+    with pytest.raises(ConfigError, match="removed meanwhile"):
+        await rebuild(place, known=False)
+
+
+async def test_a_record_that_comes_late_changes_nothing(place: Place) -> None:
+    """What a command that slept says of a rebuild that is done long since stops no feed."""
+    async with place.routing():
+        await place.publish(*mixture(30))
+        await place.settled("everything", 30)
+        old = await epoch(place)
+        await rebuild(place)
+        new = await epoch(place)
+        for phase in ("stop", "swap", "go"):
+            await append_start(place.log, place.topics, "everything", Start(0, old, phase))
+            await place.publish(*mixture(5, 31 if phase == "stop" else 36 if phase == "swap" else 41))
+        await place.settled("everything", 45)
+    assert new != old
+    assert await epoch(place) == new
+    assert await place.sequences("everything") == list(range(1, 46))
+
+
+async def test_one_after_the_other(place: Place) -> None:
+    """Each is a new epoch, and counts start anew with it."""
+    async with place.routing():
+        await place.publish(*mixture(30))
+        await place.settled("everything", 30)
+        epochs = [await epoch(place)]
+        for _ in range(3):
+            assert (await rebuild(place))[-1] == "done: routed 30, and live"
+            epochs.append(await epoch(place))
+    assert len(set(epochs)) == 4
+    assert await place.sequences("everything") == list(range(1, 31))
+    assert await place.counts("everything") == {"published": 30}
+
+
+async def test_a_topic_that_was_deleted_by_hand(place: Place) -> None:
+    """A partner that is parked because its topic is gone gets a whole feed again, with nothing of what it
+    stood at.
+    """
+    async with place.routing():
+        await place.publish(*mixture(30))
+        await place.settled("everything", 30)
+        await place.log.delete_topic(place.topics.of_partner("everything"))
+        await place.publish(*mixture(30, 31))
+        await place.settled("humans", 60)
+        await rebuild(place)
+    assert await place.sequences("everything") == list(range(1, 61))
+
+
+async def test_a_topic_that_can_not_be_deleted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command says that the partner stands still, and what to do; done so, it goes on."""
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise TopicRefused("this user may not do that there (ACLs)")
+
+    async with place.routing():
+        await place.publish(*mixture(30))
+        await place.settled("everything", 30)
+        with monkeypatch.context() as patched:
+            patched.setattr(LocalLog, "delete_topic", refuse)
+            with pytest.raises(ConfigError, match=r"stands still until .* run this again"):
+                await rebuild(place)
+        await rebuild(place)
+    assert await place.sequences("everything") == list(range(1, 31))
+
+
+def test_records_of_before_are_understood() -> None:
+    """A beginning is written as earlier versions did, and read as one that was never rebuilt."""
+    assert encode_value(Start(5)) == b'{"since_ms":5}'
+    starts = Starts()
+    starts.apply(Stored("wiki.meta.v1", 0, 0, 0, "partner/words", b'{"since_ms":5}'))
+    assert starts.of("words") == Start(5, "", "")
