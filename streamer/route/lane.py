@@ -37,7 +37,8 @@ from streamer.model import is_tick
 from streamer.route.feed import Article, Draft, Feed, Routing, counts_of
 from streamer.route.roster import Roster
 from streamer.route.starts import GROUP, Starts
-from streamer.runtime import Runtime
+from streamer.runtime import Runtime, article_spec
+from streamer.ticks import Ticks
 
 IDLE_S: Final = 0.25
 """How long a lane waits for records before it looks for other partners, parked ones and a drain."""
@@ -75,6 +76,7 @@ class RouteLane:
         self._feeds: dict[str, Feed] = {}
         self._parked: dict[str, Feed] = {}
         """Where they stood: a topic that comes back empty goes on from there."""
+        self._ticks = Ticks(article_spec(shared.runtime.settings, lane.topic))
         self._generation = 0
         self._turn = 0
         self._owed_s = 0.0
@@ -97,6 +99,7 @@ class RouteLane:
                 had = await self._front_pass(front_reader, front, wait_s=0.0 if behind else IDLE_S)
                 if behind and (not had or self._owed_s <= 0):
                     await self._behind_pass(behind_reader, behind)
+                await self._tick()
 
     # ── partners ───────────────────────────────────────────────────────────────────────────────
 
@@ -164,6 +167,7 @@ class RouteLane:
         feed.served = self._turn
         self._feeds[name] = feed
         self._parked.pop(name, None)
+        self._ticks.assume([self._place(feed.routing)], self._now_s())
         self._roster.established(name, self._lane.partition)
         COMMITTED.set(GROUP, name, self._lane.partition, feed.counts)
 
@@ -314,11 +318,31 @@ class RouteLane:
                 self._park(drafts[0].feed.routing, error)
                 return []
             return [taken for draft in drafts for taken in await self._commit([draft], following)]
+        self._ticks.committed(records, self._now_s())
         for draft, end in zip(drafts, ends, strict=True):
             draft.feed.next = end
             draft.feed.counts = draft.counts
             COMMITTED.set(GROUP, draft.feed.routing.name, self._lane.partition, draft.counts)
         return list(drafts)
+
+    async def _tick(self) -> None:
+        due = self._ticks.due(self._now_s())
+        if not due:
+            return
+        feeds = {self._place(feed.routing): feed for feed in self._feeds.values()}
+        drafts: list[Draft] = []
+        for tick in due:
+            place = TopicPartition(tick.topic, tick.partition)
+            if place in feeds:
+                draft = Draft.of(feeds[place])
+                draft.records.append(tick)
+                drafts.append(draft)
+            else:  # parked, or gone; when it is taken up again one is assumed to be due
+                self._ticks.forget(place)
+        await self._commit(drafts, None)
+
+    def _now_s(self) -> float:
+        return self._shared.runtime.clock.monotonic_s()
 
     async def _caught_up(self, table: Table) -> None:
         try:
