@@ -29,6 +29,7 @@ from streamer.route.roster import Roster
 from streamer.route.stage import run_route
 from streamer.route.starts import record_start
 from streamer.runtime import DAY_MS, Runtime, article_spec, topic_specs
+from streamer.ticks import QUIET_SEGMENTS
 
 DEADLINE_S = 15.0
 SETTINGS = Settings(log=LogSettings(kind="local", partitions=PARTITIONS))
@@ -46,13 +47,14 @@ class Place:
     def __init__(self, log: LocalLog, file: Path) -> None:
         self.log = log
         self.file = file
+        self.settings = SETTINGS
         self.runtime = Runtime(SETTINGS, log)
         self.topics = self.runtime.topics
 
     @asynccontextmanager
     async def routing(self, *, drains: bool = True) -> AsyncIterator[Runtime]:
         """The role, ready; then drained, or cut off in the middle."""
-        runtime = Runtime(SETTINGS, self.log)
+        runtime = Runtime(self.settings, self.log)
         watch = PartnersWatch(self.file, poll_s=POLL_S)
         async with asyncio.TaskGroup() as tasks:
             polling = tasks.create_task(watch.run())
@@ -482,6 +484,37 @@ async def test_late_records_ticks_and_tombstones(place: Place) -> None:
     assert [s.value is None for s in stored if s.key == late.key] == [False, True]
     assert not [s for s in stored if s.key in (foreign.key, TICK_KEY)]
     assert await place.counts("words") == {"published": 2, "filtered": 1}
+
+
+async def test_a_quiet_partition_gets_one_tick(place: Place) -> None:
+    """After a start, and after what a partner was sent last, its partition gets one tick and no more; what the
+    partner is counted stays as it is.
+    """
+    place.settings = Settings(log=LogSettings(partitions=PARTITIONS, history_hours=0.6 / 3600))
+    quiet_s = QUIET_SEGMENTS * article_spec(place.settings, "any").segment_ms / 1000
+
+    async def keys() -> list[list[str]]:
+        found: list[list[str]] = [[] for _ in range(PARTITIONS)]
+        for stored in await place.stored("everything"):
+            found[stored.partition].append(stored.key)
+        return found
+
+    async def until_quiet(wanted: list[list[str]]) -> None:
+        async def there() -> bool:
+            return await keys() == wanted
+
+        await until(there)
+        await asyncio.sleep(10 * quiet_s)  # in which there could be ten more
+        assert await keys() == wanted
+
+    async with place.routing():
+        wanted = [[TICK_KEY] for _ in range(PARTITIONS)]
+        await until_quiet(wanted)
+        page = Page(7)
+        await place.publish(page)
+        wanted[page.record(place.topics).partition] += [page.key, TICK_KEY]
+        await until_quiet(wanted)
+    assert await place.counts("everything") == {"published": 1}
 
 
 async def test_missing_topic_parks_one_partner(place: Place) -> None:
