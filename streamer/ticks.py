@@ -17,14 +17,14 @@ from streamer.log.base import Record, TopicPartition, TopicSpec
 from streamer.model import TICK_KEY
 
 QUIET_SEGMENTS: Final = 1.25
-"""A tick by a clock that is behind must be late enough all the same."""
+"""A tick by a clock that is behind is late enough all the same."""
 TICKS_AT_ONCE: Final = 100
-"""After a start every partner's partition of a lane waits: that many in a commit, and the rest in the next."""
+"""After a start each partner's partition waits: that many in a commit, the rest in the next."""
 HEADERS: Final = (("ce_type", b"wiki.tick"),)
 
 
 class Ticks:
-    """Told of what was committed, says which ticks are due. Holds one number for each partition that waits."""
+    """Told of what was committed, says which ticks are due; holds a number for each partition that waits."""
 
     def __init__(self, spec: TopicSpec) -> None:
         """`spec` is that of each topic that it is told of."""

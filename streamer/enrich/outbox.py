@@ -34,8 +34,19 @@ class LaneState(Struct, frozen=True):
     last: int = 0
     """The highest sequence given."""
     counts: dict[str, int] = {}
+    epoch: str = ""
+    """Of the topic whose offsets the position names."""
     replayed: int = 0
     """How many of the admitted were replays of dead letters: the source did not admit these."""
+
+    @classmethod
+    def of(cls, position: Position) -> "LaneState":
+        return msgspec.convert(position.state, cls)
+
+
+def export(partition: int, state: LaneState) -> None:
+    COMMITTED.set(GROUP, "", partition, state.counts)
+    COMMITTED.set("replay", "", partition, {"admitted": state.replayed})
 
 
 class Outbox:
@@ -58,7 +69,7 @@ class Outbox:
         self._memory = memory
         self._partitions = partitions
         self._committed = position
-        self._state = msgspec.convert(position.state, LaneState)
+        self._state = LaneState.of(position)
         self._progress = progress
         self._on_committed = on_committed
         self._tp = TopicPartition(lane.topic, lane.partition)
@@ -108,7 +119,7 @@ class Outbox:
         )
         while self._finished and not batch.is_full:
             batch.add(self._finished.popleft())
-        state = LaneState(batch.last_sequence, batch.counts, batch.replayed)
+        state = LaneState(batch.last_sequence, batch.counts, self._state.epoch, batch.replayed)
         position = self._progress.position(msgspec.structs.asdict(state), without=batch.offsets)
         records = [*batch.records, *self._ticks.due(self._now_s())]
         try:
@@ -123,9 +134,7 @@ class Outbox:
             reached(Point.ENRICH_CUT_OFF_EARLY)
         for offset in batch.offsets:
             self._progress.finish(offset)
-        self._ticks.committed(
-            (record for record in records if record.topic == self._articles), self._now_s()
-        )
+        self._ticks.committed((record for record in records if record.topic == self._articles), self._now_s())
         self._committed = position
         self._state = state
         for work in batch.works:
@@ -139,5 +148,4 @@ class Outbox:
         return self._runtime.clock.monotonic_s()
 
     def _export(self) -> None:
-        COMMITTED.set(GROUP, "", self._tp.partition, self._state.counts)
-        COMMITTED.set("replay", "", self._tp.partition, {"admitted": self._state.replayed})
+        export(self._tp.partition, self._state)

@@ -46,16 +46,23 @@ class Feed:
     def restore(cls, routing: Routing, position: Position) -> "Feed":
         return cls(routing, position.next, counts_of(position.state))
 
-    def position(self, source: str, following: int, counts: Mapping[str, int]) -> Position:
-        """`input` says to the log's retention what is still to be read: not the partner's own topic."""
-        return Position(
-            following, (), {"counts": dict(counts), "input": {"topic": source, "next": following}}
-        )
+    def position(self, source: str, epoch: str, following: int, counts: Mapping[str, int]) -> Position:
+        """`input` says to the log's retention what is still to be read: not the partner's own topic; and to
+        the next start of the lane in which making of its topic that was.
+        """
+        unread = {"topic": source, "next": following, "epoch": epoch}
+        return Position(following, (), {"counts": dict(counts), "input": unread})
 
 
 def counts_of(state: State) -> dict[str, int]:
     stored = msgspec.convert(state.get("counts", {}), dict[str, int])
     return {**dict.fromkeys(COUNTED, 0), **stored}
+
+
+def epoch_of(position: Position) -> str:
+    """In which making of the articles' topic it stands; "" where it does not say."""
+    unread = position.state.get("input")
+    return str(unread.get("epoch", "")) if isinstance(unread, dict) else ""
 
 
 class Article:

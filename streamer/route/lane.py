@@ -31,10 +31,12 @@ from streamer.errors import (
 )
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, Log, Reader, Stored, TopicPartition
+from streamer.log.position import Position
 from streamer.log.table import Table
+from streamer.lost import Input, skip
 from streamer.metrics import COMMITTED, ERRORS, ROUTE_BEHIND, ROUTE_PASS
 from streamer.model import is_tick
-from streamer.route.feed import Article, Draft, Feed, Routing, counts_of
+from streamer.route.feed import Article, Draft, Feed, Routing, counts_of, epoch_of
 from streamer.route.roster import Roster
 from streamer.route.starts import GROUP, Starts
 from streamer.runtime import Runtime, article_spec
@@ -76,6 +78,8 @@ class RouteLane:
         self._feeds: dict[str, Feed] = {}
         self._parked: dict[str, Feed] = {}
         """Where they stood: a topic that comes back empty goes on from there."""
+        self._epoch = ""
+        """Of the articles."""
         self._ticks = Ticks(article_spec(shared.runtime.settings, lane.topic))
         self._generation = 0
         self._turn = 0
@@ -136,7 +140,7 @@ class RouteLane:
             await self._take_up(new)
 
     async def _take_up(self, new: Sequence[Routing]) -> None:
-        positions = await self._lane.positions(self._place(routing) for routing in new)
+        positions = await self._positions(new)
         starting: list[Draft] = []
         for routing in new:
             position = positions.get(self._place(routing))
@@ -150,6 +154,20 @@ class RouteLane:
                 self._park(routing, error)
         for draft in await self._commit(starting, None):
             self._join(draft.feed)
+
+    async def _positions(self, new: Sequence[Routing]) -> dict[TopicPartition, Position]:
+        """Of those that have one. Raises InputLost where one speaks of articles in another making of their
+        topic: it would leave out what stands there now. What retention took is counted later, by partner.
+        """
+        positions = await self._lane.positions(self._place(routing) for routing in new)
+        there = await Input.of(self._log, self._tp)
+        self._epoch = there.epoch
+        for place, position in positions.items():
+            lost = there.beyond(position.next, epoch_of(position))
+            if lost:
+                skip(self._shared.runtime, GROUP, self._lane.partition, lost)
+                positions[place] = Position(there.earliest, (), position.state)
+        return positions
 
     async def _new_feed(self, routing: Routing) -> Feed:
         """Of a partner without a position."""
@@ -304,7 +322,9 @@ class RouteLane:
         records = [record for draft in drafts for record in draft.records]
         ends = [draft.feed.next if following is None else following for draft in drafts]
         positions = {
-            self._place(draft.feed.routing): draft.feed.position(self._tp.topic, end, draft.counts)
+            self._place(draft.feed.routing): draft.feed.position(
+                self._tp.topic, self._epoch, end, draft.counts
+            )
             for draft, end in zip(drafts, ends, strict=True)
         }
         try:

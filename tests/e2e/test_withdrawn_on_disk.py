@@ -56,9 +56,7 @@ class Page:
         for path in folder.glob(f"{prefix}.*/*.log*"):
             with suppress(FileNotFoundError):  # the cleaner has just replaced it
                 for part in decoded(path.read_bytes()):
-                    words = {
-                        word for word in (self.text, self.comment, self.user) if word.encode() in part
-                    }
+                    words = {word for word in (self.text, self.comment, self.user) if word.encode() in part}
                     if words:
                         found.setdefault(path.parent.name.rpartition("-")[0], set()).update(words)
         return found
@@ -78,7 +76,7 @@ def decoded(segment: bytes) -> list[bytes]:
 async def test_a_deleted_page_and_a_suppressed_revision_leave_every_disk(
     tmp_path: Path, rng: random.Random, brokers: Brokers
 ) -> None:
-    """Text, comment and editor of an edit stand in the articles and in the partners' topics, and nowhere else;
+    """Text, comment and editor of an edit stand in the articles and the partners' topics, and nowhere else;
     after the deletion of one page and the suppression of the other's revision, the last that happens in their
     partitions, no segment of any topic holds them.
     """

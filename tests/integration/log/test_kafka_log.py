@@ -141,7 +141,7 @@ async def test_single_lane_has_a_stand_by(brokers: Brokers, log: KafkaLog) -> No
 
 
 async def test_overwritten_text_leaves_the_disk(brokers: Brokers) -> None:
-    """Of a quiet partition text that a later record of its key has replaced (or a tombstone) stays on the disk
+    """Of a quiet partition text that a later record of its key (or a tombstone) has replaced stays on disk
     after its window; with one tick, no sooner than it is due, it goes.
     """
     spec = TopicSpec("kept", 10, compact=True, retention_ms=None, compaction_lag_ms=1_000)

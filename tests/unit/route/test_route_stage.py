@@ -487,8 +487,8 @@ async def test_late_records_ticks_and_tombstones(place: Place) -> None:
 
 
 async def test_a_quiet_partition_gets_one_tick(place: Place) -> None:
-    """After a start, and after what a partner was sent last, its partition gets one tick and no more; what the
-    partner is counted stays as it is.
+    """After a start, and after what a partner was sent last, its partition gets one tick and no more; what
+    the partner is counted stays as it is.
     """
     place.settings = Settings(log=LogSettings(partitions=PARTITIONS, history_hours=0.6 / 3600))
     quiet_s = QUIET_SEGMENTS * article_spec(place.settings, "any").segment_ms / 1000
@@ -626,6 +626,55 @@ async def test_expired_articles_are_counted(tmp_path: Path) -> None:
         async with place.routing():
             await place.settled("everything", 40)
         assert await place.counts("everything") == {"published": 10, "expired": 30}
+
+
+async def test_articles_made_anew_stop_the_lanes(place: Place) -> None:
+    """Positions in a topic that was deleted say nothing of the one of its name that is there now, even where
+    it holds more. Lanes that run stop, and so do those of the next start, until the operator says `skip`:
+    then each partner gets what there is, from its beginning, and goes on without that word.
+    """
+    reason = lambda runtime: runtime.health.problems().get("route_input", "")  # noqa: E731 - it is one
+
+    async def made_anew(number: int) -> None:
+        await place.log.delete_topic(place.topics.articles)
+        await place.log.ensure_topics(topic_specs(SETTINGS))
+        await place.publish(*mixture(40, number))
+
+    async def stopped(runtime: Runtime, said: str) -> None:
+        async def there() -> bool:
+            return reason(runtime).count(said) == PARTITIONS
+
+        await until(there)
+
+    async with place.routing() as runtime:
+        await place.publish(*mixture(20))
+        await place.settled("everything", 20)
+        await made_anew(101)
+        await stopped(runtime, "while it was read")
+    assert "route_input" not in runtime.health.problems()  # it drained
+
+    runtime = Runtime(place.settings, place.log)
+    watch = PartnersWatch(place.file, poll_s=POLL_S)
+    async with asyncio.TaskGroup() as tasks:
+        polling = tasks.create_task(watch.run())
+        running = tasks.create_task(run_route(runtime, watch))
+        await stopped(runtime, "the topic was made anew")
+        assert f"{place.topics.articles}/3: committed offset " in reason(runtime)
+        assert REGISTRY.get_sample_value("streamer_lane_stopped", {"role": "route", "partition": "3"}) == 1
+        runtime.draining.set()
+        await running
+        polling.cancel()
+    assert REGISTRY.get_sample_value("streamer_lane_stopped", {"role": "route", "partition": "3"}) == 0
+    assert await place.counts("everything") == {"published": 20}
+
+    place.settings = Settings(log=LogSettings(partitions=PARTITIONS, lost="skip"))
+    async with place.routing():
+        await place.settled("everything", 60)
+    place.settings = SETTINGS
+    async with place.routing():
+        await place.publish(*mixture(5, 201))
+        await place.settled("everything", 65)
+    assert await place.sequences("everything") == [*range(1, 21), *range(101, 141), *range(201, 206)]
 
 
 async def test_start_taken_back(place: Place) -> None:
