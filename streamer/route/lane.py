@@ -13,7 +13,7 @@ and COMMIT_BYTES a lane, whatever the number of partners.
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +23,7 @@ import msgspec
 from streamer.cutoffs import Cutoffs
 from streamer.errors import (
     ConfigError,
+    InputLost,
     LogError,
     LogUnavailable,
     OffsetOutOfRange,
@@ -140,34 +141,45 @@ class RouteLane:
             await self._take_up(new)
 
     async def _take_up(self, new: Sequence[Routing]) -> None:
-        positions = await self._positions(new)
+        positions = await self._lane.positions(self._place(routing) for routing in new)
+        there = await self._input(positions)
         starting: list[Draft] = []
         for routing in new:
             position = positions.get(self._place(routing))
             try:
                 await self._roster.ready_topic(routing, is_new=position is None)
                 if position is not None:
-                    self._join(Feed.restore(routing, position))
+                    self._join(Feed.restore(routing, self._standing(position, there)))
                 else:
                     starting.append(Draft.of(await self._new_feed(routing)))
-            except (ConfigError, TopicMissing) as error:
+            except (ConfigError, InputLost, TopicMissing) as error:
                 self._park(routing, error)
         for draft in await self._commit(starting, None):
             self._join(draft.feed)
 
-    async def _positions(self, new: Sequence[Routing]) -> dict[TopicPartition, Position]:
-        """Of those that have one. Raises InputLost where one speaks of articles in another making of their
-        topic: it would leave out what stands there now. What retention took is counted later, by partner.
+    async def _input(self, positions: Mapping[TopicPartition, Position]) -> Input:
+        """The articles as they are. Raises InputLost where all who begin speak of another making of their
+        topic; one alone, who was away when that happened, is parked. What retention took is counted later, by
+        partner.
         """
-        positions = await self._lane.positions(self._place(routing) for routing in new)
         there = await Input.of(self._log, self._tp)
         self._epoch = there.epoch
-        for place, position in positions.items():
-            lost = there.beyond(position.next, epoch_of(position))
-            if lost:
-                skip(self._shared.runtime, GROUP, self._lane.partition, lost)
-                positions[place] = Position(there.earliest, (), position.state)
-        return positions
+        lost = [there.beyond(position.next, epoch_of(position)) for position in positions.values()]
+        if lost and lost[0] and all(lost) and not self._feeds and self._stops:
+            raise lost[0]
+        return there
+
+    def _standing(self, position: Position, there: Input) -> Position:
+        """Where the partner goes on. Raises InputLost."""
+        lost = there.beyond(position.next, epoch_of(position))
+        if lost is None:
+            return position
+        skip(self._shared.runtime, GROUP, self._lane.partition, lost)
+        return Position(there.earliest, (), position.state)
+
+    @property
+    def _stops(self) -> bool:
+        return self._shared.runtime.settings.log.lost == "stop"
 
     async def _new_feed(self, routing: Routing) -> Feed:
         """Of a partner without a position."""

@@ -677,6 +677,29 @@ async def test_articles_made_anew_stop_the_lanes(place: Place) -> None:
     assert await place.sequences("everything") == [*range(1, 21), *range(101, 141), *range(201, 206)]
 
 
+async def test_one_that_was_away_when_articles_were_made_anew_is_parked(place: Place) -> None:
+    """Its position speaks of another topic: it waits with an alarm, and the lanes run for the others."""
+    async with place.routing():
+        await place.publish(*mixture(20))
+        for partner in ("everything", "words"):
+            await place.settled(partner, 20)
+    await place.log.delete_topic(place.topics.articles)
+    await place.log.ensure_topics(topic_specs(SETTINGS))
+    place.file.write_text(EVERYTHING)
+    place.settings = Settings(log=LogSettings(partitions=PARTITIONS, lost="skip"))
+    async with place.routing():
+        await place.publish(*mixture(20, 101))
+        await place.settled("everything", 40)
+    place.settings = SETTINGS
+    place.file.write_text(EVERYTHING + WORDS)
+    async with place.routing() as runtime:
+        await until(lambda: is_parked("words"))
+        await place.publish(*mixture(20, 201))
+        await place.settled("everything", 60)
+        assert not runtime.health.problems()
+    assert (await place.sequences("words"))[-1] < 101
+
+
 async def test_start_taken_back(place: Place) -> None:
     """`--since` of a partner that was never added does not reach a later one of its name."""
     await record_start(place.log, place.topics, "words", 0)
