@@ -22,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("kafka")
 
 WIKI = "ensandbox"
 HISTORY_S = 3.0
-GONE_S = 45.0
+GONE_S = 90.0
 """Three spans of a segment, the history, the cleaner's pauses; the rest is for a busy machine."""
 
 
