@@ -135,6 +135,8 @@ class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
     replication: Annotated[int, Meta(ge=1)] = 3
     history_hours: Positive = 6.0
     retention_gb: Positive = 4.0
+    lost: Literal["stop", "skip"] = "stop"
+    """What a lane does whose next records were deleted before it read them (streamer.lost)."""
 
 
 class DeliverSettings(Struct, frozen=True, forbid_unknown_fields=True):

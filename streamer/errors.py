@@ -11,6 +11,7 @@
     │   ├── TopicRefused     the cluster refuses what goes to one topic (ACLs, size)    retriable
     │   ├── LaneLost         another worker has taken over this partition               restart the lane
     │   ├── OffsetOutOfRange the offset was deleted by retention, or never existed
+    │   ├── InputLost        what a lane has yet to read is gone                        the lane stops
     │   ├── RecordTooLarge   the record is larger than the engine takes
     │   └── TopicMissing     there is no such topic
     ├── SourceError
@@ -109,6 +110,12 @@ class OffsetOutOfRange(LogError):
         self.offset = offset
         self.earliest = earliest
         self.end = end
+
+
+class InputLost(LogError):
+    """The message names topic, partition, the committed offset and the earliest (streamer.lost)."""
+
+    code = "input_lost"
 
 
 class RecordTooLarge(LogError):

@@ -262,6 +262,18 @@ LOG_DELETED: Final = Counter(
 LOG_LANE_RESTARTS: Final = Counter(
     "streamer_log_lane_restarts", "Lanes started anew after an error.", ["group", "code"], registry=REGISTRY
 )
+LANE_STOPPED: Final = Gauge(
+    "streamer_lane_stopped",
+    "1 while a lane does nothing because its input is lost; /readyz says what and why.",
+    ["role", "partition"],
+    registry=REGISTRY,
+)
+LANE_LOST_OFFSETS: Final = Counter(
+    "streamer_lane_lost_offsets",
+    "Offsets that a lane left out, as the operator wished (log.lost), because they were deleted unread.",
+    ["role", "partition"],
+    registry=REGISTRY,
+)
 
 # ── route ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -59,7 +59,7 @@ SETTINGS: Final = {
     "log.retention.check.interval.ms": "500",
     "log.cleaner.backoff.ms": "200",
     "log.cleaner.dedupe.buffer.size": "16777216",
-    "file.delete.delay.ms": "100",
+    "log.segment.delete.delay.ms": "100",
     "num.network.threads": "2",
     "num.io.threads": "4",
 }

@@ -21,7 +21,7 @@ from streamer.enrich.commit import EarlyCutoff, Finished, Memory, SignalItem
 from streamer.enrich.held import Held
 from streamer.enrich.memory import Removal
 from streamer.enrich.order import Order
-from streamer.enrich.outbox import Outbox
+from streamer.enrich.outbox import GROUP, LaneState, Outbox, export
 from streamer.enrich.outcome import Dead, Outcome, Removed, Wikis, Work
 from streamer.enrich.patience import Answers
 from streamer.enrich.signals import signal_of, signal_record
@@ -31,6 +31,7 @@ from streamer.errors import HostNotAllowed
 from streamer.groups import cause
 from streamer.log.base import Lane, Reader, Stored, TopicPartition
 from streamer.log.position import Position, Progress
+from streamer.lost import Input, skip
 from streamer.metrics import ENRICH_OPEN, ERRORS, UNRESOLVED_REMOVALS
 from streamer.model import UNREADABLE, Change, Hint, decode_change, is_tick
 from streamer.runtime import Runtime
@@ -68,24 +69,30 @@ async def run_lane(lane: Lane, shared: Shared) -> None:
 
 
 async def _committed(lane: Lane, runtime: Runtime) -> Position:
-    """Where to go on; an alarm where retention was there first."""
+    """Where to go on. Raises InputLost where changes are gone that were admitted and have no outcome."""
     tp = TopicPartition(lane.topic, lane.partition)
     position = (await lane.positions([tp])).get(tp)
-    earliest = (await runtime.log.bounds(tp)).earliest
+    there = await Input.of(runtime.log, tp)
     if position is None:
         # said at once: the log keeps what a group has yet to read, where it knows that there is one
-        position = Position(earliest)
+        position = Position(there.earliest, (), {"epoch": there.epoch})
         await lane.commit([], {tp: position})
         return position
-    if position.next >= earliest:
-        return position
-    ERRORS.labels("enrich", "changes_expired").inc()
-    log.error(
-        "changes were deleted before they were read",
-        extra={"partition": tp.partition, "lost_offsets": earliest - position.next},
-    )
-    done = tuple((max(low, earliest), high) for low, high in position.done if high > earliest)
-    return Position(earliest, done, position.state)
+    export(lane.partition, LaneState.of(position))  # which a lane that stops has committed too
+    state = {**position.state, "epoch": there.epoch}
+    lost = there.beyond(position.next, str(position.state.get("epoch", "")))
+    if lost:
+        skip(runtime, GROUP, lane.partition, lost)
+        position = Position(there.earliest, (), state)
+        await lane.commit([], {tp: position})
+    elif lost := there.before(position.next):
+        gone = there.earliest - position.next
+        gone -= sum(min(high, there.earliest) - min(low, there.earliest) for low, high in position.done)
+        skip(runtime, GROUP, lane.partition, lost, gone)
+        done = tuple((max(low, there.earliest), high) for low, high in position.done if high > there.earliest)
+        position = Position(there.earliest, done, state)
+        await lane.commit([], {tp: position})
+    return Position(position.next, position.done, state)
 
 
 class LaneWorker:

@@ -19,7 +19,8 @@ from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, TopicPartition
 from streamer.log.position import Position, Progress
 from streamer.metrics import COMMITTED, ENRICH_OPEN, QUEUE_DEPTH
-from streamer.runtime import Runtime
+from streamer.runtime import Runtime, article_spec
+from streamer.ticks import Ticks
 
 GROUP: Final = "enrich"
 LOG_COMPONENT: Final = "enrich_log"
@@ -33,8 +34,19 @@ class LaneState(Struct, frozen=True):
     last: int = 0
     """The highest sequence given."""
     counts: dict[str, int] = {}
+    epoch: str = ""
+    """Of the topic whose offsets the position names."""
     replayed: int = 0
     """How many of the admitted were replays of dead letters: the source did not admit these."""
+
+    @classmethod
+    def of(cls, position: Position) -> "LaneState":
+        return msgspec.convert(position.state, cls)
+
+
+def export(partition: int, state: LaneState) -> None:
+    COMMITTED.set(GROUP, "", partition, state.counts)
+    COMMITTED.set("replay", "", partition, {"admitted": state.replayed})
 
 
 class Outbox:
@@ -57,13 +69,18 @@ class Outbox:
         self._memory = memory
         self._partitions = partitions
         self._committed = position
-        self._state = msgspec.convert(position.state, LaneState)
+        self._state = LaneState.of(position)
         self._progress = progress
         self._on_committed = on_committed
         self._tp = TopicPartition(lane.topic, lane.partition)
         self._finished: deque[Item] = deque()
         self._wake = asyncio.Event()
         self._closing = False
+        self._articles = runtime.topics.articles
+        self._ticks = Ticks(article_spec(runtime.settings, self._articles))
+        self._ticks.assume(
+            (TopicPartition(self._articles, number) for number in range(partitions)), self._now_s()
+        )
         self._export()
 
     def put(self, item: Item) -> None:
@@ -86,7 +103,8 @@ class Outbox:
             self._wake.clear()
             while self._finished:
                 await self._commit()
-            if (idle or self._closing) and self._progress.position({}).next != self._committed.next:
+            has_moved = self._progress.position({}).next != self._committed.next
+            if (has_moved and (idle or self._closing)) or self._ticks.due(self._now_s()):
                 await self._commit()
 
     async def _commit(self) -> None:
@@ -101,11 +119,12 @@ class Outbox:
         )
         while self._finished and not batch.is_full:
             batch.add(self._finished.popleft())
-        state = LaneState(batch.last_sequence, batch.counts, batch.replayed)
+        state = LaneState(batch.last_sequence, batch.counts, self._state.epoch, batch.replayed)
         position = self._progress.position(msgspec.structs.asdict(state), without=batch.offsets)
+        records = [*batch.records, *self._ticks.due(self._now_s())]
         try:
             reached(Point.ENRICH_COMMITTING)
-            await self._lane.commit(batch.records, {self._tp: position})
+            await self._lane.commit(records, {self._tp: position})
             reached(Point.ENRICH_COMMITTED)
         except LogError as error:
             self._runtime.health.unready(LOG_COMPONENT, f"the log takes no commit: {error.code}")
@@ -115,6 +134,7 @@ class Outbox:
             reached(Point.ENRICH_CUT_OFF_EARLY)
         for offset in batch.offsets:
             self._progress.finish(offset)
+        self._ticks.committed((record for record in records if record.topic == self._articles), self._now_s())
         self._committed = position
         self._state = state
         for work in batch.works:
@@ -124,6 +144,8 @@ class Outbox:
         ENRICH_OPEN.labels(str(self._tp.partition)).set(self._progress.open_count)
         batch.committed()
 
+    def _now_s(self) -> float:
+        return self._runtime.clock.monotonic_s()
+
     def _export(self) -> None:
-        COMMITTED.set(GROUP, "", self._tp.partition, self._state.counts)
-        COMMITTED.set("replay", "", self._tp.partition, {"admitted": self._state.replayed})
+        export(self._tp.partition, self._state)

@@ -20,6 +20,7 @@ from streamer.enrich.textpool import TextPool
 from streamer.errors import TopicMissing
 from streamer.groups import alone_by_name
 from streamer.log.base import Lane, LaneMain
+from streamer.lost import Stops
 from streamer.runtime import Runtime
 
 
@@ -77,4 +78,4 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
 
 
 async def _lanes(runtime: Runtime, group: str, topic: str, run: LaneMain) -> None:
-    await runtime.log.run_lanes(group, topic, run, draining=runtime.draining)
+    await runtime.log.run_lanes(group, topic, Stops(runtime, group).around(run), draining=runtime.draining)

@@ -26,6 +26,11 @@ MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
 """A larger record is refused with RecordTooLarge by every engine, before compression."""
 
 
+SEGMENTS_PER_SPAN: Final = 12
+"""With 6 hours of history a segment is half an hour, of the one hour that is promised."""
+DEFAULT_SEGMENT_MS: Final = 3_600_000
+
+
 class TopicPartition(NamedTuple):
     topic: str
     partition: int
@@ -44,6 +49,14 @@ class TopicSpec:
     compaction_lag_ms: int = 0
     protected: bool = False
     """Never deleted to make room (withdrawals, meta)."""
+
+    @property
+    def segment_ms(self) -> int:
+        """Of an engine that keeps records in segments. One is compacted, or deleted, only as a whole and when
+        its newest record is due: the finer they are, the sooner goes what is due.
+        """
+        spans = [span for span in (self.compaction_lag_ms, self.retention_ms) if span]
+        return max(1, min(spans) // SEGMENTS_PER_SPAN) if spans else DEFAULT_SEGMENT_MS
 
 
 @dataclass(frozen=True, slots=True)

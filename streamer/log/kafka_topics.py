@@ -15,10 +15,6 @@ from streamer.log.kafka_protocol import TOPIC, AlterTopics, DeleteTopic
 MAX_BATCH_BYTES: Final = 16_842_752
 """16 MiB of a record and 64 KiB for what is around it: on the broker the limit is of a whole batch."""
 TIMEOUT_MS: Final = 10_000
-DEFAULT_SEGMENT_MS: Final = 3_600_000
-SEGMENTS_PER_LAG: Final = 12
-"""A segment is compacted, or deleted, only when its newest record is due: the finer they are, the sooner
-goes what is due. With 6 hours of history it is half an hour, of the one hour that is promised."""
 TOMBSTONE_MS: Final = 600_000
 """A reader that has seen a value has so long to reach its tombstone before that goes too."""
 
@@ -37,7 +33,7 @@ def policy(spec: TopicSpec, *, replication: int) -> dict[str, str]:
         "cleanup.policy": "delete",
         "retention.ms": str(-1 if spec.retention_ms is None else spec.retention_ms),
         "retention.bytes": "-1",
-        "segment.ms": str(_segment_ms(spec)),
+        "segment.ms": str(spec.segment_ms),
         "max.message.bytes": str(MAX_BATCH_BYTES),
         "message.timestamp.type": "CreateTime",
         # a commit is answered by two disks, and one of three brokers may be away
@@ -49,16 +45,11 @@ def policy(spec: TopicSpec, *, replication: int) -> dict[str, str]:
             "cleanup.policy": "compact" if spec.retention_ms is None else "compact,delete",
             "min.compaction.lag.ms": str(spec.compaction_lag_ms),
             # as soon as it may, however little is to be gained: a withdrawn text must go
-            "max.compaction.lag.ms": str(max(spec.compaction_lag_ms, _segment_ms(spec))),
+            "max.compaction.lag.ms": str(max(spec.compaction_lag_ms, spec.segment_ms)),
             "min.cleanable.dirty.ratio": "0.01",
             "delete.retention.ms": str(TOMBSTONE_MS),
         }
     return settings
-
-
-def _segment_ms(spec: TopicSpec) -> int:
-    spans = [span for span in (spec.compaction_lag_ms, spec.retention_ms) if span]
-    return max(1, min(spans) // SEGMENTS_PER_LAG) if spans else DEFAULT_SEGMENT_MS
 
 
 async def ensure(

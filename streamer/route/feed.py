@@ -55,9 +55,12 @@ class Feed:
             return Mark(self.mark.rebuild, "met")
         return self.mark
 
-    def position(self, source: str, following: int, counts: Mapping[str, int]) -> Position:
-        """`input` says to the log's retention what is still to be read: not the partner's own topic."""
-        state: State = {"counts": dict(counts), "input": {"topic": source, "next": following}}
+    def position(self, source: str, epoch: str, following: int, counts: Mapping[str, int]) -> Position:
+        """`input` says to the log's retention what is still to be read: not the partner's own topic; and to
+        the next start of the lane in which making of its topic that was.
+        """
+        unread = {"topic": source, "next": following, "epoch": epoch}
+        state: State = {"counts": dict(counts), "input": unread}
         if self.mark.rebuild:
             state["rebuild"] = msgspec.to_builtins(self.mark_at(following))
         return Position(following, (), state)
@@ -70,6 +73,12 @@ class Feed:
 def counts_of(state: State) -> dict[str, int]:
     stored = msgspec.convert(state.get("counts", {}), dict[str, int])
     return {**dict.fromkeys(COUNTED, 0), **stored}
+
+
+def epoch_of(position: Position) -> str:
+    """In which making of the articles' topic it stands; "" where it does not say."""
+    unread = position.state.get("input")
+    return str(unread.get("epoch", "")) if isinstance(unread, dict) else ""
 
 
 class Article:

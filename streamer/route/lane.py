@@ -14,7 +14,7 @@ and COMMIT_BYTES a lane, whatever the number of partners.
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
@@ -24,6 +24,7 @@ import msgspec
 from streamer.cutoffs import Cutoffs
 from streamer.errors import (
     ConfigError,
+    InputLost,
     LogError,
     LogUnavailable,
     OffsetOutOfRange,
@@ -34,13 +35,15 @@ from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, Log, Reader, Stored, TopicPartition
 from streamer.log.position import Position
 from streamer.log.table import Table
+from streamer.lost import Input, skip
 from streamer.metrics import COMMITTED, ERRORS, ROUTE_BEHIND, ROUTE_PASS
 from streamer.model import is_tick
-from streamer.route.feed import Article, Draft, Feed, Routing, counts_of
+from streamer.route.feed import Article, Draft, Feed, Routing, counts_of, epoch_of
 from streamer.route.rebuild import NOTHING, Mark, Start, Todo, lane_todo, mark_of
 from streamer.route.roster import Roster
 from streamer.route.starts import GROUP, Starts
-from streamer.runtime import Runtime
+from streamer.runtime import Runtime, article_spec
+from streamer.ticks import Ticks
 
 IDLE_S: Final = 0.25
 """How long a lane waits for records before it looks for other partners, parked ones and a drain."""
@@ -80,6 +83,9 @@ class RouteLane:
         """Where they stood: a topic that comes back empty goes on from there."""
         self._stopped: set[str] = set()
         """Their feeds are being made anew, and it is not their turn yet."""
+        self._epoch = ""
+        """Of the articles."""
+        self._ticks = Ticks(article_spec(shared.runtime.settings, lane.topic))
         self._generation = 0
         self._starts_generation = 0
         self._turn = 0
@@ -105,6 +111,7 @@ class RouteLane:
                     await self._say_met(front)
                 if behind and (not had or self._owed_s <= 0):
                     await self._behind_pass(behind_reader, behind)
+                await self._tick()
 
     # ── partners ───────────────────────────────────────────────────────────────────────────────
 
@@ -161,6 +168,7 @@ class RouteLane:
     async def _take_up(self, new: Sequence[Routing]) -> None:
         await self._caught_up(self._shared.meta)  # before the positions, which may be of what it says
         positions = await self._lane.positions(self._place(routing) for routing in new)
+        there = await self._input(positions)
         starting: list[Draft] = []
         for routing in new:
             position = positions.get(self._place(routing))
@@ -170,7 +178,7 @@ class RouteLane:
                 if todo == "go on":
                     assert position is not None
                     await self._roster.ready_topic(routing, is_new=False)
-                    self._join(await self._aimed(Feed.restore(routing, position)))
+                    self._join(await self._aimed(Feed.restore(routing, self._standing(position, there))))
                 elif todo == "wait":
                     self._stopped.add(routing.name)
                 elif todo == "stop":
@@ -182,13 +190,37 @@ class RouteLane:
                     is_new = start is None or not start.rebuild
                     await self._roster.ready_topic(routing, is_new=is_new)
                     starting.append(Draft.of(await self._new_feed(routing, start)))
-            except (ConfigError, TopicMissing) as error:
+            except (ConfigError, InputLost, TopicMissing) as error:
                 self._park(routing, error)
         for draft in await self._commit(starting, None):
             if draft.feed.mark.phase == "stopped":
                 self._stop(draft.feed)
             else:
                 self._join(draft.feed)
+
+    async def _input(self, positions: Mapping[TopicPartition, Position]) -> Input:
+        """The articles as they are. Raises InputLost where all who begin speak of another making of their
+        topic; one alone, who was away when that happened, is parked. What retention took is counted later, by
+        partner.
+        """
+        there = await Input.of(self._log, self._tp)
+        self._epoch = there.epoch
+        lost = [there.beyond(position.next, epoch_of(position)) for position in positions.values()]
+        if lost and lost[0] and all(lost) and not self._feeds and self._stops:
+            raise lost[0]
+        return there
+
+    def _standing(self, position: Position, there: Input) -> Position:
+        """Where the partner goes on. Raises InputLost."""
+        lost = there.beyond(position.next, epoch_of(position))
+        if lost is None:
+            return position
+        skip(self._shared.runtime, GROUP, self._lane.partition, lost)
+        return Position(there.earliest, (), position.state)
+
+    @property
+    def _stops(self) -> bool:
+        return self._shared.runtime.settings.log.lost == "stop"
 
     async def _todo(self, routing: Routing, start: Start | None, position: Position | None) -> Todo:
         mark = None if position is None else mark_of(position.state)
@@ -243,6 +275,7 @@ class RouteLane:
         feed.served = self._turn
         self._feeds[name] = feed
         self._parked.pop(name, None)
+        self._ticks.assume([self._place(feed.routing)], self._now_s())
         self._roster.established(name, self._lane.partition)
         COMMITTED.set(GROUP, name, self._lane.partition, feed.counts)
 
@@ -379,7 +412,9 @@ class RouteLane:
         records = [record for draft in drafts for record in draft.records]
         ends = [draft.feed.next if following is None else following for draft in drafts]
         positions = {
-            self._place(draft.feed.routing): draft.feed.position(self._tp.topic, end, draft.counts)
+            self._place(draft.feed.routing): draft.feed.position(
+                self._tp.topic, self._epoch, end, draft.counts
+            )
             for draft, end in zip(drafts, ends, strict=True)
         }
         try:
@@ -393,10 +428,30 @@ class RouteLane:
                 self._park(drafts[0].feed.routing, error)
                 return []
             return [taken for draft in drafts for taken in await self._commit([draft], following)]
+        self._ticks.committed(records, self._now_s())
         for draft, end in zip(drafts, ends, strict=True):
             draft.feed.committed(end, draft.counts)
             COMMITTED.set(GROUP, draft.feed.routing.name, self._lane.partition, draft.counts)
         return list(drafts)
+
+    async def _tick(self) -> None:
+        due = self._ticks.due(self._now_s())
+        if not due:
+            return
+        feeds = {self._place(feed.routing): feed for feed in self._feeds.values()}
+        drafts: list[Draft] = []
+        for tick in due:
+            place = TopicPartition(tick.topic, tick.partition)
+            if place in feeds:
+                draft = Draft.of(feeds[place])
+                draft.records.append(tick)
+                drafts.append(draft)
+            else:  # parked, or gone; when it is taken up again one is assumed to be due
+                self._ticks.forget(place)
+        await self._commit(drafts, None)
+
+    def _now_s(self) -> float:
+        return self._shared.runtime.clock.monotonic_s()
 
     async def _caught_up(self, table: Table) -> None:
         try:

@@ -15,6 +15,7 @@ from typing import Final
 from streamer.cutoffs import Cutoffs
 from streamer.log.base import Lane
 from streamer.log.table import Table
+from streamer.lost import Stops
 from streamer.partners import PartnersWatch
 from streamer.route.lane import RouteLane, Shared
 from streamer.route.roster import RETRY_S, Roster
@@ -60,7 +61,10 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
             tasks.create_task(withdrawals.run(), name="route-withdrawals"),
             tasks.create_task(meta.run(), name="route-meta"),
         ]
-        await runtime.log.run_lanes(GROUP, runtime.topics.articles, run_lane, draining=runtime.draining)
+        stops = Stops(runtime, GROUP)
+        await runtime.log.run_lanes(
+            GROUP, runtime.topics.articles, stops.around(run_lane), draining=runtime.draining
+        )
         _cancel(following)
 
 

@@ -17,6 +17,7 @@ from streamer.errors import SourceError
 from streamer.groups import cause
 from streamer.log.base import Lane, TopicPartition
 from streamer.log.position import Position
+from streamer.lost import Stops
 from streamer.metrics import COMMITTED
 from streamer.runtime import Runtime
 from streamer.source import seen
@@ -48,7 +49,11 @@ async def run_source(runtime: Runtime) -> None:
         await _run_lane(runtime, lane, recording)
 
     await runtime.log.run_lanes(
-        GROUP, runtime.topics.changes, lane_main, partitions=[0], draining=runtime.draining
+        GROUP,
+        runtime.topics.changes,
+        Stops(runtime, GROUP).around(lane_main),
+        partitions=[0],
+        draining=runtime.draining,
     )
 
 

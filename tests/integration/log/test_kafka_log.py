@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from streamer.log.base import Lane, Record, TopicPartition, TopicSpec
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka_protocol import TOPIC, AlterTopics
 from streamer.log.position import Position
+from streamer.ticks import Ticks
 from tests.conformance.log.checks import read_all, values
 
 pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(400)]
@@ -139,20 +141,25 @@ async def test_single_lane_has_a_stand_by(brokers: Brokers, log: KafkaLog) -> No
 
 
 async def test_overwritten_text_leaves_the_disk(brokers: Brokers) -> None:
-    """Once the window is over and something was appended since, the broker's segments hold no text that a
-    later record of its key has replaced, nor of a tombstone's key.
+    """Of a quiet partition text that a later record of its key (or a tombstone) has replaced stays on disk
+    after its window; with one tick, no sooner than it is due, it goes.
     """
     spec = TopicSpec("kept", 10, compact=True, retention_ms=None, compaction_lag_ms=1_000)
     folder = brokers.data(1) / "kept-0"
+    ticks = Ticks(spec)
     async with opened(brokers) as log:
         await log.ensure_topics([spec])
-        await log.append([Record("kept", 0, key, b"a canary") for key in ("page", "late")])
-        assert on_disk(folder) == {b"a canary"}
-        await log.append([Record("kept", 0, "page", b"no more"), Record("kept", 0, "late", None)])
+        written = [Record("kept", 0, key, b"a canary") for key in ("page", "late")]
+        written += [Record("kept", 0, "page", b"no more"), Record("kept", 0, "late", None)]
+        await log.append(written)
+        ticks.committed(written, time.monotonic())
+        await asyncio.sleep(4)  # four windows and twenty looks of the cleaner: it is not about to go
+        assert b"a canary" in on_disk(folder)
+        (tick,) = ticks.due(time.monotonic())
+        await log.append([tick])
         async with asyncio.timeout(60):
             while b"a canary" in on_disk(folder):
-                await log.append([Record("kept", 0, ".tick", b"{}")])
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(0.1)
         assert b"no more" in on_disk(folder)
         await log.delete_topic("kept")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from streamer.cutoffs import Cutoffs
 from streamer.enrich.commit import Memory
@@ -16,7 +17,7 @@ from streamer.enrich.readback import read_back
 from streamer.enrich.stage import run_enrich
 from streamer.errors import AnswerInvalid, OriginUnavailable
 from streamer.log.base import Record, Stored, partition_of
-from streamer.model import Hint, Place, Visibility, identifier_of_revision
+from streamer.model import Hint, Place, Visibility, identifier_of_revision, is_tick
 
 Make = Callable[..., Any]
 
@@ -767,6 +768,41 @@ async def test_what_was_removed_before_a_restart_is_known_before_anything_is_ask
         counts = await bench.until_admitted(2)
     assert counts == {"admitted": 2, "published": 1, "gone": 1, "superseded": 0, "deadletter": 0}
     assert [a["event"]["kind"] for a in await articles(bench)] == ["delete"]
+
+
+async def test_a_quiet_partition_gets_a_tick(
+    bench: Any, wikis: Any, change: Make, found: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a start every partition of the articles gets one of each lane; after that one only where the lane
+    has published. What is counted stays as it is, and a tick holds nothing.
+    """
+    monkeypatch.setattr("streamer.enrich.outbox.IDLE_COMMIT_S", 0.05)
+    shortened = structs.replace(bench.runtime.settings.log, history_hours=0.6 / 3600)
+    bench.runtime.settings = structs.replace(bench.runtime.settings, log=shortened)
+    lanes = 10
+
+    async def ticks() -> int:
+        return sum(is_tick(record) for record in await bench.read(bench.topics.articles))
+
+    async def until_quiet(number: int) -> None:
+        async def there() -> bool:
+            return await ticks() == number
+
+        await bench.until(there)
+        await asyncio.sleep(0.5)  # eight quiet times
+        assert await ticks() == number
+
+    wikis.script(("revision", 1), found(1, 7))
+    async with running(bench, wikis):
+        await until_quiet(lanes * 10)
+        await bench.admit(change("edit", 1))
+        await bench.until_admitted(1)
+        await until_quiet(lanes * 10 + 1)
+    records = await bench.read(bench.topics.articles)
+    (article,) = (record for record in records if not is_tick(record))
+    assert [r.partition for r in records if r.offset > article.offset and r.partition == article.partition]
+    assert {record.value for record in records if is_tick(record)} == {b"{}"}
+    assert (await bench.counts())["published"] == 1
 
 
 async def test_a_drain_during_the_start_does_not_wait_for_what_was_never_asked(

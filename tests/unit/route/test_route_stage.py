@@ -29,6 +29,7 @@ from streamer.route.roster import Roster
 from streamer.route.stage import run_route
 from streamer.route.starts import record_start
 from streamer.runtime import DAY_MS, Runtime, article_spec, topic_specs
+from streamer.ticks import QUIET_SEGMENTS
 
 DEADLINE_S = 15.0
 SETTINGS = Settings(log=LogSettings(kind="local", partitions=PARTITIONS))
@@ -46,13 +47,14 @@ class Place:
     def __init__(self, log: LocalLog, file: Path) -> None:
         self.log = log
         self.file = file
+        self.settings = SETTINGS
         self.runtime = Runtime(SETTINGS, log)
         self.topics = self.runtime.topics
 
     @asynccontextmanager
     async def routing(self, *, drains: bool = True) -> AsyncIterator[Runtime]:
         """The role, ready; then drained, or cut off in the middle."""
-        runtime = Runtime(SETTINGS, self.log)
+        runtime = Runtime(self.settings, self.log)
         watch = PartnersWatch(self.file, poll_s=POLL_S)
         async with asyncio.TaskGroup() as tasks:
             polling = tasks.create_task(watch.run())
@@ -484,6 +486,37 @@ async def test_late_records_ticks_and_tombstones(place: Place) -> None:
     assert await place.counts("words") == {"published": 2, "filtered": 1}
 
 
+async def test_a_quiet_partition_gets_one_tick(place: Place) -> None:
+    """After a start, and after what a partner was sent last, its partition gets one tick and no more; what
+    the partner is counted stays as it is.
+    """
+    place.settings = Settings(log=LogSettings(partitions=PARTITIONS, history_hours=0.6 / 3600))
+    quiet_s = QUIET_SEGMENTS * article_spec(place.settings, "any").segment_ms / 1000
+
+    async def keys() -> list[list[str]]:
+        found: list[list[str]] = [[] for _ in range(PARTITIONS)]
+        for stored in await place.stored("everything"):
+            found[stored.partition].append(stored.key)
+        return found
+
+    async def until_quiet(wanted: list[list[str]]) -> None:
+        async def there() -> bool:
+            return await keys() == wanted
+
+        await until(there)
+        await asyncio.sleep(10 * quiet_s)  # in which there could be ten more
+        assert await keys() == wanted
+
+    async with place.routing():
+        wanted = [[TICK_KEY] for _ in range(PARTITIONS)]
+        await until_quiet(wanted)
+        page = Page(7)
+        await place.publish(page)
+        wanted[page.record(place.topics).partition] += [page.key, TICK_KEY]
+        await until_quiet(wanted)
+    assert await place.counts("everything") == {"published": 1}
+
+
 async def test_missing_topic_parks_one_partner(place: Place) -> None:
     """A partner whose topic is gone waits with an alarm; the others go on, and it does when it is back."""
     topic = place.topics.of_partner("words")
@@ -593,6 +626,78 @@ async def test_expired_articles_are_counted(tmp_path: Path) -> None:
         async with place.routing():
             await place.settled("everything", 40)
         assert await place.counts("everything") == {"published": 10, "expired": 30}
+
+
+async def test_articles_made_anew_stop_the_lanes(place: Place) -> None:
+    """Positions in a topic that was deleted say nothing of the one of its name that is there now, even where
+    it holds more. Lanes that run stop, and so do those of the next start, until the operator says `skip`:
+    then each partner gets what there is, from its beginning, and goes on without that word.
+    """
+    reason = lambda runtime: runtime.health.problems().get("route_input", "")  # noqa: E731 - it is one
+
+    async def made_anew(number: int) -> None:
+        await place.log.delete_topic(place.topics.articles)
+        await place.log.ensure_topics(topic_specs(SETTINGS))
+        await place.publish(*mixture(40, number))
+
+    async def stopped(runtime: Runtime, said: str) -> None:
+        async def there() -> bool:
+            return reason(runtime).count(said) == PARTITIONS
+
+        await until(there)
+
+    async with place.routing() as runtime:
+        await place.publish(*mixture(20))
+        await place.settled("everything", 20)
+        await made_anew(101)
+        await stopped(runtime, "while it was read")
+    assert "route_input" not in runtime.health.problems()  # it drained
+
+    runtime = Runtime(place.settings, place.log)
+    watch = PartnersWatch(place.file, poll_s=POLL_S)
+    async with asyncio.TaskGroup() as tasks:
+        polling = tasks.create_task(watch.run())
+        running = tasks.create_task(run_route(runtime, watch))
+        await stopped(runtime, "the topic was made anew")
+        assert f"{place.topics.articles}/3: committed offset " in reason(runtime)
+        assert REGISTRY.get_sample_value("streamer_lane_stopped", {"role": "route", "partition": "3"}) == 1
+        runtime.draining.set()
+        await running
+        polling.cancel()
+    assert REGISTRY.get_sample_value("streamer_lane_stopped", {"role": "route", "partition": "3"}) == 0
+    assert await place.counts("everything") == {"published": 20}
+
+    place.settings = Settings(log=LogSettings(partitions=PARTITIONS, lost="skip"))
+    async with place.routing():
+        await place.settled("everything", 60)
+    place.settings = SETTINGS
+    async with place.routing():
+        await place.publish(*mixture(5, 201))
+        await place.settled("everything", 65)
+    assert await place.sequences("everything") == [*range(1, 21), *range(101, 141), *range(201, 206)]
+
+
+async def test_one_that_was_away_when_articles_were_made_anew_is_parked(place: Place) -> None:
+    """Its position speaks of another topic: it waits with an alarm, and the lanes run for the others."""
+    async with place.routing():
+        await place.publish(*mixture(20))
+        for partner in ("everything", "words"):
+            await place.settled(partner, 20)
+    await place.log.delete_topic(place.topics.articles)
+    await place.log.ensure_topics(topic_specs(SETTINGS))
+    place.file.write_text(EVERYTHING)
+    place.settings = Settings(log=LogSettings(partitions=PARTITIONS, lost="skip"))
+    async with place.routing():
+        await place.publish(*mixture(20, 101))
+        await place.settled("everything", 40)
+    place.settings = SETTINGS
+    place.file.write_text(EVERYTHING + WORDS)
+    async with place.routing() as runtime:
+        await until(lambda: is_parked("words"))
+        await place.publish(*mixture(20, 201))
+        await place.settled("everything", 60)
+        assert not runtime.health.problems()
+    assert (await place.sequences("words"))[-1] < 101
 
 
 async def test_start_taken_back(place: Place) -> None:
