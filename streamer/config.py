@@ -135,6 +135,10 @@ class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
     replication: Annotated[int, Meta(ge=1)] = 3
     history_hours: Positive = 6.0
     retention_gb: Positive = 4.0
+    partner_bytes_per_second: Annotated[int, Meta(ge=0)] = 0
+    """Of a cluster, as the next: what each broker sends to a partner's user at most; 0: no quota."""
+    partner_request_percentage: NonNegative = 0.0
+    """Of one thread's time on each broker; 0: no quota."""
 
 
 class DeliverSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,68 @@
+"""Quotas of users, which no Python client asks or sets: AlterClientQuotas v0 (Kafka 2.6), and what
+DescribeClientQuotas answers.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Final
+
+from aiokafka.protocol.admin import DescribeClientQuotasRequest
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import Array, Boolean, Float64, Int16, Int32, Schema, String
+
+from streamer.provision.desired import Quota
+
+USER: Final = "user"
+ANY: Final = 2
+"""All users that have a quota of their own, and the default of those that have none."""
+
+_TEXT: Final = String("utf-8")
+_ENTITY: Final = ("entity", Array(("entity_type", _TEXT), ("entity_name", _TEXT)))
+
+
+class AlterQuotasResponse_v0(Response):  # type: ignore[misc] # noqa: N801 - named as aiokafka's are
+    API_KEY: ClassVar = 49
+    API_VERSION: ClassVar = 0
+    SCHEMA: ClassVar = Schema(
+        ("throttle_time_ms", Int32),
+        ("entries", Array(("error_code", Int16), ("error_message", _TEXT), _ENTITY)),
+    )
+
+
+class AlterQuotasRequest_v0(RequestStruct):  # type: ignore[misc] # noqa: N801
+    API_KEY: ClassVar = 49
+    API_VERSION: ClassVar = 0
+    RESPONSE_TYPE: ClassVar = AlterQuotasResponse_v0
+    SCHEMA: ClassVar = Schema(
+        ("entries", Array(_ENTITY, ("ops", Array(("key", _TEXT), ("value", Float64), ("remove", Boolean))))),
+        ("validate_only", Boolean),
+    )
+
+
+class AlterQuotas(Request[AlterQuotasRequest_v0]):  # type: ignore[misc]
+    """Sets some quotas of users, None takes one away; the others stay."""
+
+    API_KEY: ClassVar = 49
+
+    def __init__(self, changes: Mapping[str, Mapping[str, float | None]]) -> None:
+        self._entries = [
+            ([(USER, user)], [(name, value or 0.0, value is None) for name, value in values.items()])
+            for user, values in changes.items()
+        ]
+
+    def build(self, request_struct_class: type[AlterQuotasRequest_v0]) -> AlterQuotasRequest_v0:
+        return request_struct_class(self._entries, False)
+
+
+def quotas_query() -> DescribeClientQuotasRequest:
+    """Of users alone: those of a user and a client id together are another thing."""
+    return DescribeClientQuotasRequest([(USER, ANY, None)], True)
+
+
+def quotas_of(entries: Iterable[Any]) -> dict[str, Quota]:
+    """By user, of the answer's entries; the default's is left out."""
+    found: dict[str, Quota] = {}
+    for entity, values in entries:
+        for kind, name in entity:
+            if kind == USER and name is not None:
+                found[name] = dict(values)
+    return found
