@@ -1,6 +1,6 @@
 """The cluster, as an administrator sees and changes it. All that is decided stands in `plan`.
 
-Users and ACLs by librdkafka's client, in threads; topics and quotas by the log's own.
+Passwords, ACLs and groups by librdkafka's client, in threads; the rest by the log's own.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from streamer.log.kafka_topics import check_partitions, delete, differing, ensur
 from streamer.provision.desired import QUOTAS, Acl, Desired, Quota
 from streamer.provision.passwords import Passwords
 from streamer.provision.plan import Present, Step
-from streamer.provision.quotas import AlterQuotas, quotas_of, quotas_query
+from streamer.provision.protocol import AlterQuotas, UsersQuery, quotas_of, quotas_query, users_of
 
 ASK_S: Final = 15.0
 REACH_S: Final = 10.0
@@ -86,7 +86,7 @@ class Admin:
 
     async def present(self, desired: Desired) -> Present:
         """Raises ConfigError for a topic with another number of partitions."""
-        users = await self.users()
+        users = await self.users(desired.users)
         topics = await self._cluster.fresh()
         check_partitions(desired.topics, topics)
         there = [spec for spec in desired.topics if spec.name in topics]
@@ -101,14 +101,15 @@ class Admin:
     def _policy(self, spec: TopicSpec) -> dict[str, str]:
         return policy(spec, replication=self._log.replication)
 
-    async def users(self) -> dict[str, frozenset[str]]:
-        found = await self._asked("users", self._client.describe_user_scram_credentials)
-        return {
-            name: frozenset(
-                info.mechanism.name.replace("_", "-") for info in description.scram_credential_infos
-            )
-            for name, description in found.items()
-        }
+    async def users(self, names: Collection[str]) -> dict[str, frozenset[str]]:
+        """Those of them that have a password, with the mechanisms of each."""
+
+        async def once() -> dict[str, frozenset[str]]:
+            answer = await self._cluster.ask(UsersQuery(names))
+            self._check(answer.error_code, "users")
+            return users_of(answer.results)
+
+        return await self._cluster.tried("users", once)
 
     async def acls(self) -> frozenset[Acl] | None:
         """That allow a user something; None where there is no authorizer."""

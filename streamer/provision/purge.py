@@ -49,7 +49,7 @@ async def purge_from_cluster(admin: "Admin", log: Log, settings: Settings, name:
     if is_elsewhere(topics, name, acls):
         say(f"right  user {name}: is a partner's under another prefix, too")
     else:
-        mechanisms = (await admin.users()).get(name, frozenset())
+        mechanisms = (await admin.users([name])).get(name, frozenset())
         if mechanisms:
             await admin.remove_user(name, mechanisms)
             say(f"remove user {name}")

@@ -1,5 +1,8 @@
-"""Quotas of users, which no Python client asks or sets: AlterClientQuotas v0 (Kafka 2.6), and what
-DescribeClientQuotas answers.
+"""Users and their quotas, where no Python client asks.
+
+- AlterClientQuotas v0 (Kafka 2.6), and what DescribeClientQuotas answers.
+- DescribeUserScramCredentials v0 (Kafka 2.7), of users by name. Asked for all of them, a broker that refuses
+  fails over its own refusal (4.1), and librdkafka, which can ask too, ends the process (2.16).
 """
 
 from collections.abc import Iterable, Mapping
@@ -7,7 +10,19 @@ from typing import Any, ClassVar, Final
 
 from aiokafka.protocol.admin import DescribeClientQuotasRequest
 from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.types import Array, Boolean, Float64, Int16, Int32, Schema, String
+from aiokafka.protocol.types import (
+    Array,
+    Boolean,
+    CompactArray,
+    CompactString,
+    Float64,
+    Int8,
+    Int16,
+    Int32,
+    Schema,
+    String,
+    TaggedFields,
+)
 
 from streamer.provision.desired import Quota
 
@@ -15,7 +30,11 @@ USER: Final = "user"
 ANY: Final = 2
 """All users that have a quota of their own, and the default of those that have none."""
 
+MECHANISMS: Final = {1: "SCRAM-SHA-256", 2: "SCRAM-SHA-512"}
+
 _TEXT: Final = String("utf-8")
+_COMPACT: Final = CompactString("utf-8")
+_TAGS: Final = ("tags", TaggedFields)
 _ENTITY: Final = ("entity", Array(("entity_type", _TEXT), ("entity_name", _TEXT)))
 
 
@@ -66,3 +85,53 @@ def quotas_of(entries: Iterable[Any]) -> dict[str, Quota]:
             if kind == USER and name is not None:
                 found[name] = dict(values)
     return found
+
+
+class UsersResponse_v0(Response):  # type: ignore[misc] # noqa: N801
+    API_KEY: ClassVar = 50
+    API_VERSION: ClassVar = 0
+    SCHEMA: ClassVar = Schema(
+        ("throttle_time_ms", Int32),
+        ("error_code", Int16),
+        ("error_message", _COMPACT),
+        (
+            "results",
+            CompactArray(
+                ("user", _COMPACT),
+                ("error_code", Int16),
+                ("error_message", _COMPACT),
+                ("credentials", CompactArray(("mechanism", Int8), ("iterations", Int32), _TAGS)),
+                _TAGS,
+            ),
+        ),
+        _TAGS,
+    )
+
+
+class UsersRequest_v0(RequestStruct):  # type: ignore[misc] # noqa: N801
+    API_KEY: ClassVar = 50
+    API_VERSION: ClassVar = 0
+    FLEXIBLE_VERSION: ClassVar = True
+    RESPONSE_TYPE: ClassVar = UsersResponse_v0
+    SCHEMA: ClassVar = Schema(("users", CompactArray(("name", _COMPACT), _TAGS)), _TAGS)
+
+
+class UsersQuery(Request[UsersRequest_v0]):  # type: ignore[misc]
+    """How users log in, of some by name."""
+
+    API_KEY: ClassVar = 50
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._users: list[Any] = [(name, {}) for name in names]
+
+    def build(self, request_struct_class: type[UsersRequest_v0]) -> UsersRequest_v0:
+        return request_struct_class(self._users, {})
+
+
+def users_of(results: Iterable[Any]) -> dict[str, frozenset[str]]:
+    """The mechanisms of each that exists, of the answer's results."""
+    return {
+        user: frozenset(MECHANISMS[mechanism] for mechanism, *_ in credentials)
+        for user, _, _, credentials, _ in results
+        if credentials
+    }
