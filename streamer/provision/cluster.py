@@ -5,7 +5,6 @@ Passwords, ACLs and groups by librdkafka's client, in threads; the rest by the l
 
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -26,11 +25,11 @@ from confluent_kafka.admin import (
 )
 
 from streamer.config import Settings
-from streamer.errors import ConfigError, LogError, LogUnavailable, TopicMissing
+from streamer.errors import ConfigError, LogError, LogUnavailable
 from streamer.log.base import TopicSpec
 from streamer.log.kafka_client import Access
 from streamer.log.kafka_cluster import Cluster
-from streamer.log.kafka_topics import check_partitions, delete, differing, ensure, policy
+from streamer.log.kafka_topics import check_partitions, differing, ensure, policy
 from streamer.provision.desired import QUOTAS, Acl, Desired, Quota
 from streamer.provision.passwords import Passwords
 from streamer.provision.plan import Present, Step
@@ -198,11 +197,6 @@ class Admin:
         if acls:
             filters = [_binding(acl, AclBindingFilter) for acl in acls]
             await self._each("ACLs", self._client.delete_acls, filters)
-
-    async def delete_topic(self, name: str) -> None:
-        """With the positions of every group there."""
-        with suppress(TopicMissing):
-            await delete(self._cluster, name)
 
     # ── groups ─────────────────────────────────────────────────────────────────────────────────
 

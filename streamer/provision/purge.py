@@ -61,7 +61,7 @@ async def purge_from_cluster(admin: "Admin", log: Log, settings: Settings, name:
     if exists:
         await let_go(log, settings, topic, say)
         await _remove_groups(admin, name, topic, say)
-        await admin.delete_topic(topic)
+        await log.delete_topic(topic)
         await _until_forgotten(log, topic)
         say(f"remove topic {topic}, with all positions there")
     await _forget_start(log, topics, name)

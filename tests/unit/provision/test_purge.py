@@ -82,7 +82,7 @@ async def test_what_is_still_written_is_waited_for(settings: Settings, log: Loca
 async def test_what_never_ends_is_told(
     settings: Settings, log: LocalLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that still has the partner in a file of its own keeps writing: nothing is deleted under it."""
+    """A process that has the partner in a file of its own keeps writing: nothing is deleted under it."""
     monkeypatch.setattr(purge, "LET_GO_S", 1.0)
     topic = TOPICS.of_partner("acme")
 
