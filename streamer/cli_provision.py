@@ -8,15 +8,18 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from streamer.config import Settings, load
 from streamer.errors import ConfigError, LogUnavailable
 from streamer.log.open import open_log
-from streamer.partners import NAME, Partners, load_partners
+from streamer.partners import NAME, NOBODY, Partners, load_partners
+
+if TYPE_CHECKING:
+    from streamer.provision.plan import Step
 
 TAKEN_S: Final = 15.0
 """So long what was done may take to be seen: a new user needs a second."""
@@ -89,6 +92,7 @@ async def _bring(
             passwords.kept(wanted.users),
             new_passwords=new_passwords,
         )
+        _check_file(settings, found)
         if any(step.user for step in found):
             passwords.check()
         for step in found:
@@ -112,6 +116,18 @@ async def _bring(
     if any(step.user for step in found):
         told += f"; passwords {'would be' if dry_run else 'are'} in {folder}"
     print(f"dry run: {told}" if dry_run else told)
+
+
+def _check_file(settings: Settings, steps: "Sequence[Step]") -> None:
+    """A file that is not there is no wish to take every partner's rights away: it may be elsewhere."""
+    file = Path(settings.partners.file)
+    gone = {step.acl.user for step in steps if step.acl and step.verb == "remove"}
+    if gone and not file.exists():
+        raise ConfigError(
+            str(file),
+            f"no such file, and {', '.join(sorted(gone))} would lose rights: run it where the file is, or"
+            f" write the line `{NOBODY}` into it",
+        )
 
 
 # ── the end of a partner ───────────────────────────────────────────────────────────────────────

@@ -1,6 +1,6 @@
 """The cluster, as an administrator sees and changes it. All that is decided stands in `plan`.
 
-Passwords, ACLs and groups by librdkafka's client, in threads; the rest by the log's own.
+Passwords, changes of ACLs and groups by librdkafka's client, in threads; the rest by the log's own.
 """
 
 import asyncio
@@ -30,10 +30,18 @@ from streamer.log.base import TopicSpec
 from streamer.log.kafka_client import Access
 from streamer.log.kafka_cluster import Cluster
 from streamer.log.kafka_topics import check_partitions, differing, ensure, policy
-from streamer.provision.desired import QUOTAS, Acl, Desired, Quota
+from streamer.provision.desired import QUOTAS, Acl, Desired, Kind, Pattern, Quota
 from streamer.provision.passwords import Passwords
 from streamer.provision.plan import Present, Step
-from streamer.provision.protocol import AlterQuotas, UsersQuery, quotas_of, quotas_query, users_of
+from streamer.provision.protocol import (
+    NO_AUTHORIZER,
+    AclsQuery,
+    AlterQuotas,
+    UsersQuery,
+    quotas_of,
+    quotas_query,
+    users_of,
+)
 
 ASK_S: Final = 15.0
 REACH_S: Final = 10.0
@@ -42,17 +50,17 @@ ITERATIONS: Final = 4096
 """Kafka's own number. More would protect a password that can be guessed; ours have 192 random bits."""
 PRINCIPAL: Final = "User:"
 _REFUSED: Final = frozenset({KafkaError.CLUSTER_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
-_KINDS: Final[dict[str, Any]] = {
+_KINDS: Final[dict[Kind, Any]] = {
     "topic": ResourceType.TOPIC,
     "group": ResourceType.GROUP,
     "transactional_id": ResourceType.TRANSACTIONAL_ID,
 }
-_PATTERNS: Final[dict[str, Any]] = {
+_PATTERNS: Final[dict[Pattern, Any]] = {
     "literal": ResourcePatternType.LITERAL,
     "prefixed": ResourcePatternType.PREFIXED,
 }
-_KIND_OF: Final = {kind: name for name, kind in _KINDS.items()}
-_PATTERN_OF: Final = {pattern: name for name, pattern in _PATTERNS.items()}
+_KIND_OF: Final[dict[int, Kind]] = {kind.value: name for name, kind in _KINDS.items()}
+_PATTERN_OF: Final[dict[int, Pattern]] = {pattern.value: name for name, pattern in _PATTERNS.items()}
 
 
 class Admin:
@@ -112,27 +120,27 @@ class Admin:
 
     async def acls(self) -> frozenset[Acl] | None:
         """That allow a user something; None where there is no authorizer."""
-        anything: Any = None  # its type hints know only what is named
-        everything = AclBindingFilter(
-            ResourceType.ANY, anything, ResourcePatternType.ANY, anything, anything,
-            AclOperation.ANY, AclPermissionType.ALLOW,
-        )  # fmt: skip
-        try:
-            found = await self._asked("ACLs", self._client.describe_acls, everything)
-        except _NoAuthorizer:
-            return None
-        return frozenset(
-            Acl(
-                binding.principal.removeprefix(PRINCIPAL),
-                _KIND_OF[binding.restype],  # type: ignore[arg-type]
-                _PATTERN_OF[binding.resource_pattern_type],  # type: ignore[arg-type]
-                binding.name,
-                binding.operation.name,
-                binding.host,
+
+        async def once() -> frozenset[Acl] | None:
+            answer = await self._cluster.ask(AclsQuery())
+            if answer.error_code == NO_AUTHORIZER:
+                return None
+            self._check(answer.error_code, "ACLs")
+            return frozenset(
+                Acl(
+                    principal.removeprefix(PRINCIPAL),
+                    _KIND_OF[kind],
+                    _PATTERN_OF[pattern],
+                    name,
+                    AclOperation(operation).name,
+                    host,
+                )
+                for kind, name, pattern, acls in answer.resources
+                for principal, host, operation, _ in acls
+                if kind in _KIND_OF and principal.startswith(PRINCIPAL)
             )
-            for binding in found
-            if binding.restype in _KIND_OF and binding.principal.startswith(PRINCIPAL)
-        )
+
+        return await self._cluster.tried("ACLs", once)
 
     async def quotas(self) -> dict[str, Quota]:
         async def once() -> dict[str, Quota]:
@@ -243,8 +251,6 @@ class Admin:
             return await asyncio.to_thread(ask)
         except KafkaException as error:
             code = error.args[0].code()
-            if code == KafkaError.SECURITY_DISABLED:
-                raise _NoAuthorizer from None
             if code == KafkaError.NON_EMPTY_GROUP:
                 raise _NotEmpty from None
             if code in _REFUSED:
@@ -266,10 +272,6 @@ class Admin:
             f"{self._log.security.username or 'nobody'} may not administer the cluster ({what} were refused):"
             " give an administrator, e.g. by STREAMER_LOG__SECURITY__USERNAME and …__PASSWORD_FILE",
         )
-
-
-class _NoAuthorizer(Exception):
-    pass
 
 
 class _NotEmpty(Exception):

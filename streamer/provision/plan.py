@@ -69,14 +69,14 @@ def plan(
     is never less in between than before and after.
     """
     return [
-        *_topics(desired, present),
+        *_topics(prefix, desired, present),
         *_users(desired, present, kept, new_passwords),
         *_quotas(desired, present),
         *_acls(prefix, desired, present),
     ]
 
 
-def _topics(desired: Desired, present: Present) -> Iterator[Step]:
+def _topics(prefix: str, desired: Desired, present: Present) -> Iterator[Step]:
     for spec in desired.topics:
         what = f"topic {spec.name}"
         differing = present.settings.get(spec.name, {})
@@ -87,6 +87,11 @@ def _topics(desired: Desired, present: Present) -> Iterator[Step]:
             yield Step("change", f"{what}: {told}", topic=spec, settings=differing)
         else:
             yield Step("right", what)
+    of_partners = Topics(prefix).of_partner("")
+    for name in sorted(present.topics - {spec.name for spec in desired.topics}):
+        if name.startswith(of_partners):
+            partner = name.removeprefix(of_partners)
+            yield Step("note", f"{name} is no partner's: `streamer partner remove {partner} --purge` ends it")
 
 
 def _users(desired: Desired, present: Present, kept: Kept, new_passwords: Collection[str]) -> Iterator[Step]:

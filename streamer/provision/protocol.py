@@ -1,8 +1,9 @@
-"""Users and their quotas, where no Python client asks.
+"""Users, their quotas and their ACLs, where no Python client asks, or none well.
 
 - AlterClientQuotas v0 (Kafka 2.6), and what DescribeClientQuotas answers.
 - DescribeUserScramCredentials v0 (Kafka 2.7), of users by name. Asked for all of them, a broker that refuses
   fails over its own refusal (4.1), and librdkafka, which can ask too, ends the process (2.16).
+- DescribeAcls v1 (Kafka 2.0): librdkafka doesn't tell a cluster without an authorizer from one without ACLs.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,6 +32,11 @@ ANY: Final = 2
 """All users that have a quota of their own, and the default of those that have none."""
 
 MECHANISMS: Final = {1: "SCRAM-SHA-256", 2: "SCRAM-SHA-512"}
+
+NO_AUTHORIZER: Final = 54
+"""SECURITY_DISABLED."""
+_ANY: Final = 1
+_ALLOW: Final = 3
 
 _TEXT: Final = String("utf-8")
 _COMPACT: Final = CompactString("utf-8")
@@ -135,3 +141,49 @@ def users_of(results: Iterable[Any]) -> dict[str, frozenset[str]]:
         for user, _, _, credentials, _ in results
         if credentials
     }
+
+
+class AclsResponse_v1(Response):  # type: ignore[misc] # noqa: N801
+    API_KEY: ClassVar = 29
+    API_VERSION: ClassVar = 1
+    SCHEMA: ClassVar = Schema(
+        ("throttle_time_ms", Int32),
+        ("error_code", Int16),
+        ("error_message", _TEXT),
+        (
+            "resources",
+            Array(
+                ("resource_type", Int8),
+                ("resource_name", _TEXT),
+                ("pattern_type", Int8),
+                (
+                    "acls",
+                    Array(("principal", _TEXT), ("host", _TEXT), ("operation", Int8), ("permission", Int8)),
+                ),
+            ),
+        ),
+    )
+
+
+class AclsRequest_v1(RequestStruct):  # type: ignore[misc] # noqa: N801
+    API_KEY: ClassVar = 29
+    API_VERSION: ClassVar = 1
+    RESPONSE_TYPE: ClassVar = AclsResponse_v1
+    SCHEMA: ClassVar = Schema(
+        ("resource_type", Int8),
+        ("resource_name", _TEXT),
+        ("pattern_type", Int8),
+        ("principal", _TEXT),
+        ("host", _TEXT),
+        ("operation", Int8),
+        ("permission", Int8),
+    )
+
+
+class AclsQuery(Request[AclsRequest_v1]):  # type: ignore[misc]
+    """All ACLs that allow something."""
+
+    API_KEY: ClassVar = 29
+
+    def build(self, request_struct_class: type[AclsRequest_v1]) -> AclsRequest_v1:
+        return request_struct_class(_ANY, None, _ANY, None, None, _ANY, _ALLOW)

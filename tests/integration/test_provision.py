@@ -208,18 +208,23 @@ async def test_what_was_lost_or_left_halfway_is_mended(brokers: Brokers, tmp_pat
 async def test_who_was_taken_out_of_the_file_may_nothing_and_can_be_purged(
     brokers: Brokers, tmp_path: Path
 ) -> None:
-    """The next run takes its rights away and leaves its topic; `partner remove --purge` of a name that stands
-    in no file any more removes what is left, and is told when nothing is.
+    """The next run takes its rights away and leaves its topic, but not because the file is not to be found;
+    `partner remove --purge` of a name that stands in no file any more removes what is left, and says when
+    nothing is.
     """
     operator = Operator(brokers, tmp_path, "past")
     operator.add("gina")
     operator.run("provision")
     file = tmp_path / "partners.toml"
+    file.unlink()
+    _, said = operator.run("provision", code=2)
+    assert "no such file, and gina would lose rights" in said
     file.write_text(f"{NOBODY}\n")
     os.utime(file, (0, 0))  # nobody has to wait for a change that old
     lines, _ = operator.run("provision")
     topic = operator.topics.of_partner("gina")
-    assert begun(lines[:-1], "make", "change", "remove") == [
+    assert begun(lines[:-1], "make", "change", "remove", "note") == [
+        f"note   {topic} is no partner's: `streamer partner remove gina --purge` ends it",
         "remove acl gina: READ group gina.*",
         f"remove acl gina: DESCRIBE topic {topic}",
         f"remove acl gina: READ topic {topic}",
