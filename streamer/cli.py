@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
-from streamer import cli_deadletter, cli_partner, faultpoints, logs, quickstart
+from streamer import cli_deadletter, cli_partner, cli_provision, faultpoints, logs, quickstart
 from streamer.check import run_check
 from streamer.cli_time import past_ms
 from streamer.config import Settings, load, pinned
@@ -123,6 +123,10 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_check)
 
     _partner_parser(commands.add_parser("partner", help="who gets a feed, and their keys"))
+    cli_provision.add_arguments(
+        commands.add_parser("provision", help="topics, users, ACLs and quotas on a cluster; idempotent"),
+        _loop,
+    )
     cli_deadletter.add_actions(
         commands.add_parser("deadletter", help="looks at what failed, and has it tried again"), _loop
     )
@@ -150,6 +154,15 @@ def _partner_parser(parser: argparse.ArgumentParser) -> None:
     action.set_defaults(command=_partner_rotate)
     action = actions.add_parser("remove", help="cuts the partner off")
     action.add_argument("name")
+    action.add_argument(
+        "--purge",
+        action="store_true",
+        help="deletes its topic and positions too, and on a cluster its user, ACLs and quotas; works again"
+        " after an end in between",
+    )
+    cli_provision.add_secrets(
+        action, "of a cluster: where its password lies, to be deleted (default: secrets)"
+    )
     action.set_defaults(command=_partner_remove)
     cli_partner.add_rebuild(actions, _loop)
 
@@ -262,8 +275,17 @@ def _partner_rotate(options: argparse.Namespace) -> None:
 
 
 def _partner_remove(options: argparse.Namespace) -> None:
-    _, file = _partners_file(options)
-    remove_partner(file, options.name)
+    settings, file = _partners_file(options)
+    if not options.purge:
+        remove_partner(file, options.name)
+        if settings.log.kind == "kafka":
+            print("on the cluster its user reads its topic until `streamer provision`", file=sys.stderr)
+        return
+    cli_provision.check_purge(settings, options.name)
+    was_partner = file.exists() and options.name in load_partners(file)
+    if was_partner:  # first, so that a running service lets go of it
+        remove_partner(file, options.name)
+    _loop(cli_provision.purge(settings, options.name, options.secrets, was_partner=was_partner))
 
 
 def _sandbox(options: argparse.Namespace) -> None:

@@ -137,6 +137,10 @@ class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
     retention_gb: Positive = 4.0
     lost: Literal["stop", "skip"] = "stop"
     """What a lane does whose next records were deleted before it read them (streamer.lost)."""
+    partner_bytes_per_second: Annotated[int, Meta(ge=0)] = 0
+    """Of a cluster, as the next: what each broker sends to a partner's user at most; 0: no quota."""
+    partner_request_percentage: NonNegative = 0.0
+    """Of one thread's time on each broker; 0: no quota."""
 
 
 class DeliverSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,17 +1,16 @@
 """What all tests share: where the recordings lie, and the seed of random tests."""
 
-import asyncio
 import os
 import random
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.brokers import standing
 from xdist.scheduler import LoadGroupScheduling
 
-from deploy.kafka import Brokers, Unavailable
+from deploy.kafka import Brokers
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = int(os.environ.get("STREAMER_TEST_SEED") or random.SystemRandom().randrange(1_000_000))
@@ -42,22 +41,8 @@ def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
 
     Tests that use it belong to the xdist group `kafka`, so that there is one of it.
     """
-    running = Brokers(tmp_path_factory.mktemp("kafka"))
-    # in a thread of its own: fixtures are also asked for from within a test's loop
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="brokers", daemon=True)
-    thread.start()
-    try:
-        try:
-            asyncio.run_coroutine_threadsafe(running.__aenter__(), loop).result()
-        except Unavailable as error:
-            pytest.skip(str(error))
+    with standing(tmp_path_factory.mktemp("kafka")) as running:
         yield running
-        asyncio.run_coroutine_threadsafe(running.__aexit__(None, None, None), loop).result()
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 class _WikisByModule(LoadGroupScheduling):

@@ -1,7 +1,7 @@
 """Topics on a cluster: made, kept to their policies, deleted."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import errors as kafka
@@ -9,7 +9,7 @@ from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
 
 from streamer.errors import ConfigError, TopicMissing
 from streamer.log.base import TopicPartition, TopicSpec
-from streamer.log.kafka_cluster import LATEST, Cluster
+from streamer.log.kafka_cluster import LATEST, Cluster, Topic
 from streamer.log.kafka_protocol import TOPIC, AlterTopics, DeleteTopic
 
 MAX_BATCH_BYTES: Final = 16_842_752
@@ -57,6 +57,17 @@ async def ensure(
 ) -> None:
     """Makes what is missing, and sets what differs. Raises ConfigError."""
     present = await cluster.fresh([spec.name for spec in specs])
+    check_partitions(specs, present)
+    missing = [spec for spec in specs if spec.name not in present]
+    if missing:
+        await _make(cluster, missing, replication, policy_of)
+    changes = await differing(cluster, [spec for spec in specs if spec.name in present], policy_of)
+    if changes:
+        await cluster.tried("policies", lambda: _alter(cluster, changes))
+
+
+def check_partitions(specs: Sequence[TopicSpec], present: Mapping[str, Topic]) -> None:
+    """Raises ConfigError for a topic that has another number."""
     for spec in specs:
         topic = present.get(spec.name)
         if topic is not None and topic.info.partitions != spec.partitions:
@@ -65,10 +76,6 @@ async def ensure(
                 f"the topic {spec.name} has {topic.info.partitions} partitions, not {spec.partitions};"
                 " that is never changed in place: set it back, or start anew with another log.prefix",
             )
-    missing = [spec for spec in specs if spec.name not in present]
-    if missing:
-        await _make(cluster, missing, replication, policy_of)
-    await _adjust(cluster, [spec for spec in specs if spec.name in present], policy_of)
 
 
 async def _make(cluster: Cluster, specs: Sequence[TopicSpec], replication: int, policy_of: Policy) -> None:
@@ -98,9 +105,12 @@ async def _all_named(cluster: Cluster, names: set[str]) -> None:
             raise kafka.LeaderNotAvailableError
 
 
-async def _adjust(cluster: Cluster, specs: Sequence[TopicSpec], policy_of: Policy) -> None:
+async def differing(
+    cluster: Cluster, specs: Sequence[TopicSpec], policy_of: Policy
+) -> dict[str, dict[str, str]]:
+    """Of topics that exist, the settings that their policies would have otherwise."""
     if not specs:
-        return
+        return {}
     policies = {spec.name: policy_of(spec) for spec in specs}
     ask = DescribeConfigsRequest([(TOPIC, name, list(policies[name])) for name in policies])
 
@@ -120,9 +130,7 @@ async def _adjust(cluster: Cluster, specs: Sequence[TopicSpec], policy_of: Polic
                 changes[name] = differing
         return changes
 
-    changes = await cluster.tried("policies", once)
-    if changes:
-        await cluster.tried("policies", lambda: _alter(cluster, changes))
+    return await cluster.tried("policies", once)
 
 
 async def _alter(cluster: Cluster, changes: dict[str, dict[str, str]]) -> None:

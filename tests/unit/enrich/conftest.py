@@ -81,8 +81,8 @@ def make_change(kind: str = "edit", revision: int = 0, title: str = "A", **over:
 class ScriptedWikis:
     """Answers by what was asked: `("revision", 5)`, `("page", 3)`, `("title", "A")`, `("deleted", "A")`.
 
-    A list is answered one by one (the last again and again); a function is called for its answer; an exception
-    is raised; with `hold(key)` the answer waits for `go(key)`. What was never scripted is Missing.
+    A list is answered one by one (the last again and again), a function is called for its answer, an
+    exception is raised; with `hold(key)` the answer waits for `go(key)`. What was never scripted is Missing.
     """
 
     def __init__(self) -> None:

@@ -189,7 +189,7 @@ async def test_a_wiki_that_falls_silent_again_is_waited_for_again(
     """What was appended is deferred anew, as letters of its own; the rest is not sent into the silence."""
 
     def fall_silent() -> OriginUnavailable:
-        """With the first answer that fails, as a wiki does: a change that fails before it is the change's fault."""
+        """With its first failure, as a wiki does: what fails before that is the change's own fault."""
         if wikis.failing_since is None:
             wikis.failing_since = bench.runtime.clock.monotonic_s()
             wikis.script(("probe", SERVER), SILENT)
