@@ -14,11 +14,11 @@ from msgspec import Struct
 
 from streamer.enrich.commit import Batch, Item, Memory
 from streamer.enrich.outcome import Work
-from streamer.errors import LogError
+from streamer.errors import LaneLost, LogError
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, TopicPartition
 from streamer.log.position import Position, Progress
-from streamer.metrics import COMMITTED, ENRICH_OPEN, QUEUE_DEPTH
+from streamer.metrics import COMMITTED, ENRICH_OPEN, LAG, QUEUE_DEPTH
 from streamer.runtime import Runtime
 
 GROUP: Final = "enrich"
@@ -107,6 +107,8 @@ class Outbox:
             reached(Point.ENRICH_COMMITTING)
             await self._lane.commit(batch.records, {self._tp: position})
             reached(Point.ENRICH_COMMITTED)
+        except LaneLost:
+            raise  # another process commits
         except LogError as error:
             self._runtime.health.unready(LOG_COMPONENT, f"the log takes no commit: {error.code}")
             raise
@@ -125,5 +127,6 @@ class Outbox:
         batch.committed()
 
     def _export(self) -> None:
+        LAG.at(GROUP, *self._tp, self._committed.next)
         COMMITTED.set(GROUP, "", self._tp.partition, self._state.counts)
         COMMITTED.set("replay", "", self._tp.partition, {"admitted": self._state.replayed})

@@ -32,7 +32,7 @@ from streamer.errors import (
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, Log, Reader, Stored, TopicPartition
 from streamer.log.table import Table
-from streamer.metrics import COMMITTED, ERRORS, ROUTE_BEHIND, ROUTE_PASS
+from streamer.metrics import COMMITTED, ERRORS, LAG, ROUTE_BEHIND, ROUTE_PASS
 from streamer.model import is_tick
 from streamer.route.feed import Article, Draft, Feed, Routing, counts_of
 from streamer.route.roster import Roster
@@ -95,6 +95,7 @@ class RouteLane:
                     continue
                 front, behind = self._cohorts()
                 had = await self._front_pass(front_reader, front, wait_s=0.0 if behind else IDLE_S)
+                LAG.at(GROUP, *self._tp, front[0].next)
                 if behind and (not had or self._owed_s <= 0):
                     await self._behind_pass(behind_reader, behind)
 
