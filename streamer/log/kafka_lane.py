@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaProducer, OffsetAndMetadata
 from aiokafka import TopicPartition as KafkaPartition
 
 from streamer import metrics
-from streamer.errors import LaneLost, LogError, LogUnavailable, StreamerError
+from streamer.errors import LaneLost, LogError, LogUnavailable, StreamerError, TopicMissing
 from streamer.log.base import LaneMain, Record, TopicPartition
 from streamer.log.kafka_client import Access, within
 from streamer.log.kafka_cluster import Cluster
@@ -79,18 +79,12 @@ class KafkaLane:
     async def commit(
         self, records: Sequence[Record], positions: Mapping[TopicPartition, Position]
     ) -> list[int]:
-        with counted(self._group):
-            return await self._commit(records, positions)
-
-    async def _commit(
-        self, records: Sequence[Record], positions: Mapping[TopicPartition, Position]
-    ) -> list[int]:
         stored = {
             TopicPartition(*tp): OffsetAndMetadata(position.next, position.metadata())
             for tp, position in positions.items()
         }
         check_sizes(records)
-        async with self._turn:
+        async with counted(self._group), self._turn:
             if self._ended is None:
                 await check_topics(self._cluster, records, list(stored))
             if self._ended is not None:
@@ -100,6 +94,10 @@ class KafkaLane:
             began_s = time.monotonic()
             try:
                 offsets = await within(COMMIT_S, self._transact(records, stored), self._name)
+            except TopicMissing as error:
+                # looked up just before: a broker that has just begun knows no topics for a moment
+                self.end(LogUnavailable(str(error)))
+                raise LogUnavailable(str(error)) from error
             except BaseException as error:
                 # unknown, refused or fenced: this producer must not be used again
                 self.end(error if isinstance(error, LogError) else None)

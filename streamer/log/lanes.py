@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 from streamer import metrics
@@ -19,8 +19,8 @@ TELL_EVERY_S: Final = 60.0
 logger = logging.getLogger(__name__)
 
 
-@contextmanager
-def counted(group: str) -> Iterator[None]:
+@asynccontextmanager
+async def counted(group: str) -> AsyncIterator[None]:
     """Around a lane's commit: how it ended. One that was cancelled may have passed."""
     try:
         yield

@@ -49,7 +49,7 @@ class LocalLane:
     async def commit(
         self, records: Sequence[Record], positions: Mapping[TopicPartition, Position]
     ) -> list[int]:
-        with counted(self.group):
+        async with counted(self.group):
             if self._closed:
                 raise LaneLost(f"{self.group}: the lane of {self.topic}/{self.partition} has ended")
             return await self._store.commit_as(records, positions, self._claim)
