@@ -22,7 +22,7 @@ from streamer.log.kafka_cluster import ASK_S
 from streamer.log.kafka_lane import COMMIT_S
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
-pytestmark = pytest.mark.xdist_group("kafka")
+pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(400)]
 
 AWAY_S = max(ASK_S, COMMIT_S) + 2.0
 SLOW_S = 10.0

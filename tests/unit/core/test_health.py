@@ -47,7 +47,7 @@ async def test_metrics_are_exposed() -> None:
 
 
 def test_a_stand_by_is_ready() -> None:
-    """It has no work and says so; what it says later takes its place, and what is forgotten was never said."""
+    """It has no work and says so; what it says later replaces that, and what is forgotten was never said."""
     health = Health()
     health.expect("route")
     health.standing_by("route")

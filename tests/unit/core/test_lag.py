@@ -50,7 +50,10 @@ async def test_ends_are_asked_of_the_log(tmp_path: Path) -> None:
             assert sample("streamer_log_lag_offsets", group="g", partition="2") == 3
             await log.delete_topic("in")
             await looked(log)
-            assert REGISTRY.get_sample_value("streamer_log_lag_offsets", {"group": "g", "partition": "2"}) is None
+            assert (
+                REGISTRY.get_sample_value("streamer_log_lag_offsets", {"group": "g", "partition": "2"})
+                is None
+            )
         finally:
             LAG.leave("g", 2)
 
