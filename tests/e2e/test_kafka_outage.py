@@ -4,6 +4,7 @@ judged by itself, and all that they write accounted for.
 
 import asyncio
 import random
+import signal
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
@@ -12,13 +13,16 @@ from pathlib import Path
 import pytest
 from harness.judge import Readers, routed, settled
 from harness.recording import write_recording
+from harness.sandboxed import live_config
 from harness.service import Service, free_port
 from recording_oracle import expected
 from recording_setup import KEYS, OnKafka, config, until_routed_from_the_start, write_partners
 
 from deploy.kafka import Brokers
 from streamer.health import LOOP_STALL_S
+from streamer.lag import LOOK_S
 from streamer.log.kafka_cluster import ASK_S
+from streamer.log.kafka_groups import SESSION_MS
 from streamer.log.kafka_lane import COMMIT_S
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
@@ -28,7 +32,7 @@ AWAY_S = max(ASK_S, COMMIT_S) + 2.0
 SLOW_S = 10.0
 BACK_S = 45.0
 """A lane tries again every ten seconds, and a try may take its deadline."""
-NAMES = ("deliver", "route", "enrich", "source", "source-2")
+NAMES = ("deliver", "route", "enrich", "source")
 GROWN_KB = 40_000
 """What a process may grow by while its cluster is away: a client that is being made, a batch that waits."""
 
@@ -36,8 +40,8 @@ GROWN_KB = 40_000
 async def test_cluster_that_is_away_for_long_and_then_slow(tmp_path: Path, rng: random.Random) -> None:
     """It goes while roles start, read back and commit, and stays away for longer than every deadline; later
     it stands still for a while. No process ends, each is live, none is ready, memory stays where it was; all
-    are ready again by themselves and every change has come out once. Who starts meanwhile is live as well
-    and stops when told to; of two sources one stands by.
+    are ready again by themselves and every change has come out once, and metrics tell what happened. Who
+    starts meanwhile is live as well and stops when told to.
     """
     recording = tmp_path / "own.sse"
     write_recording(recording, rng, seconds=12, events=500)
@@ -60,8 +64,6 @@ async def test_cluster_that_is_away_for_long_and_then_slow(tmp_path: Path, rng: 
             if name == "route":
                 await until_routed_from_the_start(kafka.open())
         await all_ready(services)
-        standing_by = [name for name in ("source", "source-2") if await says(services[name], "standing by")]
-        assert len(standing_by) == 1
         await services["route"].until(lambda metrics: routed(metrics) >= total / 4)
 
         for name in ("route", "enrich"):
@@ -97,10 +99,9 @@ async def test_cluster_that_is_away_for_long_and_then_slow(tmp_path: Path, rng: 
         await all_ready(services)
 
         await services["route"].until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=90)
-        working = [name for name in ("source", "source-2") if not await says(services[name], "standing by")]
-        assert len(working) == 1
-        sums = await settled({**services, "source": services[working[0]]}, KEYS, total)
+        sums = await settled(services, KEYS, total)
         assert sums.wrong(total) == []
+        await told_by_metrics(services)
         for verdict in await readers.judged(wanted):
             verdict.check()
         for name, service in services.items():
@@ -116,8 +117,28 @@ async def begun(stack: AsyncExitStack, folder: Path, text: str, role: str = "") 
     return await stack.enter_async_context(Service(folder, text, "run", "--role", role))
 
 
-async def says(service: Service, word: str) -> bool:
-    return word in (await service.ready())[1].values()
+async def told_by_metrics(services: Mapping[str, Service]) -> None:
+    """Commits that failed and passed, lanes and clients begun anew; at the end nothing is behind."""
+    for group in ("enrich", "route"):
+        metrics = await services[group].metrics()
+        outcomes = {
+            name: value
+            for name, value in metrics.items()
+            if name.startswith(f'streamer_log_commits_total{{group="{group}"')
+        }
+        assert outcomes[f'streamer_log_commits_total{{group="{group}",outcome="committed"}}'] >= 10
+        assert metrics[f'streamer_log_lanes{{group="{group}"}}'] == 10
+        assert metrics[f'streamer_log_rebalances_total{{group="{group}"}}'] >= 1
+        assert metrics['streamer_log_clients_replaced_total{client="questions"}'] >= 1
+        restarts = [v for name, v in metrics.items() if name.startswith("streamer_log_lane_restarts_total")]
+        assert sum(restarts) >= 10
+        await services[group].until(
+            lambda metrics, group=group: all(  # type: ignore[misc]
+                metrics.get(f'streamer_log_lag_offsets{{group="{group}",partition="{partition}"}}') == 0
+                for partition in range(10)
+            ),
+            timeout_s=3 * LOOK_S,
+        )
 
 
 async def all_ready(services: Mapping[str, Service]) -> None:
@@ -144,3 +165,46 @@ def rss_kb(service: Service) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
     raise AssertionError(f"process {service.pid} has no memory")
+
+
+async def test_frozen_source_finds_its_lane_taken(tmp_path: Path, brokers: Brokers) -> None:
+    """Of two sources one stands by and is ready; it goes on when the other is frozen for longer than its
+    session. When that one wakes, one of them has lost its only lane: it stands by and is ready.
+    """
+    async with Sandbox(SandboxOptions(seed=3, edits_per_s=20)) as sandbox, AsyncExitStack() as stack:
+        text = live_config(sandbox).replace('path = "streamer.db"', OnKafka(brokers).settings)
+        services = [await begun(stack, tmp_path / name, text) for name in ("source-1", "source-2")]
+        for service in services:
+            await service.until_ready()
+        async with asyncio.timeout(BACK_S):
+            while await shares(services) != [("ready", 1), ("standing by", 0)]:
+                await asyncio.sleep(0.1)
+        first, second = services if await lanes(services[0]) else services[::-1]
+        first.signal(signal.SIGSTOP)
+        async with asyncio.timeout(SESSION_MS / 1_000 + BACK_S):
+            while not (await lanes(second) and (await second.ready())[0]):
+                await asyncio.sleep(0.1)
+        first.signal(signal.SIGCONT)
+        async with asyncio.timeout(BACK_S):
+            while not await is_told_anew(first):
+                await asyncio.sleep(0.1)
+            while await shares(services) != [("ready", 1), ("standing by", 0)]:
+                await asyncio.sleep(0.1)
+        for service in services:
+            assert (await service.ready())[0]
+            assert (await service.metrics())['streamer_log_rebalances_total{group="source"}'] >= 2
+        for service in services:
+            assert await service.terminate() == 0, service.lines[-5:]
+
+
+async def is_told_anew(service: Service) -> bool:
+    """It has heard from its group since."""
+    return (await service.metrics())['streamer_log_rebalances_total{group="source"}'] >= 2
+
+
+async def shares(services: Iterable[Service]) -> list[tuple[str, float]]:
+    return sorted([((await service.ready())[1]["source"], await lanes(service)) for service in services])
+
+
+async def lanes(service: Service) -> float:
+    return (await service.metrics())['streamer_log_lanes{group="source"}']
