@@ -122,7 +122,7 @@ async def begun(stack: AsyncExitStack, folder: Path, text: str, role: str = "") 
 
 
 async def told_by_metrics(services: Mapping[str, Service]) -> None:
-    """Commits that failed and passed, lanes and clients begun anew; at the end nothing is behind."""
+    """Commits, lanes, a client made anew (deliver's tables always need one); at the end nothing is behind."""
     for group in ("enrich", "route"):
         metrics = await services[group].metrics()
         outcomes = {
@@ -133,14 +133,12 @@ async def told_by_metrics(services: Mapping[str, Service]) -> None:
         assert outcomes[f'streamer_log_commits_total{{group="{group}",outcome="committed"}}'] >= 1
         assert metrics[f'streamer_log_lanes{{group="{group}"}}'] == 10
         assert metrics[f'streamer_log_rebalances_total{{group="{group}"}}'] >= 1
-        assert summed(metrics, "streamer_log_lane_restarts_total") >= 1
         lag = f'streamer_log_lag_offsets{{group="{group}",'
         async with asyncio.timeout(3 * LOOK_S):
             while [v for name, v in metrics.items() if name.startswith(lag)] != [0] * 10:
                 await asyncio.sleep(0.5)
                 metrics = await services[group].metrics()
-    everywhere = [await service.metrics() for service in services.values()]
-    assert sum(summed(metrics, "streamer_log_clients_replaced_total") for metrics in everywhere) >= 1
+    assert summed(await services["deliver"].metrics(), "streamer_log_clients_replaced_total") >= 1
 
 
 async def all_ready(services: Mapping[str, Service]) -> None:
