@@ -8,6 +8,7 @@
     │   ├── LogTooNew        the file was written by a newer version                    exit 2
     │   ├── LogFull          the disk under the log is full                             retriable
     │   ├── LogUnavailable   the engine does not answer                                 retriable
+    │   │   └── LogTimeout   not within our deadline                                    retriable
     │   ├── TopicRefused     the cluster refuses what goes to one topic (ACLs, size)    retriable
     │   ├── LaneLost         another worker has taken over this partition               restart the lane
     │   ├── OffsetOutOfRange the offset was deleted by retention, or never existed
@@ -81,6 +82,10 @@ class LogFull(LogError):
 class LogUnavailable(LogError):
     code = "log_unavailable"
     retriable = True
+
+
+class LogTimeout(LogUnavailable):
+    code = "log_timeout"
 
 
 class TopicRefused(LogError):

@@ -21,26 +21,41 @@ class Health:
 
     _problems: dict[str, str] = field(default_factory=dict)
     _components: set[str] = field(default_factory=set)
+    _standing_by: set[str] = field(default_factory=set)
     beaten_s: float = field(default_factory=time.monotonic)
 
     def expect(self, component: str) -> None:
         """Not ready until it says so."""
-        self._components.add(component)
-        self._problems[component] = "starting"
+        self.unready(component, "starting")
 
     def ready(self, component: str) -> None:
+        self.forget(component)
         self._components.add(component)
-        self._problems.pop(component, None)
+
+    def standing_by(self, component: str) -> None:
+        """Ready, and without work: another process has all of it, and this one takes it over."""
+        self.ready(component)
+        self._standing_by.add(component)
 
     def unready(self, component: str, reason: str) -> None:
+        self.forget(component)
         self._components.add(component)
         self._problems[component] = reason
+
+    def forget(self, component: str) -> None:
+        """As if it had never said anything: what it spoke of is no longer this process's."""
+        self._components.discard(component)
+        self._problems.pop(component, None)
+        self._standing_by.discard(component)
 
     def problems(self) -> dict[str, str]:
         return dict(self._problems)
 
     def components(self) -> dict[str, str]:
-        return {name: self._problems.get(name, "ready") for name in sorted(self._components)}
+        return {name: self._problems.get(name, self._well(name)) for name in sorted(self._components)}
+
+    def _well(self, component: str) -> str:
+        return "standing by" if component in self._standing_by else "ready"
 
 
 def admin_app(health: Health) -> web.Application:

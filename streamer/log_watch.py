@@ -1,10 +1,15 @@
 """Whether the log can be read and written, asked of the log itself: what a role notices, it notices only when
-it has something to do. On a cluster an empty commit is none: there reading is all that is proven, and a role
-whose commits fail says so itself.
+it has something to do.
+
+Read: how far the topics of this process's roles reach. On a cluster each partition's leader has to say so,
+for one broker that knows all topics may be what is left of it. Written: an append of nothing. In a file it is
+a commit, with the flush of the disk. A cluster would not notice; there it tells whether the lanes of this
+process could begin, for which the cluster writes, and a role whose commits fail after that says so itself.
 """
 
 import asyncio
 import logging
+from collections.abc import Collection
 from typing import Final, NoReturn
 
 from streamer.errors import LogError
@@ -26,9 +31,10 @@ class LogWatch:
     can no longer be read, WRITE_S + DEADLINE_S after it takes no more, and true again LOOK_S after it does.
     """
 
-    def __init__(self, runtime: Runtime, *, writes: bool) -> None:
-        """`writes`: whether this process has roles that write."""
+    def __init__(self, runtime: Runtime, *, reads: Collection[str], writes: bool) -> None:
+        """`reads`: topics that this process may ask about. `writes`: whether it has roles that write."""
         self._runtime = runtime
+        self._reads = reads
         self._writes = writes
         self._written_s = -WRITE_S
         self._said = ""
@@ -44,7 +50,8 @@ class LogWatch:
         doing = "be read"
         try:
             async with asyncio.timeout(DEADLINE_S):
-                await log.topics()
+                for topic in self._reads:
+                    await log.all_bounds(topic)
             if self._writes and (self._said or clock.monotonic_s() - self._written_s >= WRITE_S):
                 doing = "be written"
                 async with asyncio.timeout(DEADLINE_S):

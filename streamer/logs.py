@@ -10,7 +10,11 @@ import json
 import logging
 import sys
 import threading
+import time
 import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
@@ -22,9 +26,34 @@ if TYPE_CHECKING:
 
 OURS: Final = "streamer"
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_QUIET: Final = ("aiohttp.access", "aiokafka", "asyncio")
+KAFKA: Final = "aiokafka"
+REPEAT_S: Final = 60.0
+_QUIET: Final = ("aiohttp.access", KAFKA, "asyncio")
 
 logger = logging.getLogger(__name__)
+
+
+class Sparing(logging.Filter):
+    """Of each place in Kafka's client one record every REPEAT_S: while a cluster is away it says the same
+    several times a second, for each of its connections. `unsaid` counts those between.
+    """
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now_s = now_s
+        self._said_s: dict[tuple[str, int], float] = {}
+        self._unsaid: Counter[tuple[str, int]] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] != KAFKA:
+            return True
+        place, now_s = (record.pathname, record.lineno), self._now_s()
+        if now_s - self._said_s.get(place, -REPEAT_S) < REPEAT_S:
+            self._unsaid[place] += 1
+            return False
+        self._said_s[place] = now_s
+        record.unsaid = self._unsaid.pop(place, 0)
+        return True
 
 
 class JsonFormatter(logging.Formatter):
@@ -42,6 +71,8 @@ class JsonFormatter(logging.Formatter):
             entry["place"] = f"{record.filename}:{record.lineno}"
             if record.args:
                 entry["template"] = str(record.msg)
+            if unsaid := vars(record).get("unsaid"):
+                entry["unsaid"] = unsaid
         if record.exc_info and record.exc_info[1] is not None:
             entry["error"] = describe(record.exc_info[1])
             entry["stack"] = _places(record.exc_info[1])
@@ -77,6 +108,7 @@ def set_up() -> None:
     """Once a process, by the command line."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
+    handler.addFilter(Sparing())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
@@ -87,6 +119,18 @@ def set_up() -> None:
     sys.excepthook = _ended
     threading.excepthook = _thread_ended
     sys.unraisablehook = _unraisable
+
+
+@contextmanager
+def silent(name: str) -> Iterator[None]:
+    """Of this library nothing is said: whoever asks tells what came of it."""
+    library = logging.getLogger(name)
+    level = library.level
+    library.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        library.setLevel(level)
 
 
 def _ended(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

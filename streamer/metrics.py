@@ -4,11 +4,11 @@
 nor repeats any; everything else counts what this process did.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 REGISTRY: Final = CollectorRegistry()
@@ -62,6 +62,54 @@ class CommittedTotals(Collector):
 
 COMMITTED: Final = CommittedTotals()
 REGISTRY.register(COMMITTED)
+
+
+class LaneLag(Collector):
+    """`streamer_log_lag_offsets{group, partition}`: how many offsets of its input a lane has yet to finish.
+    Told by the process that runs the lane; no sample while the ends are not known.
+
+    Offsets have holes, so this is an upper bound of the records; at the end it is 0.
+    """
+
+    def __init__(self) -> None:
+        self._next: dict[tuple[str, str, int], int] = {}
+        self._ends: dict[tuple[str, int], int] = {}
+
+    def at(self, group: str, topic: str, partition: int, following: int) -> None:
+        """All before `following` is finished."""
+        self._next[group, topic, partition] = following
+
+    def leave(self, group: str, partition: int) -> None:
+        for key in [key for key in self._next if (key[0], key[2]) == (group, partition)]:
+            del self._next[key]
+
+    def topics(self) -> set[str]:
+        """Those whose ends it wants to know."""
+        return {topic for _, topic, _ in self._next}
+
+    def reach(self, topic: str, ends: Sequence[int]) -> None:
+        """The ends of its partitions, as of now."""
+        self._ends |= {(topic, partition): end for partition, end in enumerate(ends)}
+
+    def unknown(self, topic: str) -> None:
+        self._ends = {key: end for key, end in self._ends.items() if key[0] != topic}
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            "streamer_log_lag_offsets",
+            "Offsets between what a lane has finished and the end of its input, as of some seconds ago; of"
+            " route up to the partner that is furthest ahead (streamer_route_behind_offsets has the rest).",
+            labels=["group", "partition"],
+        )
+        for (group, topic, partition), following in sorted(self._next.items()):
+            end = self._ends.get((topic, partition))
+            if end is not None:
+                family.add_metric([group, str(partition)], max(0, end - following))
+        yield family
+
+
+LAG: Final = LaneLag()
+REGISTRY.register(LAG)
 
 ERRORS: Final = Counter(
     "streamer_errors", "Errors by stage and code (streamer.errors).", ["stage", "code"], registry=REGISTRY
@@ -257,6 +305,29 @@ LOG_DELETED: Final = Counter(
     "streamer_log_deleted_records",
     "Records removed by the cleaner, by reason.",
     ["reason"],
+    registry=REGISTRY,
+)
+LOG_COMMITS: Final = Counter(
+    "streamer_log_commits",
+    "Commits of lanes by outcome: committed, cancelled (it may have passed), or the code of the error that"
+    " ended it (lane_lost, topic_refused, log_timeout, log_unavailable and so on).",
+    ["group", "outcome"],
+    registry=REGISTRY,
+)
+LOG_LANES: Final = Gauge(
+    "streamer_log_lanes", "Lanes that this process runs; 0 where it stands by.", ["group"], registry=REGISTRY
+)
+LOG_REBALANCES: Final = Counter(
+    "streamer_log_rebalances",
+    "Times that a group on Kafka told this process which lanes are its own.",
+    ["group"],
+    registry=REGISTRY,
+)
+LOG_CLIENTS_REPLACED: Final = Counter(
+    "streamer_log_clients_replaced",
+    "Clients of Kafka given up and made anew after a failure: questions, reader, member, append. A lane's"
+    " producer goes with each restart of its lane.",
+    ["client"],
     registry=REGISTRY,
 )
 LOG_LANE_RESTARTS: Final = Counter(

@@ -25,7 +25,9 @@ from streamer.deliver.server import run_deliver
 from streamer.enrich.sites import KeptSites
 from streamer.enrich.stage import run_enrich
 from streamer.errors import ConfigError, LogUnavailable, PortInUse
+from streamer.groups import alone_by_name
 from streamer.health import admin_app
+from streamer.lag import watch_lag
 from streamer.log.open import open_log
 from streamer.log_watch import COMPONENT as LOG
 from streamer.log_watch import LogWatch
@@ -40,7 +42,7 @@ from streamer.stop import Wishes
 
 Role = Literal["source", "enrich", "route", "deliver"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
-SERVANTS: Final = frozenset({LOG, "partners", "sites", "reload"})
+SERVANTS: Final = frozenset({LOG, "lag", "partners", "sites", "reload"})
 """Parts that never end by themselves: they go when the roles have gone."""
 DRAIN_SHARE: Final = 0.9
 """Of `drain_s`, for the roles: what they opened has to be closed in it too."""
@@ -75,10 +77,11 @@ async def run_pipeline(
         runtime.follow(lambda settings: setattr(wishes, "drain_s", settings.deliver.drain_s))
         for component in (LOG, *roles):  # before anybody may ask
             runtime.health.expect(component)
+        await stack.enter_async_context(_beating(runtime))
         await stack.enter_async_context(_admin(runtime))
         if not await _topics_ready(runtime):
             return
-        parts = await _parts(runtime, roles, on_listening, stack)
+        parts = _parts(runtime, roles, on_listening)
         if reload is not None:
             parts["reload"] = Reload(runtime, reload, wishes.reload).run
         await _run(runtime, wishes, parts, beside)
@@ -86,31 +89,41 @@ async def run_pipeline(
 
 async def _topics_ready(runtime: Runtime) -> bool:
     """Waits for a log that doesn't answer yet: a cluster may come up after its clients. False: drained."""
-    while not runtime.draining.is_set():
+    with alone_by_name():
+        async with asyncio.TaskGroup() as group:
+            making = group.create_task(_make_topics(runtime), name="topics")
+            draining = group.create_task(runtime.draining.wait(), name="drain")
+            await asyncio.wait({making, draining}, return_when=asyncio.FIRST_COMPLETED)
+            making.cancel()
+            draining.cancel()
+    return not making.cancelled()
+
+
+async def _make_topics(runtime: Runtime) -> None:
+    while True:
         try:
-            await runtime.log.ensure_topics(topic_specs(runtime.settings))
+            return await runtime.log.ensure_topics(topic_specs(runtime.settings))
         except LogUnavailable as error:
             runtime.health.unready(LOG, "it does not answer")
             logger.warning("waiting for the log", extra={"reason": str(error)})
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOG_RETRY_S):
-                    await runtime.draining.wait()
-        else:
-            return True
-    return False
+        await asyncio.sleep(LOG_RETRY_S)
 
 
 Part = Callable[[], Awaitable[None]]
 
 
-async def _parts(
-    runtime: Runtime,
-    roles: Collection[Role],
-    on_listening: Callable[[int], None] | None,
-    stack: AsyncExitStack,
+def _parts(
+    runtime: Runtime, roles: Collection[Role], on_listening: Callable[[int], None] | None
 ) -> dict[str, Part]:
-    settings = runtime.settings
-    parts: dict[str, Part] = {LOG: LogWatch(runtime, writes=set(roles) != {"deliver"}).run}
+    settings, topics = runtime.settings, runtime.topics
+    inputs: dict[Role, str] = {
+        "source": topics.changes,
+        "enrich": topics.changes,
+        "route": topics.articles,
+        "deliver": topics.withdrawals,
+    }
+    watch = LogWatch(runtime, reads={inputs[role] for role in roles}, writes=bool(set(roles) - {"deliver"}))
+    parts: dict[str, Part] = {LOG: watch.run, "lag": lambda: watch_lag(runtime.log)}
     if "route" in roles or "deliver" in roles:
         partners = PartnersWatch(Path(settings.partners.file))
         parts["partners"] = partners.run
@@ -119,16 +132,19 @@ async def _parts(
         if "route" in roles:
             parts["route"] = lambda: run_route(runtime, partners)
     if "enrich" in roles:
-        sites = KeptSites(runtime.log, runtime.topics.meta)
-        origin = await stack.enter_async_context(
-            Origin(settings, runtime.clock, save_site=sites.keep, known_sites=await sites.load())
-        )
-        runtime.follow(origin.take)
+        sites = KeptSites(runtime.log, topics.meta)
         parts["sites"] = sites.run
-        parts["enrich"] = lambda: run_enrich(runtime, origin)
+        parts["enrich"] = lambda: _enrich(runtime, sites)
     if "source" in roles:
         parts["source"] = lambda: run_source(runtime)
     return parts
+
+
+async def _enrich(runtime: Runtime, sites: KeptSites) -> None:
+    known = await sites.load()
+    async with Origin(runtime.settings, runtime.clock, save_site=sites.keep, known_sites=known) as origin:
+        runtime.follow(origin.take)
+        await run_enrich(runtime, origin)
 
 
 async def _run(
@@ -139,10 +155,7 @@ async def _run(
 ) -> None:
     """The roles until they return by a drain, or until one fails."""
     async with asyncio.TaskGroup() as group:
-        background = [
-            group.create_task(_beat(runtime), name="beat"),
-            *(group.create_task(_awaiting(run(runtime)), name="beside") for run in beside),
-        ]
+        background = [group.create_task(_awaiting(run(runtime)), name="beside") for run in beside]
         for name in SERVANTS & parts.keys():
             background.append(group.create_task(_awaiting(parts.pop(name)()), name=name))  # noqa: PERF401 - creating a task is an act
         try:
@@ -177,6 +190,18 @@ async def _drained(runtime: Runtime, wishes: Wishes, tasks: set[asyncio.Task[Non
 
 async def _awaiting(run: Awaitable[None]) -> None:
     await run
+
+
+@asynccontextmanager
+async def _beating(runtime: Runtime) -> AsyncIterator[None]:
+    """From the first moment on: a process that waits for its log is alive."""
+    with alone_by_name():
+        async with asyncio.TaskGroup() as group:
+            beat = group.create_task(_beat(runtime), name="beat")
+            try:
+                yield
+            finally:
+                beat.cancel()
 
 
 async def _beat(runtime: Runtime) -> None:

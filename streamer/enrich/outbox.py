@@ -14,11 +14,11 @@ from msgspec import Struct
 
 from streamer.enrich.commit import Batch, Item, Memory
 from streamer.enrich.outcome import Work
-from streamer.errors import LogError
+from streamer.errors import LaneLost, LogError
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, TopicPartition
 from streamer.log.position import Position, Progress
-from streamer.metrics import COMMITTED, ENRICH_OPEN, QUEUE_DEPTH
+from streamer.metrics import COMMITTED, ENRICH_OPEN, LAG, QUEUE_DEPTH
 from streamer.runtime import Runtime, article_spec
 from streamer.ticks import Ticks
 
@@ -126,6 +126,8 @@ class Outbox:
             reached(Point.ENRICH_COMMITTING)
             await self._lane.commit(records, {self._tp: position})
             reached(Point.ENRICH_COMMITTED)
+        except LaneLost:
+            raise  # another process commits
         except LogError as error:
             self._runtime.health.unready(LOG_COMPONENT, f"the log takes no commit: {error.code}")
             raise
@@ -148,4 +150,5 @@ class Outbox:
         return self._runtime.clock.monotonic_s()
 
     def _export(self) -> None:
+        LAG.at(GROUP, *self._tp, self._committed.next)
         export(self._tp.partition, self._state)

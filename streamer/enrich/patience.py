@@ -26,6 +26,10 @@ class Answers:
     health: Health
     _silent: bool = False
 
+    def forget(self) -> None:
+        """Nobody asks here any more."""
+        self._silent = False
+
     def heard(self) -> None:
         if self._silent:
             self._silent = False

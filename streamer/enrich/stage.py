@@ -12,14 +12,13 @@ from streamer.enrich.commit import Memory
 from streamer.enrich.deferred import PROBES_AT_ONCE, DeferredLane
 from streamer.enrich.held import Held
 from streamer.enrich.lane import Shared, run_lane
-from streamer.enrich.outbox import GROUP
+from streamer.enrich.outbox import GROUP, LOG_COMPONENT
 from streamer.enrich.outcome import Wikis
 from streamer.enrich.patience import COMPONENT, Answers
 from streamer.enrich.readback import read_back
 from streamer.enrich.textpool import TextPool
-from streamer.errors import TopicMissing
 from streamer.groups import alone_by_name
-from streamer.log.base import Lane, LaneMain
+from streamer.log.base import Lane, LaneMain, LanesHeld
 from streamer.lost import Stops
 from streamer.runtime import Runtime
 
@@ -32,9 +31,7 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
     runtime.health.expect(COMPONENT)
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(TextPool()) if with_text else None
-        info = await runtime.log.topic(runtime.topics.articles)
-        if info is None:
-            raise TopicMissing(f"{runtime.topics.articles}: make the topics before the roles start")
+        partitions = runtime.settings.log.partitions
         memory = Memory()
         shared = Shared(
             runtime=runtime,
@@ -43,11 +40,21 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
             held=Held(),
             answers=Answers(origin, runtime.health),
             pool=pool,
-            partitions=info.partitions,
+            partitions=partitions,
         )
         reading_back = asyncio.Lock()
         starting: set[int] = set()
         begun = False
+
+        def held(lanes: frozenset[int]) -> None:
+            nonlocal begun
+            runtime.health.forget(LOG_COMPONENT)  # a lane whose commit still fails says it again
+            if not lanes:
+                begun = False
+                shared.answers.forget()
+                runtime.health.standing_by(COMPONENT)
+            elif not begun:
+                runtime.health.expect(COMPONENT)
 
         async def run(lane: Lane) -> None:
             nonlocal begun
@@ -69,13 +76,17 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
         one_probe = asyncio.Semaphore(PROBES_AT_ONCE)
 
         async def replay_deferred(lane: Lane) -> None:
-            await DeferredLane(lane, runtime, origin, one_probe, info.partitions).run()
+            await DeferredLane(lane, runtime, origin, one_probe, partitions).run()
 
         with alone_by_name():
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_lanes(runtime, GROUP, runtime.topics.changes, run))
+                tasks.create_task(_lanes(runtime, GROUP, runtime.topics.changes, run, held))
                 tasks.create_task(_lanes(runtime, DEFERRED_GROUP, runtime.topics.deadletter, replay_deferred))
 
 
-async def _lanes(runtime: Runtime, group: str, topic: str, run: LaneMain) -> None:
-    await runtime.log.run_lanes(group, topic, Stops(runtime, group).around(run), draining=runtime.draining)
+async def _lanes(
+    runtime: Runtime, group: str, topic: str, run: LaneMain, held: LanesHeld | None = None
+) -> None:
+    await runtime.log.run_lanes(
+        group, topic, Stops(runtime, group).around(run), draining=runtime.draining, held=held
+    )

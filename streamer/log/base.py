@@ -162,6 +162,8 @@ class Lane(Protocol):
 
 
 LaneMain = Callable[[Lane], Awaitable[None]]
+LanesHeld = Callable[[frozenset[int]], None]
+"""Called with the partitions whose lanes this process runs."""
 
 
 class Log(Protocol):
@@ -202,7 +204,8 @@ class Log(Protocol):
 
     async def append(self, records: Sequence[Record]) -> list[int]:
         """A commit without positions and without a lane: commands, repairs, ticks. On a cluster what goes to
-        one partition is whole or not there, but several partitions are not one step.
+        one partition is whole or not there, but several partitions are not one step. Of no records it raises
+        what a commit would meet now, as far as the engine knows without writing anything.
         """
         ...
 
@@ -214,6 +217,7 @@ class Log(Protocol):
         *,
         partitions: Sequence[int] | None = None,
         draining: asyncio.Event | None = None,
+        held: LanesHeld | None = None,
     ) -> None:
         """Runs `run(lane)` for each partition of `topic` that this process gets, until cancelled.
 
@@ -223,6 +227,8 @@ class Log(Protocol):
         `partitions` names some where not all are meant (the source has one lane). On the local log
         a second process for the same group gets LogBusy at once; on a cluster processes share the lanes,
         and one that has none stands by. That one has no lane to return: it is `draining` that ends it.
+        `held` is told which lanes are this process's, once that is known and whenever it changes: before
+        those that came begin, and (perhaps once more) after those that went have ended.
         """
         ...
 

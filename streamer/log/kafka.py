@@ -9,6 +9,7 @@ cluster doesn't answer in time is LogUnavailable. What the guarantees rest on is
 """
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -16,14 +17,15 @@ from typing import Final, Self
 
 from aiokafka import AIOKafkaProducer
 
+from streamer import metrics
 from streamer.clock import Clock
 from streamer.config import SecuritySettings
 from streamer.errors import ConfigError, StreamerError, TopicMissing
-from streamer.log.base import Bounds, LaneMain, Record, TopicInfo, TopicPartition, TopicSpec
+from streamer.log.base import Bounds, LaneMain, LanesHeld, Record, TopicInfo, TopicPartition, TopicSpec
 from streamer.log.kafka_client import Access, within
 from streamer.log.kafka_cluster import Cluster
 from streamer.log.kafka_groups import MEMBER, Membership
-from streamer.log.kafka_lane import LaneRunner, group_id, transactional_id
+from streamer.log.kafka_lane import BrokenLanes, LaneRunner, group_id, transactional_id
 from streamer.log.kafka_producer import check_sizes, check_topics, drop, start, write
 from streamer.log.kafka_reader import KafkaReader
 from streamer.log.kafka_topics import delete, ensure, policy
@@ -56,6 +58,7 @@ class KafkaLog:
         self._cluster = Cluster(self._access)
         self._appending = asyncio.Lock()
         self._producer: AIOKafkaProducer | None = None
+        self._broken: BrokenLanes = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -114,18 +117,22 @@ class KafkaLog:
 
     async def append(self, records: Sequence[Record]) -> list[int]:
         """What goes to one partition is one batch (up to kafka_producer.BATCH_BYTES), whole or not at all.
-        Over several partitions it is not atomic: that takes a lane's transaction.
+        Over several partitions it is not atomic: that takes a lane's transaction. Of no records it raises
+        what a lane of this process has met that could not begin again since.
         """
+        if not records:
+            for error in self._broken.values():
+                raise copy.copy(error)
+            return []
         check_sizes(records)
         await check_topics(self._cluster, records, [])
-        if not records:
-            return []
         async with self._appending:
             if self._producer is None:
                 self._producer = await start(self._access)
             try:
                 return await within(APPEND_S, self._append(self._producer, records), "appending")
             except BaseException:
+                metrics.LOG_CLIENTS_REPLACED.labels("append").inc()
                 await self._drop_producer()
                 raise
 
@@ -150,6 +157,7 @@ class KafkaLog:
         *,
         partitions: Sequence[int] | None = None,
         draining: asyncio.Event | None = None,
+        held: LanesHeld | None = None,
     ) -> None:
         found: list[TopicInfo] = []
 
@@ -161,7 +169,7 @@ class KafkaLog:
 
         await keep_running(group, MEMBER, look)
         wanted = range(found[0].partitions) if partitions is None else partitions
-        membership = Membership(self._access, group, group_id(self._prefix, group), topic, wanted)
+        membership = Membership(self._access, group, group_id(self._prefix, group), topic, wanted, held=held)
 
         async def lane(partition: int) -> None:
             runner = LaneRunner(
@@ -169,6 +177,7 @@ class KafkaLog:
                 self._cluster,
                 self._now_ms,
                 membership.settled,
+                self._broken,
                 prefix=self._prefix,
                 group=group,
                 topic=topic,

@@ -11,7 +11,15 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.helpers import create_ssl_context
 
 from streamer.config import SecuritySettings, read_text
-from streamer.errors import ConfigError, LaneLost, LogError, LogUnavailable, TopicMissing, TopicRefused
+from streamer.errors import (
+    ConfigError,
+    LaneLost,
+    LogError,
+    LogTimeout,
+    LogUnavailable,
+    TopicMissing,
+    TopicRefused,
+)
 
 REQUEST_TIMEOUT_MS: Final = 10_000
 METADATA_MAX_AGE_MS: Final = 30_000
@@ -94,7 +102,7 @@ def is_broken(client: AIOKafkaClient) -> bool:
 
 
 async def within(deadline_s: float, work: Coroutine[Any, Any, T], what: str) -> T:
-    """`work`, or LogUnavailable after `deadline_s`, or the name of what the library raised.
+    """`work`, or LogTimeout after `deadline_s`, or the name of what the library raised.
 
     Not `asyncio.wait_for`: that waits for the cancelled work to end, and aiokafka's may not while the
     broker is down. What doesn't end soon after its cancellation is left behind; whoever calls this drops
@@ -104,7 +112,7 @@ async def within(deadline_s: float, work: Coroutine[Any, Any, T], what: str) -> 
     try:
         await asyncio.wait({task}, timeout=deadline_s)
         if not task.done():
-            raise LogUnavailable(f"{what}: no answer within {deadline_s:g} s")
+            raise LogTimeout(f"{what}: no answer within {deadline_s:g} s")
         return task.result()
     except LIBRARY_ERRORS as error:
         raise named(error, what) from error

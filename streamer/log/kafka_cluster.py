@@ -16,6 +16,7 @@ from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.protocol.api import Request
 from aiokafka.protocol.offset import OffsetRequest
 
+from streamer import metrics
 from streamer.errors import LogUnavailable, TopicMissing
 from streamer.log.base import Bounds, TopicInfo, TopicPartition
 from streamer.log.kafka_client import END_S, LIBRARY_ERRORS, Access, ended, is_broken, within
@@ -67,6 +68,11 @@ class Cluster:
         if client is not None:
             await ended(client.close(), END_S)
 
+    async def _replace(self) -> None:
+        """The next question is asked through a new client."""
+        metrics.LOG_CLIENTS_REPLACED.labels("questions").inc()
+        await self.close()
+
     async def ask(self, request: Request[Any], node: int | None = None) -> Any:  # noqa: ANN401 - each has its own
         """One try, of `node` or any; raises what aiokafka raises."""
         client = await self._connected()
@@ -77,7 +83,7 @@ class Cluster:
     async def _connected(self) -> AIOKafkaClient:
         async with self._connecting:
             if self._client is not None and is_broken(self._client):
-                await self.close()
+                await self._replace()
             if self._client is None:
                 client = AIOKafkaClient(client_id="streamer", **self._access.options)
                 try:
@@ -109,8 +115,8 @@ class Cluster:
         try:
             return await within(ASK_S, tries(), what)
         except LogUnavailable as error:
-            await self.close()  # the brokers that it knows may be no more: the next question starts anew
-            raise LogUnavailable(f"{error}; {last}" if last else str(error)) from error
+            await self._replace()  # the brokers that it knows may be no more: the next question starts anew
+            raise type(error)(f"{error}; {last}" if last else str(error)) from error
 
     # ── topics ─────────────────────────────────────────────────────────────────────────────────
 

@@ -20,8 +20,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka import TopicPartition as KafkaPartition
 
 from streamer import metrics
-from streamer.errors import LogBusy, LogUnavailable
+from streamer.errors import LogBusy, LogUnavailable, StreamerError
 from streamer.groups import alone_by_name
+from streamer.log.base import LanesHeld
 from streamer.log.claims import locked
 from streamer.log.kafka_client import LIBRARY_ERRORS, Access, ended, is_broken, named, within
 from streamer.log.lanes import keep_running
@@ -44,12 +45,22 @@ LaneTask = Callable[[int], Coroutine[Any, Any, None]]
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
     """`run` it once. `settled` is clear while partitions are handed out anew."""
 
-    def __init__(self, access: Access, group: str, group_id: str, topic: str, wanted: Iterable[int]) -> None:
+    def __init__(
+        self,
+        access: Access,
+        group: str,
+        group_id: str,
+        topic: str,
+        wanted: Iterable[int],
+        *,
+        held: LanesHeld | None = None,
+    ) -> None:
         self._access = access
         self._group = group
         self._group_id = group_id
         self._topic = topic
         self._wanted = frozenset(wanted)
+        self._held = held
         self.settled = asyncio.Event()
         self._assigned: frozenset[int] = frozenset()
         self._changed = asyncio.Event()
@@ -68,6 +79,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
             self._consumer.seek(tp, 0)
         self._consumer.pause(*partitions)
         self._assigned = self._wanted & {tp.partition for tp in partitions}
+        metrics.LOG_REBALANCES.labels(self._group).inc()
         self.settled.set()
         self._changed.set()
 
@@ -80,7 +92,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
         with _slot(self._group_id) as instance_id, alone_by_name():
             async with asyncio.TaskGroup() as tasks:
                 # the lanes run on while the group can't be reached
-                stay = keep_running(self._group_id, MEMBER, lambda _: self._member(instance_id))
+                stay = keep_running(self._group_id, MEMBER, lambda failed: self._member(instance_id, failed))
                 member = tasks.create_task(stay, name=f"{self._group_id}-member")
                 if draining is not None:
                     waiting = tasks.create_task(self._wake(draining), name=f"{self._group_id}-drain")
@@ -97,6 +109,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
         running: dict[int, asyncio.Task[None]] = {}
         leaving: set[int] = set()
         done: set[int] = set()
+        told: frozenset[int] | None = None
         while True:
             self._changed.clear()
             for partition in list(running):
@@ -105,12 +118,17 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
                     if partition in leaving:
                         leaving.discard(partition)
                         metrics.COMMITTED.leave(self._group, partition)  # groups are named as roles
+                        metrics.LAG.leave(self._group, partition)
+                        told = None
                 elif partition not in self._assigned | leaving:
                     leaving.add(partition)
                     running[partition].cancel()  # it is in `running` until it has ended: never two at once
             done &= self._assigned
             if draining is not None and draining.is_set() and not running:
                 return
+            if told != self._assigned and self.settled.is_set():
+                told = self._assigned
+                self._tell(told)
             for partition in self._assigned - running.keys() - done:
                 running[partition] = tasks.create_task(
                     self._lane(lane, partition, done), name=f"{self._group_id}-{partition}"
@@ -118,6 +136,11 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
             if done and done == self._assigned and self.settled.is_set() and not running:
                 return
             await self._changed.wait()
+
+    def _tell(self, assigned: frozenset[int]) -> None:
+        metrics.LOG_LANES.labels(self._group).set(len(assigned))
+        if self._held is not None:
+            self._held(assigned)
 
     async def _lane(self, lane: LaneTask, partition: int, done: set[int]) -> None:
         try:
@@ -128,7 +151,9 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
 
     # ── the member ─────────────────────────────────────────────────────────────────────────────
 
-    async def _member(self, instance_id: str) -> None:
+    async def _member(self, instance_id: str, failed: StreamerError | None) -> None:
+        if failed is not None:
+            metrics.LOG_CLIENTS_REPLACED.labels("member").inc()
         self._consumer = consumer = AIOKafkaConsumer(
             group_id=self._group_id,
             group_instance_id=instance_id,

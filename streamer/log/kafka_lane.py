@@ -18,17 +18,23 @@ from aiokafka import AIOKafkaProducer, OffsetAndMetadata
 from aiokafka import TopicPartition as KafkaPartition
 
 from streamer import metrics
-from streamer.errors import LaneLost, LogError, StreamerError
+from streamer.errors import LaneLost, LogError, LogUnavailable, StreamerError, TopicMissing
 from streamer.log.base import LaneMain, Record, TopicPartition
 from streamer.log.kafka_client import Access, within
 from streamer.log.kafka_cluster import Cluster
 from streamer.log.kafka_producer import check_sizes, check_topics, drop, start, write
+from streamer.log.lanes import counted
 from streamer.log.position import Position
 
 NEWS_S: Final = 1.5
 """Within this a process that has lost its place in its group knows it (kafka_groups.HEARTBEAT_MS)."""
 COMMIT_S: Final = 30.0
 """A broker that is killed and started again is back within this, and the same transaction goes on."""
+
+
+BrokenLanes = dict[tuple[str, str, int], LogUnavailable]
+"""By group, topic and partition: lanes of this process that the cluster's failure has ended, until they have
+begun anew."""
 
 
 class KafkaLane:
@@ -78,7 +84,7 @@ class KafkaLane:
             for tp, position in positions.items()
         }
         check_sizes(records)
-        async with self._turn:
+        async with counted(self._group), self._turn:
             if self._ended is None:
                 await check_topics(self._cluster, records, list(stored))
             if self._ended is not None:
@@ -88,6 +94,10 @@ class KafkaLane:
             began_s = time.monotonic()
             try:
                 offsets = await within(COMMIT_S, self._transact(records, stored), self._name)
+            except TopicMissing as error:
+                # looked up just before: a broker that has just begun knows no topics for a moment
+                self.end(LogUnavailable(str(error)))
+                raise LogUnavailable(str(error)) from error
             except BaseException as error:
                 # unknown, refused or fenced: this producer must not be used again
                 self.end(error if isinstance(error, LogError) else None)
@@ -128,6 +138,7 @@ class LaneRunner:
         cluster: Cluster,
         now_ms: Callable[[], int],
         settled: asyncio.Event,
+        broken: BrokenLanes,
         *,
         prefix: str,
         group: str,
@@ -139,6 +150,7 @@ class LaneRunner:
         self._cluster = cluster
         self._now_ms = now_ms
         self._settled = settled
+        self._broken = broken
         self._prefix = prefix
         self._group = group
         self._topic = topic
@@ -146,6 +158,17 @@ class LaneRunner:
         self._run = run
 
     async def __call__(self, failed: StreamerError | None) -> None:
+        key = self._group, self._topic, self._partition
+        try:
+            await self._attempt(failed, lambda: self._broken.pop(key, None))
+        except LogUnavailable as error:
+            self._broken[key] = error
+            raise
+        except BaseException:
+            self._broken.pop(key, None)  # it is another's now, or ends
+            raise
+
+    async def _attempt(self, failed: StreamerError | None, on_begun: Callable[[], object]) -> None:
         if isinstance(failed, LaneLost):
             # most likely the partition is another's, and the group has yet to tell us: don't fence it back
             await asyncio.sleep(NEWS_S)
@@ -153,6 +176,7 @@ class LaneRunner:
         producer = await start(
             self._access, transactional_id(self._prefix, self._group, self._topic, self._partition)
         )
+        on_begun()  # the cluster has written the new producer's epoch
         lane = KafkaLane(
             self._cluster,
             producer,

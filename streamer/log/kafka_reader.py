@@ -19,7 +19,8 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka import errors as kafka
 from aiokafka.structs import ConsumerRecord
 
-from streamer.errors import LogUnavailable, OffsetOutOfRange, TopicMissing
+from streamer import metrics
+from streamer.errors import LogTimeout, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Stored, TopicPartition
 from streamer.log.kafka_client import LIBRARY_ERRORS, Access, ended, is_broken, named, within
 from streamer.log.kafka_cluster import EARLIEST, LATEST, Cluster
@@ -128,7 +129,7 @@ class KafkaReader:
                 elif await self._at_end(began_s) or (left_s < -UNDECIDED_S and self._answered(began_s)):
                     return self._take(max_records, max_bytes)
                 elif left_s < -ANSWER_S:
-                    raise LogUnavailable(f"reading: no answer within {ANSWER_S:g} s")
+                    raise LogTimeout(f"reading: no answer within {ANSWER_S:g} s")
                 else:
                     await self._fetch(PATIENT_SLICE_S)
         except LIBRARY_ERRORS as error:
@@ -185,6 +186,7 @@ class KafkaReader:
         """Brings the consumer to where the cursors are."""
         fetching, client = self._consumer._fetcher.error_future, self._consumer._client  # noqa: SLF001
         if fetching.done() or is_broken(client):  # which `getmany` would never tell
+            metrics.LOG_CLIENTS_REPLACED.labels("reader").inc()
             await ended(self._consumer.stop(), STOP_S)
             await self._open()
         await self._reached()

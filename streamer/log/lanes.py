@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 from streamer import metrics
@@ -12,7 +13,24 @@ from streamer.errors import LaneLost, StreamerError
 BACKOFF_S: Final = (0.1, 10.0)
 """Of a lane that fails again and again: first, and at most."""
 
+TELL_EVERY_S: Final = 60.0
+"""A lane that fails in the same way again and again says so this often; the counter has them all."""
+
 logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def counted(group: str) -> AsyncIterator[None]:
+    """Around a lane's commit: how it ended. One that was cancelled may have passed."""
+    try:
+        yield
+    except StreamerError as error:
+        metrics.LOG_COMMITS.labels(group, error.code).inc()
+        raise
+    except asyncio.CancelledError:
+        metrics.LOG_COMMITS.labels(group, "cancelled").inc()
+        raise
+    metrics.LOG_COMMITS.labels(group, "committed").inc()
 
 
 async def keep_running(
@@ -24,6 +42,7 @@ async def keep_running(
     loop = asyncio.get_running_loop()
     backoff_s = BACKOFF_S[0]
     failed: StreamerError | None = None
+    told, told_s, untold = "", 0.0, 0
     while True:
         began_s = loop.time()
         try:
@@ -33,10 +52,19 @@ async def keep_running(
                 raise
             failed = error
             metrics.LOG_LANE_RESTARTS.labels(group, error.code).inc()
-            logger.warning(
-                "lane restarts",
-                extra={"group": group, "partition": partition, "code": error.code, "reason": str(error)},
-            )
+            untold += 1
+            if error.code != told or loop.time() - told_s >= TELL_EVERY_S:
+                logger.warning(
+                    "lane restarts",
+                    extra={
+                        "group": group,
+                        "partition": partition,
+                        "code": error.code,
+                        "reason": str(error),
+                        "times": untold,
+                    },
+                )
+                told, told_s, untold = error.code, loop.time(), 0
         if loop.time() - began_s > 2 * BACKOFF_S[1]:
             backoff_s = BACKOFF_S[0]
         await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret

@@ -21,7 +21,7 @@ from streamer import metrics
 from streamer.clock import Clock
 from streamer.errors import LogFull, LogUnavailable, TopicMissing
 from streamer.groups import alone_by_name
-from streamer.log.base import Bounds, LaneMain, Record, TopicInfo, TopicPartition, TopicSpec
+from streamer.log.base import Bounds, LaneMain, LanesHeld, Record, TopicInfo, TopicPartition, TopicSpec
 from streamer.log.bell import Bell, following
 from streamer.log.claims import locked
 from streamer.log.local_cleaner import Cleaner, checkpoint
@@ -183,12 +183,16 @@ class LocalLog:
         *,
         partitions: Sequence[int] | None = None,
         draining: asyncio.Event | None = None,
+        held: LanesHeld | None = None,
     ) -> None:
         del draining  # all lanes are here, and return by themselves
         await self._look()
         count = len(self._row(topic).lanes)
         wanted = range(count) if partitions is None else partitions
         with locked(Path(f"{self.path}.{group}.lock")):
+            metrics.LOG_LANES.labels(group).set(len(wanted))
+            if held is not None:
+                held(frozenset(wanted))
             await run_lanes(self, self._writer, group, topic, partitions=wanted, run=run)
 
     async def fence(self, group: str) -> None:

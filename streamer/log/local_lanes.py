@@ -8,7 +8,7 @@ from streamer.errors import LaneLost, StreamerError
 from streamer.faultpoints import Point, reached
 from streamer.groups import alone_by_name
 from streamer.log.base import LaneMain, Record, TopicPartition
-from streamer.log.lanes import keep_running
+from streamer.log.lanes import counted, keep_running
 from streamer.log.local_writer import Claim, Transaction, Work, Writer
 from streamer.log.position import Position
 
@@ -49,9 +49,10 @@ class LocalLane:
     async def commit(
         self, records: Sequence[Record], positions: Mapping[TopicPartition, Position]
     ) -> list[int]:
-        if self._closed:
-            raise LaneLost(f"{self.group}: the lane of {self.topic}/{self.partition} has ended")
-        return await self._store.commit_as(records, positions, self._claim)
+        async with counted(self.group):
+            if self._closed:
+                raise LaneLost(f"{self.group}: the lane of {self.topic}/{self.partition} has ended")
+            return await self._store.commit_as(records, positions, self._claim)
 
     def close(self) -> None:
         """What still holds the lane can't commit any more."""

@@ -36,7 +36,7 @@ from streamer.log.base import Lane, Log, Reader, Stored, TopicPartition
 from streamer.log.position import Position
 from streamer.log.table import Table
 from streamer.lost import Input, skip
-from streamer.metrics import COMMITTED, ERRORS, ROUTE_BEHIND, ROUTE_PASS
+from streamer.metrics import COMMITTED, ERRORS, LAG, ROUTE_BEHIND, ROUTE_PASS
 from streamer.model import is_tick
 from streamer.route.feed import Article, Draft, Feed, Routing, counts_of, epoch_of
 from streamer.route.rebuild import NOTHING, Mark, Start, Todo, lane_todo, mark_of
@@ -109,6 +109,7 @@ class RouteLane:
                 had = await self._front_pass(front_reader, front, wait_s=0.0 if behind else IDLE_S)
                 if not had and front_reader.position(self._tp) == front[0].next:
                     await self._say_met(front)
+                LAG.at(GROUP, *self._tp, front[0].next)
                 if behind and (not had or self._owed_s <= 0):
                     await self._behind_pass(behind_reader, behind)
                 await self._tick()

@@ -41,16 +41,30 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
         starts=starts,
         meta=meta,
     )
+    lanes: frozenset[int] = frozenset()
     starting: set[int] = set()
+
+    def tell() -> None:
+        if not lanes:
+            runtime.health.standing_by(COMPONENT)
+        elif starting & lanes:
+            runtime.health.unready(COMPONENT, "starting")
+        else:
+            runtime.health.ready(COMPONENT)
+
+    def held(partitions: frozenset[int]) -> None:
+        nonlocal lanes
+        starting.update(partitions - lanes)
+        lanes = partitions
+        tell()
 
     async def run_lane(lane: Lane) -> None:
         starting.add(lane.partition)
-        runtime.health.unready(COMPONENT, "starting")
+        tell()
         route_lane = RouteLane(shared, lane)
         await route_lane.start()
         starting.discard(lane.partition)
-        if not starting:
-            runtime.health.ready(COMPONENT)
+        tell()
         await route_lane.run()
 
     await withdrawals.load()
@@ -63,7 +77,7 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
         ]
         stops = Stops(runtime, GROUP)
         await runtime.log.run_lanes(
-            GROUP, runtime.topics.articles, stops.around(run_lane), draining=runtime.draining
+            GROUP, runtime.topics.articles, stops.around(run_lane), draining=runtime.draining, held=held
         )
         _cancel(following)
 

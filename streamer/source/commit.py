@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 from typing import Final
 
-from streamer.errors import LogError
+from streamer.errors import LaneLost, LogError
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, Record, TopicPartition
 from streamer.log.position import Position
@@ -128,14 +128,19 @@ class Committer:
             offsets = await self._lane.commit(records, {self._home: position})
             reached(Point.SOURCE_COMMITTED)
         except LogError as error:
-            ERRORS.labels("source", error.code).inc()
-            self._runtime.health.unready(LOG_COMPONENT, f"the log takes no commit: {error.code}")
+            self._refused(error)
             raise
         self._runtime.health.ready(LOG_COMPONENT)
         self._committed(position, standing, records, remembered, offsets)
         if newest_ms:
             SOURCE_NEWEST.set(newest_ms / 1_000)
         self._committed_s = now_s
+
+    def _refused(self, error: LogError) -> None:
+        if isinstance(error, LaneLost):
+            return  # another process commits
+        ERRORS.labels("source", error.code).inc()
+        self._runtime.health.unready(LOG_COMPONENT, f"the log takes no commit: {error.code}")
 
     def _committed(
         self,

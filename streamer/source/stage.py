@@ -23,7 +23,7 @@ from streamer.runtime import Runtime
 from streamer.source import seen
 from streamer.source.admission import Rules
 from streamer.source.backoff import Backoff
-from streamer.source.commit import Committer
+from streamer.source.commit import LOG_COMPONENT, Committer
 from streamer.source.eventstreams import COMPONENT, EventStreams
 from streamer.source.inbox import Inbox
 from streamer.source.marks import Marks
@@ -48,12 +48,20 @@ async def run_source(runtime: Runtime) -> None:
     async def lane_main(lane: Lane) -> None:
         await _run_lane(runtime, lane, recording)
 
+    def held(lanes: frozenset[int]) -> None:
+        runtime.health.forget(LOG_COMPONENT)
+        if lanes:
+            runtime.health.expect(COMPONENT)
+        else:
+            runtime.health.standing_by(COMPONENT)
+
     await runtime.log.run_lanes(
         GROUP,
         runtime.topics.changes,
         Stops(runtime, GROUP).around(lane_main),
         partitions=[0],
         draining=runtime.draining,
+        held=held,
     )
 
 

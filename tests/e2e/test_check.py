@@ -70,6 +70,13 @@ async def test_what_cannot_be_reached_is_named(tmp_path: Path) -> None:
     assert told(lines, "ok", "clock: not compared")
 
 
+async def test_a_cluster_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+    """What Kafka's client says of its many tries is left out: the finding says it once."""
+    text = UNREACHABLE + '[log]\nkind = "kafka"\nbootstrap = ["127.0.0.1:9"]\n'
+    lines = await checked(tmp_path, text, 2)
+    assert told(lines, "PROBLEM", "log.bootstrap: 127.0.0.1:9 does not answer")
+
+
 async def test_what_hangs_is_given_up(tmp_path: Path) -> None:
     """A stream and a wiki that take the request and never answer cost some seconds together."""
     faults = (Fault("silent"), Fault("silent", where="stream"))

@@ -278,6 +278,22 @@ async def check_lanes(engine: Engine) -> None:
             await log.run_lanes("g", "nowhere", work)
 
 
+async def check_lanes_held(engine: Engine) -> None:
+    """Who runs lanes is told which, before any of them begins; of those that exist only the wanted ones."""
+    told: list[frozenset[int]] = []
+
+    async def work(lane: Lane) -> None:
+        assert told
+        assert lane.partition in told[-1]
+
+    async with opened(engine) as log, asyncio.timeout(DEADLINE_S):
+        await log.run_lanes("g", "a", work, held=told.append)
+        assert set(told) == {frozenset(range(10))}
+        told.clear()
+        await log.run_lanes("g", "a", work, partitions=[2, 5], held=told.append)
+        assert set(told) == {frozenset({2, 5})}
+
+
 async def check_lanes_end(engine: Engine) -> None:
     """Cancelling the run cancels its lanes, which can't commit any more; then the group is free at once."""
     lanes: list[Lane] = []
@@ -498,6 +514,7 @@ CHECKS: tuple[Check, ...] = (
     check_records_with_positions,
     check_fencing,
     check_lanes,
+    check_lanes_held,
     check_lanes_end,
     check_live,
     check_reader,

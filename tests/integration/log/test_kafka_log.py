@@ -77,6 +77,7 @@ async def test_lanes_are_shared_and_move(brokers: Brokers, log: KafkaLog) -> Non
     """Two workers share the lanes, each is run once; what one of them held goes to the other when it ends."""
     async with opened(brokers, log._prefix) as other:
         held: dict[str, set[int]] = {"one": set(), "two": set()}
+        told: dict[str, list[int]] = {"one": [], "two": []}
 
         async def worker(name: str, its_log: KafkaLog) -> None:
             async def work(lane: Lane) -> None:
@@ -88,7 +89,9 @@ async def test_lanes_are_shared_and_move(brokers: Brokers, log: KafkaLog) -> Non
                 finally:
                     held[name].discard(lane.partition)
 
-            await its_log.run_lanes("g", "in", work)
+            await its_log.run_lanes(
+                "g", "in", work, held=lambda partitions: told[name].append(len(partitions))
+            )
 
         async def until(one: int, two: int) -> None:
             async with asyncio.timeout(60):
@@ -101,18 +104,20 @@ async def test_lanes_are_shared_and_move(brokers: Brokers, log: KafkaLog) -> Non
             second = tasks.create_task(worker("two", other))
             await until(5, 5)
             assert held["one"] | held["two"] == set(range(10))
+            assert (told["one"][0], told["one"][-1], told["two"][-1]) == (10, 5, 5)
             first.cancel()
             await until(0, 10)
             second.cancel()
 
 
 async def test_single_lane_has_a_stand_by(brokers: Brokers, log: KafkaLog) -> None:
-    """Of two processes that want only partition 0 one has it; when that ends the other goes on from its
-    position. One that stands by ends when it drains.
+    """Of two processes that want only partition 0 one has it, and the other is told that it has none; when
+    the first ends the other goes on from its position. One that stands by ends when it drains.
     """
     async with opened(brokers, log._prefix) as other, asyncio.timeout(90):
         logs = {"one": log, "two": other}
         began: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+        told: dict[str, list[frozenset[int]]] = {"one": [], "two": []}
         draining = asyncio.Event()
 
         async def worker(name: str) -> None:
@@ -123,15 +128,21 @@ async def test_single_lane_has_a_stand_by(brokers: Brokers, log: KafkaLog) -> No
                 began.put_nowait((name, number))
                 await asyncio.Event().wait()
 
-            await logs[name].run_lanes("g", "in", work, partitions=[0], draining=draining)
+            held = told[name].append
+            await logs[name].run_lanes("g", "in", work, partitions=[0], draining=draining, held=held)
 
         async with asyncio.TaskGroup() as tasks:
             runs = {name: tasks.create_task(worker(name)) for name in logs}
             first, number = await began.get()
             assert number == 0
+            idle = "two" if first == "one" else "one"
+            while not told[idle]:
+                await asyncio.sleep(0.02)
+            assert (told[first][-1], told[idle][-1]) == ({0}, set())
             runs[first].cancel()
             second, number = await began.get()
-            assert (second, number) == ("two" if first == "one" else "one", 1)
+            assert (second, number) == (idle, 1)
+            assert told[second][-1] == {0}
             runs[first] = tasks.create_task(worker(first))
             draining.set()
             await runs[first]

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from deploy.kafka import Brokers
-from streamer.config import SecuritySettings
+from streamer.check.cluster import cluster_of
+from streamer.config import LogSettings, SecuritySettings, Settings
 from streamer.errors import LogUnavailable
 from streamer.log import kafka_cluster
 from streamer.log.base import Lane, Record
@@ -114,9 +115,11 @@ async def test_silence_is_not_taken_for_the_end(tmp_path: Path, monkeypatch: pyt
             assert values(records) == [b"2"]
 
 
-async def test_secure_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_secure_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """With SCRAM over TLS and the authorizer: `log.security` opens it; a wrong password and a foreign
-    authority don't.
+    authority don't, and a wrong password is one finding of `streamer check`.
     """
     async with Brokers(tmp_path / "brokers", secure=True) as brokers:
         right = SecuritySettings(
@@ -140,3 +143,10 @@ async def test_secure_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             async with KafkaLog((brokers.bootstrap,), security=security, replication=1) as log:
                 with pytest.raises(LogUnavailable):
                     await log.topics()
+        caplog.clear()
+        password = msgspec.structs.replace(right, password="guessed")
+        (found,) = await cluster_of(
+            Settings(log=LogSettings(kind="kafka", bootstrap=(brokers.bootstrap,), security=password))
+        )
+        assert found.level == "PROBLEM"
+        assert caplog.records == [], "what the client says of its tries"

@@ -44,3 +44,20 @@ async def test_metrics_are_exposed() -> None:
     async with TestClient(TestServer(admin_app(Health()))) as client, client.get("/metrics") as response:
         assert response.status == 200
         assert "streamer_errors_total" in await response.text()
+
+
+def test_a_stand_by_is_ready() -> None:
+    """It has no work and says so; what it says later replaces that, and what is forgotten was never said."""
+    health = Health()
+    health.expect("route")
+    health.standing_by("route")
+    assert health.problems() == {}
+    assert health.components() == {"route": "standing by"}
+    health.unready("route", "starting")
+    assert health.components() == {"route": "starting"}
+    health.ready("route")
+    assert health.components() == {"route": "ready"}
+    health.unready("route_log", "it takes no commit")
+    health.forget("route_log")
+    assert health.problems() == {}
+    assert health.components() == {"route": "ready"}

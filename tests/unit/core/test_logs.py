@@ -4,7 +4,7 @@ import json
 import logging
 
 from streamer.errors import ConfigError
-from streamer.logs import JsonFormatter, describe
+from streamer.logs import KAFKA, REPEAT_S, JsonFormatter, Sparing, describe
 
 
 def formatted(message: str, error: BaseException | None = None, **extra: object) -> dict[str, object]:
@@ -36,3 +36,22 @@ def test_our_own_errors_show_what_they_say() -> None:
     error = ConfigError("log.path", "is a directory")
     assert describe(error) == "ConfigError: log.path: is a directory"
     assert "is a directory" in describe(ExceptionGroup("g", [error, KeyError("x")]))
+
+
+def test_kafkas_client_says_each_thing_once_a_minute() -> None:
+    """By its place; how often it went unsaid comes with the next. Others' records and ours all pass."""
+    now_s = 100.0
+    sparing = Sparing(lambda: now_s)
+
+    def said(name: str, line: int) -> tuple[bool, object]:
+        record = logging.LogRecord(name, logging.ERROR, "f.py", line, "gone: %s", ("x",), None)
+        passes = sparing.filter(record)
+        return passes, json.loads(JsonFormatter().format(record)).get("unsaid")
+
+    assert said(f"{KAFKA}.conn", 1) == (True, None)
+    for _ in range(7):
+        assert said(f"{KAFKA}.conn", 1)[0] is False
+    assert said(KAFKA, 2) == (True, None)
+    assert [said(name, 1)[0] for name in ("streamer.log", "aiohttp.server") * 2] == [True] * 4
+    now_s += REPEAT_S
+    assert said(f"{KAFKA}.conn", 1) == (True, 7)
