@@ -171,6 +171,13 @@ class Log(Protocol):
 
     async def topics(self) -> list[TopicInfo]: ...
 
+    async def check_topic(self, name: str, *, batch_bytes: int = 0) -> None:
+        """Whether a lane could commit there now, as far as the engine can tell without writing. Raises
+        TopicMissing, and TopicRefused where this user may not or where a batch of `batch_bytes` (see
+        TopicRefused) is more than it takes.
+        """
+        ...
+
     async def bounds(self, tp: TopicPartition) -> Bounds: ...
 
     async def all_bounds(self, topic: str) -> list[Bounds]:

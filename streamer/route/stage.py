@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamer.cutoffs import Cutoffs
+from streamer.errors import TopicRefused
 from streamer.log.base import Lane
 from streamer.log.table import Table
 from streamer.partners import PartnersWatch
 from streamer.route.lane import RouteLane, Shared
-from streamer.route.roster import RETRY_S, Roster
+from streamer.route.parking import RETRY_S
+from streamer.route.roster import Roster
 from streamer.route.starts import GROUP, Starts
 from streamer.runtime import Runtime
 
@@ -40,17 +42,30 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
         starts=starts,
         meta=meta,
     )
+    parking = shared.roster.parking
     starting: set[int] = set()
+    going_on: set[int] = set()
+    """Lanes that start anew without a partner: nothing that a load balancer should hear of."""
 
     async def run_lane(lane: Lane) -> None:
-        starting.add(lane.partition)
-        runtime.health.unready(COMPONENT, "starting")
+        if lane.partition not in going_on:
+            starting.add(lane.partition)
+            runtime.health.unready(COMPONENT, "starting")
+        going_on.discard(lane.partition)
         route_lane = RouteLane(shared, lane)
-        await route_lane.start()
-        starting.discard(lane.partition)
-        if not starting:
-            runtime.health.ready(COMPONENT)
-        await route_lane.run()
+        try:
+            await route_lane.start()
+            starting.discard(lane.partition)
+            if not starting:
+                runtime.health.ready(COMPONENT)
+            await route_lane.run()
+        except TopicRefused as error:
+            if parking.has_parked(error):
+                going_on.add(lane.partition)
+            raise
+        except asyncio.CancelledError:
+            parking.forget_lane(lane.partition)
+            raise
 
     await withdrawals.load()
     await meta.load()
@@ -59,6 +74,7 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
         following = [
             tasks.create_task(withdrawals.run(), name="route-withdrawals"),
             tasks.create_task(meta.run(), name="route-meta"),
+            tasks.create_task(parking.run(), name="route-parking"),
         ]
         await runtime.log.run_lanes(GROUP, runtime.topics.articles, run_lane, draining=runtime.draining)
         _cancel(following)

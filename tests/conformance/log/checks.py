@@ -175,21 +175,28 @@ async def check_positions(engine: Engine) -> None:
 
 
 async def check_refused_whole(engine: Engine) -> None:
-    """A commit that is refused leaves nothing: no record, no position."""
+    """A commit that is refused leaves nothing: no record, no position. It says for whose sake, and the lane
+    goes on.
+    """
     good = Record("a", 0, "k", b"v")
     large = Record("a", 1, "k", bytes(MAX_RECORD_BYTES + 1))
 
     async def work(lane: Lane) -> None:
-        with pytest.raises(TopicMissing):
+        with pytest.raises(TopicMissing) as missing:
             await lane.commit([good], {at("a"): Position(1), at("nowhere"): Position(1)})
-        with pytest.raises(TopicMissing):
+        assert missing.value.topics == ("nowhere",)
+        with pytest.raises(TopicMissing) as missing:
             await lane.commit([good, Record("nowhere", 0, "k", b"v")], {at("a"): Position(1)})
-        with pytest.raises(TopicMissing):
+        assert missing.value.topics == ("nowhere",)
+        with pytest.raises(TopicMissing) as missing:
             await lane.commit([good, Record("b", 10, "k", b"v")], {at("a"): Position(1)})
-        with pytest.raises(RecordTooLarge):
+        assert missing.value.topics == ("b",)
+        with pytest.raises(RecordTooLarge) as too_large:
             await lane.commit([good, large], {at("a"): Position(1)})
+        assert too_large.value.topics == ("a",)
         with pytest.raises(ValueError, match="fit"):
             await lane.commit([good], {at("a"): Position(1, (), {"text": "x" * 5000})})
+        assert await lane.commit([], {}) == [], "the lane is over, for what was refused before it was tried"
 
     async with opened(engine) as log:
         await in_lane(log, "g", work)
