@@ -362,7 +362,7 @@ async def check_reader(engine: Engine) -> None:
 
 async def check_topics(engine: Engine) -> None:
     """Making topics again changes nothing; another number of partitions is refused; a topic made anew
-    is another one, and its readers are told.
+    is another one, and its readers are told. Whether one can be written is told without writing.
     """
     async with opened(engine) as log, log.reader({at("a"): 0}) as reader:
         before = await log.topic("a")
@@ -374,8 +374,13 @@ async def check_topics(engine: Engine) -> None:
         assert sorted(t.name for t in await log.topics()) == sorted(spec.name for spec in SPECS)
         with pytest.raises(ConfigError, match="partitions"):
             await log.ensure_topics([TopicSpec("a", 20, compact=False, retention_ms=None)])
+        await log.check_topic("a", batch_bytes=10_000)
+        assert (await log.bounds(at("a"))).end == 1
         await log.delete_topic("a")
         assert await log.topic("a") is None
+        with pytest.raises(TopicMissing) as missing:
+            await log.check_topic("a")
+        assert missing.value.topics == ("a",)
         with pytest.raises(TopicMissing):
             await log.append([Record("a", 0, "k", b"v")])
         with pytest.raises(TopicMissing):
@@ -383,6 +388,7 @@ async def check_topics(engine: Engine) -> None:
         with pytest.raises(TopicMissing):
             await log.bounds(at("a"))
         await log.ensure_topics(SPECS)
+        await log.check_topic("a")
         after = await log.topic("a")
         assert after is not None
         assert after.epoch != before.epoch
