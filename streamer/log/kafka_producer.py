@@ -83,7 +83,12 @@ async def _drop(producer: AIOKafkaProducer) -> None:
 def _silence(producer: AIOKafkaProducer) -> None:
     """It sends nothing any more, and what it holds has failed."""
     producer.client.send = _refuse
-    producer._message_accumulator.fail_all(kafka.ProducerClosed())  # noqa: SLF001
+    accumulator = producer._message_accumulator  # noqa: SLF001
+    held = [batch for batches in accumulator._batches.values() for batch in batches]  # noqa: SLF001
+    accumulator.fail_all(kafka.ProducerClosed())
+    accumulator._batches.clear()  # noqa: SLF001 - its sender trips over what has failed already
+    for batch in held:
+        hear(batch._drain_waiter)  # noqa: SLF001
 
 
 async def begin(producer: AIOKafkaProducer) -> None:

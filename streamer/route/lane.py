@@ -162,7 +162,7 @@ class RouteLane:
                 if not refused:
                     raise
                 for routing in refused:
-                    self._park(routing, error)
+                    self._park(routing, error, is_new=True)  # it may be
                 new = [routing for routing in new if routing.topic not in error.topics]
 
     async def _new_feed(self, routing: Routing) -> Feed:
