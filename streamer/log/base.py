@@ -142,8 +142,11 @@ class Lane(Protocol):
 
         Returns once it is durable and visible. Positions may be stored at any existing topic and
         partition. Raises LaneLost (stop, never retry), RecordTooLarge and TopicMissing (nothing
-        was written), LogFull and LogUnavailable (unknown or nothing written: leave the lane, it
-        restarts from its committed positions). A cancelled commit may have happened.
+        was written; the lane goes on), TopicRefused (the lane goes on, or is over), LogFull and
+        LogUnavailable (unknown or nothing written: leave the lane, it restarts from its committed
+        positions). What is a TopicError names all topics that it is about, so that the rest can be
+        committed without them. A lane that is over raises at every commit, an empty one too, what
+        ended it. A cancelled commit may have happened.
         """
         ...
 
