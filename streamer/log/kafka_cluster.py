@@ -29,6 +29,9 @@ KNOWN_S: Final = 2.0
 """So long what is known of the topics is believed: a commit needs no look-up, and a deletion or a topic
 made anew is noticed this much later."""
 
+CONFIRM_S: Final = 0.5
+"""A broker that has just begun knows no topics for a moment: so long until it is asked again."""
+
 EARLIEST: Final = -2
 LATEST: Final = -1
 UNCOMMITTED: Final = 0
@@ -151,9 +154,9 @@ class Cluster:
             )
         return topic
 
-    async def check(self, wanted: Mapping[TopicPartition, int]) -> None:
+    async def check(self, wanted: Mapping[TopicPartition, int], *, again: bool = True) -> None:
         """Whether we may do these operations there, as of KNOWN_S ago at the most. Raises TopicMissing, or
-        else TopicRefused, with all topics of which that is true.
+        else TopicRefused, with all topics of which that is true. What is missing is looked for twice.
         """
         missing: dict[str, str] = {}
         refused: set[str] = set()
@@ -167,6 +170,11 @@ class Cluster:
             else:
                 if not topic.may(operations):
                     refused.add(tp.topic)
+        if missing and again:
+            await asyncio.sleep(CONFIRM_S)
+            self.forget()
+            await self.check(wanted, again=False)
+            return
         if missing:
             raise TopicMissing("; ".join(missing.values()), *missing)
         if refused:
