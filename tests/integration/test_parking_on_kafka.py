@@ -533,13 +533,14 @@ async def test_refused_in_the_middle_of_a_commit(
             if at == len(denials):
                 return
             operation, refused = denials[at]
-            before = (await boss.bounds(good)).end
+            while at == 0 and (await boss.bounds(good)).end < 2:  # the commit's marker comes behind its answer
+                await asyncio.sleep(0.02)
             async with operator.denied(operation, *(tp.topic for tp in refused)):
                 with pytest.raises(TopicRefused) as raised:
                     await lane.commit(records, positions)
             assert set(raised.value.topics) == {tp.topic for tp in refused}
             if operation is AclOperation.WRITE:
-                assert (await boss.bounds(good)).end == before, "sent, and part of no transaction"
+                assert (await boss.bounds(good)).end == 2, "sent, and part of no transaction"
             raise LogUnavailable("for a test")
 
         async with asyncio.timeout(DEADLINE_S):
