@@ -533,7 +533,7 @@ async def test_refused_in_the_middle_of_a_commit(
             if at == len(denials):
                 return
             operation, refused = denials[at]
-            while at == 0 and (await boss.bounds(good)).end < 2:  # the commit's marker comes behind its answer
+            while at == 0 and (await boss.bounds(good)).end < 2:  # its marker comes after its answer
                 await asyncio.sleep(0.02)
             async with operator.denied(operation, *(tp.topic for tp in refused)):
                 with pytest.raises(TopicRefused) as raised:
