@@ -9,12 +9,13 @@
     │   ├── LogFull          the disk under the log is full                             retriable
     │   ├── LogUnavailable   the engine does not answer                                 retriable
     │   │   └── LogTimeout   not within our deadline                                    retriable
-    │   ├── TopicRefused     the cluster refuses what goes to one topic (ACLs, size)    retriable
     │   ├── LaneLost         another worker has taken over this partition               restart the lane
     │   ├── OffsetOutOfRange the offset was deleted by retention, or never existed
     │   ├── InputLost        what a lane has yet to read is gone                        the lane stops
-    │   ├── RecordTooLarge   the record is larger than the engine takes
-    │   └── TopicMissing     there is no such topic
+    │   └── TopicError       it is about some topics, which it names
+    │       ├── TopicRefused     the cluster refuses what goes there (ACLs, size)       retriable
+    │       ├── RecordTooLarge   the record is larger than the engine takes
+    │       └── TopicMissing     there is no such topic
     ├── SourceError
     │   ├── FrameTooLarge    one event of the stream is larger than we hold
     │   ├── EventInvalid     an event that is no JSON, no change, of an unknown major version
@@ -88,15 +89,25 @@ class LogTimeout(LogUnavailable):
     code = "log_timeout"
 
 
-class TopicRefused(LogError):
-    """Nothing was written, to no topic, for the sake of `topic`; the operator can mend it while we try."""
+class TopicError(LogError):
+    """`topics` are those that it is about, as far as the engine knows them."""
+
+    def __init__(self, message: str, *topics: str) -> None:
+        super().__init__(message)
+        self.topics = topics
+
+
+class TopicRefused(TopicError):
+    """`batch_bytes` is the size, as stored, of the largest batch that a topic was too small for; 0 where
+    sizes are not the reason. The operator can mend it while we try.
+    """
 
     code = "topic_refused"
     retriable = True
 
-    def __init__(self, message: str, topic: str = "") -> None:
-        super().__init__(message)
-        self.topic = topic
+    def __init__(self, message: str, *topics: str, batch_bytes: int = 0) -> None:
+        super().__init__(message, *topics)
+        self.batch_bytes = batch_bytes
 
 
 class LaneLost(LogError):
@@ -123,11 +134,11 @@ class InputLost(LogError):
     code = "input_lost"
 
 
-class RecordTooLarge(LogError):
+class RecordTooLarge(TopicError):
     code = "record_too_large"
 
 
-class TopicMissing(LogError):
+class TopicMissing(TopicError):
     code = "topic_missing"
 
 

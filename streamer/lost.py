@@ -21,6 +21,8 @@ from streamer.runtime import Runtime
 
 AGAIN_S: Final = 1.0
 """A lane that retention has overtaken starts anew so much later, and finds out at its start."""
+GONE_S: Final = 5.0
+"""A topic that is missing for so long was deleted: a broker that has just begun knows none for a moment."""
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class Input:
     async def of(cls, log: Log, tp: TopicPartition) -> Self:
         info = await log.topic(tp.topic)
         if info is None:
-            raise TopicMissing(f"there is no topic {tp.topic}")
+            raise TopicMissing(f"there is no topic {tp.topic}", tp.topic)
         return cls(tp, info.epoch, *await log.bounds(tp))
 
     def beyond(self, following: int, epoch: str) -> InputLost | None:
@@ -118,6 +120,11 @@ class Stops:
 
     async def _same(self, lane: Lane) -> None:
         info = await self._runtime.log.topic(lane.topic)
+        missing_s = 0.0
+        while info is None and missing_s < GONE_S:
+            await asyncio.sleep(AGAIN_S)
+            missing_s += AGAIN_S
+            info = await self._runtime.log.topic(lane.topic)
         if info is None:
             raise InputLost(f"{lane.topic}/{lane.partition}: the topic was deleted while it was read")
         self._epoch = self._epoch or info.epoch

@@ -155,8 +155,11 @@ class Lane(Protocol):
 
         Returns once it is durable and visible. Positions may be stored at any existing topic and
         partition. Raises LaneLost (stop, never retry), RecordTooLarge and TopicMissing (nothing
-        was written), LogFull and LogUnavailable (unknown or nothing written: leave the lane, it
-        restarts from its committed positions). A cancelled commit may have happened.
+        was written; the lane goes on), TopicRefused (the lane goes on, or is over), LogFull and
+        LogUnavailable (unknown or nothing written: leave the lane, it restarts from its committed
+        positions). What is a TopicError names all topics that it is about, so that the rest can be
+        committed without them. A lane that is over raises at every commit, an empty one too, what
+        ended it. A cancelled commit may have happened.
         """
         ...
 
@@ -189,6 +192,13 @@ class Log(Protocol):
     async def topic(self, name: str) -> TopicInfo | None: ...
 
     async def topics(self) -> list[TopicInfo]: ...
+
+    async def check_topic(self, name: str, *, batch_bytes: int = 0) -> None:
+        """Whether a lane could commit there now, as far as the engine can tell without writing. Raises
+        TopicMissing, and TopicRefused where this user may not or where a batch of `batch_bytes` (see
+        TopicRefused) is more than it takes.
+        """
+        ...
 
     async def bounds(self, tp: TopicPartition) -> Bounds: ...
 

@@ -28,7 +28,7 @@ from streamer.log.kafka_groups import MEMBER, Membership
 from streamer.log.kafka_lane import BrokenLanes, LaneRunner, group_id, transactional_id
 from streamer.log.kafka_producer import check_sizes, check_topics, drop, start, write
 from streamer.log.kafka_reader import KafkaReader
-from streamer.log.kafka_topics import delete, ensure, policy
+from streamer.log.kafka_topics import check, delete, ensure, policy
 from streamer.log.lanes import keep_running
 from streamer.log.position import Position
 
@@ -93,6 +93,12 @@ class KafkaLog:
     async def topics(self) -> list[TopicInfo]:
         """All that this user may see, others' too; the brokers' own are left out."""
         return [topic.info for topic in (await self._cluster.fresh()).values()]
+
+    async def check_topic(self, name: str, *, batch_bytes: int = 0) -> None:
+        """What we may do there is in its metadata. A limit of sizes that this user may not see
+        (DESCRIBE_CONFIGS) passes: only a commit can tell.
+        """
+        await check(self._cluster, name, batch_bytes)
 
     async def bounds(self, tp: TopicPartition) -> Bounds:
         tp = TopicPartition(*tp)
@@ -164,7 +170,7 @@ class KafkaLog:
         async def look(_: StreamerError | None) -> None:
             info = await self.topic(topic)
             if info is None:
-                raise TopicMissing(f"there is no topic {topic}")
+                raise TopicMissing(f"there is no topic {topic}", topic)
             found.append(info)
 
         await keep_running(group, MEMBER, look)

@@ -1,7 +1,7 @@
 """How a cluster is reached, what its refusals are called here, and the deadlines of our own."""
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -77,21 +77,28 @@ def _password(security: SecuritySettings) -> str:
     return read_text(Path(security.password_file)).strip()
 
 
-def named(error: BaseException, what: str, topic: str = "") -> LogError:
-    """The error of ours that a caller of the log can act on; `topic` is the one that it was about."""
+def named(error: BaseException, what: str) -> LogError:
+    """The error of ours that a caller of the log can act on."""
     if isinstance(error, LogError):
         return error
     reason = f"{what}: {type(error).__name__}"
     if isinstance(error, FENCED):
         return LaneLost(f"{reason}: another worker has taken over")
-    if isinstance(error, TOO_LARGE):
-        return TopicRefused(f"{topic}: a batch is larger than it takes (max.message.bytes)", topic)
     if isinstance(error, kafka.TopicAuthorizationFailedError):
-        topic = topic or ", ".join(map(str, error.args))
-        return TopicRefused(f"{topic}: this user may not do that there (ACLs)", topic)
+        topics = sorted(_topics_in(error.args))
+        return TopicRefused(f"{what}: this user may not ({', '.join(topics)}: ACLs)", *topics)
     if isinstance(error, MISSING):
         return TopicMissing(f"{reason}: the topic is gone")
     return LogUnavailable(reason)
+
+
+def _topics_in(args: Iterable[object]) -> Iterator[str]:
+    """One, or a set of them."""
+    for arg in args:
+        if isinstance(arg, str):
+            yield arg
+        elif isinstance(arg, Iterable):
+            yield from _topics_in(arg)
 
 
 def is_broken(client: AIOKafkaClient) -> bool:

@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from aiokafka import errors as kafka
 from aiokafka.client import AIOKafkaClient, CoordinationType
@@ -17,10 +17,10 @@ from aiokafka.protocol.api import Request
 from aiokafka.protocol.offset import OffsetRequest
 
 from streamer import metrics
-from streamer.errors import LogUnavailable, TopicMissing
+from streamer.errors import LogUnavailable, TopicMissing, TopicRefused
 from streamer.log.base import Bounds, TopicInfo, TopicPartition
 from streamer.log.kafka_client import END_S, LIBRARY_ERRORS, Access, ended, is_broken, within
-from streamer.log.kafka_protocol import MetadataQuery, OffsetsQuery
+from streamer.log.kafka_protocol import DESCRIBE, MetadataQuery, OffsetsQuery
 from streamer.log.position import Position
 
 ASK_S: Final = 20.0
@@ -29,6 +29,9 @@ PAUSE_S: Final = (0.01, 0.25)
 KNOWN_S: Final = 2.0
 """So long what is known of the topics is believed: a commit needs no look-up, and a deletion or a topic
 made anew is noticed this much later."""
+
+CONFIRM_S: Final = 0.5
+"""A broker that has just begun knows no topics for a moment: so long until it is asked again."""
 
 EARLIEST: Final = -2
 LATEST: Final = -1
@@ -49,6 +52,21 @@ class Topic:
     id: bytes
     leaders: tuple[int, ...]
     """By partition; -1 while one is elected."""
+    operations: int
+    """What we may do there (kafka_protocol.READ, WRITE); see `may`."""
+
+    def may(self, operations: int) -> bool:
+        """All of them. True where the cluster doesn't say: what it says has DESCRIBE, as we see the topic."""
+        is_told = self.operations > 0 and self.operations & DESCRIBE
+        return not is_told or self.operations & operations == operations
+
+
+class View(NamedTuple):
+    """What a broker tells of topics; absent is what does not exist."""
+
+    topics: dict[str, Topic]
+    hidden: frozenset[str]
+    """Not ours to see, so that they may exist or not."""
 
 
 class Cluster:
@@ -59,7 +77,8 @@ class Cluster:
         self._client: AIOKafkaClient | None = None
         self._connecting = asyncio.Lock()
         self._coordinators: dict[str, int] = {}
-        self._topics: dict[str, Topic | None] = {}
+        self._known = View({}, frozenset())
+        self._asked: set[str] = set()
         self._asked_s = float("-inf")
         self._asking = asyncio.Lock()
 
@@ -126,57 +145,100 @@ class Cluster:
         self._coordinators.clear()
 
     async def topic(self, name: str) -> Topic | None:
-        """As of KNOWN_S ago at the most."""
-        if name not in self._topics or time.monotonic() - self._asked_s > KNOWN_S:
-            async with self._asking:
-                if name not in self._topics or time.monotonic() - self._asked_s > KNOWN_S:
-                    await self._learn({*self._topics, name})
-        return self._topics.get(name)
+        """As of KNOWN_S ago at the most. Raises TopicRefused."""
+        known = await self._view(name)
+        if name in known.hidden:
+            raise _hidden([name])
+        return known.topics.get(name)
 
     async def now(self, name: str) -> Topic | None:
         """Asked now. What was believed of it, and is so no more, is believed no longer: who is told here that
         there is a topic may write to it at once.
         """
         found = (await self.fresh([name])).get(name)
-        if name in self._topics and self._topics[name] != found:
+        if name in self._asked and self._known.topics.get(name) != found:
             self.forget()
         return found
 
     async def existing(self, name: str, partition: int | None = None) -> Topic:
         topic = await self.topic(name)
         if topic is None:
-            raise TopicMissing(f"there is no topic {name}")
+            raise TopicMissing(f"there is no topic {name}", name)
         if partition is not None and not 0 <= partition < topic.info.partitions:
-            raise TopicMissing(f"the topic {name} has no partition {partition}, only {topic.info.partitions}")
+            raise TopicMissing(
+                f"the topic {name} has no partition {partition}, only {topic.info.partitions}", name
+            )
         return topic
 
-    async def fresh(self, names: Iterable[str] | None = None) -> dict[str, Topic]:
-        """Asked now; of all topics without `names`. Those that don't exist are absent."""
-        wanted = None if names is None else list(names)
-        return await self.tried("topics", lambda: self._metadata(wanted))
+    async def check(self, wanted: Mapping[TopicPartition, int], *, again: bool = True) -> None:
+        """Whether we may do these operations there, as of KNOWN_S ago at the most. Raises TopicMissing, or
+        else TopicRefused, with all topics of which that is true. What is missing is looked for twice.
+        """
+        missing: dict[str, str] = {}
+        refused: set[str] = set()
+        for tp, operations in wanted.items():
+            try:
+                topic = await self.existing(*tp)
+            except TopicMissing as error:
+                missing[tp.topic] = str(error)
+            except TopicRefused:
+                refused.add(tp.topic)
+            else:
+                if not topic.may(operations):
+                    refused.add(tp.topic)
+        if missing and again:
+            await asyncio.sleep(CONFIRM_S)
+            self.forget()
+            await self.check(wanted, again=False)
+            return
+        if missing:
+            raise TopicMissing("; ".join(missing.values()), *missing)
+        if refused:
+            names = sorted(refused)
+            raise TopicRefused(f"{', '.join(names)}: this user may not write there (ACLs)", *names)
 
-    async def views(self, names: Iterable[str]) -> list[dict[str, Topic]]:
-        """As `fresh`, by each broker that lives: they hear of a change one after the other."""
+    async def fresh(self, names: Iterable[str] | None = None) -> dict[str, Topic]:
+        """Asked now; of all without `names`. Those that don't exist are absent. Raises TopicRefused."""
+        wanted = None if names is None else list(names)
+        found = await self.tried("topics", lambda: self._metadata(wanted))
+        if found.hidden:
+            raise _hidden(found.hidden)
+        return found.topics
+
+    async def views(self, names: Iterable[str]) -> list[View]:
+        """By each broker that lives: they hear of a change one after the other."""
         wanted = list(names)
 
-        async def once() -> list[dict[str, Topic]]:
+        async def once() -> list[View]:
             query = MetadataQuery(wanted)
             nodes = [broker[0] for broker in (await self.ask(query)).brokers]
-            return [_topics(await self.ask(query, node)) for node in nodes]
+            return [_view(await self.ask(query, node)) for node in nodes]
 
         return await self.tried("topics", once)
 
+    async def _view(self, name: str) -> View:
+        if not self._knows(name):
+            async with self._asking:
+                if not self._knows(name):
+                    await self._learn({*self._asked, name})
+        return self._known
+
+    def _knows(self, name: str) -> bool:
+        return name in self._asked and time.monotonic() - self._asked_s <= KNOWN_S
+
     async def _learn(self, names: set[str]) -> None:
         asked_s = time.monotonic()
-        found = await self.fresh(sorted(names))
-        if unknown := names - found.keys():
+        found = await self.tried("topics", lambda: self._metadata(sorted(names)))
+        topics = dict(found.topics)
+        if unknown := names - topics.keys() - found.hidden:
             for view in await self.views(unknown):  # a broker may not have heard of a new one
-                found |= view
-        self._topics = {name: found.get(name) for name in names}
+                topics |= view.topics
+        self._known = View(topics, found.hidden)
+        self._asked = names
         self._asked_s = asked_s
 
-    async def _metadata(self, names: list[str] | None) -> dict[str, Topic]:
-        return _topics(await self.ask(MetadataQuery(names)))
+    async def _metadata(self, names: list[str] | None) -> View:
+        return _view(await self.ask(MetadataQuery(names)))
 
     # ── offsets ────────────────────────────────────────────────────────────────────────────────
 
@@ -227,11 +289,17 @@ class Cluster:
             answer = await self.ask(OffsetsQuery(group, partitions), await self._coordinator(group))
             _check(answer.error_code, group)
             found: dict[TopicPartition, Position] = {}
+            refused: set[str] = set()
             for name, answers, _ in answer.topics:
                 for partition, offset, _, metadata, code, _ in answers:
+                    if kafka.for_code(code) is kafka.TopicAuthorizationFailedError:
+                        refused.add(name)
+                        continue
                     _check(code, group)
                     if offset >= 0:
                         found[TopicPartition(name, partition)] = Position.restore(offset, metadata or "")
+            if refused:
+                raise kafka.TopicAuthorizationFailedError(refused)
             return found
 
         return await self.tried(f"positions of {group}", once)
@@ -243,11 +311,15 @@ class Cluster:
         return self._coordinators[group]
 
 
-def _topics(answer: Any) -> dict[str, Topic]:  # noqa: ANN401 - aiokafka is untyped
+def _view(answer: Any) -> View:  # noqa: ANN401 - aiokafka is untyped
     found: dict[str, Topic] = {}
-    for code, name, topic_id, internal, partitions, *_ in answer.topics:
+    hidden: set[str] = set()
+    for code, name, topic_id, internal, partitions, operations, *_ in answer.topics:
         error = kafka.for_code(code)
         if error is kafka.UnknownTopicOrPartitionError or internal:
+            continue
+        if error is kafka.TopicAuthorizationFailedError:
+            hidden.add(name)
             continue
         if error is not kafka.NoError and error is not kafka.LeaderNotAvailableError:
             raise error(name)
@@ -257,8 +329,14 @@ def _topics(answer: Any) -> dict[str, Topic]:  # noqa: ANN401 - aiokafka is unty
             TopicInfo(name, len(leaders), topic_id[:4].hex()),
             topic_id,
             tuple(leaders[number] for number in sorted(leaders)),
+            operations,
         )
-    return found
+    return View(found, frozenset(hidden))
+
+
+def _hidden(names: Iterable[str]) -> TopicRefused:
+    topics = sorted(names)
+    return TopicRefused(f"{', '.join(topics)}: this user may not see that (ACLs: DESCRIBE)", *topics)
 
 
 class Unstable(kafka.KafkaError):  # type: ignore[misc] # aiokafka is untyped

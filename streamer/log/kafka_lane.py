@@ -12,22 +12,32 @@ import asyncio
 import copy
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from aiokafka import AIOKafkaProducer, OffsetAndMetadata
 from aiokafka import TopicPartition as KafkaPartition
 
 from streamer import metrics
-from streamer.errors import LaneLost, LogError, LogUnavailable, StreamerError, TopicMissing
+from streamer.errors import (
+    LaneLost,
+    LogError,
+    LogUnavailable,
+    StreamerError,
+    TopicMissing,
+    TopicRefused,
+)
 from streamer.log.base import LaneMain, Record, TopicPartition
-from streamer.log.kafka_client import Access, within
+from streamer.log.kafka_client import FENCED, LIBRARY_ERRORS, Access, abandon, within
 from streamer.log.kafka_cluster import Cluster
-from streamer.log.kafka_producer import check_sizes, check_topics, drop, start, write
+from streamer.log.kafka_producer import begin, check_sizes, check_topics, drop, start, write
 from streamer.log.lanes import counted
 from streamer.log.position import Position
 
 NEWS_S: Final = 1.5
 """Within this a process that has lost its place in its group knows it (kafka_groups.HEARTBEAT_MS)."""
+LOOK_S: Final = 2.0
+"""A commit that takes longer may wait for a topic that is gone."""
 COMMIT_S: Final = 30.0
 """A broker that is killed and started again is back within this, and the same transaction goes on."""
 
@@ -93,7 +103,7 @@ class KafkaLane:
                 return []
             began_s = time.monotonic()
             try:
-                offsets = await within(COMMIT_S, self._transact(records, stored), self._name)
+                offsets = await within(COMMIT_S, self._commit(records, stored), self._name)
             except TopicMissing as error:
                 # looked up just before: a broker that has just begun knows no topics for a moment
                 self.end(LogUnavailable(str(error)))
@@ -107,10 +117,39 @@ class KafkaLane:
         metrics.LOG_APPENDED_BYTES.inc(sum(len(r.value or b"") + len(r.key) for r in records))
         return offsets
 
+    async def _commit(
+        self, records: Sequence[Record], stored: Mapping[TopicPartition, OffsetAndMetadata]
+    ) -> list[int]:
+        """A topic that was taken away since it was looked at makes the producer wait for ever, or fail
+        without saying which: so it is looked for where a commit takes long or fails. Raises TopicRefused.
+        """
+        work = asyncio.ensure_future(self._transact(records, stored))
+        try:
+            while not work.done():
+                await asyncio.wait({work}, timeout=LOOK_S)
+                error = work.exception() if work.done() else None
+                if not work.done() or (isinstance(error, LIBRARY_ERRORS) and not isinstance(error, FENCED)):
+                    with suppress(LogUnavailable):  # the cluster itself is away
+                        await within(LOOK_S, self._look(records, stored), self._name)
+            return work.result()
+        finally:
+            if not work.done():
+                await abandon(work)
+
+    async def _look(
+        self, records: Sequence[Record], stored: Mapping[TopicPartition, OffsetAndMetadata]
+    ) -> None:
+        """Raises TopicRefused."""
+        self._cluster.forget()
+        try:
+            await check_topics(self._cluster, records, list(stored))
+        except TopicMissing as error:  # which to the caller means that the lane goes on
+            raise TopicRefused(str(error), *error.topics) from None
+
     async def _transact(
         self, records: Sequence[Record], stored: Mapping[TopicPartition, OffsetAndMetadata]
     ) -> list[int]:
-        await self._producer.begin_transaction()
+        await begin(self._producer)
         written = await write(self._producer, records, self._now_ms())
         if stored:
             offsets_at = {KafkaPartition(*tp): offset for tp, offset in stored.items()}

@@ -8,15 +8,16 @@ with the next commit. Starting the new one ends the old one's transaction at the
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka import errors as kafka
 
-from streamer.errors import RecordTooLarge
+from streamer.errors import RecordTooLarge, TopicRefused
 from streamer.log.base import MAX_RECORD_BYTES, Record, TopicPartition
-from streamer.log.kafka_client import Access, ended, hear, named, within
+from streamer.log.kafka_client import TOO_LARGE, Access, ended, hear, within
 from streamer.log.kafka_cluster import Cluster
+from streamer.log.kafka_protocol import READ, WRITE
 
 MAX_REQUEST_BYTES: Final = 17_000_000
 BATCH_BYTES: Final = 1_048_576
@@ -30,8 +31,12 @@ TRANSACTION_TIMEOUT_MS: Final = 60_000
 mean to commit; and how long readers wait for a lane whose process died and is not replaced."""
 
 
-Sent = tuple[TopicPartition, "asyncio.Future[Any]", list[int]]
-"""A batch's place, its answer, and which records (by index) are in it."""
+class Sent(NamedTuple):
+    tp: TopicPartition
+    batch: Any
+    answer: "asyncio.Future[Any]"
+    held: list[int]
+    """Which records, by index."""
 
 
 async def start(access: Access, transactional_id: str | None = None) -> AIOKafkaProducer:
@@ -65,8 +70,7 @@ async def _drop(producer: AIOKafkaProducer) -> None:
     """`stop()` alone flushes first, and what its sender is at goes on until it succeeds: with the broker down
     it never ends, and a commit would come through later. There is no public way to skip that.
     """
-    producer.client.send = _refuse
-    producer._message_accumulator.fail_all(kafka.ProducerClosed())  # noqa: SLF001
+    _silence(producer)
     if producer._sender.sender_task is not None:  # noqa: SLF001
         producer._sender.sender_task.cancel()  # noqa: SLF001
     transaction = producer._txn_manager._transaction_waiter  # noqa: SLF001
@@ -74,6 +78,30 @@ async def _drop(producer: AIOKafkaProducer) -> None:
         hear(transaction)
     await producer.client.close()  # what waits for an answer hears that none will come
     await producer.stop()
+
+
+def _silence(producer: AIOKafkaProducer) -> None:
+    """It sends nothing any more, and what it holds has failed."""
+    producer.client.send = _refuse
+    accumulator = producer._message_accumulator  # noqa: SLF001
+    held = [batch for batches in accumulator._batches.values() for batch in batches]  # noqa: SLF001
+    accumulator.fail_all(kafka.ProducerClosed())
+    accumulator._batches.clear()  # noqa: SLF001 - its sender trips over what has failed already
+    for batch in held:
+        hear(batch._drain_waiter)  # noqa: SLF001
+
+
+async def begin(producer: AIOKafkaProducer) -> None:
+    """A transaction. One that fails sends nothing more: where a topic is refused aiokafka would send all
+    batches to partitions that are not in the transaction, and no end of a transaction decides those.
+    """
+    await producer.begin_transaction()
+
+    def failed(end: "asyncio.Future[None]") -> None:
+        if end.cancelled() or end.exception() is not None:
+            _silence(producer)
+
+    producer._txn_manager.wait_for_transaction_end().add_done_callback(failed)  # noqa: SLF001
 
 
 async def _refuse(*_: object, **__: object) -> None:
@@ -87,14 +115,20 @@ def check_sizes(records: Sequence[Record]) -> None:
         if size > MAX_RECORD_BYTES:
             raise RecordTooLarge(
                 f"{record.topic}/{record.partition}: a record of {size} bytes, "
-                f"at most {MAX_RECORD_BYTES} are taken"
+                f"at most {MAX_RECORD_BYTES} are taken",
+                record.topic,
             )
 
 
 async def check_topics(cluster: Cluster, records: Sequence[Record], tps: Sequence[TopicPartition]) -> None:
-    """Raises TopicMissing. A producer that is given a topic that doesn't exist hangs for ever."""
-    for topic, partition in {*((r.topic, r.partition) for r in records), *tps}:
-        await cluster.existing(topic, partition)
+    """Raises TopicMissing and TopicRefused. A producer that is given a topic that doesn't exist hangs for
+    ever, and one that is refused can't be used again: better to know before.
+    """
+    wanted = dict.fromkeys(tps, READ)  # as the brokers ask of who stores a position
+    for record in records:
+        tp = TopicPartition(record.topic, record.partition)
+        wanted[tp] = wanted.get(tp, 0) | WRITE
+    await cluster.check(wanted)
 
 
 def _batches(
@@ -133,21 +167,28 @@ async def write(
     for tp, batch, held in _batches(producer, records, now_ms):
         answer = await producer.send_batch(batch, tp.topic, partition=tp.partition)
         answer.add_done_callback(hear)
-        sent.append((tp, answer, held))
+        sent.append(Sent(tp, batch, answer, held))
     done = asyncio.ensure_future(_offsets(sent, len(records)))
     done.add_done_callback(hear)
     return done
 
 
 async def _offsets(sent: Sequence[Sent], count: int) -> list[int]:
-    """Raises TopicRefused, or what the first other batch failed with."""
-    offsets = [0] * count
+    """Raises TopicRefused for all topics that are too small, or what the first other batch failed with."""
     if sent:
-        await asyncio.wait([answer for _, answer, _ in sent])
-    for tp, answer, held in sent:
-        error = answer.exception()
-        if isinstance(error, kafka.KafkaError):
-            raise named(error, f"{tp.topic}/{tp.partition}", tp.topic) from error
-        for place, index in enumerate(held):
-            offsets[index] = answer.result().offset + place
+        await asyncio.wait([each.answer for each in sent])
+    failed = [each for each in sent if each.answer.exception() is not None]
+    if large := [each for each in failed if isinstance(each.answer.exception(), TOO_LARGE)]:
+        topics = sorted({each.tp.topic for each in large})
+        raise TopicRefused(
+            f"{', '.join(topics)}: a batch is larger than it takes (max.message.bytes)",
+            *topics,
+            batch_bytes=max(each.batch.size() for each in large),
+        )
+    for each in failed:
+        each.answer.result()
+    offsets = [0] * count
+    for each in sent:
+        for place, index in enumerate(each.held):
+            offsets[index] = each.answer.result().offset + place
     return offsets

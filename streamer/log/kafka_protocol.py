@@ -1,6 +1,7 @@
 """Four questions that aiokafka doesn't ask in the version that we need.
 
-- Metadata v12 knows a topic's id, by which a topic made anew differs from the one before.
+- Metadata v12 knows a topic's id, by which a topic made anew differs from the one before, and what we
+  may do there.
 - OffsetFetch v7 with `require_stable` waits for the transaction that is being decided. Without it the
   answer may be the position before the last commit, from which a lane would do its records again.
 - IncrementalAlterConfigs v0 leaves alone what it doesn't name: an operator's own settings of a topic.
@@ -31,6 +32,11 @@ from aiokafka.protocol.types import (
 TOPIC: Final = 2
 """The kind of a resource whose settings are asked or changed."""
 SET: Final = 0
+
+READ: Final = 1 << 3
+WRITE: Final = 1 << 4
+DESCRIBE: Final = 1 << 8
+"""Of the operations in a topic's metadata."""
 
 _TEXT: Final = CompactString("utf-8")
 _TAGS: Final = ("tags", TaggedFields)
@@ -99,7 +105,7 @@ class MetadataRequest_v12(RequestStruct):  # type: ignore[misc] # noqa: N801
 
 
 class MetadataQuery(Request[MetadataRequest_v12]):  # type: ignore[misc]
-    """Of the topics by name, or of all; makes none."""
+    """Of the topics by name, or of all, with what this user may do there; makes none."""
 
     API_KEY: ClassVar = 3
 
@@ -107,7 +113,7 @@ class MetadataQuery(Request[MetadataRequest_v12]):  # type: ignore[misc]
         self._topics: list[Any] | None = None if names is None else [(bytes(16), n, {}) for n in names]
 
     def build(self, request_struct_class: type[MetadataRequest_v12]) -> MetadataRequest_v12:
-        return request_struct_class(self._topics, False, False, {})
+        return request_struct_class(self._topics, False, True, {})
 
 
 class OffsetFetchResponse_v7(Response):  # type: ignore[misc] # noqa: N801

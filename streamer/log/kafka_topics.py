@@ -7,17 +7,19 @@ from typing import Any, Final
 from aiokafka import errors as kafka
 from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
 
-from streamer.errors import ConfigError, TopicMissing
+from streamer.errors import ConfigError, TopicMissing, TopicRefused
 from streamer.log.base import TopicPartition, TopicSpec
 from streamer.log.kafka_cluster import LATEST, Cluster, Topic
-from streamer.log.kafka_protocol import TOPIC, AlterTopics, DeleteTopic
+from streamer.log.kafka_protocol import READ, TOPIC, WRITE, AlterTopics, DeleteTopic
 
 MAX_BATCH_BYTES: Final = 16_842_752
 """16 MiB of a record and 64 KiB for what is around it: on the broker the limit is of a whole batch."""
+BATCH_LIMIT: Final = "max.message.bytes"
 TIMEOUT_MS: Final = 10_000
 TOMBSTONE_MS: Final = 600_000
 """A reader that has seen a value has so long to reach its tombstone before that goes too."""
 
+NOT_OURS: Final = (kafka.TopicAuthorizationFailedError, kafka.ClusterAuthorizationFailedError)
 UNKNOWN_TOPIC_ID: Final = 100
 DELETION_DISABLED: Final = 73
 """Two refusals that aiokafka has no name for."""
@@ -34,7 +36,7 @@ def policy(spec: TopicSpec, *, replication: int) -> dict[str, str]:
         "retention.ms": str(-1 if spec.retention_ms is None else spec.retention_ms),
         "retention.bytes": "-1",
         "segment.ms": str(spec.segment_ms),
-        "max.message.bytes": str(MAX_BATCH_BYTES),
+        BATCH_LIMIT: str(MAX_BATCH_BYTES),
         "message.timestamp.type": "CreateTime",
         # a commit is answered by two disks, and one of three brokers may be away
         "min.insync.replicas": str(max(1, min(2, replication - 1))),
@@ -89,6 +91,8 @@ async def _make(cluster: Cluster, specs: Sequence[TopicSpec], replication: int, 
             error = kafka.for_code(code)
             if error is kafka.InvalidReplicationFactorError:
                 raise ConfigError("log.replication", f"{replication}: {message}")
+            if error is kafka.TopicAuthorizationFailedError:
+                raise error(name)
             if error not in (kafka.NoError, kafka.TopicAlreadyExistsError):  # another process was first
                 raise error(f"{name}: {message}")
 
@@ -100,7 +104,7 @@ async def _make(cluster: Cluster, specs: Sequence[TopicSpec], replication: int, 
 
 
 async def _all_named(cluster: Cluster, names: set[str]) -> None:
-    for found in await cluster.views(names):
+    for found, _ in await cluster.views(names):
         if names - found.keys() or any(leader < 0 for topic in found.values() for leader in topic.leaders):
             raise kafka.LeaderNotAvailableError
 
@@ -118,7 +122,7 @@ async def differing(
         changes: dict[str, dict[str, str]] = {}
         for code, _, _, name, entries in (await cluster.ask(ask)).resources:
             error = kafka.for_code(code)
-            if error in (kafka.TopicAuthorizationFailedError, kafka.ClusterAuthorizationFailedError):
+            if error in NOT_OURS:
                 # a role's own user may not; who provisions the cluster answers for the policies
                 logger.info("policies of a topic are not ours to see", extra={"topic": name})
                 continue
@@ -141,11 +145,37 @@ async def _alter(cluster: Cluster, changes: dict[str, dict[str, str]]) -> None:
             raise error(f"{name}: {message}")
 
 
+async def check(cluster: Cluster, name: str, batch_bytes: int) -> None:
+    """See Log.check_topic. A limit that is not ours to see is not looked at."""
+    cluster.forget()  # what is mended is mended for the next commit too
+    await cluster.check({TopicPartition(name, 0): READ | WRITE})
+    if not batch_bytes:
+        return
+    limit = await cluster.tried("policies", lambda: _setting(cluster, name, BATCH_LIMIT))
+    if limit is not None and batch_bytes > int(limit):
+        raise TopicRefused(
+            f"{name}: takes {limit} bytes ({BATCH_LIMIT}), and {batch_bytes} have to go there",
+            name,
+            batch_bytes=batch_bytes,
+        )
+
+
+async def _setting(cluster: Cluster, topic: str, setting: str) -> str | None:
+    answer = await cluster.ask(DescribeConfigsRequest([(TOPIC, topic, [setting])]))
+    ((code, _, _, _, entries),) = answer.resources
+    error = kafka.for_code(code)
+    if error in NOT_OURS:
+        return None
+    if error is not kafka.NoError:
+        raise error(topic)
+    return next((entry[1] for entry in entries if entry[0] == setting), None)
+
+
 async def delete(cluster: Cluster, name: str, epoch: str) -> None:
     """Returns once no broker speaks of it any more. The broker forgets its positions, too, a moment later."""
     topic = (await cluster.fresh([name])).get(name)
     if topic is None or epoch not in ("", topic.info.epoch):
-        raise TopicMissing(f"there is no topic {name}" + (f" of epoch {epoch}" if topic else ""))
+        raise TopicMissing(f"there is no topic {name}" + (f" of epoch {epoch}" if topic else ""), name)
 
     async def once() -> None:
         for _, _, code, *_ in (await cluster.ask(DeleteTopic(topic.id, TIMEOUT_MS))).responses:
@@ -158,7 +188,7 @@ async def delete(cluster: Cluster, name: str, epoch: str) -> None:
                 raise error(name)
 
     async def gone() -> None:
-        if any(name in found and found[name].id == topic.id for found in await cluster.views([name])):
+        if any(name in found and found[name].id == topic.id for found, _ in await cluster.views([name])):
             raise kafka.StaleMetadata(name)
 
     await cluster.tried("deleting a topic", once)

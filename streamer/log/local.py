@@ -114,6 +114,11 @@ class LocalLog:
         await self._look()
         return [row.info() for row in self._tail.topics.values()]
 
+    async def check_topic(self, name: str, *, batch_bytes: int = 0) -> None:
+        del batch_bytes  # what a record may weigh is the same for all topics here
+        await self._look()
+        self._row(name)
+
     async def bounds(self, tp: TopicPartition) -> Bounds:
         await self._look()
         return self._tail.bounds[self._lane(tp)]
@@ -131,13 +136,13 @@ class LocalLog:
     def _lane(self, tp: TopicPartition) -> int:
         row = self._row(tp[0])
         if not 0 <= tp[1] < len(row.lanes):
-            raise TopicMissing(f"the topic {tp[0]} has no partition {tp[1]}, only {len(row.lanes)}")
+            raise TopicMissing(f"the topic {tp[0]} has no partition {tp[1]}, only {len(row.lanes)}", tp[0])
         return row.lanes[tp[1]]
 
     def _row(self, topic: str) -> TopicRow:
         row = self._tail.topics.get(topic)
         if row is None:
-            raise TopicMissing(f"there is no topic {topic}")
+            raise TopicMissing(f"there is no topic {topic}", topic)
         return row
 
     # ── reading and appending ──────────────────────────────────────────────────────────────────

@@ -73,13 +73,15 @@ class Transaction:
             self._topics = read_topics(self.connection)
         row = self._topics.get(name)
         if row is None:
-            raise TopicMissing(f"there is no topic {name}")
+            raise TopicMissing(f"there is no topic {name}", name)
         return row
 
     def lane(self, topic: str, partition: int) -> int:
         row = self.topic(topic)
         if not 0 <= partition < len(row.lanes):
-            raise TopicMissing(f"the topic {topic} has no partition {partition}, only {len(row.lanes)}")
+            raise TopicMissing(
+                f"the topic {topic} has no partition {partition}, only {len(row.lanes)}", topic
+            )
         return row.lanes[partition]
 
     def delete(self, records: Sequence[tuple[int, int, int]]) -> None:

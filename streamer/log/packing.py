@@ -50,7 +50,8 @@ def pack(records: Sequence[Record]) -> list[Packed]:
         if size > MAX_RECORD_BYTES:
             raise RecordTooLarge(
                 f"{record.topic}/{record.partition}: a record of {size} bytes, "
-                f"at most {MAX_RECORD_BYTES} are taken"
+                f"at most {MAX_RECORD_BYTES} are taken",
+                record.topic,
             )
         small = False
         if value is not None and len(value) >= MIN_BYTES:

@@ -25,11 +25,11 @@ from streamer.cutoffs import Cutoffs
 from streamer.errors import (
     ConfigError,
     InputLost,
-    LogError,
     LogUnavailable,
     OffsetOutOfRange,
-    RecordTooLarge,
+    TopicError,
     TopicMissing,
+    TopicRefused,
 )
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, Log, Reader, Stored, TopicPartition
@@ -75,12 +75,11 @@ class RouteLane:
     def __init__(self, shared: Shared, lane: Lane) -> None:
         self._shared = shared
         self._roster = shared.roster
+        self._parking = shared.roster.parking
         self._log: Log = shared.runtime.log
         self._lane = lane
         self._tp = TopicPartition(lane.topic, lane.partition)
         self._feeds: dict[str, Feed] = {}
-        self._parked: dict[str, Feed] = {}
-        """Where they stood: a topic that comes back empty goes on from there."""
         self._stopped: set[str] = set()
         """Their feeds are being made anew, and it is not their turn yet."""
         self._epoch = ""
@@ -117,13 +116,14 @@ class RouteLane:
     # ── partners ───────────────────────────────────────────────────────────────────────────────
 
     def _is_stale(self) -> bool:
-        """Whether other rules are in force than this lane has, or somebody waits to be tried again."""
+        """Whether other rules are in force than this lane has, or somebody was parked or waits to join."""
         if self._generation != self._roster.generation:
             return True
         if self._starts_generation != self._shared.starts.generation:
             return True
-        missing = self._roster.routings().keys() - self._feeds.keys() - self._stopped
-        return any(self._roster.is_due(name, self._lane.partition) for name in missing)
+        parked = self._parking.parked(self._lane.partition)
+        waiting = self._roster.routings().keys() - self._feeds.keys() - self._stopped - parked
+        return bool(waiting or parked & self._feeds.keys())
 
     async def _wait_for_partners(self) -> None:
         with suppress(TimeoutError):
@@ -131,23 +131,23 @@ class RouteLane:
                 await self._roster.changed(self._generation)
 
     async def _refresh(self) -> None:
-        """Makes the feeds those of the partners in force; takes up new ones and those due again."""
+        """Makes the feeds those of the partners in force, without the parked; takes up who is new or back."""
         self._generation = self._roster.generation
         self._heed_rebuilds()
         routings = dict(self._roster.routings())
         self._stopped &= routings.keys()
-        for name in self._parked.keys() - routings.keys():
-            del self._parked[name]
         for name in self._feeds.keys() - routings.keys():
-            del self._feeds[name]
+            self._drop(name)
             COMMITTED.forget(GROUP, name)
-            with suppress(KeyError):
-                ROUTE_BEHIND.remove(name, str(self._lane.partition))
+        parked = self._parking.parked(self._lane.partition)
+        for name in parked & self._feeds.keys():
+            self._parking.leave(self._feeds[name], self._lane.partition)
+            self._drop(name)
         new: list[Routing] = []
         for name, routing in routings.items():
             if name in self._feeds:
                 self._feeds[name].routing = routing
-            elif name not in self._stopped and self._roster.is_due(name, self._lane.partition):
+            elif name not in parked | self._stopped:
                 new.append(routing)
         if new:
             await self._take_up(new)
@@ -161,14 +161,15 @@ class RouteLane:
             return
         self._starts_generation = starts.generation
         self._stopped.clear()
+        self._parking.try_soon({name for name in self._roster.routings() if starts.is_rebuilt(name)})
         for name, feed in list(self._feeds.items()):
             start = starts.of(name)
             if start is not None and start.rebuild not in ("", feed.mark.rebuild):
-                del self._feeds[name]
+                self._drop(name)
 
     async def _take_up(self, new: Sequence[Routing]) -> None:
         await self._caught_up(self._shared.meta)  # before the positions, which may be of what it says
-        positions = await self._lane.positions(self._place(routing) for routing in new)
+        new, positions = await self._positions(new)
         there = await self._input(positions)
         starting: list[Draft] = []
         for routing in new:
@@ -185,19 +186,42 @@ class RouteLane:
                 elif todo == "stop":
                     starting.append(Draft.of(await self._stopped_feed(routing, start, position)))
                 elif todo == "try again":
-                    self._park(routing, TopicMissing(f"{routing.topic}: positions of the one before linger"))
+                    self._park(
+                        routing,
+                        TopicMissing(f"{routing.topic}: positions of the one before linger", routing.topic),
+                    )
                 else:
-                    # a topic that is made anew is made by who rebuilds
-                    is_new = start is None or not start.rebuild
+                    is_new = self._may_make(routing)
                     await self._roster.ready_topic(routing, is_new=is_new)
                     starting.append(Draft.of(await self._new_feed(routing, start)))
-            except (ConfigError, InputLost, TopicMissing) as error:
-                self._park(routing, error)
+            except (ConfigError, InputLost, TopicError) as error:
+                if isinstance(error, TopicError) and routing.topic not in error.topics:
+                    raise
+                self._park(routing, error, is_new=position is None and self._may_make(routing))
         for draft in await self._commit(starting, None):
             if draft.feed.mark.phase == "stopped":
                 self._stop(draft.feed)
             else:
                 self._join(draft.feed)
+
+    async def _positions(
+        self, new: Sequence[Routing]
+    ) -> tuple[Sequence[Routing], dict[TopicPartition, Position]]:
+        """Without those whose positions are refused, who are parked."""
+        while True:
+            try:
+                return new, await self._lane.positions(self._place(routing) for routing in new)
+            except TopicRefused as error:
+                refused = [routing for routing in new if routing.topic in error.topics]
+                if not refused:
+                    raise
+                for routing in refused:
+                    self._park(routing, error, is_new=self._may_make(routing))  # it may be new
+                new = [routing for routing in new if routing.topic not in error.topics]
+
+    def _may_make(self, routing: Routing) -> bool:
+        """A topic that is made anew is made by who rebuilds."""
+        return not self._shared.starts.is_rebuilt(routing.name)
 
     async def _input(self, positions: Mapping[TopicPartition, Position]) -> Input:
         """The articles as they are. Raises InputLost where all who begin speak of another making of their
@@ -233,7 +257,7 @@ class RouteLane:
     async def _new_feed(self, routing: Routing, start: Start | None) -> Feed:
         """Of a partner without a position, or whose topic was made anew."""
         rebuild = "" if start is None else start.rebuild
-        parked = self._parked.get(routing.name)
+        parked = self._parking.stood(self._lane.partition).get(routing.name)
         if parked is not None and rebuild in ("", parked.mark.rebuild):
             return replace(parked, routing=routing)
         mark = Mark(rebuild, "behind") if rebuild else NOTHING
@@ -258,8 +282,8 @@ class RouteLane:
     def _stop(self, feed: Feed) -> None:
         name = feed.routing.name
         self._stopped.add(name)
-        self._parked.pop(name, None)
-        self._roster.established(name, self._lane.partition)
+        self._roster.established(name)
+        self._parking.joined(name, self._lane.partition)
         logger.info(
             "feed stopped, to be made anew", extra={"partner": name, "partition": self._lane.partition}
         )
@@ -275,16 +299,27 @@ class RouteLane:
         name = feed.routing.name
         feed.served = self._turn
         self._feeds[name] = feed
-        self._parked.pop(name, None)
         self._ticks.assume([self._place(feed.routing)], self._now_s())
-        self._roster.established(name, self._lane.partition)
+        self._roster.established(name)
+        self._parking.joined(name, self._lane.partition)
         COMMITTED.set(GROUP, name, self._lane.partition, feed.counts)
 
-    def _park(self, routing: Routing, error: ConfigError | LogError) -> None:
-        feed = self._feeds.pop(routing.name, None)
-        if feed is not None:
-            self._parked[routing.name] = feed
-        self._roster.park(routing, self._lane.partition, error)
+    def _park(
+        self,
+        routing: Routing,
+        error: ConfigError | InputLost | TopicError,
+        *,
+        feed: Feed | None = None,
+        is_new: bool = False,
+    ) -> None:
+        self._drop(routing.name)
+        if routing.name in self._roster.routings():  # it may have been taken out meanwhile
+            self._parking.park(routing, self._lane.partition, error, feed=feed, is_new=is_new)
+
+    def _drop(self, name: str) -> None:
+        self._feeds.pop(name, None)
+        with suppress(KeyError):
+            ROUTE_BEHIND.remove(name, str(self._lane.partition))
 
     def _place(self, routing: Routing) -> TopicPartition:
         return TopicPartition(routing.topic, self._lane.partition)
@@ -312,7 +347,8 @@ class RouteLane:
     async def _behind_pass(self, reader: Reader, feeds: list[Feed]) -> None:
         began_s = time.monotonic()
         self._turn += 1
-        limit = min(feed.next for feed in self._feeds.values() if feed.next > feeds[0].next)
+        ahead = [feed.next for feed in self._feeds.values() if feed.next > feeds[0].next]
+        limit = min(ahead, default=None)  # none where the front has just been parked
         await self._route(feeds, *await self._read(reader, feeds, limit, 0.0))
         for feed in feeds:
             feed.served = self._turn
@@ -405,9 +441,12 @@ class RouteLane:
     # ── commits ────────────────────────────────────────────────────────────────────────────────
 
     async def _commit(self, drafts: Sequence[Draft], following: int | None) -> list[Draft]:
-        """All of them in one step; returns those that were taken. Where the log refuses for the sake of one
-        partner, each is committed alone and who is refused is parked. `following` None: where each stands.
+        """All of them in one step; returns those that were taken. Whose topic the log names as the reason why
+        it takes none is parked, and the others are committed without it, here or once the lane has started
+        anew. `following` None: where each stands.
         """
+        parked = self._parking.parked(self._lane.partition)
+        drafts = [draft for draft in drafts if draft.feed.routing.name not in parked]
         if not drafts:
             return []
         records = [record for draft in drafts for record in draft.records]
@@ -424,14 +463,19 @@ class RouteLane:
             await self._lane.commit(records, positions)
             if records:
                 reached(Point.ROUTE_COMMITTED)
-        except (TopicMissing, RecordTooLarge) as error:
-            if len(drafts) == 1:
-                self._park(drafts[0].feed.routing, error)
-                return []
-            return [taken for draft in drafts for taken in await self._commit([draft], following)]
+        except TopicError as error:
+            named = [draft.feed for draft in drafts if draft.feed.routing.topic in error.topics]
+            if not named:
+                raise
+            for feed in named:
+                self._park(feed.routing, error, feed=feed)
+            await self._lane.commit([], {})  # raises where the refusal has cost us the lane
+            rest = [draft for draft in drafts if draft.feed.routing.topic not in error.topics]
+            return await self._commit(rest, following)
         self._ticks.committed(records, self._now_s())
         for draft, end in zip(drafts, ends, strict=True):
             draft.feed.committed(end, draft.counts)
+            self._parking.written(draft.feed.routing.name, self._lane.partition)
             COMMITTED.set(GROUP, draft.feed.routing.name, self._lane.partition, draft.counts)
         return list(drafts)
 

@@ -13,12 +13,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamer.cutoffs import Cutoffs
+from streamer.errors import TopicRefused
 from streamer.log.base import Lane
 from streamer.log.table import Table
 from streamer.lost import Stops
 from streamer.partners import PartnersWatch
 from streamer.route.lane import RouteLane, Shared
-from streamer.route.roster import RETRY_S, Roster
+from streamer.route.parking import RETRY_S
+from streamer.route.roster import Roster
 from streamer.route.starts import GROUP, Starts
 from streamer.runtime import Runtime
 
@@ -41,8 +43,11 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
         starts=starts,
         meta=meta,
     )
+    parking = shared.roster.parking
     lanes: frozenset[int] = frozenset()
     starting: set[int] = set()
+    going_on: set[int] = set()
+    """Lanes that start anew without a partner: nothing that a load balancer should hear of."""
 
     def tell() -> None:
         if not lanes:
@@ -59,13 +64,23 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
         tell()
 
     async def run_lane(lane: Lane) -> None:
-        starting.add(lane.partition)
+        if lane.partition not in going_on:
+            starting.add(lane.partition)
+        going_on.discard(lane.partition)
         tell()
         route_lane = RouteLane(shared, lane)
-        await route_lane.start()
-        starting.discard(lane.partition)
-        tell()
-        await route_lane.run()
+        try:
+            await route_lane.start()
+            starting.discard(lane.partition)
+            tell()
+            await route_lane.run()
+        except TopicRefused as error:
+            if parking.has_parked(error):
+                going_on.add(lane.partition)
+            raise
+        except asyncio.CancelledError:
+            parking.forget_lane(lane.partition)
+            raise
 
     await withdrawals.load()
     await meta.load()
@@ -74,6 +89,7 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
         following = [
             tasks.create_task(withdrawals.run(), name="route-withdrawals"),
             tasks.create_task(meta.run(), name="route-meta"),
+            tasks.create_task(parking.run(), name="route-parking"),
         ]
         stops = Stops(runtime, GROUP)
         await runtime.log.run_lanes(

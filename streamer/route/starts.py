@@ -40,6 +40,10 @@ class Starts:
     def of(self, name: str) -> Start | None:
         return self._starts.get(name)
 
+    def is_rebuilt(self, name: str) -> bool:
+        start = self._starts.get(name)
+        return start is not None and bool(start.rebuild)
+
 
 async def record_start(log: Log, topics: Topics, name: str, since_ms: int | None) -> None:
     """Call it before the partner stands in the file. None (live) takes back what an earlier partner of

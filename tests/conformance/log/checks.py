@@ -175,21 +175,28 @@ async def check_positions(engine: Engine) -> None:
 
 
 async def check_refused_whole(engine: Engine) -> None:
-    """A commit that is refused leaves nothing: no record, no position."""
+    """A commit that is refused leaves nothing: no record, no position. It says for whose sake, and the lane
+    goes on.
+    """
     good = Record("a", 0, "k", b"v")
     large = Record("a", 1, "k", bytes(MAX_RECORD_BYTES + 1))
 
     async def work(lane: Lane) -> None:
-        with pytest.raises(TopicMissing):
+        with pytest.raises(TopicMissing) as missing:
             await lane.commit([good], {at("a"): Position(1), at("nowhere"): Position(1)})
-        with pytest.raises(TopicMissing):
+        assert missing.value.topics == ("nowhere",)
+        with pytest.raises(TopicMissing) as missing:
             await lane.commit([good, Record("nowhere", 0, "k", b"v")], {at("a"): Position(1)})
-        with pytest.raises(TopicMissing):
+        assert missing.value.topics == ("nowhere",)
+        with pytest.raises(TopicMissing) as missing:
             await lane.commit([good, Record("b", 10, "k", b"v")], {at("a"): Position(1)})
-        with pytest.raises(RecordTooLarge):
+        assert missing.value.topics == ("b",)
+        with pytest.raises(RecordTooLarge) as too_large:
             await lane.commit([good, large], {at("a"): Position(1)})
+        assert too_large.value.topics == ("a",)
         with pytest.raises(ValueError, match="fit"):
             await lane.commit([good], {at("a"): Position(1, (), {"text": "x" * 5000})})
+        assert await lane.commit([], {}) == [], "the lane is over, for what was refused before it was tried"
 
     async with opened(engine) as log:
         await in_lane(log, "g", work)
@@ -371,7 +378,7 @@ async def check_reader(engine: Engine) -> None:
 
 async def check_topics(engine: Engine) -> None:
     """Making topics again changes nothing; another number of partitions is refused; a topic made anew
-    is another one, and its readers are told.
+    is another one, and its readers are told. Whether one can be written is told without writing.
     """
     async with opened(engine) as log, log.reader({at("a"): 0}) as reader:
         before = await log.topic("a")
@@ -383,8 +390,13 @@ async def check_topics(engine: Engine) -> None:
         assert sorted(t.name for t in await log.topics()) == sorted(spec.name for spec in SPECS)
         with pytest.raises(ConfigError, match="partitions"):
             await log.ensure_topics([TopicSpec("a", 20, compact=False, retention_ms=None)])
+        await log.check_topic("a", batch_bytes=10_000)
+        assert (await log.bounds(at("a"))).end == 1
         await log.delete_topic("a")
         assert await log.topic("a") is None
+        with pytest.raises(TopicMissing) as missing:
+            await log.check_topic("a")
+        assert missing.value.topics == ("a",)
         with pytest.raises(TopicMissing):
             await log.append([Record("a", 0, "k", b"v")])
         with pytest.raises(TopicMissing):
@@ -392,6 +404,7 @@ async def check_topics(engine: Engine) -> None:
         with pytest.raises(TopicMissing):
             await log.bounds(at("a"))
         await log.ensure_topics(SPECS)
+        await log.check_topic("a")
         after = await log.topic("a")
         assert after is not None
         assert after.epoch != before.epoch

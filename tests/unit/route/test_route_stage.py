@@ -14,7 +14,8 @@ from harness.articles import PARTITIONS, Page
 
 from streamer.config import LogSettings, Settings
 from streamer.cutoffs import cutoff_record
-from streamer.errors import ConfigError, LogUnavailable, TopicMissing
+from streamer.errors import ConfigError, LogUnavailable, TopicRefused
+from streamer.health import Health
 from streamer.log.base import Record, Stored, TopicPartition
 from streamer.log.local import LocalLog
 from streamer.log.local_lanes import LocalLane
@@ -542,6 +543,49 @@ async def test_missing_topic_parks_one_partner(place: Place) -> None:
     assert await place.sequences("everything") == list(range(1, 41))
 
 
+async def test_refused_commit_starts_its_lane_anew(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a refusal costs the lane (which on the local log it never does: here a commit is refused for it)
+    only who is named waits; the lane goes on without it from what is committed, and the role stays ready.
+    """
+    topic = place.topics.of_partner("words")
+    commit = LocalLane.commit
+    over: set[LocalLane] = set()
+    refusing = True
+
+    async def refused(
+        self: LocalLane, records: Sequence[Record], positions: Mapping[TopicPartition, Position]
+    ) -> list[int]:
+        if self in over or (refusing and any(record.topic == topic for record in records)):
+            over.add(self)
+            raise TopicRefused("for a test", topic)
+        return await commit(self, records, positions)
+
+    async def still_refused(_: LocalLog, name: str, **__: int) -> None:
+        if refusing and name == topic:
+            raise TopicRefused("for a test", topic)
+
+    unready: list[str] = []
+    monkeypatch.setattr(LocalLane, "commit", refused)
+    monkeypatch.setattr(LocalLog, "check_topic", still_refused)
+    async with place.routing():
+        monkeypatch.setattr(Health, "unready", lambda _, *told: unready.extend(told))
+        await place.publish(*mixture(200))
+        await place.settled("everything", 200)
+        await place.settled("humans", 200)
+        assert await is_parked("words")
+        assert not await is_parked("everything")
+        ended = len(over)
+        await place.publish(*mixture(200, 201))
+        await place.settled("everything", 400)
+        assert 1 <= ended == len(over) <= PARTITIONS, "one that waits costs nothing more"
+        refusing = False
+        await place.settled("words", 400)
+        assert not await is_parked("words")
+        assert not unready
+    assert await place.sequences("everything") == list(range(1, 401))
+    assert await place.sequences("words") == [p.sequence for p in mixture(400) if wanted_by_words(p)]
+
+
 async def is_parked(partner: str) -> bool:
     return REGISTRY.get_sample_value("streamer_route_parked", {"partner": partner}) == 1
 
@@ -555,19 +599,6 @@ async def test_what_is_no_article_is_left_out(place: Place) -> None:
         await place.log.append([bad, nonsense, good.record(place.topics)])
         await place.settled("everything", 3)
     assert await place.counts("everything") == {"published": 1, "invalid": 2}
-
-
-async def test_alarm_of_one_lane_is_not_lifted_by_another(place: Place) -> None:
-    """A partner that is parked in one partition stays so, and waits, while others of its lanes are routed."""
-    roster = Roster(place.runtime, PartnersWatch(place.file))
-    routing = roster.routings()["words"]
-    roster.park(routing, 3, TopicMissing("refused"))
-    roster.established("words", 4)
-    assert await is_parked("words")
-    assert not roster.is_due("words", 3)
-    assert roster.is_due("words", 5)
-    roster.established("words", 3)
-    assert not await is_parked("words")
 
 
 async def test_no_partners(place: Place) -> None:
