@@ -22,6 +22,7 @@ from aiohttp import web
 
 from streamer.config import Settings
 from streamer.deliver.server import run_deliver
+from streamer.enrich.outbox import GROUP as ENRICH_GROUP
 from streamer.enrich.sites import KeptSites
 from streamer.enrich.stage import run_enrich
 from streamer.errors import ConfigError, LogUnavailable, PortInUse
@@ -121,7 +122,14 @@ async def _parts(
     if "enrich" in roles:
         sites = KeptSites(runtime.log, runtime.topics.meta)
         origin = await stack.enter_async_context(
-            Origin(settings, runtime.clock, save_site=sites.keep, known_sites=await sites.load())
+            Origin(
+                settings,
+                runtime.clock,
+                save_site=sites.keep,
+                known_sites=await sites.load(),
+                # nobody asks before the start of a lane has committed its position
+                asked_before=bool(await runtime.log.committed(ENRICH_GROUP)),
+            )
         )
         runtime.follow(origin.take)
         parts["sites"] = sites.run
