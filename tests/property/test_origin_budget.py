@@ -239,8 +239,8 @@ def lives(  # noqa: PLR0917 - what Hypothesis draws
     seen: list[float],
 ) -> list[float]:
     """When the wiki sees the requests of a worker that is killed at `deaths_s` and started again at once,
-    with always something to ask but for pauses of `idle` after every tenth request. What flies at a death comes
-    to an end with it, or is seen up to a burst's time later.
+    with always something to ask but for pauses of `idle` after every tenth request. What flies at a death
+    comes to an end with it, or is seen up to a burst's time later.
     """
     found: list[float] = []
     now_s = 0.0
