@@ -226,7 +226,13 @@ async def rows(folder: Path, brokers: Brokers, only: str) -> dict[str, Results]:
         KafkaLog((brokers.bootstrap,), replication=1) as kafka,
     ):
         logs: dict[str, Log] = {"local": embedded, "kafka": kafka}
-        for size, per_commit, lanes in ((2_000, 100, 1), (2_000, 500, 1), (20_000, 100, 1), (2_000, 100, 6)):
+        for size, per_commit, lanes in (
+            (2_000, 100, 1),
+            (2_000, 500, 1),
+            (20_000, 100, 1),
+            (20_000, 500, 1),
+            (2_000, 100, 6),
+        ):
             for name, log in logs.items():
                 title = f"log, {name}: {size // 1_000} kB × {per_commit}, lanes: {lanes}"
                 if only in title:
@@ -277,11 +283,11 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose title holds this")
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    # a broker on busy cores makes its clients try again, and they say so each time
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     if options.work:
         asyncio.run(work(*options.work))
         return
-    # a broker on busy cores makes its clients try again, and they say so each time
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     results = asyncio.run(run(options.only))
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
