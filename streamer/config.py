@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -102,6 +102,8 @@ class MediaWikiSettings(Struct, frozen=True, forbid_unknown_fields=True):
     requests_per_minute: Annotated[int, Meta(ge=1)] | None = None
     """None: 200 with a contact or an endpoint of one's own, 10 without."""
     concurrency: Annotated[int, Meta(ge=1, le=100)] = 3
+    workers: Annotated[int, Meta(ge=1)] = 1
+    """Processes that run enrich on one cluster: each takes an equal share of these two."""
     batch: Annotated[int, Meta(ge=1, le=500)] = 50
     maxlag: Annotated[int, Meta(ge=0)] = 5
     timeout_s: Positive = 30.0
@@ -169,6 +171,13 @@ class PartnersSettings(Struct, frozen=True, forbid_unknown_fields=True):
     file: str = "partners.toml"
 
 
+class Share(NamedTuple):
+    """What one process may ask of the wikis."""
+
+    requests_per_minute: int
+    concurrency: int
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     source: SourceSettings = SourceSettings()
     admit: AdmitSettings = AdmitSettings()
@@ -178,6 +187,17 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     privacy: PrivacySettings = PrivacySettings()
     partners: PartnersSettings = PartnersSettings()
 
+    def __post_init__(self) -> None:
+        for key, whole in (
+            ("requests_per_minute", self.requests_per_minute),
+            ("concurrency", self.mediawiki.concurrency),
+        ):
+            if whole < self.workers:
+                raise ValueError(
+                    f"mediawiki.{key} is {whole}, which mediawiki.workers = {self.workers} can't share:"
+                    " each needs 1 at least"
+                )
+
     @property
     def identified(self) -> bool:
         """Whether Wikimedia would know whom to write to; an endpoint of one's own needs no contact."""
@@ -185,10 +205,21 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def requests_per_minute(self) -> int:
+        """The whole fleet's."""
         configured = self.mediawiki.requests_per_minute
         if configured is not None:
             return configured
         return RPM_IDENTIFIED if self.identified else RPM_UNIDENTIFIED
+
+    @property
+    def workers(self) -> int:
+        """Of one budget. On the local log one process runs enrich, whatever is configured."""
+        return self.mediawiki.workers if self.log.kind == "kafka" else 1
+
+    @property
+    def share(self) -> Share:
+        """Rounded down, so that the shares never sum up to more than the budget."""
+        return Share(self.requests_per_minute // self.workers, self.mediawiki.concurrency // self.workers)
 
     @property
     def admitted_wikis(self) -> tuple[str, ...]:

@@ -220,7 +220,9 @@ ORIGIN_BUDGET_USED: Final = Gauge(
     registry=REGISTRY,
 )
 ORIGIN_BUDGET: Final = Gauge(
-    "streamer_origin_budget_requests", "Requests a minute that the budget in force allows.", registry=REGISTRY
+    "streamer_origin_budget_requests",
+    "Requests a minute that this process may make: its share of the budget in force.",
+    registry=REGISTRY,
 )
 ORIGIN_BREAKERS_OPEN: Final = Gauge(
     "streamer_origin_failing_hosts", "Hosts that failed several times in a row.", registry=REGISTRY

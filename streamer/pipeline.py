@@ -22,9 +22,10 @@ from aiohttp import web
 
 from streamer.config import Settings
 from streamer.deliver.server import run_deliver
+from streamer.enrich.outbox import GROUP as ENRICH_GROUP
 from streamer.enrich.sites import KeptSites
 from streamer.enrich.stage import run_enrich
-from streamer.errors import ConfigError, LogUnavailable, PortInUse
+from streamer.errors import ConfigError, LogError, LogUnavailable, PortInUse
 from streamer.groups import alone_by_name
 from streamer.health import admin_app
 from streamer.lag import watch_lag
@@ -141,10 +142,26 @@ def _parts(
 
 
 async def _enrich(runtime: Runtime, sites: KeptSites) -> None:
-    known = await sites.load()
-    async with Origin(runtime.settings, runtime.clock, save_site=sites.keep, known_sites=known) as origin:
+    origin = Origin(
+        runtime.settings,
+        runtime.clock,
+        save_site=sites.keep,
+        known_sites=await sites.load(),
+        asked_before=await _asked_before(runtime),
+    )
+    async with origin:
         runtime.follow(origin.take)
         await run_enrich(runtime, origin)
+
+
+async def _asked_before(runtime: Runtime) -> bool:
+    """Whether wikis may have been asked within the last minute, by a process before this one. Nobody asks
+    before the start of a lane has committed its position.
+    """
+    try:
+        return bool(await runtime.log.committed(ENRICH_GROUP))
+    except LogError:  # out of reach just now: to wait some seconds in vain is the lesser evil
+        return True
 
 
 async def _run(

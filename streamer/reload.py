@@ -20,8 +20,8 @@ from streamer.runtime import Runtime
 LIVE: Final[Mapping[str, frozenset[str]]] = {
     "admit": frozenset({"wikis", "namespaces", "bots"}),
     "mediawiki": frozenset(
-        {"hosts", "requests_per_minute", "concurrency", "batch", "maxlag", "timeout_s", "retries"}
-        | {"missing_retry_s", "defer_after_s"}
+        {"hosts", "requests_per_minute", "concurrency", "workers", "batch", "maxlag", "timeout_s"}
+        | {"retries", "missing_retry_s", "defer_after_s"}
     ),
     "deliver": frozenset({"heartbeat_s", "retained_mb", "max_connections", "drain_s"}),
 }
@@ -33,7 +33,9 @@ logger = logging.getLogger(__name__)
 
 
 def merged(running: Settings, wanted: Settings) -> tuple[Settings, list[str]]:
-    """`running` with what may change taken from `wanted`; and the names of the rest that differs."""
+    """`running` with what may change taken from `wanted`; and the names of the rest that differs. Raises
+    ConfigError where what may change doesn't go with what may not.
+    """
     sections: dict[str, Struct] = {}
     waiting: list[str] = []
     for section in Settings.__struct_fields__:
@@ -42,7 +44,10 @@ def merged(running: Settings, wanted: Settings) -> tuple[Settings, list[str]]:
         differing = [key for key in now.__struct_fields__ if getattr(now, key) != getattr(then, key)]
         waiting += [f"{section}.{key}" for key in differing if key not in live]
         sections[section] = structs.replace(now, **{k: getattr(then, k) for k in differing if k in live})
-    return structs.replace(running, **sections), waiting
+    try:
+        return structs.replace(running, **sections), waiting
+    except ValueError as error:
+        raise ConfigError("before a restart", str(error)) from None
 
 
 def loaded() -> None:
@@ -68,6 +73,8 @@ class Reload:
     async def _reload(self) -> None:
         try:
             wanted = await asyncio.to_thread(self._load)
+            running = self._runtime.settings
+            settings, waiting = merged(running, wanted)
         except (ConfigError, OSError) as error:
             CONFIG_RELOAD_FAILED.set(1)
             # a wrong file is told by its place, not by a traceback
@@ -79,8 +86,6 @@ class Reload:
                 },
             )
             return
-        running = self._runtime.settings
-        settings, waiting = merged(running, wanted)
         if settings != running:
             self._runtime.put_in_force(settings)
         loaded()

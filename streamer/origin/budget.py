@@ -17,6 +17,8 @@ WINDOW_S: Final = 60.0
 BURST_PART: Final = 20
 """A twentieth of the minute's requests may start at once. The rest is paced: a budget spent in one
 burst would leave nothing for the rest of the minute, and every edit in it would wait for that long."""
+BURST_MOST: Final = 10
+"""Nor more than this, which is that twentieth of what Wikimedia grants: a start pays for a burst (`owe`)."""
 COALESCE_S: Final = 0.01
 """What arrives together travels together: a lane waits so long for company before it spends a token."""
 TURN_EVERY: Final = 4
@@ -31,12 +33,15 @@ class Budget:
     A request reaches the wiki at some instant between its start and its end, so it counts from its
     start until 60 s after its end: whatever window of 60 s the other side measures, those that can
     lie in it were counted together. `concurrency` bounds what is counted without an end in sight.
+
+    Several of these may share one: equal parts of both numbers never sum up to more (Settings.share).
     """
 
     def __init__(self, requests_per_minute: int, concurrency: int) -> None:
         self.in_flight = 0
         self._ended_s: deque[float] = deque()
         self._due_s = -inf
+        self._from_s = -inf
         self._set(requests_per_minute, concurrency)
 
     def change(self, requests_per_minute: int, concurrency: int, now_s: float) -> None:
@@ -44,15 +49,28 @@ class Budget:
         the last minute holds less than the new one allows, and what is in flight comes to its end.
         """
         self._set(requests_per_minute, concurrency)
-        # the old pace may have put the next start far off
-        self._due_s = min(self._due_s, now_s + self._ahead_s + self._gap_s)
+        if now_s < self._from_s:
+            self._due_s = self._from_s + self._ahead_s
+        else:  # the old pace may have put the next start far off
+            self._due_s = min(self._due_s, now_s + self._ahead_s + self._gap_s)
+
+    def owe(self, now_s: float) -> None:
+        """Whoever had this budget until now may have spent it, and nobody knows: a process that was killed,
+        here or on another machine. In any time it asked no more than its pace allows, a burst, and what
+        was in flight when that time began. So the pace goes on here with the last two paid off first: of
+        both together, and of any number of such lives, no 60 s hold more than the budget.
+        """
+        debt = self._burst + min(self.concurrency, self.limit)
+        self._from_s = now_s + (debt + 1) * self._gap_s
+        self._due_s = self._from_s + self._ahead_s
 
     def _set(self, requests_per_minute: int, concurrency: int) -> None:
         self.limit = requests_per_minute
         self.concurrency = concurrency
         self._gap_s = WINDOW_S / requests_per_minute
-        burst = max(min(concurrency, requests_per_minute), requests_per_minute // BURST_PART)
-        self._ahead_s = (burst - 1) * self._gap_s
+        paced = min(requests_per_minute // BURST_PART, BURST_MOST)
+        self._burst = max(min(concurrency, requests_per_minute), paced)
+        self._ahead_s = (self._burst - 1) * self._gap_s
 
     def in_use(self, now_s: float) -> int:
         while self._ended_s and self._ended_s[0] + WINDOW_S <= now_s:
@@ -63,7 +81,7 @@ class Budget:
         """When the next request may start, as things stand; `inf`: once one of those in flight ends."""
         if self.in_flight >= self.concurrency:
             return inf
-        at_s = max(now_s, self._due_s - self._ahead_s)
+        at_s = max(now_s, self._from_s, self._due_s - self._ahead_s)
         over = self.in_use(now_s) - self.limit
         if over >= 0:  # so many must leave the window, and one more
             at_s = max(at_s, self._ended_s[over] + WINDOW_S) if over < len(self._ended_s) else inf

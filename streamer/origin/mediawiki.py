@@ -16,6 +16,7 @@ retry takes new arrivals along and is paid for like every other request.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from math import inf
 from types import TracebackType
@@ -51,6 +52,8 @@ UNTAKEN: Final = {TooLarge: "too_large", Unparsable: "unparsable", AnotherPage: 
 
 LogKey: TypeAlias = tuple[str, int, int]
 
+logger = logging.getLogger(__name__)
+
 
 class Origin:
     """Enter it, ask, leave it: on leaving, whoever still waits gets OriginUnavailable.
@@ -67,14 +70,23 @@ class Origin:
         *,
         save_site: Callable[[SiteInfo], object] | None = None,
         known_sites: Iterable[SiteInfo] = (),
+        asked_before: bool = False,
     ) -> None:
+        """`asked_before`: a process that had this budget may have asked in the last minute."""
         self._settings = settings.mediawiki
         self._clock: Final = clock or Clock()
         self._save_site: Final = save_site
         self._sites: Final = Sites(known_sites)
         self._allowed = Allowed(settings.mediawiki.hosts)
         self._breakers: Final = Breakers(settings.mediawiki.batch)
-        self._budget: Final = Budget(settings.requests_per_minute, settings.mediawiki.concurrency)
+        self._budget: Final = Budget(*settings.share)
+        if asked_before:
+            now_s = self._clock.monotonic_s()
+            self._budget.owe(now_s)
+            logger.info(
+                "requests wait, a process before this one may have spent of the budget",
+                extra={"wait_s": round(self._budget.free_at_s(now_s) - now_s, 1)},
+            )
         self._scheduler: Final[Scheduler[Waiting]] = Scheduler(self._budget, self._breakers)
         self._fetch: Final = Fetch(settings.mediawiki, settings.user_agent)
         self._reach: Final = Reach()
@@ -84,7 +96,7 @@ class Origin:
         self._group: Final = asyncio.TaskGroup()
         self._pump_task: asyncio.Task[None] | None = None
         self._flying: Final[dict[asyncio.Task[None], Batch[Waiting]]] = {}
-        metrics.ORIGIN_BUDGET.set(settings.requests_per_minute)
+        metrics.ORIGIN_BUDGET.set(self._budget.limit)
 
     def take(self, settings: Settings) -> None:
         """Other settings are in force: budget, hosts and batches from the next request on. The endpoint and
@@ -94,8 +106,8 @@ class Origin:
         self._settings = mediawiki
         self._allowed = Allowed(mediawiki.hosts)
         self._breakers.batch_most = mediawiki.batch
-        self._budget.change(settings.requests_per_minute, mediawiki.concurrency, self._clock.monotonic_s())
-        metrics.ORIGIN_BUDGET.set(settings.requests_per_minute)
+        self._budget.change(*settings.share, self._clock.monotonic_s())
+        metrics.ORIGIN_BUDGET.set(self._budget.limit)
         self._wake.set()
 
     async def __aenter__(self) -> Self:

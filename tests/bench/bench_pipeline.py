@@ -1,17 +1,21 @@
-"""Changes a second through all four roles on the local log, and the latency that they add.
+"""Changes a second through all four roles, and the latency that they add: here on the local log.
 
     python -m tests.bench.bench_pipeline [--json FILE]
 
 Throughput: the API is stubbed in the process (it answers at once), one partner, one client that reads
-everything. Latency: the sandbox wiki, idle budget; from the answer to an edit to its frame at a client.
+everything. Latency: the sandbox wiki, idle budget; from the answer to an edit to its frame at a client, and
+by the records' own times the hops on the way: a record's time is when its append began. The same on Kafka is
+part of bench_kafka.
 """
 
 import argparse
 import asyncio
 import json
+import re
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -26,6 +30,7 @@ from streamer.config import (
 )
 from streamer.deliver.server import run_deliver
 from streamer.enrich.stage import run_enrich
+from streamer.log.base import Log, TopicPartition
 from streamer.log.open import open_log
 from streamer.metrics import COMMITTED
 from streamer.origin.answer import Answer, Found, Missing, PageAnswer, RevisionAnswer, SiteInfo
@@ -44,30 +49,41 @@ PARAGRAPH = (
 )
 
 
+DEADLINE_S = 180.0
+ID = re.compile(rb"^id: (\S+)$", re.MULTILINE)
+IDLE_S = 5.0
+LogOf = Callable[[Path], LogSettings]
+SERVER = "en.wikipedia.org"
+HOPS = ("edit to changes", "changes to articles", "articles to partner", "partner to frame")
+
+
 class Stub:
-    """A wiki that answers at once with a text of `size` characters."""
+    """Wikis that answer at once with a text of `size` characters."""
 
     any_host_answers = True
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, wikis: Sequence[str] = ("enwiki",)) -> None:
         self._text = (PARAGRAPH * (size // len(PARAGRAPH) + 1))[:size]
-        self._site = SiteInfo(
-            wiki="enwiki",
-            server_name="en.wikipedia.org",
-            name="Wikipedia",
-            language="en",
-            direction="ltr",
-            namespaces={0: ""},
-            licence_name="CC BY-SA 4.0",
-            licence_url="https://creativecommons.org/licenses/by-sa/4.0/",
-            article_path="/wiki/$1",
-            script_path="/w",
-            server="https://en.wikipedia.org",
-            fetched_ms=0,
-        )
+        self._sites = {
+            wiki: SiteInfo(
+                wiki=wiki,
+                server_name=SERVER,
+                name="Wikipedia",
+                language="en",
+                direction="ltr",
+                namespaces={0: ""},
+                licence_name="CC BY-SA 4.0",
+                licence_url="https://creativecommons.org/licenses/by-sa/4.0/",
+                article_path="/wiki/$1",
+                script_path="/w",
+                server=f"https://{SERVER}",
+                fetched_ms=0,
+            )
+            for wiki in wikis
+        }
 
     async def revision(self, wiki: str, _server: str, revision: int, /) -> Answer:
-        site = self._site if wiki == "enwiki" else None
+        site = self._sites.get(wiki)
         if site is None:
             return Missing(0)
         page = PageAnswer(
@@ -93,8 +109,8 @@ class Stub:
 
     async def probe(self, *_: object) -> None: ...
 
-    def site(self, _wiki: str, /) -> SiteInfo | None:
-        return self._site
+    def site(self, wiki: str, /) -> SiteInfo | None:
+        return self._sites.get(wiki)
 
     def check_host(self, _server: str, /) -> None: ...
 
@@ -102,60 +118,70 @@ class Stub:
         return None
 
 
-def recording(file: Path, count: int) -> None:
-    with file.open("w", encoding="utf-8") as out:
-        for n in range(count):
-            row = {
-                "$schema": "/mediawiki/recentchange/1.0.0",
-                "meta": {
-                    "id": f"00000000-0000-4000-8000-{n:012d}",
-                    "dt": "2026-09-21T13:20:17Z",
-                    "domain": "en.wikipedia.org",
-                    "stream": "mediawiki.recentchange",
-                    "topic": "eqiad.mediawiki.recentchange",
-                    "partition": 0,
-                    "offset": n,
-                },
-                "type": "edit",
-                "namespace": 0,
-                "title": f"Page {(n + 100) % 5_000}",
-                "timestamp": 1_790_000_000,
-                "user": "Somebody",
-                "bot": False,
-                "minor": False,
-                "revision": {"old": n + 99, "new": n + 100},
-                "length": {"old": 1, "new": 2},
-                "server_name": "en.wikipedia.org",
-                "wiki": "enwiki",
-            }
-            out.write(json.dumps(row) + "\n")
+def edit(number: int, wiki: str = "enwiki") -> str:
+    """As recentchange tells it."""
+    row = {
+        "$schema": "/mediawiki/recentchange/1.0.0",
+        "meta": {
+            "id": f"00000000-0000-4000-8000-{number:012d}",
+            "dt": "2026-09-21T13:20:17Z",
+            "domain": SERVER,
+            "stream": "mediawiki.recentchange",
+            "topic": "eqiad.mediawiki.recentchange",
+            "partition": 0,
+            "offset": number,
+        },
+        "type": "edit",
+        "namespace": 0,
+        "title": f"Page {(number + 100) % 5_000}",
+        "timestamp": 1_790_000_000,
+        "user": "Somebody",
+        "bot": False,
+        "minor": False,
+        "revision": {"old": number + 99, "new": number + 100},
+        "length": {"old": 1, "new": 2},
+        "server_name": SERVER,
+        "wiki": wiki,
+    }
+    return json.dumps(row)
 
 
-async def consume(url: str, key: str, count: int, since: bool) -> int:
-    """Reads `count` articles; the bytes."""
+async def consume(url: str, key: str, count: int) -> int:
+    """Reads `count` articles from the beginning, resuming by id as a partner does; how often it had to."""
     headers = {"Authorization": f"Bearer {key}"}
-    params = {"since": "2020-01-01T00:00:00Z"} if since else {}
-    seen = total = 0
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(url, headers=headers, params=params) as response,
-    ):
-        async for chunk in response.content.iter_any():
-            seen += chunk.count(b'data: {"name"')
-            total += len(chunk)
-            if seen >= count:
-                break
-    return total
+    params = {"since": "2020-01-01T00:00:00Z"}
+    seen = resumed = 0
+    async with aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(url, headers=headers, params=params) as response:
+                response.raise_for_status()
+                tail = b""
+                async for chunk in response.content.iter_any():
+                    seen += chunk.count(b'data: {"name"')
+                    if seen >= count:
+                        return resumed
+                    tail = tail[-200:] + chunk
+                    ids = ID.findall(tail)
+                    if ids:
+                        headers["Last-Event-ID"] = ids[-1].decode()
+            resumed += 1
+            params = {}
 
 
-async def throughput(folder: Path, *, size: int, count: int, with_text: bool) -> dict[str, float]:
+def local(folder: Path) -> LogSettings:
+    return LogSettings(path=str(folder / "log.db"))
+
+
+async def throughput(
+    folder: Path, *, size: int, count: int, with_text: bool, log_of: LogOf = local
+) -> dict[str, float]:
     folder.mkdir()
-    recording(folder / "r.jsonl", count)
+    (folder / "r.jsonl").write_text("".join(f"{edit(n)}\n" for n in range(count)), encoding="utf-8")
     partners_file = folder / "partners.toml"
     key = add_partner(partners_file, "bench")
     settings = Settings(
         source=SourceSettings(url=f"file:{folder / 'r.jsonl'}", streams=("recentchange",)),
-        log=LogSettings(path=str(folder / "log.db")),
+        log=log_of(folder),
         deliver=DeliverSettings(port=0),
         partners=PartnersSettings(file=str(partners_file)),
     )
@@ -164,18 +190,19 @@ async def throughput(folder: Path, *, size: int, count: int, with_text: bool) ->
         await log.ensure_topics(topic_specs(settings))
         partners = PartnersWatch(partners_file)
         bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        cpu_s = time.process_time()
-        began_s = time.monotonic()
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(partners.run()),
                 group.create_task(run_deliver(runtime, partners, on_listening=bound.set_result)),
                 group.create_task(run_route(runtime, partners)),
                 group.create_task(run_enrich(runtime, Stub(size), with_text=with_text)),
-                group.create_task(run_source(runtime)),
             ]
             url = f"http://127.0.0.1:{await bound}/v2/articles"
-            await consume(url, key, count, since=True)
+            await all_lanes_run(log, settings.log.partitions)
+            cpu_s = time.process_time()
+            began_s = time.monotonic()
+            tasks.append(group.create_task(run_source(runtime)))
+            resumed = await consume(url, key, count)
             took_s = time.monotonic() - began_s
             published = COMMITTED.totals("enrich").get("published", 0)
             for task in tasks:
@@ -184,10 +211,11 @@ async def throughput(folder: Path, *, size: int, count: int, with_text: bool) ->
         "changes_per_s": count / took_s,
         "main_process_cpu_ms_each": (time.process_time() - cpu_s) / count * 1000,
         "published": published,
+        "streams_resumed": resumed,
     }
 
 
-async def latency(folder: Path, edits: int) -> dict[str, float]:
+async def latency(folder: Path, edits: int, log_of: LogOf = local) -> dict[str, float]:
     folder.mkdir()
     partners_file = folder / "partners.toml"
     key = add_partner(partners_file, "bench")
@@ -197,7 +225,7 @@ async def latency(folder: Path, edits: int) -> dict[str, float]:
             mediawiki=MediaWikiSettings(
                 hosts=("*.sandbox.example",), endpoint=sandbox.endpoint, requests_per_minute=6_000
             ),
-            log=LogSettings(path=str(folder / "log.db")),
+            log=log_of(folder),
             deliver=DeliverSettings(port=0),
             partners=PartnersSettings(file=str(partners_file)),
         )
@@ -206,7 +234,7 @@ async def latency(folder: Path, edits: int) -> dict[str, float]:
             await log.ensure_topics(topic_specs(settings))
             partners = PartnersWatch(partners_file)
             bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-            async with asyncio.TaskGroup() as group:
+            async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(partners.run()),
                     group.create_task(run_deliver(runtime, partners, on_listening=bound.set_result)),
@@ -214,42 +242,77 @@ async def latency(folder: Path, edits: int) -> dict[str, float]:
                     group.create_task(run_enrich(runtime, origin)),
                     group.create_task(run_source(runtime)),
                 ]
-                took = await measured(sandbox, f"http://127.0.0.1:{await bound}/v2/articles", key, edits)
+                await all_lanes_run(log, settings.log.partitions)
+                idle_s = time.process_time()
+                await asyncio.sleep(IDLE_S)
+                idle_s = time.process_time() - idle_s
+                ways = await measured(sandbox, f"http://127.0.0.1:{await bound}/v2/articles", key, edits)
                 for task in tasks:
                     task.cancel()
-    took.sort()
-    return {
+            topics = [runtime.topics.changes, runtime.topics.articles, runtime.topics.of_partner("bench")]
+            for index, topic in enumerate(topics):
+                for title, at_ms in (await times(log, topic)).items():
+                    if title in ways:
+                        ways[title].insert(1 + index, at_ms)
+    took = sorted(way[-1] - way[0] for way in ways.values())
+    figures = {
+        "idle_cpu_percent": idle_s / IDLE_S * 100,
         "edits": len(took),
-        "p50_ms": statistics.median(took) * 1000,
-        "p99_ms": took[int(len(took) * 0.99) - 1] * 1000,
-        "max_ms": took[-1] * 1000,
+        "p50_ms": statistics.median(took),
+        "p99_ms": took[int(len(took) * 0.99) - 1],
+        "max_ms": took[-1],
     }
+    for index, hop in enumerate(HOPS):
+        parts = sorted(way[index + 1] - way[index] for way in ways.values())
+        figures[f"{hop}_p50_ms"] = statistics.median(parts)
+        figures[f"{hop}_p99_ms"] = parts[int(len(parts) * 0.99) - 1]
+    return figures
 
 
-async def measured(sandbox: Sandbox, url: str, key: str, edits: int) -> list[float]:
-    """From the answer to the edit request to the frame with its mark at the client."""
-    took: list[float] = []
+async def all_lanes_run(log: Log, partitions: int) -> None:
+    """A partner begins where each lane of route first saw it; what comes before that it never gets."""
+    for role in ("route", "enrich"):
+        while len(await log.committed(role)) < partitions:
+            await asyncio.sleep(0.05)
+
+
+async def times(log: Log, topic: str) -> dict[str, float]:
+    """By title, when the record was appended."""
+    found: dict[str, float] = {}
+    bounds = await log.all_bounds(topic)
+    async with log.reader({TopicPartition(topic, p): b.earliest for p, b in enumerate(bounds)}) as reader:
+        while records := await reader.read(wait_s=0.0):
+            for record in records:
+                value = json.loads(record.value or b"{}")
+                found[str(value.get("title") or value.get("name"))] = record.timestamp_ms
+    return found
+
+
+async def measured(sandbox: Sandbox, url: str, key: str, edits: int) -> dict[str, list[float]]:
+    """By title, in ms: when the edit was answered, and when the frame with its mark was at the client."""
+    ways: dict[str, list[float]] = {}
     async with aiohttp.ClientSession() as session:
         headers = {"Authorization": f"Bearer {key}"}
         async with session.get(url, headers=headers) as response:
             reader = response.content
             for number in range(edits + 5):
                 mark = f"bench-mark-{number:06d}"
-                edit = {
+                title = f"Bench {number}"
+                asked = {
                     "wiki": "ensandbox",
-                    "title": f"Bench {number}",
+                    "title": title,
                     "action": "create",
                     "text": mark * 100,
                 }
-                async with session.post(f"{sandbox.endpoint}/sandbox/edit", json=edit) as answer:
+                async with session.post(f"{sandbox.endpoint}/sandbox/edit", json=asked) as answer:
                     assert answer.status == 200, await answer.text()
-                edited_s = time.monotonic()
+                edited_ms = time.time() * 1000
                 seen = b""
                 while mark.encode() not in seen:
                     seen = seen[-200_000:] + await reader.readany()
                 if number >= 5:  # the first ones pay for what is set up once
-                    took.append(time.monotonic() - edited_s)
-    return took
+                    ways[title] = [edited_ms, time.time() * 1000]
+    return ways
 
 
 async def run(folder: Path) -> dict[str, dict[str, float]]:
@@ -260,6 +323,12 @@ async def run(folder: Path) -> dict[str, dict[str, float]]:
     }
 
 
+def show(title: str, figures: dict[str, float]) -> None:
+    print(title)
+    for measure, value in figures.items():
+        print(f"    {measure:<28} {value:>12,.2f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
@@ -267,9 +336,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         results = asyncio.run(run(Path(name)))
     for title, figures in results.items():
-        print(title)
-        for measure, value in figures.items():
-            print(f"    {measure:<28} {value:>12,.2f}")
+        show(title, figures)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 

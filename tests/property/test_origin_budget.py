@@ -3,9 +3,11 @@
 import random
 from math import inf
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamer.config import LogSettings, MediaWikiSettings, Settings, Share
 from streamer.origin.breaker import Breakers
 from streamer.origin.budget import COALESCE_S, TURN_EVERY, WINDOW_S, Batch, Budget, Item, Lane, Scheduler
 
@@ -226,3 +228,138 @@ def test_a_cut_budget_counts_what_was_spent() -> None:
     budget.change(10, 3, now_s)
     ended = list(budget._ended_s)
     assert budget.free_at_s(now_s) == ended[30] + WINDOW_S
+
+
+def lives(  # noqa: PLR0917 - what Hypothesis draws
+    share: Share,
+    until_s: float,
+    deaths_s: list[float],
+    idle: list[float],
+    latencies: list[float],
+    seen: list[float],
+) -> list[float]:
+    """When the wiki sees the requests of a worker that is killed at `deaths_s` and started again at once,
+    with always something to ask but for pauses of `idle` after every tenth request. What flies at a death
+    comes to an end with it, or is seen up to a burst's time later.
+    """
+    found: list[float] = []
+    now_s = 0.0
+    for life, end_s in enumerate([*deaths_s, until_s]):
+        budget = Budget(*share)
+        if life:
+            budget.owe(now_s)
+        flights: list[float] = []
+        wants_s = now_s
+        while now_s < end_s:
+            for over_s in [over_s for over_s in flights if over_s <= now_s]:
+                flights.remove(over_s)
+                budget.end(now_s)
+            if max(wants_s, budget.free_at_s(now_s)) <= now_s:
+                budget.start(now_s)
+                number = len(found)
+                over_s = now_s + latencies[number % len(latencies)]
+                flights.append(over_s)
+                late_s = min(over_s, end_s + budget._burst * WINDOW_S / budget.limit)
+                found.append(now_s + (late_s - now_s) * seen[number % len(seen)])
+                if number % 10 == 9:
+                    wants_s = now_s + idle[number // 10 % len(idle)]
+            else:
+                now_s = min([max(wants_s, budget.free_at_s(now_s)), *flights, end_s])
+        now_s = end_s
+    return found
+
+
+@given(
+    st.integers(1, 60),
+    st.integers(1, 12),
+    st.integers(1, 5),
+    st.lists(st.lists(st.floats(0.01, 200), max_size=8), min_size=5, max_size=5),
+    st.lists(st.floats(0, 30), min_size=1, max_size=4),
+    st.lists(st.floats(0.001, 20), min_size=1, max_size=8),
+    st.lists(st.floats(0, 1), min_size=1, max_size=5),
+)
+@settings(max_examples=150, deadline=None)
+def test_a_fleet_keeps_one_budget_whoever_is_killed(  # noqa: PLR0917 - what Hypothesis draws
+    per_minute: int,
+    concurrency: int,
+    workers: int,
+    deaths_s: list[list[float]],
+    idle: list[float],
+    latencies: list[float],
+    seen: list[float],
+) -> None:
+    """Workers with equal shares, each killed and started anew at any instants, by themselves or in a loop: no
+    60 s of the wiki's own counting hold more than the one budget.
+    """
+    workers = min(workers, per_minute, concurrency)
+    share = fleet(per_minute, concurrency, workers).share
+    seen_s = sorted(
+        at_s
+        for worker in range(workers)
+        for at_s in lives(share, 240.0, sorted(deaths_s[worker]), idle, latencies, seen)
+    )
+    for index in range(len(seen_s) - per_minute):
+        assert seen_s[index + per_minute] - seen_s[index] >= WINDOW_S - 1e-6
+
+
+def fleet(per_minute: int, concurrency: int, workers: int) -> Settings:
+    return Settings(
+        mediawiki=MediaWikiSettings(requests_per_minute=per_minute, concurrency=concurrency, workers=workers),
+        log=LogSettings(kind="kafka"),
+    )
+
+
+@given(st.integers(1, 10_000), st.integers(1, 100), st.integers(1, 200))
+def test_shares_never_sum_up_to_more_than_the_whole(per_minute: int, concurrency: int, workers: int) -> None:
+    """Of requests and of what flies at once; where a worker would be left with none the settings are refused,
+    and say between which two keys.
+    """
+    if workers > min(per_minute, concurrency):
+        key = "requests_per_minute" if workers > per_minute else "concurrency"
+        with pytest.raises(ValueError, match=rf"mediawiki\.{key} is .* mediawiki\.workers = {workers}"):
+            fleet(per_minute, concurrency, workers)
+        return
+    share = fleet(per_minute, concurrency, workers).share
+    assert share.requests_per_minute >= 1
+    assert share.concurrency >= 1
+    assert per_minute - workers < share.requests_per_minute * workers <= per_minute
+    assert share.concurrency * workers <= concurrency
+
+
+def test_a_start_after_another_life_waits_for_what_that_may_have_spent() -> None:
+    """At 200 a minute and three at once some four seconds, whatever is reloaded meanwhile; then it goes on at
+    the pace and without a burst.
+    """
+    budget = Budget(200, 3)
+    budget.owe(100.0)
+    assert 103 < budget.free_at_s(100.0) < 105
+    budget.change(400, 3, 101.0)
+    first_s = budget.free_at_s(101.0)
+    assert 103 < first_s < 105
+    budget.start(first_s)
+    assert budget.free_at_s(first_s) == pytest.approx(first_s + 60 / 400)
+
+
+def test_the_most_that_a_life_leaves_behind_is_paid_off() -> None:
+    """What flew for long is seen only now, a whole burst follows, and the process dies; the next one has
+    always something to ask. The 60 s that begin there hold the budget, and hardly less.
+    """
+    budget, seen_s = Budget(240, 3), [20.0] * 3
+    for _ in range(3):
+        budget.start(0.0)
+    for _ in range(3):
+        budget.end(20.0)
+    while budget.free_at_s(20.0) <= 20.0:
+        budget.start(20.0)
+        budget.end(20.0)
+        seen_s.append(20.0)
+    assert len(seen_s) == 13
+    budget = Budget(240, 3)
+    budget.owe(20.0)
+    now_s = budget.free_at_s(20.0)
+    while now_s < 20.0 + WINDOW_S - 1e-6:
+        budget.start(now_s)
+        budget.end(now_s)
+        seen_s.append(now_s)
+        now_s = max(now_s, budget.free_at_s(now_s))
+    assert 238 <= len(seen_s) <= 240

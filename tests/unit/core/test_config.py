@@ -127,3 +127,20 @@ def test_without_a_contact_the_budget_is_small() -> None:
     known = load(None, {"STREAMER_SOURCE__CONTACT": "ops@example.org"})
     assert known.requests_per_minute == 200
     assert known.admitted_wikis == ()
+
+
+def test_the_budget_is_shared_by_the_workers_of_a_cluster() -> None:
+    """Equal parts, rounded down; on the local log, where one process runs enrich, it has all."""
+    shared = {"STREAMER_SOURCE__CONTACT": "ops@example.org", "STREAMER_MEDIAWIKI__WORKERS": "3"}
+    assert load(None, shared | {"STREAMER_LOG__KIND": "kafka"}).share == (66, 1)
+    assert load(None, shared).share == (200, 3)
+
+
+def test_a_budget_too_small_for_its_workers_is_refused() -> None:
+    """Both keys are named, since either may be what is wrong."""
+    environ = {"STREAMER_LOG__KIND": "kafka", "STREAMER_MEDIAWIKI__WORKERS": "11"}
+    with pytest.raises(ConfigError, match=r"mediawiki\.requests_per_minute is 10, .*mediawiki\.workers = 11"):
+        load(None, environ)
+    environ["STREAMER_SOURCE__CONTACT"] = "ops@example.org"
+    with pytest.raises(ConfigError, match=r"mediawiki\.concurrency is 3, .*mediawiki\.workers = 11"):
+        load(None, environ)
