@@ -19,6 +19,7 @@ from aiokafka import TopicPartition as KafkaPartition
 
 from streamer import metrics
 from streamer.errors import LaneLost, LogError, StreamerError
+from streamer.faultpoints import Point, reached
 from streamer.log.base import LaneMain, Record, TopicPartition
 from streamer.log.kafka_client import Access, within
 from streamer.log.kafka_cluster import Cluster
@@ -102,11 +103,14 @@ class KafkaLane:
     ) -> list[int]:
         await self._producer.begin_transaction()
         written = await write(self._producer, records, self._now_ms())
+        reached(Point.KAFKA_COMMIT_MIDDLE)
         if stored:
             offsets_at = {KafkaPartition(*tp): offset for tp, offset in stored.items()}
             await self._producer.send_offsets_to_transaction(offsets_at, self._group_id)
         offsets = await written  # of all batches: the commit would pass without one that was refused
+        reached(Point.KAFKA_COMMITTING)
         await self._producer.commit_transaction()
+        reached(Point.KAFKA_COMMITTED)
         return offsets
 
     def end(self, error: LogError | None = None) -> None:
@@ -163,6 +167,7 @@ class LaneRunner:
             partition=self._partition,
         )
         try:
+            reached(Point.KAFKA_CLAIMED)
             await self._run(lane)
         finally:
             lane.end()
