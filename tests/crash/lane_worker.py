@@ -1,15 +1,17 @@
-"""`python lane_worker.py BOOTSTRAP PREFIX NAME LAST whole|split …`: one lane of a group, which counts to LAST.
+"""`python lane_worker.py BOOTSTRAP PREFIX NAME LAST whole|split …`: one lane, which counts to LAST.
 
-Each commit holds the next number, under this worker's name, and the position behind it. `split` is built wrong
-on purpose: the record in one transaction, the position in the next, and the fault point in the middle of a
-commit between them.
+Each commit holds the next number, under this worker's name, and the position behind it. `split` is built
+wrong on purpose: the record in one transaction, the position in the next, and the fault point in the middle
+of a commit between them.
 """
 
 import asyncio
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
+
+from aiokafka import OffsetAndMetadata
 
 from streamer import faultpoints, logs
 from streamer.faultpoints import Point, reached
@@ -21,10 +23,12 @@ from streamer.log.position import Position
 
 OUT_PARTITIONS: Final = 3
 
+Stored = Mapping[TopicPartition, OffsetAndMetadata]
+
 transact = KafkaLane._transact
 
 
-async def split(lane: KafkaLane, records: Sequence[Record], stored: Mapping[TopicPartition, Any]) -> list[int]:
+async def split(lane: KafkaLane, records: Sequence[Record], stored: Stored) -> list[int]:
     offsets = await transact(lane, records, {})
     reached(Point.KAFKA_COMMIT_MIDDLE)
     await transact(lane, [], stored)

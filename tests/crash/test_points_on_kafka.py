@@ -149,7 +149,7 @@ async def test_a_worker_that_wakes_when_its_lane_has_moved_commits_nothing(count
 
 
 async def test_a_build_that_commits_in_two_parts_is_found_out(counting: Counting) -> None:
-    """Records in one transaction and positions in the next: killed between, the judge says what is doubled."""
+    """Records in one transaction, positions in the next: killed between, the judge says what is doubled."""
     async with AsyncExitStack() as stack:
         stack.push_async_exit(service := counting.worker("one", "split"))
         await killed(service, counting.faults, Point.KAFKA_COMMIT_MIDDLE, 3)
