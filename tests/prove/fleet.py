@@ -142,21 +142,18 @@ class Slot:
                 return True
         return False
 
-    @asynccontextmanager
-    async def away(self) -> AsyncIterator[None]:
-        """It has drained and ended, and begins again afterwards."""
-        await self.listening()
+    async def leave(self) -> None:
+        """It drains and ends, and does not begin again until it is to come back."""
         self._leaving = True
         self._wanted.clear()
-        try:
-            if self.service.running:
-                self.service.signal(signal.SIGTERM)
-            async with asyncio.timeout(START_S):
-                while self.alive.is_set():
-                    await asyncio.sleep(0.05)
-            yield
-        finally:
-            self._wanted.set()
+        if self.service.running:
+            self.service.signal(signal.SIGTERM)
+        async with asyncio.timeout(START_S):
+            while self.alive.is_set():
+                await asyncio.sleep(0.05)
+
+    async def come_back(self) -> None:
+        self._wanted.set()
         await self.alive.wait()
 
     async def tend(self, deaths: Deaths) -> None:
@@ -190,6 +187,8 @@ class Fleet:
     def __init__(self, folder: Path, config: str, layout: Layout, *, engine: Engine) -> None:
         """`config` names the log and the partners file by absolute paths, and the port of deliver."""
         self.deaths = Deaths()
+        self.calm = asyncio.Lock()
+        """Whoever holds it sees nobody killed."""
         self.slots = [_slot(folder / name, name, config, roles, engine) for name, roles in layout]
         self._folder = folder
         self._config = config
@@ -230,7 +229,7 @@ class Fleet:
             if slot.turn.locked():
                 await asyncio.sleep(0.05)
                 continue
-            async with slot.turn:
+            async with self.calm, slot.turn:
                 if rng.random() < WHILE_STARTING:
                     await slot.alive.wait()
                 else:

@@ -12,6 +12,7 @@ worker's own log says that its commit was.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from random import Random
 from typing import Final
 
@@ -21,8 +22,8 @@ from streamer.log.kafka_groups import SESSION_MS
 from streamer.pipeline import Role
 
 KINDS: Final = ("broker", "stop", "refused", "leave", "join")
-SHARED_ROLES: Final[tuple[Role, ...]] = ("enrich", "route")
-FALL_S: Final = 15.0
+SHARED_ROLES: Final[tuple[Role, ...]] = ("route", "enrich")
+FALL_S: Final = 20.0
 """A worker that has had nothing to commit for so long is let go, and another tried."""
 MOVED_S: Final = 1.5 * SESSION_MS / 1000
 """From a stop until its lanes are another's."""
@@ -39,6 +40,8 @@ class Harm:
         self._strike = strike
         self._moving = {role: asyncio.Lock() for role in SHARED_ROLES}
         """While one of its workers is stopped the other must stay: the lanes go there."""
+        self._draining = asyncio.Lock()
+        """Who drains needs the brokers: without them it ends, by force, with 1."""
 
     async def run(self, rng: Random, every_s: float, rounds: int) -> None:
         """Each kind that often. Needs changes to be made meanwhile: who has nothing to commit can't be
@@ -49,10 +52,11 @@ class Harm:
             group.create_task(self._come_and_go(Random(rng.random()), every_s, rounds))
 
     async def _break(self, rng: Random, every_s: float, rounds: int) -> None:
-        for _ in range(rounds):
-            await self._stop(rng)
+        for number in range(rounds):
+            await self._stop(rng, SHARED_ROLES[number % len(SHARED_ROLES)])
             await asyncio.sleep(rng.uniform(0.5, 1.5) * every_s)
-            await self._strike(rng)
+            async with self._draining:
+                await self._strike(rng)
             self.done["broker"] += 1
             await asyncio.sleep(rng.uniform(0.5, 1.5) * every_s)
 
@@ -62,18 +66,21 @@ class Harm:
                 await act(rng, every_s)
                 await asyncio.sleep(rng.uniform(0.5, 1.5) * every_s)
 
-    async def _stop(self, rng: Random) -> None:
-        """One of them; which of them have something to do, the wikis' names decide."""
+    async def _stop(self, rng: Random, first: Role) -> None:
+        """One of this role; of enrich it may be that the wikis' names leave one of the two nothing to do."""
         workers = [(role, slot) for role in SHARED_ROLES for slot in self._fleet.of_role(role)]
-        for role, slot in rng.sample(workers, len(workers)):
-            async with self._moving[role], slot.turn:
-                await slot.kill(then=Armed(Point.KAFKA_COMMITTING, "stop", rng.randint(1, HIT)))
-                await slot.listening()
-                try:
-                    async with asyncio.timeout(FALL_S):
-                        await slot.standing()
-                except TimeoutError:
-                    continue
+        rng.shuffle(workers)
+        for role, slot in sorted(workers, key=lambda worker: worker[0] != first):
+            async with self._moving[role], AsyncExitStack() as turn:
+                async with self._fleet.calm:
+                    await turn.enter_async_context(slot.turn)
+                    await slot.kill(then=Armed(Point.KAFKA_COMMITTING, "stop", rng.randint(1, HIT)))
+                    await slot.listening()
+                    try:
+                        async with asyncio.timeout(FALL_S):
+                            await slot.standing()
+                    except TimeoutError:
+                        continue
                 await asyncio.sleep(MOVED_S)
                 self.done["stop"] += 1
                 self.done["refused"] += await slot.wake('"lane_lost"', REFUSED_S)
@@ -82,14 +89,21 @@ class Harm:
     async def _leave(self, rng: Random, every_s: float) -> None:
         role = rng.choice(SHARED_ROLES)
         slot = rng.choice(self._fleet.of_role(role))
-        async with self._moving[role], slot.turn, slot.away():
+        async with self._moving[role], slot.turn:
+            async with self._draining:
+                await slot.listening()
+                await slot.leave()
             self.done["leave"] += 1
             await asyncio.sleep(rng.uniform(0.5, 1.5) * every_s)
+            await slot.come_back()
 
     async def _join(self, rng: Random, every_s: float) -> None:
         async with self._fleet.guest(rng.choice(SHARED_ROLES)) as guest:
             await guest.event("admin listening")
             self.done["join"] += 1
             await asyncio.sleep(rng.uniform(1, 3) * every_s)
-            if rng.random() < 0.5 and (code := await guest.terminate()):
-                raise Broken(f"{guest.folder.name} drained with {code}:\n" + "\n".join(guest.lines[-20:]))
+            if rng.random() < 0.5:
+                async with self._draining:
+                    code = await guest.terminate()
+                if code:
+                    raise Broken(f"{guest.folder.name} drained with {code}:\n" + "\n".join(guest.lines[-20:]))

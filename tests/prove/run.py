@@ -88,10 +88,8 @@ class Evidence:
     """What the verdicts were found on: another look may be taken at it."""
 
     partners: Sequence[Partner]
-    received: dict[str, Sequence[Json]]
-    """By partner, what came over its connections."""
-    topics: Mapping[str, Mapping[str, Sequence[Json]]]
-    """By client and partner, what its topic holds; empty where the engine has no clients."""
+    got: Mapping[str, Mapping[str, Sequence[Json]]]
+    """By client and partner: over its connections (SSE), and what its topic holds, where it has clients."""
     logged: Logged
     before: Mirror
     truth: Mirror
@@ -101,7 +99,7 @@ class Evidence:
             judge(
                 partner, got[partner.name], self.logged, before=self.before, truth=self.truth, client=client
             )
-            for client, got in {SSE: self.received, **self.topics}.items()
+            for client, got in self.got.items()
             for partner in self.partners
         ]
 
@@ -157,8 +155,10 @@ async def prove(
     told = told_by(wiki.events()[told_before:])
     evidence = Evidence(
         partners,
-        {name: [receipt.article for receipt in reader.received] for name, reader in readers.items()},
-        in_topics,
+        {
+            SSE: {name: [receipt.article for receipt in reader.received] for name, reader in readers.items()},
+            **in_topics,
+        },
         logged,
         before,
         truth,

@@ -17,9 +17,8 @@ from harness.service import LEASH
 from deploy.kafka import Unavailable
 from prove import report
 from prove.engine import Cluster, Engine, Local
-from prove.harm import KINDS
 from prove.invented import Invented
-from prove.judge import Verdict, page_of
+from prove.judge import SSE, Verdict, page_of
 from prove.real import Real
 from prove.run import Evidence, Outcome, Plan, prove
 from prove.wiki import Json, Wiki
@@ -70,7 +69,7 @@ async def test_the_invented_wiki_is_mirrored_under_kills_and_cuts(
     """The same where no MediaWiki can be had; and had one event gone wrong, it would have been seen."""
     engine = Local(tmp_path / "streamer.db", apart=apart)
     outcome = await short_run(Invented(rng.randrange(1_000_000)), engine, tmp_path, short(rng))
-    for partner in outcome.evidence.received:
+    for partner in outcome.evidence.got[SSE]:
         would_be_seen(outcome.evidence, partner, rng)
 
 
@@ -89,17 +88,18 @@ async def test_the_fleet_on_kafka_is_right_under_all_that_befalls_it(
             outcome = await short_run(wiki, engine, tmp_path, plan)
     except Unavailable as error:
         pytest.skip(str(error))
-    assert {verdict.client for verdict in outcome.evidence.verdicts()} == {"SSE", "librdkafka", "console"}
-    assert set(outcome.harm) == set(KINDS)
+    assert outcome.evidence.got.keys() == {SSE, "librdkafka", "console"}
+    for client in outcome.evidence.got:
+        would_be_seen(outcome.evidence, "everything", rng, client)
 
 
-def would_be_seen(evidence: Evidence, partner: str, rng: random.Random) -> None:
+def would_be_seen(evidence: Evidence, partner: str, rng: random.Random, client: str = SSE) -> None:
     """Any event of the run, lost, doubled or come too early; any text that is not as it was."""
-    received = evidence.received[partner]
+    received = evidence.got[client][partner]
     at = rng.randrange(len(received))
 
     def judged(changed: Sequence[Json]) -> Verdict:
-        others = replace(evidence, received={**evidence.received, partner: changed})
+        others = replace(evidence, got={client: {**evidence.got[client], partner: changed}})
         return next(verdict for verdict in others.verdicts() if verdict.partner == partner)
 
     assert judged(received).is_right
