@@ -12,7 +12,6 @@ worker's own log says that its commit was.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from random import Random
 from typing import Final
 
@@ -67,24 +66,26 @@ class Harm:
                 await asyncio.sleep(rng.uniform(0.5, 1.5) * every_s)
 
     async def _stop(self, rng: Random, first: Role) -> None:
-        """One of this role; of enrich it may be that the wikis' names leave one of the two nothing to do."""
+        """One of this role, until the commit of one is refused; of enrich it may be that the wikis' names
+        leave one of the two nothing to do. Nobody is killed meanwhile: its lanes need somewhere to go.
+        """
         workers = [(role, slot) for role in SHARED_ROLES for slot in self._fleet.of_role(role)]
         rng.shuffle(workers)
         for role, slot in sorted(workers, key=lambda worker: worker[0] != first):
-            async with self._moving[role], AsyncExitStack() as turn:
-                async with self._fleet.calm:
-                    await turn.enter_async_context(slot.turn)
-                    await slot.kill(then=Armed(Point.KAFKA_COMMITTING, "stop", rng.randint(1, HIT)))
-                    await slot.listening()
-                    try:
-                        async with asyncio.timeout(FALL_S):
-                            await slot.standing()
-                    except TimeoutError:
-                        continue
+            async with self._moving[role], self._fleet.calm, slot.turn:
+                await slot.kill(then=Armed(Point.KAFKA_COMMITTING, "stop", rng.randint(1, HIT)))
+                for worker in self._fleet.of_role(role):
+                    await worker.listening()
+                try:
+                    async with asyncio.timeout(FALL_S):
+                        await slot.standing()
+                except TimeoutError:
+                    continue
                 await asyncio.sleep(MOVED_S)
                 self.done["stop"] += 1
-                self.done["refused"] += await slot.wake('"lane_lost"', REFUSED_S)
-                return
+                if await slot.wake('"lane_lost"', REFUSED_S):
+                    self.done["refused"] += 1
+                    return
 
     async def _leave(self, rng: Random, every_s: float) -> None:
         role = rng.choice(SHARED_ROLES)
