@@ -23,7 +23,7 @@ from streamer.faultpoints import Point, reached
 from streamer.log.base import LaneMain, Record, TopicPartition
 from streamer.log.kafka_client import Access, within
 from streamer.log.kafka_cluster import Cluster
-from streamer.log.kafka_producer import check_sizes, check_topics, drop, start, write
+from streamer.log.kafka_producer import check_sizes, check_topics, drop, saying_why, start, write
 from streamer.log.position import Position
 
 NEWS_S: Final = 1.5
@@ -101,17 +101,18 @@ class KafkaLane:
     async def _transact(
         self, records: Sequence[Record], stored: Mapping[TopicPartition, OffsetAndMetadata]
     ) -> list[int]:
-        await self._producer.begin_transaction()
-        written = await write(self._producer, records, self._now_ms())
-        reached(Point.KAFKA_COMMIT_MIDDLE)
-        if stored:
-            offsets_at = {KafkaPartition(*tp): offset for tp, offset in stored.items()}
-            await self._producer.send_offsets_to_transaction(offsets_at, self._group_id)
-        offsets = await written  # of all batches: the commit would pass without one that was refused
-        reached(Point.KAFKA_COMMITTING)
-        await self._producer.commit_transaction()
-        reached(Point.KAFKA_COMMITTED)
-        return offsets
+        with saying_why(self._producer):
+            await self._producer.begin_transaction()
+            written = await write(self._producer, records, self._now_ms())
+            reached(Point.KAFKA_COMMIT_MIDDLE)
+            if stored:
+                offsets_at = {KafkaPartition(*tp): offset for tp, offset in stored.items()}
+                await self._producer.send_offsets_to_transaction(offsets_at, self._group_id)
+            offsets = await written  # of all batches: the commit would pass without one that was refused
+            reached(Point.KAFKA_COMMITTING)
+            await self._producer.commit_transaction()
+            reached(Point.KAFKA_COMMITTED)
+            return offsets
 
     def end(self, error: LogError | None = None) -> None:
         """What still holds the lane can't commit any more; it gets this error, or LaneLost."""

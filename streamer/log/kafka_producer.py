@@ -8,6 +8,7 @@ with the next commit. Starting the new one ends the old one's transaction at the
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -67,6 +68,9 @@ async def _drop(producer: AIOKafkaProducer) -> None:
     """
     producer.client.send = _refuse
     producer._message_accumulator.fail_all(kafka.ProducerClosed())  # noqa: SLF001
+    for batches in producer._message_accumulator._batches.values():  # noqa: SLF001
+        for batch in batches:  # failed as undelivered, which nobody but the library asks about
+            hear(batch._drain_waiter)  # noqa: SLF001
     if producer._sender.sender_task is not None:  # noqa: SLF001
         producer._sender.sender_task.cancel()  # noqa: SLF001
     transaction = producer._txn_manager._transaction_waiter  # noqa: SLF001
@@ -78,6 +82,19 @@ async def _drop(producer: AIOKafkaProducer) -> None:
 
 async def _refuse(*_: object, **__: object) -> None:
     raise kafka.ProducerClosed
+
+
+@contextmanager
+def saying_why(producer: AIOKafkaProducer) -> Iterator[None]:
+    """Within a transaction. Its end may be told to the sender in the background, between two calls of ours,
+    and the next only says that there is none (by an error that is no KafkaError): this raises what ended it.
+    """
+    try:
+        yield
+    except kafka.IllegalOperation as error:
+        waiter = producer._txn_manager._transaction_waiter  # noqa: SLF001
+        cause = waiter.exception() if waiter.done() and not waiter.cancelled() else None
+        raise cause or kafka.KafkaError(str(error)) from error
 
 
 def check_sizes(records: Sequence[Record]) -> None:
