@@ -25,11 +25,14 @@ bench: $(READY)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 # Real wikis, kills, cuts: three partners must hold what the wikis hold. `soak`: hundreds of kills.
-prove: $(READY) system wiki
-	@$(BIN)/python -m tests.prove --json build/prove.json $(ARGS)
+# KAFKA=1 or 3: on so many brokers, which are killed too, with workers that are stopped, leave and join.
+prove: $(READY) system wiki $(if $(KAFKA),apt-java)
+	@$(BIN)/python -m tests.prove $(if $(KAFKA),--kafka --brokers $(KAFKA) --kills 30) --json build/prove.json $(ARGS)
 
-soak: $(READY) system wiki
+soak: $(READY) system wiki apt-java
 	@$(BIN)/python -m tests.prove --changes 5000 --kills 500 --cuts 200 --json build/soak.json $(ARGS)
+	@$(BIN)/python -m tests.prove --kafka --brokers 3 --changes 2000 --kills 300 --rounds 20 --cuts 100 \
+	  --json build/soak-kafka.json $(ARGS)
 
 # A broker of its own until Ctrl-C; ARGS="--count 3" for three, SECURE=1 for SASL/SCRAM over TLS and ACLs.
 kafka: $(READY)

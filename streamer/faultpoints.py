@@ -35,8 +35,10 @@ from streamer.errors import ConfigError, LogUnavailable, OriginUnavailable
 VARIABLE: Final = "STREAMER_FAULTPOINTS"
 FILE_VARIABLE: Final = "STREAMER_FAULTPOINTS_FILE"
 
-Role = Literal["source", "enrich", "route", "deliver", "log", "cleaner"]
-"""`log`: whoever commits; `cleaner`: whichever process cleans the file."""
+Role = Literal["source", "enrich", "route", "deliver", "log", "kafka", "cleaner"]
+"""`log`: whoever commits to the local log; `kafka`: to a cluster; `cleaner`: whichever process cleans the
+file."""
+Engine = Literal["log", "kafka"]
 COMMITTERS: Final = frozenset({"source", "enrich", "route"})
 Action = Literal["kill", "stop", "fail"]
 ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
@@ -66,6 +68,10 @@ def _no_answer() -> Exception:
 
 def _log_gone() -> Exception:
     return LogUnavailable("the log does not answer: a fault point says so")
+
+
+def _broker_gone() -> Exception:
+    return ConnectionResetError("the broker is gone: a fault point says so")
 
 
 def _client_gone() -> Exception:
@@ -109,6 +115,21 @@ class Point(Enum):
     LOG_COMMITTING = "log.committing", "log", "all that goes together is written, before COMMIT", _disk_full
     LOG_COMMITTED = "log.committed", "log", "behind COMMIT; no bell has rung, nobody was answered", _io_error
 
+    KAFKA_CLAIMED = "kafka.claimed", "kafka", "the worker before is fenced, nothing is read", _log_gone
+    KAFKA_COMMIT_MIDDLE = (
+        "kafka.commit.middle",
+        "kafka",
+        "records are on their way to the brokers, positions not",
+        _broker_gone,
+    )
+    KAFKA_COMMITTING = (
+        "kafka.committing",
+        "kafka",
+        "the brokers have all that goes together, the transaction is open",
+        _broker_gone,
+    )
+    KAFKA_COMMITTED = "kafka.committed", "kafka", "it is decided, the lane was not told", _broker_gone
+
     CLEAN_AGE_MIDDLE = (
         "clean.age.middle",
         "cleaner",
@@ -142,12 +163,12 @@ class Point(Enum):
 LABELS: Final = {point.label: point for point in Point}
 
 
-def points_of(role: Role) -> tuple[Point, ...]:
+def points_of(role: Role, engine: Engine = "log") -> tuple[Point, ...]:
     """Those that a process of this one role passes. Not each at every run: there is something to read back
     only at a second start, and an early cut-off only for a revision that is hidden.
     """
     return tuple(
-        point for point in Point if point.role == role or (point.role == "log" and role in COMMITTERS)
+        point for point in Point if point.role == role or (point.role == engine and role in COMMITTERS)
     )
 
 

@@ -27,10 +27,19 @@ from streamer.errors import (
     TopicMissing,
     TopicRefused,
 )
+from streamer.faultpoints import Point, reached
 from streamer.log.base import LaneMain, Record, TopicPartition
 from streamer.log.kafka_client import FENCED, LIBRARY_ERRORS, Access, abandon, within
 from streamer.log.kafka_cluster import Cluster
-from streamer.log.kafka_producer import begin, check_sizes, check_topics, drop, start, write
+from streamer.log.kafka_producer import (
+    begin,
+    check_sizes,
+    check_topics,
+    drop,
+    saying_why,
+    start,
+    write,
+)
 from streamer.log.lanes import counted
 from streamer.log.position import Position
 
@@ -149,14 +158,18 @@ class KafkaLane:
     async def _transact(
         self, records: Sequence[Record], stored: Mapping[TopicPartition, OffsetAndMetadata]
     ) -> list[int]:
-        await begin(self._producer)
-        written = await write(self._producer, records, self._now_ms())
-        if stored:
-            offsets_at = {KafkaPartition(*tp): offset for tp, offset in stored.items()}
-            await self._producer.send_offsets_to_transaction(offsets_at, self._group_id)
-        offsets = await written  # of all batches: the commit would pass without one that was refused
-        await self._producer.commit_transaction()
-        return offsets
+        with saying_why(self._producer):
+            await begin(self._producer)
+            written = await write(self._producer, records, self._now_ms())
+            reached(Point.KAFKA_COMMIT_MIDDLE)
+            if stored:
+                offsets_at = {KafkaPartition(*tp): offset for tp, offset in stored.items()}
+                await self._producer.send_offsets_to_transaction(offsets_at, self._group_id)
+            offsets = await written  # of all batches: the commit would pass without one that was refused
+            reached(Point.KAFKA_COMMITTING)
+            await self._producer.commit_transaction()
+            reached(Point.KAFKA_COMMITTED)
+            return offsets
 
     def end(self, error: LogError | None = None) -> None:
         """What still holds the lane can't commit any more; it gets this error, or LaneLost."""
@@ -226,6 +239,7 @@ class LaneRunner:
             partition=self._partition,
         )
         try:
+            reached(Point.KAFKA_CLAIMED)
             await self._run(lane)
         finally:
             lane.end()

@@ -8,6 +8,7 @@ with the next commit. Starting the new one ends the old one's transaction at the
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -106,6 +107,19 @@ async def begin(producer: AIOKafkaProducer) -> None:
 
 async def _refuse(*_: object, **__: object) -> None:
     raise kafka.ProducerClosed
+
+
+@contextmanager
+def saying_why(producer: AIOKafkaProducer) -> Iterator[None]:
+    """Within a transaction. Its end may be told to the sender in the background, between two calls of ours,
+    and the next only says that there is none (by an error that is no KafkaError): this raises what ended it.
+    """
+    try:
+        yield
+    except kafka.IllegalOperation as error:
+        waiter = producer._txn_manager._transaction_waiter  # noqa: SLF001
+        cause = waiter.exception() if waiter.done() and not waiter.cancelled() else None
+        raise cause or kafka.KafkaError(str(error)) from error
 
 
 def check_sizes(records: Sequence[Record]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import test_fail_at_points
 import test_kill_at_points
+import test_points_on_kafka
 from harness.crashes import Material, crashing
 
 from streamer import faultpoints
@@ -29,18 +30,22 @@ def unarmed() -> Iterator[None]:
 
 def test_each_point_is_killed_at_and_failed_at_where_it_can() -> None:
     """No point without a proof that it is reached and that the service comes through it."""
-    assert set(test_kill_at_points.CASES) | {Point.ENRICH_CUT_OFF_EARLY} == set(Point)
+    killed = set(test_kill_at_points.CASES) | set(test_points_on_kafka.KILLED)
+    assert killed | {Point.ENRICH_CUT_OFF_EARLY} == set(Point)
     failed = {point for case in test_fail_at_points.CASES.values() for point in case.times}
+    failed |= set(test_points_on_kafka.FAILED)
     assert failed | {Point.CLEAN_ROOM_MIDDLE} == {point for point in Point if point.error}
 
 
 def test_each_role_has_points_and_each_label_is_one() -> None:
-    """What a random choice picks from: the role's own, and the log's where it commits."""
+    """What a random choice picks from: the role's own, and those of the log that it commits to."""
     assert len(LABELS) == len(Point)
     for role in ROLES:
-        own = points_of(role)
+        own, on_kafka = points_of(role), points_of(role, "kafka")
         assert any(point.role == role for point in own)
-        assert (Point.LOG_COMMIT_MIDDLE in own) == (role != "deliver")
+        assert (Point.LOG_COMMIT_MIDDLE in own) == (Point.KAFKA_COMMITTING in on_kafka) == (role != "deliver")
+        assert not {point.role for point in own} & {"kafka"}
+        assert not {point.role for point in on_kafka} & {"log"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from harness.crashes import LOG, Crash, Material, crashing
-from harness.faults import Faults
+from harness.faults import Faults, until_standing
 from harness.service import Service
 
 from streamer.faultpoints import Point
@@ -26,10 +26,7 @@ def without(role: str) -> list[str]:
 async def stopped(faults: Faults, service: Service, times: int = 1) -> None:
     """Until the kernel says that it stands, for the `times`th time."""
     await faults.until_fired(times, timeout_s=60)
-    stat = Path(f"/proc/{service.pid}/stat")
-    async with asyncio.timeout(20):
-        while stat.read_text(encoding="ascii").rpartition(")")[2].split()[0] != "T":
-            await asyncio.sleep(0.01)
+    await until_standing(service.pid)
 
 
 @asynccontextmanager

@@ -2,13 +2,10 @@
 
 import asyncio
 import hashlib
-import secrets
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from deploy.kafka import Brokers
 from streamer.log.base import Log
-from streamer.log.kafka import KafkaLog
 
 PARTITIONS = 10
 
@@ -32,25 +29,6 @@ def write_partners(file: Path) -> None:
 
 
 LOCAL = 'path = "streamer.db"'
-
-
-class OnKafka:
-    """A service's settings for topics of its own on a cluster, and the same log as a test opens it."""
-
-    def __init__(self, brokers: Brokers) -> None:
-        self.bootstrap = tuple(brokers.bootstrap.split(","))
-        self.prefix = f"t{secrets.token_hex(4)}"
-        self.replication = min(3, len(self.bootstrap))
-
-    @property
-    def settings(self) -> str:
-        return (
-            f'kind = "kafka"\nbootstrap = {list(self.bootstrap)}\n'
-            f'prefix = "{self.prefix}"\nreplication = {self.replication}'
-        )
-
-    def open(self) -> KafkaLog:
-        return KafkaLog(self.bootstrap, prefix=self.prefix, replication=self.replication)
 
 
 def config(recording: Path, endpoint: str, *, speed: str, port: int = 0, log: str = LOCAL) -> str:

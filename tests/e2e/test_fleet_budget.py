@@ -8,9 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from harness.on_kafka import OnKafka
 from harness.recording import write_recording
 from harness.service import Service
-from recording_setup import OnKafka, config
+from recording_setup import config
 
 from deploy.kafka import Brokers
 from streamer.sandbox.server import Sandbox, SandboxOptions

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 from harness.judge import Readers, routed, settled
+from harness.on_kafka import OnKafka
 from harness.recording import write_recording
 from harness.sandboxed import live_config
 from harness.service import Service, free_port
 from recording_oracle import expected
-from recording_setup import KEYS, OnKafka, config, until_routed_from_the_start, write_partners
+from recording_setup import KEYS, config, until_routed_from_the_start, write_partners
 
 from deploy.kafka import Brokers
 from streamer.health import LOOP_STALL_S

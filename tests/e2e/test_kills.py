@@ -2,15 +2,20 @@
 
 import asyncio
 import random
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from harness.faults import Faults
 from harness.judge import Readers, routed
+from harness.on_kafka import OnKafka
 from harness.recording import write_recording
 from harness.service import Service, free_port
 from recording_oracle import expected
-from recording_setup import KEYS, LOCAL, OnKafka, config, until_routed_from_the_start, write_partners
+from recording_setup import KEYS, LOCAL, config, until_routed_from_the_start, write_partners
 
+from streamer.faultpoints import Point
 from streamer.log.local import LocalLog
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
@@ -18,8 +23,14 @@ KILLS = 30
 
 
 async def run_under_kills(
-    recording: Path, folder: Path, rng: random.Random, kafka: OnKafka | None = None
+    recording: Path,
+    folder: Path,
+    rng: random.Random,
+    kafka: OnKafka | None = None,
+    points: Sequence[Point] = (),
 ) -> None:
+    """KILLS in all: one at each of `points`, the rest at random."""
+    faults = Faults(folder / "fired")
     wanted = expected(recording)
     total = len(wanted["everything"])
     write_partners(folder / "partners.toml")
@@ -32,11 +43,17 @@ async def run_under_kills(
         async with Service(folder, text) as service, Readers(url, KEYS) as readers:
             log = kafka.open() if kafka else LocalLog(folder / "streamer.db", clean_every_s=3600)
             await until_routed_from_the_start(log)
-            for _ in range(KILLS):
+            for number in range(KILLS - len(points)):
                 # sometimes while it starts, sometimes in the middle of its work
                 await asyncio.sleep(rng.uniform(0.3, 3.0))
                 await service.kill()
+                for point in points[number : number + 1]:
+                    service.environ = faults.arm("kill", {point: str(rng.randint(1, 3))})
+                    await service.start()
+                    assert await service.wait() == -signal.SIGKILL, service.lines[-10:]
+                service.environ = {}
                 await service.start()
+            assert [one.point for one in faults.fired()] == [point.label for point in points]
             await service.until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=150)
             outcomes = await service.committed("enrich")
             assert outcomes.pop("admitted") == total

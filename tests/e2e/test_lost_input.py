@@ -9,9 +9,10 @@ import aiohttp
 import pytest
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from harness.on_kafka import OnKafka
 from harness.sandboxed import live_config
 from harness.service import Service
-from recording_setup import LOCAL, OnKafka, write_partners
+from recording_setup import LOCAL, write_partners
 
 from deploy.kafka import Brokers
 from streamer.log.base import Log, Record, TopicPartition, partition_of

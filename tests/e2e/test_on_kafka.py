@@ -2,25 +2,39 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any, Final
 
 import aiohttp
 import pytest
 from harness.feed import Feed
-from harness.judge import judge, read_all, routed, row_of_article
+from harness.judge import Row, judge, read_all, routed, row_of_article
 from harness.kafka_readers import by_console, by_librdkafka
+from harness.on_kafka import OnKafka
 from harness.recording import write_recording
 from harness.service import Service
 from recording_oracle import expected
-from recording_setup import KEYS, OnKafka, config, write_partners
+from recording_setup import KEYS, config, write_partners
 from test_kills import run_under_kills
 from test_recording import run_through
 from test_roles_apart import run_apart
 
 from deploy.kafka import Brokers
+from streamer.faultpoints import Point
+from streamer.model import Topics
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
 pytestmark = pytest.mark.xdist_group("kafka")
+
+KILLED_AT: Final = (
+    *(point for point in Point if point.role == "kafka"),
+    Point.SOURCE_COMMITTED,
+    Point.ENRICH_FETCHED,
+    Point.ENRICH_COMMITTED,
+    Point.ROUTE_READ,
+    Point.ROUTE_COMMITTED,
+)
 
 
 @pytest.mark.timeout(240)
@@ -37,18 +51,23 @@ async def test_own_recording_reaches_each_partner_exactly(
 async def test_own_recording_survives_thirty_kills(
     tmp_path: Path, rng: random.Random, brokers: Brokers
 ) -> None:
-    """30 kill -9 of the whole service; readers that resume by id see one sequence without hole or double, and
-    so do librdkafka and Kafka's own console consumer in the partners' topics.
+    """30 kill -9 of the whole service, at random and at fault points; readers that resume by id see one
+    sequence without hole or double, and so do librdkafka and Kafka's own console consumer in the partners'
+    topics.
     """
     recording = tmp_path / "own.sse"
     write_recording(recording, rng, seconds=60, events=900)
     kafka = OnKafka(brokers)
-    await run_under_kills(recording, tmp_path, rng, kafka)
-    for partner, rows in expected(recording).items():
-        topic = f"{kafka.prefix}.articles.v1.{partner}"
-        for read in (by_librdkafka, by_console):
-            got = [row_of_article(article) for article in await read(brokers, topic)]
-            judge(f"{partner} {read.__name__}", got, rows).check()
+    await run_under_kills(recording, tmp_path, rng, kafka, rng.sample(KILLED_AT, len(KILLED_AT)))
+
+    async def check(partner: str, rows: list[Row], read: Callable[..., Awaitable[list[Any]]]) -> None:
+        got = await read(brokers, Topics(kafka.prefix).of_partner(partner))
+        judge(f"{partner} {read.__name__}", [row_of_article(article) for article in got], rows).check()
+
+    async with asyncio.TaskGroup() as tasks:
+        for partner, rows in expected(recording).items():
+            for read in (by_librdkafka, by_console):
+                tasks.create_task(check(partner, rows, read))
 
 
 @pytest.mark.timeout(400)

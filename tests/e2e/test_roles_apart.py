@@ -10,10 +10,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 from harness.judge import Readers, routed
+from harness.on_kafka import OnKafka
 from harness.recording import write_recording
 from harness.service import Service, free_port
 from recording_oracle import expected
-from recording_setup import KEYS, LOCAL, OnKafka, config, until_routed_from_the_start, write_partners
+from recording_setup import KEYS, LOCAL, config, until_routed_from_the_start, write_partners
 
 from streamer.log.kafka_groups import SESSION_MS
 from streamer.log.local import LocalLog

@@ -8,9 +8,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiokafka.record.memory_records import MemoryRecords
+from harness.on_kafka import OnKafka
 from harness.sandboxed import live_config
 from harness.service import Service
-from recording_setup import OnKafka, write_partners
+from recording_setup import write_partners
 
 from deploy.kafka import Brokers
 from streamer.log.base import partition_of

@@ -43,3 +43,11 @@ class Faults:
             while len(fired := self.fired()) < times:
                 await asyncio.sleep(0.01)
         return fired
+
+
+async def until_standing(pid: int, timeout_s: float = 20.0) -> None:
+    """Until the kernel says that the process is stopped: what fired was told a moment before."""
+    stat = Path(f"/proc/{pid}/stat")
+    async with asyncio.timeout(timeout_s):
+        while stat.read_text(encoding="ascii").rpartition(")")[2].split()[0] != "T":
+            await asyncio.sleep(0.01)

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
@@ -11,18 +12,33 @@ from deploy.kafka import Brokers
 POLL_S = 20.0
 CONSOLE = "org.apache.kafka.tools.consumer.ConsoleConsumer"
 
+Isolation = Literal["read_committed", "read_uncommitted"]
+
+
+class Found(NamedTuple):
+    partition: int
+    key: bytes | None
+    value: bytes | None
+
 
 async def by_librdkafka(brokers: Brokers, topic: str) -> list[dict[str, Any]]:
     """The articles of a topic, each partition to its end."""
-    return await asyncio.to_thread(_by_librdkafka, brokers.bootstrap, topic)
+    return _articles(found.value for found in await records_by_librdkafka(brokers, topic))
 
 
-def _by_librdkafka(bootstrap: str, topic: str) -> list[dict[str, Any]]:
+async def records_by_librdkafka(
+    brokers: Brokers, topic: str, isolation: Isolation = "read_committed"
+) -> list[Found]:
+    """Whatever stands there, each partition in its order and to its end."""
+    return await asyncio.to_thread(_by_librdkafka, brokers.bootstrap, topic, isolation)
+
+
+def _by_librdkafka(bootstrap: str, topic: str, isolation: Isolation) -> list[Found]:
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
             "group.id": "judge",
-            "isolation.level": "read_committed",
+            "isolation.level": isolation,
             "enable.auto.commit": False,
             "enable.partition.eof": True,
         }
@@ -30,19 +46,19 @@ def _by_librdkafka(bootstrap: str, topic: str) -> list[dict[str, Any]]:
     try:
         partitions = consumer.list_topics(topic, timeout=POLL_S).topics[topic].partitions
         consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
-        values: list[bytes] = []
+        records: list[Found] = []
         ended: set[int] = set()
         while len(ended) < len(partitions):
             message = consumer.poll(POLL_S)
             assert message is not None, f"{topic}: librdkafka is not at the end, and gets nothing"
             error = message.error()
             if error is None:
-                values.append(message.value())
+                records.append(Found(message.partition(), message.key(), message.value()))
             elif error.code() == KafkaError._PARTITION_EOF:
                 ended.add(message.partition())
             else:
                 raise AssertionError(str(error))
-        return _articles(values)
+        return records
     finally:
         consumer.close()
 
@@ -53,9 +69,9 @@ async def by_console(brokers: Brokers, topic: str, timeout_ms: int = 8_000) -> l
         CONSOLE, "--bootstrap-server", brokers.bootstrap, "--topic", topic, "--from-beginning",
         "--isolation-level", "read_committed", "--timeout-ms", str(timeout_ms),
     )  # fmt: skip
-    return _articles([line.encode() for line in out.splitlines() if line != "null"])
+    return _articles(line.encode() for line in out.split("\n") if line != "null")
 
 
-def _articles(values: list[bytes]) -> list[dict[str, Any]]:
+def _articles(values: Iterable[bytes | None]) -> list[dict[str, Any]]:
     decoded = [json.loads(value) for value in values if value]
     return [value for value in decoded if "event" in value]  # the rest are ticks

@@ -2,8 +2,12 @@
 
     python -m tests.prove [--apart | --together] [--invented] [--changes 500] [--kills-every 2.0] [--kills N]
                           [--cuts 20] [--seed N] [--json FILE]
+    python -m tests.prove --kafka [--brokers 1] [--rounds 3] …
 
-Exit codes: 0 all is right, 1 anything differs, 2 bad usage, or no wiki to be had, 130 stopped by a signal.
+On Kafka the run starts brokers of its own, each role has its own processes, two of enrich and of route, and
+each round stops a worker in a transaction, kills a broker, and has workers come and go (tests/prove/harm.py).
+
+Exit codes: 0 all is right, 1 anything differs, 2 bad usage, no wiki or no broker, 130 stopped by a signal.
 """
 
 import argparse
@@ -14,6 +18,8 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 # the tests' own modules are named from here, as pytest does (pyproject.toml: pythonpath)
@@ -21,13 +27,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.mediawiki import absent
 
+from deploy.kafka.artefacts import Unavailable, jars, java
 from prove import report
+from prove.engine import Cluster, Engine, Local
 from prove.fleet import Broken
 from prove.invented import Invented
 from prove.real import Real
 from prove.run import Outcome, Plan, prove
 from streamer.groups import leaves
 
+Engines = Callable[[Path], AbstractAsyncContextManager[Engine]]
+"""Each opens one in a folder."""
 STOPPED = 130
 """By a signal; every process has ended."""
 
@@ -35,24 +45,26 @@ STOPPED = 130
 def main() -> int:
     wanted = _arguments()
     seed = random.SystemRandom().randrange(1_000_000) if wanted.seed is None else wanted.seed
-    layouts = [False, True] if wanted.apart == wanted.together else [wanted.apart]
     if not wanted.invented and (reason := absent()):
         print(f"{reason}; or prove it on the built-in sandbox wiki: --invented", file=sys.stderr)
+        return 2
+    if wanted.kafka and (reason := _no_broker()):
+        print(reason, file=sys.stderr)
         return 2
     print(f"seed {seed}", flush=True)
     outcomes: list[Outcome] = []
     broken: list[BaseException] = []
-    for apart in layouts:
+    for engine in _engines(wanted):
         plan = Plan(
             seed=seed,
-            apart=apart,
             changes=wanted.changes,
             kills=wanted.kills,
             kills_every_s=wanted.kills_every,
             cuts=wanted.cuts,
+            rounds=wanted.rounds,
         )
         try:
-            outcomes.append(asyncio.run(_one(plan, is_invented=wanted.invented)))
+            outcomes.append(asyncio.run(_one(plan, engine, is_invented=wanted.invented)))
             print(report.text(outcomes[-1]), flush=True)
         except* (Broken, TimeoutError) as group:
             broken += leaves(group)
@@ -63,15 +75,36 @@ def main() -> int:
     return 0 if not broken and all(outcome.is_right for outcome in outcomes) else 1
 
 
-async def _one(plan: Plan, *, is_invented: bool) -> Outcome:
+def _no_broker() -> str:
+    """Why there can be none here; "" where there can."""
+    try:
+        java()
+        jars()
+    except Unavailable as error:
+        return str(error)
+    return ""
+
+
+def _engines(wanted: argparse.Namespace) -> list[Engines]:
+    if wanted.kafka:
+        return [lambda folder: Cluster(folder / "brokers", brokers=wanted.brokers)]
+    layouts = [False, True] if wanted.apart == wanted.together else [wanted.apart]
+    return [partial(_local, apart=apart) for apart in layouts]
+
+
+def _local(folder: Path, *, apart: bool) -> AbstractAsyncContextManager[Engine]:
+    return nullcontext(Local(folder / "streamer.db", apart=apart))
+
+
+async def _one(plan: Plan, opened: Engines, *, is_invented: bool) -> Outcome:
     """A signal leaves every `async with` on the way out: no process remains."""
     running = asyncio.current_task()
     assert running
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
     with tempfile.TemporaryDirectory(prefix="streamer-prove-") as folder:
         wiki = Invented(plan.seed) if is_invented else Real(Path(folder) / "wikis")
-        async with wiki:
-            return await prove(wiki, Path(folder), plan, tell=_tell)
+        async with opened(Path(folder)) as engine, wiki:
+            return await prove(wiki, engine, Path(folder), plan, tell=_tell)
 
 
 def _tell(text: str) -> None:
@@ -82,6 +115,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.prove", description=__doc__.split("\n")[0])
     parser.add_argument("--apart", action="store_true", help="only with one process a role")
     parser.add_argument("--together", action="store_true", help="only with all roles in one process")
+    parser.add_argument("--kafka", action="store_true", help="on a cluster of its own, roles apart")
+    parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="of the cluster")
+    parser.add_argument("--rounds", type=_at_least(0), default=3, help="of harm to the cluster and workers")
     parser.add_argument("--invented", action="store_true", help="the built-in sandbox wiki, not real ones")
     parser.add_argument("--changes", type=_at_least(1), default=500)
     parser.add_argument("--kills", type=_at_least(0), default=0, help="at least; deeds go on until then")

@@ -16,10 +16,14 @@ whose state is not what it was before the first deed.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from prove.mirror import Mirror, event_of, mirror_of, page_of, sequence_of, state_of
 from prove.partners import Partner
 from prove.wiki import Json, PageKey, Truth
+
+SSE: Final = "SSE"
+"""The client that a verdict is of, where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +60,10 @@ class Differing:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Of one partner. Identifiers are events'."""
+    """Of one partner by one of its clients. Identifiers are events'."""
 
     partner: str
+    client: str
     received: int
     withdrawn: int
     """Let through, and rightly not served any more when the partner came."""
@@ -84,6 +89,7 @@ def judge(
     *,
     before: Mirror,
     truth: Mirror,
+    client: str = SSE,
 ) -> Verdict:
     """`received` in the order in which it came; `before` and `truth` are every page of the wikis."""
     passing = {name_of(article): article for article in logged.articles if partner.passes(article) != "no"}
@@ -98,6 +104,7 @@ def judge(
     differing, by_api, by_log = _compare(partner, received, logged, before, truth)
     return Verdict(
         partner=partner.name,
+        client=client,
         received=len(received),
         withdrawn=len(missing) - len(lost),
         by_api=by_api,

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import Final
 
 from prove.judge import Differing, Verdict
-from prove.run import OUTCOMES, Outcome
+from prove.ledger import OUTCOMES
+from prove.run import Outcome
 
 WIDTH: Final = 110
 SHOWN: Final = 5
@@ -16,6 +17,7 @@ SHOWN: Final = 5
 def as_json(outcome: Outcome) -> dict[str, object]:
     return {
         "right": outcome.is_right,
+        "layout": outcome.layout,
         "plan": asdict(outcome.plan),
         "took_s": round(outcome.took_s, 1),
         "deeds": dict(outcome.deeds),
@@ -24,6 +26,7 @@ def as_json(outcome: Outcome) -> dict[str, object]:
             "at_point": dict(outcome.deaths.at_point),
             "unreached": dict(outcome.deaths.unreached),
         },
+        "harm": dict(outcome.harm),
         "cuts": outcome.cuts,
         "connections": outcome.connections,
         "admitted": outcome.sums.source["admitted"],
@@ -47,19 +50,19 @@ def text(outcome: Outcome) -> str:
     plan, deaths, sums = outcome.plan, outcome.deaths, outcome.sums
     together = " + ".join(f"{sums.enrich[name]} {name}" for name in OUTCOMES)
     p50, p99 = (quantile(outcome.freshness_s, share) for share in (0.5, 0.99))
-    layout = "one process a role" if plan.apart else "all roles in one process"
     verdict = "RIGHT" if outcome.is_right else "WRONG"
     lines = [
-        f"── {layout}, seed {plan.seed}: {verdict} in {outcome.took_s:.0f} s",
+        f"── {outcome.layout}, seed {plan.seed}: {verdict} in {outcome.took_s:.0f} s",
         *_wrapped("deeds", f"{outcome.deeds.total()}: {_counted(outcome.deeds)}"),
         *_wrapped("kills", f"{deaths.total}; at random {deaths.random.total()}: {_counted(deaths.random)}"),
         *_wrapped("", f"at a fault point {deaths.at_point.total()}: {_counted(deaths.at_point)}"),
         *_wrapped("", f"armed, not reached {deaths.unreached.total()}: {_counted(deaths.unreached)}"),
+        *(_wrapped("harm", _counted(outcome.harm)) if outcome.harm else ()),
         *_wrapped("cuts", f"{_counted(outcome.cuts)}; connections {_counted(outcome.connections)}"),
         f"sums         {sums.source['admitted']} admitted = {together}",
         f"dead letters {_counted(outcome.evidence.logged.dead_letters) or 'none'}",
         "",
-        "partner      received withdrawn  lost foreign doubled out of order | by API  by log  differing",
+        "partner    client     received withdrawn lost foreign doubled disordered | by API by log differing",
         *map(_row, outcome.verdicts),
         "",
         f"requests     {requests_per_edit(outcome):.2f} an edit ({outcome.requests} in all)",
@@ -85,18 +88,19 @@ def _wrapped(name: str, words: str) -> list[str]:
 
 def _row(verdict: Verdict) -> str:
     return (
-        f"{verdict.partner:12} {verdict.received:8} {verdict.withdrawn:9} {len(verdict.lost):5}"
-        f" {len(verdict.foreign):7} {len(verdict.doubled):7} {len(verdict.out_of_order):12} |"
-        f" {verdict.by_api:6} {verdict.by_log:7} {len(verdict.differing):10}"
+        f"{verdict.partner:10} {verdict.client:10} {verdict.received:8} {verdict.withdrawn:9}"
+        f" {len(verdict.lost):4} {len(verdict.foreign):7} {len(verdict.doubled):7}"
+        f" {len(verdict.out_of_order):10} | {verdict.by_api:6} {verdict.by_log:6} {len(verdict.differing):9}"
     )
 
 
 def _complaints(verdict: Verdict) -> Iterable[str]:
+    who = f"WRONG: {verdict.partner} by {verdict.client}"
     for what in ("lost", "foreign", "doubled", "out_of_order"):
         for name in getattr(verdict, what)[:SHOWN]:
-            yield f"WRONG: {verdict.partner}: {what.replace('_', ' ')}: {name}"
+            yield f"{who}: {what.replace('_', ' ')}: {name}"
     for one in verdict.differing[:SHOWN]:
-        yield f"WRONG: {verdict.partner}: {one.page} held: {one.held}, by the {one.by}: {one.wanted}"
+        yield f"{who}: {one.page} held: {one.held}, by the {one.by}: {one.wanted}"
 
 
 def _differing(one: Differing) -> dict[str, object]:

@@ -1,7 +1,6 @@
 """One run: a wiki, a service, three partners; deeds, kills and cuts; then silence, and the verdicts."""
 
 import asyncio
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,21 +10,22 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-import msgspec
 from harness.service import free_port
 
 from prove.cutting import Hop
+from prove.engine import Engine
 from prove.fleet import Deaths, Fleet
-from prove.judge import Cutoff, Logged, Verdict, doubled, judge, out_of_order
+from prove.harm import KINDS
+from prove.judge import SSE, Logged, Verdict, judge
+from prove.ledger import Positions, positions_of, read_log, tail, unequal
 from prove.mirror import Mirror, event_of, mirror_of
 from prove.partners import Partner, partners_for, write_partners
 from prove.readers import Reader, Receipt, WithAiohttp, WithCurl, WithSseclient
 from prove.told import Told, told_by
 from prove.wiki import Json, Wiki
-from streamer.log.base import Stored, TopicPartition
-from streamer.log.local import LocalLog
-from streamer.log.position import Position
-from streamer.model import Topics, is_tick
+from streamer.errors import LogUnavailable
+from streamer.log.base import Log, TopicPartition
+from streamer.model import Topics
 
 START_S: Final = 120.0
 STILL_S: Final = 2.0
@@ -35,42 +35,37 @@ CUT_BYTES: Final = 6_000
 """A cut comes within so many bytes: in the midst of a frame, mostly."""
 UPSTREAM: Final = 0.03
 """Deeds after which the wikis' stream is cut, reset or silenced."""
-OUTCOMES: Final = ("published", "gone", "superseded", "deadletter")
 FULL: Final = 300
 """Changes from which on a run must have killed, and each kind of deed must be among them."""
+PARTNERS: Final = 3
 PATH: Final = "/v2/articles"
-TOPICS: Final = Topics()
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`kills`: so many at least; deeds go on until both are reached."""
+    """`kills`: so many at least; deeds go on until both are reached, and the harm to a cluster is done."""
 
     seed: int
-    apart: bool
     changes: int = 500
     kills: int = 0
     kills_every_s: float = 2.0
     cuts: int = 20
+    rounds: int = 0
+    """Of harm, where the engine has any."""
+    harm_every_s: float = 2.0
     deeds_per_s: float = 6.0
-    settle_s: float = 90.0
+    settle_s: float = 120.0
     """For the whole path to end after the last deed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Positions:
-    """Every count, as the log has committed it."""
-
-    source: Counter[str]
-    enrich: Counter[str]
-    partners: dict[str, Counter[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     plan: Plan
+    layout: str
     deeds: Counter[str]
     deaths: Deaths
+    harm: Counter[str]
+    """By kind (prove.harm)."""
     cuts: dict[str, int]
     connections: dict[str, int]
     verdicts: Sequence[Verdict]
@@ -93,14 +88,18 @@ class Evidence:
     """What the verdicts were found on: another look may be taken at it."""
 
     partners: Sequence[Partner]
-    received: dict[str, Sequence[Json]]
+    got: Mapping[str, Mapping[str, Sequence[Json]]]
+    """By client and partner: over its connections (SSE), and what its topic holds, where it has clients."""
     logged: Logged
     before: Mirror
     truth: Mirror
 
     def verdicts(self) -> list[Verdict]:
         return [
-            judge(partner, self.received[partner.name], self.logged, before=self.before, truth=self.truth)
+            judge(
+                partner, got[partner.name], self.logged, before=self.before, truth=self.truth, client=client
+            )
+            for client, got in self.got.items()
             for partner in self.partners
         ]
 
@@ -109,7 +108,9 @@ def nobody(_: str) -> None:
     """Listens to how a run gets on."""
 
 
-async def prove(wiki: Wiki, folder: Path, plan: Plan, *, tell: Callable[[str], None] = nobody) -> Outcome:
+async def prove(
+    wiki: Wiki, engine: Engine, folder: Path, plan: Plan, *, tell: Callable[[str], None] = nobody
+) -> Outcome:
     """`tell` hears how it gets on.
 
     Raises TimeoutError where the service never began, Broken where a process of it ended by itself.
@@ -118,44 +119,56 @@ async def prove(wiki: Wiki, folder: Path, plan: Plan, *, tell: Callable[[str], N
     rng = Random(plan.seed)
     partners = partners_for(wiki.wikis)
     write_partners(folder / "partners.toml", partners)
-    port, log_path = free_port(), folder / "streamer.db"
+    names = [partner.name for partner in partners]
+    port = free_port()
     before, told_before = await wiki.truth(), len(wiki.events())
     async with AsyncExitStack() as stack:
-        log = await stack.enter_async_context(LocalLog(log_path, clean_every_s=3600))
-        fleet = await stack.enter_async_context(Fleet(folder, _config(wiki, folder, port), apart=plan.apart))
+        log = await stack.enter_async_context(engine.open())
+        config = _config(wiki, engine, folder, port)
+        fleet = await stack.enter_async_context(Fleet(folder, config, engine.layout, engine=engine.points))
         async with asyncio.timeout(START_S):
-            await _begun(log, fleet, wiki, rng, partners)
+            await _begun(log, engine.topics, fleet, wiki, rng)
         hops = {partner.name: await stack.enter_async_context(Hop(port)) for partner in partners}
         readers = _readers(partners, hops)
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(reader.run()) for reader in readers.values()]
             background.append(tending := group.create_task(fleet.tend()))
             killing = group.create_task(fleet.kill_in_turn(Random(rng.random()), plan.kills_every_s))
-            await _act(wiki, fleet, hops, plan, rng=rng, tell=tell)
+            harm = engine.harm(fleet)
+            harming = harm and group.create_task(
+                harm.run(Random(rng.random()), plan.harm_every_s, plan.rounds)
+            )
+            await _act(wiki, fleet, hops, plan, harming, rng=rng, tell=tell)
             killing.cancel()
             await fleet.disarm()
             await _all_cut(hops)
             tell("the last change is made")
-            truth = await _settled(log, wiki, readers, plan.settle_s)
+            truth = await _settled(log, engine.topics, wiki, readers, plan.settle_s)
             requests = wiki.requests
             tending.cancel()
             faults = await fleet.drain()
             for task in background:
                 task.cancel()
-        logged = await read_log(log)
-        sums = await _positions(log, partners)
+        logged = await read_log(log, engine.topics)
+        sums = await positions_of(log, engine.topics, partners)
+        in_topics = await engine.read(names)
     told = told_by(wiki.events()[told_before:])
     evidence = Evidence(
         partners,
-        {name: [receipt.article for receipt in reader.received] for name, reader in readers.items()},
+        {
+            SSE: {name: [receipt.article for receipt in reader.received] for name, reader in readers.items()},
+            **in_topics,
+        },
         logged,
         before,
         truth,
     )
     return Outcome(
         plan=plan,
+        layout=engine.name,
         deeds=wiki.done,
         deaths=fleet.deaths,
+        harm=harm.done if harm else Counter(),
         cuts={name: hop.cuts for name, hop in hops.items()},
         connections={name: hop.answered for name, hop in hops.items()},
         verdicts=evidence.verdicts(),
@@ -163,6 +176,7 @@ async def prove(wiki: Wiki, folder: Path, plan: Plan, *, tell: Callable[[str], N
         faults=[
             *faults,
             *unproven(plan, wiki.undone, fleet.deaths.total),
+            *(unharmed(harm.done) if harm and plan.rounds else ()),
             *unequal(sums, logged),
             *told.wrongs(logged.admitted),
         ],
@@ -173,7 +187,7 @@ async def prove(wiki: Wiki, folder: Path, plan: Plan, *, tell: Callable[[str], N
     )
 
 
-def _config(wiki: Wiki, folder: Path, port: int) -> str:
+def _config(wiki: Wiki, engine: Engine, folder: Path, port: int) -> str:
     hosts = ", ".join(f'"{host}"' for host in wiki.allowed_hosts)
     return f"""
 [source]
@@ -185,7 +199,7 @@ requests_per_minute = 6000
 timeout_s = 10.0
 missing_retry_s = 0.5
 [log]
-path = "{folder / "streamer.db"}"
+{engine.settings}
 [deliver]
 port = {port}
 admin_port = 0
@@ -208,14 +222,14 @@ def _readers(partners: Sequence[Partner], hops: dict[str, Hop]) -> dict[str, Rea
     }
 
 
-async def _begun(log: LocalLog, fleet: Fleet, wiki: Wiki, rng: Random, partners: Sequence[Partner]) -> None:
+async def _begun(log: Log, topics: Topics, fleet: Fleet, wiki: Wiki, rng: Random) -> None:
     """Source and partners begin live: whoever kills them before that is durable moves the beginning, which is
     no loss. The source's is durable with its first commit, so there must be something to commit.
     """
     await fleet.serving("source").event("connected to the stream")
-    topic = await log.topic(TOPICS.changes)
+    topic = await log.topic(topics.changes)
     assert topic
-    while len(await log.committed("route")) < len(partners) * topic.partitions:
+    while len(await log.committed("route")) < PARTNERS * topic.partitions:
         await asyncio.sleep(0.05)
     while not await log.committed("source"):
         await wiki.deed(rng)
@@ -227,13 +241,18 @@ async def _act(
     fleet: Fleet,
     hops: Mapping[str, Hop],
     plan: Plan,
+    harming: asyncio.Task[None] | None,
     *,
     rng: Random,
     tell: Callable[[str], None],
 ) -> None:
-    """Deeds, and in their midst the cuts."""
+    """Deeds, and in their midst the cuts; until all of the plan is done, harm too."""
     cuts, told_s = 0, time.monotonic()
-    while wiki.done.total() < plan.changes or fleet.deaths.total < plan.kills:
+    while (
+        wiki.done.total() < plan.changes
+        or fleet.deaths.total < plan.kills
+        or not (harming is None or harming.done())
+    ):
         await wiki.deed(rng)
         done = wiki.done.total() / plan.changes
         while cuts < plan.cuts and (cuts + 0.5) / plan.cuts <= done:
@@ -260,7 +279,9 @@ async def _all_cut(hops: dict[str, Hop]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def _settled(log: LocalLog, wiki: Wiki, readers: dict[str, Reader], within_s: float) -> Mirror:
+async def _settled(
+    log: Log, topics: Topics, wiki: Wiki, readers: dict[str, Reader], within_s: float
+) -> Mirror:
     """The wikis' state, once everything that was done has come out at the far end; or when `within_s` has
     passed, for the verdicts to say what did not.
     """
@@ -269,14 +290,19 @@ async def _settled(log: LocalLog, wiki: Wiki, readers: dict[str, Reader], within
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + within_s
     admitted, still_s = -1, loop.time()
-    while loop.time() < deadline_s:
-        now = (await _positions(log, ())).source["admitted"]
-        ends = await _ends(log)
-        if now != admitted or not await _caught_up(log, ends, readers):
-            admitted, still_s = now, loop.time()
-        elif loop.time() - still_s >= STILL_S and _holds(everything, truth):
-            return truth
-        await asyncio.sleep(0.1)
+    names = [topics.changes, topics.articles, *map(topics.of_partner, readers)]
+    async with tail(log, names) as records:
+        while loop.time() < deadline_s:
+            try:
+                now = (await positions_of(log, topics, ())).source["admitted"]
+                is_there = await _caught_up(log, topics, await records.ends(), readers)
+            except LogUnavailable:  # a position is being decided, by a worker that has just begun
+                continue
+            if now != admitted or not is_there:
+                admitted, still_s = now, loop.time()
+            elif loop.time() - still_s >= STILL_S and _holds(everything, truth):
+                return truth
+            await asyncio.sleep(0.1)
     return truth
 
 
@@ -287,29 +313,23 @@ def _holds(reader: Reader, truth: Mirror) -> bool:
     )
 
 
-async def _ends(log: LocalLog) -> dict[TopicPartition, int]:
-    return {
-        TopicPartition(topic.name, number): bounds.end
-        for topic in await log.topics()
-        for number, bounds in enumerate(await log.all_bounds(topic.name))
-    }
-
-
-async def _caught_up(log: LocalLog, ends: dict[TopicPartition, int], readers: dict[str, Reader]) -> bool:
+async def _caught_up(
+    log: Log, topics: Topics, ends: dict[TopicPartition, int], readers: dict[str, Reader]
+) -> bool:
     """Each role and each reader has all that stood there at `ends`."""
     enrich, route = await log.committed("enrich"), await log.committed("route")
     for tp, end in ends.items():
-        if tp.topic == TOPICS.changes and end and (tp not in enrich or enrich[tp].next < end):
+        if tp.topic == topics.changes and (tp not in enrich or enrich[tp].next < end):
             return False
-        if tp.topic == TOPICS.articles and end:
+        if tp.topic == topics.articles:
             for name in readers:
-                if route[TopicPartition(TOPICS.of_partner(name), tp.partition)].next < end:
+                if route[TopicPartition(topics.of_partner(name), tp.partition)].next < end:
                     return False
     return all(
         read_to(reader.last_id).get(tp.partition, 0) >= end
         for name, reader in readers.items()
         for tp, end in ends.items()
-        if tp.topic == TOPICS.of_partner(name)
+        if tp.topic == topics.of_partner(name)
     )
 
 
@@ -317,63 +337,6 @@ def read_to(position: str) -> dict[int, int]:
     """An id's next offset of each partition; it is opaque to partners, but not to those who wrote it."""
     pairs = position.partition(".")[2].split(",")
     return {int(number): int(offset) for number, _, offset in (pair.partition(":") for pair in pairs if pair)}
-
-
-# ── what the log holds in the end ──────────────────────────────────────────────────────────────
-
-
-async def read_log(log: LocalLog) -> Logged:
-    articles = [record for record in await _all(log, TOPICS.articles) if record.value and not is_tick(record)]
-    dead = [record for record in await _all(log, TOPICS.deadletter) if record.value and not is_tick(record)]
-    changes = [json.loads(record.value) for record in await _all(log, TOPICS.changes) if record.value]
-    return Logged(
-        admitted=[change["identifier"] for change in changes if change.get("record") == "change"],
-        articles=[json.loads(record.value or b"") for record in articles],
-        cutoffs=[cutoff for record in await _all(log, TOPICS.withdrawals) if (cutoff := _cutoff_of(record))],
-        dead_letters=Counter(json.loads(record.value or b"")["code"] for record in dead),
-    )
-
-
-async def _all(log: LocalLog, topic: str) -> list[Stored]:
-    bounds = await log.all_bounds(topic)
-    starts = {TopicPartition(topic, number): bound.earliest for number, bound in enumerate(bounds)}
-    found: list[Stored] = []
-    async with log.reader(starts) as reader:
-        while any(reader.position(tp) < bounds[tp.partition].end for tp in starts):
-            found += await reader.read()
-    return found
-
-
-def _cutoff_of(record: Stored) -> Cutoff | None:
-    if record.value is None or is_tick(record):
-        return None
-    withdrawal = json.loads(record.value)
-    if "text" not in withdrawal["hides"]:
-        return None
-    page, _, revision = record.key.partition("/")
-    wiki, _, number = page.rpartition(":")
-    return Cutoff((wiki, int(number)), int(revision or 0), withdrawal["sequence"])
-
-
-async def _positions(log: LocalLog, partners: Sequence[Partner]) -> Positions:
-    route = await log.committed("route")
-    return Positions(
-        _counts((await log.committed("source")).values()),
-        _counts((await log.committed("enrich")).values()),
-        {
-            partner.name: _counts(
-                position for tp, position in route.items() if tp.topic == TOPICS.of_partner(partner.name)
-            )
-            for partner in partners
-        },
-    )
-
-
-def _counts(positions: Iterable[Position]) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for position in positions:
-        counts.update(msgspec.convert(position.state.get("counts", {}), dict[str, int]))
-    return counts
 
 
 def unproven(plan: Plan, undone: Sequence[str], deaths: int) -> list[str]:
@@ -384,25 +347,9 @@ def unproven(plan: Plan, undone: Sequence[str], deaths: int) -> list[str]:
     return wrong if deaths else [*wrong, "nobody was killed"]
 
 
-def unequal(sums: Positions, logged: Logged) -> list[str]:
-    """Sums that should be equal and are not; what all partners' common log holds twice or out of order."""
-    wrong: list[str] = []
-    admitted = sums.source["admitted"]
-    finished = sum(sums.enrich[outcome] for outcome in OUTCOMES)
-    if not admitted == sums.enrich["admitted"] == finished:
-        wrong.append(f"admitted {admitted}, taken up {sums.enrich['admitted']}, finished {finished}")
-    if len(logged.admitted) != admitted:
-        wrong.append(f"admitted {admitted}, in the log {len(logged.admitted)}")
-    if len(logged.articles) != sums.enrich["published"]:
-        wrong.append(f"published {sums.enrich['published']}, in the log {len(logged.articles)}")
-    if logged.dead_letters.total() != sums.enrich["deadletter"]:
-        wrong.append(f"dead {sums.enrich['deadletter']}, in the log {logged.dead_letters.total()}")
-    for name, counts in sums.partners.items():
-        if counts.total() != sums.enrich["published"]:
-            wrong.append(f"{name} was routed {counts.total()} of {sums.enrich['published']}: {dict(counts)}")
-    wrong += [f"twice in the log: {name}" for name in doubled(logged.articles)]
-    wrong += [f"out of order in the log: {name}" for name in out_of_order(logged.articles)]
-    return wrong
+def unharmed(done: Counter[str]) -> list[str]:
+    """What a cluster and its workers did not suffer."""
+    return [f"never suffered: {kind}" for kind in KINDS if not done[kind]]
 
 
 def _ages_s(receipts: Iterable[Receipt], told: Told) -> list[float]:

@@ -14,9 +14,11 @@ import pytest
 from harness.mediawiki import absent
 from harness.service import LEASH
 
+from deploy.kafka import Unavailable
 from prove import report
+from prove.engine import Cluster, Engine, Local
 from prove.invented import Invented
-from prove.judge import Verdict, page_of
+from prove.judge import SSE, Verdict, page_of
 from prove.real import Real
 from prove.run import Evidence, Outcome, Plan, prove
 from prove.wiki import Json, Wiki
@@ -26,12 +28,17 @@ STOPPED = 130
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def short(rng: random.Random) -> Plan:
+    return Plan(
+        rng.randrange(1_000_000), changes=CHANGES, kills=KILLS, kills_every_s=1.0, cuts=CUTS, deeds_per_s=8
+    )
+
+
 async def short_run(
-    wiki: AbstractAsyncContextManager[Wiki], folder: Path, rng: random.Random, *, apart: bool
+    wiki: AbstractAsyncContextManager[Wiki], engine: Engine, folder: Path, plan: Plan
 ) -> Outcome:
-    plan = Plan(rng.randrange(1_000_000), apart, CHANGES, KILLS, kills_every_s=1.0, cuts=CUTS, deeds_per_s=8)
     async with wiki as opened:
-        outcome = await prove(opened, folder, plan)
+        outcome = await prove(opened, engine, folder, plan)
     print(report.text(outcome))
     assert outcome.is_right, report.text(outcome)
     assert set(outcome.cuts.values()) == {CUTS}
@@ -50,7 +57,8 @@ async def test_real_wikis_are_mirrored_under_kills_and_cuts(
     """
     if reason := absent():
         pytest.skip(reason)
-    await short_run(Real(tmp_path / "wikis"), tmp_path, rng, apart=apart)
+    engine = Local(tmp_path / "streamer.db", apart=apart)
+    await short_run(Real(tmp_path / "wikis"), engine, tmp_path, short(rng))
 
 
 @pytest.mark.timeout(400)
@@ -59,18 +67,39 @@ async def test_the_invented_wiki_is_mirrored_under_kills_and_cuts(
     tmp_path: Path, rng: random.Random, *, apart: bool
 ) -> None:
     """The same where no MediaWiki can be had; and had one event gone wrong, it would have been seen."""
-    outcome = await short_run(Invented(rng.randrange(1_000_000)), tmp_path, rng, apart=apart)
-    for partner in outcome.evidence.received:
+    engine = Local(tmp_path / "streamer.db", apart=apart)
+    outcome = await short_run(Invented(rng.randrange(1_000_000)), engine, tmp_path, short(rng))
+    for partner in outcome.evidence.got[SSE]:
         would_be_seen(outcome.evidence, partner, rng)
 
 
-def would_be_seen(evidence: Evidence, partner: str, rng: random.Random) -> None:
+@pytest.mark.timeout(400)
+async def test_the_fleet_on_kafka_is_right_under_all_that_befalls_it(
+    tmp_path: Path, rng: random.Random
+) -> None:
+    """With two processes of enrich and of route: kills, a broker that is killed and started again, a worker
+    that is stopped between send and commit and whose commit is refused when it wakes, one that leaves and one
+    that joins. Each partner's SSE client, librdkafka and Kafka's console consumer hold what the wikis hold.
+    """
+    try:
+        async with Cluster(tmp_path / "brokers", brokers=1) as engine:
+            wiki = Invented(rng.randrange(1_000_000))
+            plan = replace(short(rng), kills_every_s=2.0, deeds_per_s=5, rounds=1)
+            outcome = await short_run(wiki, engine, tmp_path, plan)
+    except Unavailable as error:
+        pytest.skip(str(error))
+    assert outcome.evidence.got.keys() == {SSE, "librdkafka", "console"}
+    for client in outcome.evidence.got:
+        would_be_seen(outcome.evidence, "everything", rng, client)
+
+
+def would_be_seen(evidence: Evidence, partner: str, rng: random.Random, client: str = SSE) -> None:
     """Any event of the run, lost, doubled or come too early; any text that is not as it was."""
-    received = evidence.received[partner]
+    received = evidence.got[client][partner]
     at = rng.randrange(len(received))
 
     def judged(changed: Sequence[Json]) -> Verdict:
-        others = replace(evidence, received={**evidence.received, partner: changed})
+        others = replace(evidence, got={client: {**evidence.got[client], partner: changed}})
         return next(verdict for verdict in others.verdicts() if verdict.partner == partner)
 
     assert judged(received).is_right

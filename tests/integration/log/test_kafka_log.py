@@ -3,19 +3,21 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.protocol.admin import DescribeConfigsRequest
 from aiokafka.record.memory_records import MemoryRecords
 
 from deploy.kafka import Brokers
-from streamer.errors import ConfigError, LogUnavailable, TopicRefused
+from streamer.errors import ConfigError, LaneLost, LogUnavailable, TopicRefused
+from streamer.log import kafka_lane
 from streamer.log.base import Lane, Record, TopicPartition, TopicSpec
 from streamer.log.kafka import KafkaLog
+from streamer.log.kafka_producer import write
 from streamer.log.kafka_protocol import TOPIC, AlterTopics
 from streamer.log.position import Position
 from streamer.ticks import Ticks
@@ -71,6 +73,38 @@ async def test_refused_batch_refuses_the_commit(log: KafkaLog) -> None:
         await log.run_lanes("g", "in", work, partitions=[0])
     assert values((await read_all(log, [at("out", 1)]))[at("out", 1)]) == [b"good"]
     assert await log.committed("g") == {at("in"): Position(7)}
+
+
+async def test_a_fence_between_two_batches_is_lane_lost(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The producer hears in the background that another has its lane, and its next call only says that there
+    is no transaction: the lane is lost by its name, and starts anew; the process does not end.
+    """
+    lost: list[LaneLost] = []
+
+    async def fenced(
+        producer: AIOKafkaProducer, records: Sequence[Record], now_ms: int
+    ) -> "asyncio.Future[list[int]]":
+        if lost:
+            return await write(producer, records, now_ms)
+        await log.fence("g", "in", 0)
+        await asyncio.wait([await write(producer, records[:1], now_ms)])
+        return await write(producer, records[1:], now_ms)
+
+    async def work(lane: Lane) -> None:
+        try:
+            await lane.commit([Record("out", n, "k", b"v") for n in (0, 1)], {at("in"): Position(1)})
+        except LaneLost as error:
+            lost.append(error)
+            raise
+
+    monkeypatch.setattr(kafka_lane, "write", fenced)
+    async with asyncio.timeout(60):
+        await log.run_lanes("g", "in", work, partitions=[0])
+    assert len(lost) == 1
+    read = await read_all(log, [at("out", 0), at("out", 1)])
+    assert [values(records) for records in read.values()] == [[b"v"], [b"v"]]
 
 
 async def test_lanes_are_shared_and_move(brokers: Brokers, log: KafkaLog) -> None:
