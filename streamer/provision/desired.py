@@ -74,7 +74,12 @@ _ROLES: Final[Mapping[str, _Rights]] = {
         writes=("changes", "articles", "withdrawals", "signals", "deadletter", "meta"),
         groups=(ENRICH, DEFERRED),
     ),
-    "route": _Rights(reads=("articles", "withdrawals", "meta"), partners=("READ", "WRITE"), groups=(ROUTE,)),
+    "route": _Rights(
+        reads=("articles", "withdrawals", "meta"),
+        # the last tells it when a topic that was too small takes more
+        partners=("READ", "WRITE", "DESCRIBE_CONFIGS"),
+        groups=(ROUTE,),
+    ),
     "deliver": _Rights(reads=("withdrawals",), partners=("READ",)),
 }
 

@@ -112,7 +112,7 @@ def test_no_role_may_do_what_another_is_for() -> None:
         TOPICS.meta: {"wiki-enrich"},
         "wiki.articles.v1.": {"wiki-route"},
     }
-    assert {operation for _, operation, _ in may} == {"READ", "WRITE", "DESCRIBE"}
+    assert {operation for _, operation, _ in may} == {"READ", "WRITE", "DESCRIBE", "DESCRIBE_CONFIGS"}
 
 
 def test_a_partner_may_not_have_a_users_name() -> None:
