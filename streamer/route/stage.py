@@ -18,9 +18,10 @@ from streamer.log.base import Lane
 from streamer.log.table import Table
 from streamer.lost import Stops
 from streamer.partners import PartnersWatch
-from streamer.route.lane import RouteLane, Shared
+from streamer.route.lane import RouteLane
 from streamer.route.parking import RETRY_S
 from streamer.route.roster import Roster
+from streamer.route.shared import Shared
 from streamer.route.starts import GROUP, Starts
 from streamer.runtime import Runtime
 

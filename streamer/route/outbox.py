@@ -1,0 +1,122 @@
+"""What a lane commits, and for whom: the feeds of the partners that it routes, each with its position.
+
+One commit is one step for all who have a part in it. Whoever the log names as the reason why it takes none is
+parked (streamer.route.parking), and the others are committed without it.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from streamer.errors import ConfigError, InputLost, TopicError
+from streamer.faultpoints import Point, reached
+from streamer.log.base import Lane, TopicPartition
+from streamer.metrics import COMMITTED, ROUTE_BEHIND
+from streamer.route.feed import Draft, Feed, Routing
+from streamer.route.shared import Shared
+from streamer.route.starts import GROUP
+from streamer.runtime import article_spec
+from streamer.ticks import Ticks
+
+
+class Outbox:
+    def __init__(self, shared: Shared, lane: Lane) -> None:
+        self._shared = shared
+        self._roster = shared.roster
+        self._parking = shared.roster.parking
+        self._lane = lane
+        self._tp = TopicPartition(lane.topic, lane.partition)
+        self._ticks = Ticks(article_spec(shared.runtime.settings, lane.topic))
+        self.feeds: dict[str, Feed] = {}
+        self.epoch = ""
+        """Of the articles: positions say of which making of their topic they are."""
+        self.turn = 0
+        """Of those behind."""
+
+    async def commit(self, drafts: Sequence[Draft], following: int | None) -> list[Draft]:
+        """All of them in one step; returns those that were taken. Whose topic the log names as the reason why
+        it takes none is parked, and the others are committed without it, here or once the lane has started
+        anew. `following` None: where each stands.
+        """
+        parked = self._parking.parked(self._lane.partition)
+        drafts = [draft for draft in drafts if draft.feed.routing.name not in parked]
+        if not drafts:
+            return []
+        records = [record for draft in drafts for record in draft.records]
+        ends = [draft.feed.next if following is None else following for draft in drafts]
+        positions = {
+            self.place(draft.feed.routing): draft.feed.position(self._tp.topic, self.epoch, end, draft.counts)
+            for draft, end in zip(drafts, ends, strict=True)
+        }
+        try:
+            if records:
+                reached(Point.ROUTE_COMMITTING)
+            await self._lane.commit(records, positions)
+            if records:
+                reached(Point.ROUTE_COMMITTED)
+        except TopicError as error:
+            named = [draft.feed for draft in drafts if draft.feed.routing.topic in error.topics]
+            if not named:
+                raise
+            for feed in named:
+                self.park(feed.routing, error, feed=feed)
+            await self._lane.commit([], {})  # raises where the refusal has cost us the lane
+            rest = [draft for draft in drafts if draft.feed.routing.topic not in error.topics]
+            return await self.commit(rest, following)
+        self._ticks.committed(records, self._now_s())
+        for draft, end in zip(drafts, ends, strict=True):
+            draft.feed.committed(end, draft.counts)
+            self._parking.written(draft.feed.routing.name, self._lane.partition)
+            COMMITTED.set(GROUP, draft.feed.routing.name, self._lane.partition, draft.counts)
+        return list(drafts)
+
+    async def tick(self) -> None:
+        """Commits the ticks that are due (streamer.ticks)."""
+        due = self._ticks.due(self._now_s())
+        if not due:
+            return
+        feeds = {self.place(feed.routing): feed for feed in self.feeds.values()}
+        drafts: list[Draft] = []
+        for tick in due:
+            place = TopicPartition(tick.topic, tick.partition)
+            if place in feeds:
+                draft = Draft.of(feeds[place])
+                draft.records.append(tick)
+                drafts.append(draft)
+            else:  # parked, or gone; when it is taken up again one is assumed to be due
+                self._ticks.forget(place)
+        await self.commit(drafts, None)
+
+    def join(self, feed: Feed) -> None:
+        """The lane routes it from now on."""
+        name = feed.routing.name
+        feed.served = self.turn
+        self.feeds[name] = feed
+        self._ticks.assume([self.place(feed.routing)], self._now_s())
+        self._roster.established(name)
+        self._parking.joined(name, self._lane.partition)
+        COMMITTED.set(GROUP, name, self._lane.partition, feed.counts)
+
+    def park(
+        self,
+        routing: Routing,
+        error: ConfigError | InputLost | TopicError,
+        *,
+        feed: Feed | None = None,
+        is_new: bool = False,
+    ) -> None:
+        """See Parking.park."""
+        self.drop(routing.name)
+        if routing.name in self._roster.routings():  # it may have been taken out meanwhile
+            self._parking.park(routing, self._lane.partition, error, feed=feed, is_new=is_new)
+
+    def drop(self, name: str) -> None:
+        """The lane does not route it any more."""
+        self.feeds.pop(name, None)
+        with suppress(KeyError):
+            ROUTE_BEHIND.remove(name, str(self._lane.partition))
+
+    def place(self, routing: Routing) -> TopicPartition:
+        return TopicPartition(routing.topic, self._lane.partition)
+
+    def _now_s(self) -> float:
+        return self._shared.runtime.clock.monotonic_s()
