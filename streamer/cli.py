@@ -9,24 +9,16 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
 from streamer import cli_deadletter, cli_partner, cli_provision, faultpoints, logs, quickstart
 from streamer.check import run_check
-from streamer.cli_time import past_ms
-from streamer.config import Settings, load, pinned
-from streamer.errors import ConfigError, LogBusy, LogTooNew, StreamerError, TopicRefused
+from streamer.config import load, pinned
+from streamer.errors import ConfigError, LogBusy, LogTooNew, StreamerError
 from streamer.groups import leaves
-from streamer.log.open import open_log
-from streamer.model import Topics
-from streamer.partners import load_partners
-from streamer.partners_edit import add_partner, check_new, list_partners, remove_partner, rotate_partner
 from streamer.pipeline import ROLES, run_pipeline
 from streamer.progress import show_progress
-from streamer.route.starts import record_start
-from streamer.runtime import article_spec, topic_specs
 from streamer.sandbox.server import Sandbox, SandboxOptions, run_sandbox
 
 USAGE: Final = 2
@@ -122,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(command=_check)
 
-    _partner_parser(commands.add_parser("partner", help="who gets a feed, and their keys"))
+    cli_partner.add_actions(commands.add_parser("partner", help="who gets a feed, and their keys"), _loop)
     cli_provision.add_arguments(
         commands.add_parser("provision", help="topics, users, ACLs and quotas on a cluster; idempotent"),
         _loop,
@@ -134,37 +126,6 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser("sandbox", help="an invented wiki with its stream and its API, on loopback")
     )
     return parser
-
-
-def _partner_parser(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
-    action = actions.add_parser("add", help="a new partner; prints its key, once")
-    action.add_argument("name")
-    action.add_argument(
-        "--since", metavar="T", help="route history from this time on (RFC 3339); default: from now on"
-    )
-    action.set_defaults(command=_partner_add)
-    action = actions.add_parser("list", help="the partners and their rules")
-    action.set_defaults(command=_partner_list)
-    action = actions.add_parser("rotate", help="a further key; prints it, once. The newest two are valid")
-    action.add_argument("name")
-    action.add_argument(
-        "--drop-old", action="store_true", help="the new key alone is valid: for a leaked one"
-    )
-    action.set_defaults(command=_partner_rotate)
-    action = actions.add_parser("remove", help="cuts the partner off")
-    action.add_argument("name")
-    action.add_argument(
-        "--purge",
-        action="store_true",
-        help="deletes its topic and positions too, and on a cluster its user, ACLs and quotas; works again"
-        " after an end in between",
-    )
-    cli_provision.add_secrets(
-        action, "of a cluster: where its password lies, to be deleted (default: secrets)"
-    )
-    action.set_defaults(command=_partner_remove)
-    cli_partner.add_rebuild(actions, _loop)
 
 
 def _sandbox_parser(parser: argparse.ArgumentParser) -> None:
@@ -233,59 +194,6 @@ def _check(options: argparse.Namespace) -> int:
 
     _loop(check())
     return code
-
-
-def _partners_file(options: argparse.Namespace) -> tuple[Settings, Path]:
-    settings = load(options.config)
-    return settings, Path(settings.partners.file)
-
-
-def _partner_add(options: argparse.Namespace) -> None:
-    settings, file = _partners_file(options)
-    since_ms = None if options.since is None else past_ms("--since", options.since)
-    check_new(file, options.name, load_partners(file) if file.exists() else {})
-    if since_ms is not None or settings.log.kind == "kafka" or Path(settings.log.path).exists():
-        # before it stands in the file, so that a running service never takes it as starting now
-        _loop(_record_start(settings, options.name, since_ms))
-    print(add_partner(file, options.name))
-
-
-async def _record_start(settings: Settings, name: str, since_ms: int | None) -> None:
-    async with open_log(settings) as log:
-        topics = Topics(settings.log.prefix)
-        await log.ensure_topics(topic_specs(settings))
-        with suppress(TopicRefused):  # who may not make it leaves that to who may; the partner waits for it
-            # here, since lanes that had to make it would keep the others waiting meanwhile
-            await log.ensure_topics([article_spec(settings, topics.of_partner(name))])
-        await record_start(log, topics, name, since_ms)
-
-
-def _partner_list(options: argparse.Namespace) -> None:
-    _, file = _partners_file(options)
-    lines = list_partners(file)
-    for line in lines:
-        print(line)
-    if not lines:  # beside stdout, which holds partners and nothing else
-        print(f"no partners in {file}; `streamer partner add NAME` makes one", file=sys.stderr)
-
-
-def _partner_rotate(options: argparse.Namespace) -> None:
-    _, file = _partners_file(options)
-    print(rotate_partner(file, options.name, drop_old=options.drop_old))
-
-
-def _partner_remove(options: argparse.Namespace) -> None:
-    settings, file = _partners_file(options)
-    if not options.purge:
-        remove_partner(file, options.name)
-        if settings.log.kind == "kafka":
-            print("on the cluster its user reads its topic until `streamer provision`", file=sys.stderr)
-        return
-    cli_provision.check_purge(settings, options.name)
-    was_partner = file.exists() and options.name in load_partners(file)
-    if was_partner:  # first, so that a running service lets go of it
-        remove_partner(file, options.name)
-    _loop(cli_provision.purge(settings, options.name, options.secrets, was_partner=was_partner))
 
 
 def _sandbox(options: argparse.Namespace) -> None:

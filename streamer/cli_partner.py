@@ -1,22 +1,58 @@
-"""`streamer partner rebuild`."""
+"""`streamer partner`: who gets a feed, and their keys."""
 
 import argparse
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from streamer.cli_provision import add_secrets, check_purge, purge
 from streamer.cli_time import past_ms
 from streamer.config import Settings, load
-from streamer.errors import ConfigError
+from streamer.errors import ConfigError, TopicRefused
 from streamer.log.open import open_log
+from streamer.model import Topics
 from streamer.partners import load_partners
+from streamer.partners_edit import add_partner, check_new, list_partners, remove_partner, rotate_partner
 from streamer.route.rebuilder import Rebuilder
+from streamer.route.starts import record_start
+from streamer.runtime import article_spec, topic_specs
 
 Loop = Callable[[Coroutine[object, object, None]], None]
 
 
-def add_rebuild(actions: Any, loop: Loop) -> None:  # noqa: ANN401 - argparse has no public name for it
+def add_actions(parser: argparse.ArgumentParser, loop: Loop) -> None:
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    action = actions.add_parser("add", help="a new partner; prints its key, once")
+    action.add_argument("name")
+    action.add_argument(
+        "--since", metavar="T", help="route history from this time on (RFC 3339); default: from now on"
+    )
+    action.set_defaults(command=partial(_add, loop))
+    action = actions.add_parser("list", help="the partners and their rules")
+    action.set_defaults(command=_list)
+    action = actions.add_parser("rotate", help="a further key; prints it, once. The newest two are valid")
+    action.add_argument("name")
+    action.add_argument(
+        "--drop-old", action="store_true", help="the new key alone is valid: for a leaked one"
+    )
+    action.set_defaults(command=_rotate)
+    action = actions.add_parser("remove", help="cuts the partner off")
+    action.add_argument("name")
+    action.add_argument(
+        "--purge",
+        action="store_true",
+        help="deletes its topic and positions too, and on a cluster its user, ACLs and quotas; works again"
+        " after an end in between",
+    )
+    add_secrets(action, "of a cluster: where its password lies, to be deleted (default: secrets)")
+    action.set_defaults(command=partial(_remove, loop))
+    _add_rebuild(actions, loop)
+
+
+def _add_rebuild(actions: Any, loop: Loop) -> None:  # noqa: ANN401 - argparse has no public name for it
     action = actions.add_parser(
         "rebuild",
         help="makes a partner's feed anew from the articles that are kept; asks no wiki",
@@ -31,10 +67,63 @@ def add_rebuild(actions: Any, loop: Loop) -> None:  # noqa: ANN401 - argparse ha
     action.add_argument(
         "--no-wait", action="store_true", help="ends when the feed is being routed, not when it is live again"
     )
-    action.set_defaults(command=lambda options: _rebuild(options, loop))
+    action.set_defaults(command=partial(_rebuild, loop))
 
 
-def _rebuild(options: argparse.Namespace, loop: Loop) -> None:
+def _file_of(options: argparse.Namespace) -> tuple[Settings, Path]:
+    settings = load(options.config)
+    return settings, Path(settings.partners.file)
+
+
+def _add(loop: Loop, options: argparse.Namespace) -> None:
+    settings, file = _file_of(options)
+    since_ms = None if options.since is None else past_ms("--since", options.since)
+    check_new(file, options.name, load_partners(file) if file.exists() else {})
+    if since_ms is not None or settings.log.kind == "kafka" or Path(settings.log.path).exists():
+        # before it stands in the file, so that a running service never takes it as starting now
+        loop(_record_start(settings, options.name, since_ms))
+    print(add_partner(file, options.name))
+
+
+async def _record_start(settings: Settings, name: str, since_ms: int | None) -> None:
+    async with open_log(settings) as log:
+        topics = Topics(settings.log.prefix)
+        await log.ensure_topics(topic_specs(settings))
+        with suppress(TopicRefused):  # who may not make it leaves that to who may; the partner waits for it
+            # here, since lanes that had to make it would keep the others waiting meanwhile
+            await log.ensure_topics([article_spec(settings, topics.of_partner(name))])
+        await record_start(log, topics, name, since_ms)
+
+
+def _list(options: argparse.Namespace) -> None:
+    _, file = _file_of(options)
+    lines = list_partners(file)
+    for line in lines:
+        print(line)
+    if not lines:  # beside stdout, which holds partners and nothing else
+        print(f"no partners in {file}; `streamer partner add NAME` makes one", file=sys.stderr)
+
+
+def _rotate(options: argparse.Namespace) -> None:
+    _, file = _file_of(options)
+    print(rotate_partner(file, options.name, drop_old=options.drop_old))
+
+
+def _remove(loop: Loop, options: argparse.Namespace) -> None:
+    settings, file = _file_of(options)
+    if not options.purge:
+        remove_partner(file, options.name)
+        if settings.log.kind == "kafka":
+            print("on the cluster its user reads its topic until `streamer provision`", file=sys.stderr)
+        return
+    check_purge(settings, options.name)
+    was_partner = file.exists() and options.name in load_partners(file)
+    if was_partner:  # first, so that a running service lets go of it
+        remove_partner(file, options.name)
+    loop(purge(settings, options.name, options.secrets, was_partner=was_partner))
+
+
+def _rebuild(loop: Loop, options: argparse.Namespace) -> None:
     settings = load(options.config)
     file = Path(settings.partners.file)
     name: str = options.name
