@@ -11,10 +11,11 @@ To go on would be to lose changes in silence. So the lane keeps its partition an
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Self
 
-from streamer.errors import InputLost, OffsetOutOfRange, TopicMissing
+from streamer.errors import InputLost, LogError, LogUnavailable, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Lane, LaneMain, Log, TopicPartition
 from streamer.metrics import ERRORS, LANE_LOST_OFFSETS, LANE_STOPPED
 from streamer.runtime import Runtime
@@ -25,6 +26,10 @@ GONE_S: Final = 5.0
 """A topic that is missing for so long was deleted: a broker that has just begun knows none for a moment."""
 
 logger = logging.getLogger(__name__)
+
+
+class InputDeleted(InputLost):
+    """The topic is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +100,13 @@ class Stops:
             stopped = LANE_STOPPED.labels(self._role, str(lane.partition))
             stopped.set(0)
             try:
-                await self._checked(lane, run)
-            except InputLost as lost:
-                stopped.set(1)
-                await self._stop(lane.partition, lost)
+                while not self._runtime.draining.is_set():
+                    try:
+                        return await self._checked(lane, run)
+                    except InputLost as lost:
+                        stopped.set(1)
+                        await self._stop(lane, lost)
+                        stopped.set(0)
             finally:
                 stopped.set(0)
 
@@ -109,9 +117,11 @@ class Stops:
             await self._same(lane)
             try:
                 return await run(lane)
-            except TopicMissing:
+            except TopicMissing as error:
                 await self._same(lane)
-                raise  # another one
+                if error.topics and lane.topic not in error.topics:
+                    raise
+                raise LogUnavailable(str(error)) from error  # it is there again
             except OffsetOutOfRange as error:
                 if error.topic != lane.topic:
                     raise
@@ -126,7 +136,7 @@ class Stops:
             missing_s += AGAIN_S
             info = await self._runtime.log.topic(lane.topic)
         if info is None:
-            raise InputLost(f"{lane.topic}/{lane.partition}: the topic was deleted while it was read")
+            raise InputDeleted(f"{lane.topic}/{lane.partition}: the topic was deleted while it was read")
         self._epoch = self._epoch or info.epoch
         if info.epoch != self._epoch:
             raise InputLost(
@@ -134,19 +144,33 @@ class Stops:
                 " a restart begins at its earliest"
             )
 
-    async def _stop(self, partition: int, lost: InputLost) -> None:
+    async def _stop(self, lane: Lane, lost: InputLost) -> None:
+        """Until draining; or until a topic that seemed deleted is back, which a deleted one never is."""
         ERRORS.labels(self._role, lost.code).inc()
         logger.error(
             "a lane stops: its input is lost",
-            extra={"role": self._role, "partition": partition, "reason": str(lost)},
+            extra={"role": self._role, "partition": lane.partition, "reason": str(lost)},
         )
-        self._reasons[partition] = str(lost)
+        self._reasons[lane.partition] = str(lost)
         self._tell()
         try:
-            await self._runtime.draining.wait()
+            if isinstance(lost, InputDeleted):
+                await self._until_back(lane)
+            else:
+                await self._runtime.draining.wait()
         finally:
-            del self._reasons[partition]
+            del self._reasons[lane.partition]
             self._tell()
+
+    async def _until_back(self, lane: Lane) -> None:
+        while not self._runtime.draining.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GONE_S):
+                    await self._runtime.draining.wait()
+            with suppress(LogError):
+                info = await self._runtime.log.topic(lane.topic)
+                if info is not None and info.epoch == self._epoch:
+                    return
 
     def _tell(self) -> None:
         if self._reasons:

@@ -190,7 +190,10 @@ class KafkaLog:
                 partition=partition,
                 run=run,
             )
-            await keep_running(group, partition, runner)
+            try:
+                await keep_running(group, partition, runner)
+            finally:  # it may have been cancelled between two tries
+                self._broken.pop((group, topic, partition), None)
 
         await membership.run(lane, draining)
 

@@ -156,6 +156,9 @@ class Cluster:
         there is a topic may write to it at once.
         """
         found = (await self.fresh([name])).get(name)
+        if found is None and name in self._known.topics:
+            await asyncio.sleep(CONFIRM_S)
+            found = (await self.fresh([name])).get(name)
         if name in self._asked and self._known.topics.get(name) != found:
             self.forget()
         return found
@@ -227,15 +230,24 @@ class Cluster:
         return name in self._asked and time.monotonic() - self._asked_s <= KNOWN_S
 
     async def _learn(self, names: set[str]) -> None:
+        """What was there a moment ago is gone when it is missing twice: who hears of it gives up for good."""
         asked_s = time.monotonic()
+        found = await self._seen(names)
+        if (names & self._known.topics.keys()) - found.topics.keys() - found.hidden:
+            await asyncio.sleep(CONFIRM_S)
+            asked_s = time.monotonic()
+            found = await self._seen(names)
+        self._known = found
+        self._asked = names
+        self._asked_s = asked_s
+
+    async def _seen(self, names: set[str]) -> View:
         found = await self.tried("topics", lambda: self._metadata(sorted(names)))
         topics = dict(found.topics)
         if unknown := names - topics.keys() - found.hidden:
             for view in await self.views(unknown):  # a broker may not have heard of a new one
                 topics |= view.topics
-        self._known = View(topics, found.hidden)
-        self._asked = names
-        self._asked_s = asked_s
+        return View(topics, found.hidden)
 
     async def _metadata(self, names: list[str] | None) -> View:
         return _view(await self.ask(MetadataQuery(names)))

@@ -143,6 +143,10 @@ class Parking:
         for stood in self._stood.values():
             stood.pop(name, None)
 
+    def lanes(self) -> set[int]:
+        """Of which something is known here."""
+        return self._stood.keys() | {lane for parked in self._parked.values() for lane in parked.refused}
+
     def forget_lane(self, partition: int) -> None:
         """Another process has it: what is refused there is its to tell."""
         self._stood.pop(partition, None)

@@ -14,12 +14,13 @@ from typing import Final
 
 from streamer.cutoffs import Cutoffs
 from streamer.errors import TopicRefused
+from streamer.health import Health
 from streamer.log.base import Lane
 from streamer.log.table import Table
 from streamer.lost import Stops
 from streamer.partners import PartnersWatch
 from streamer.route.lane import RouteLane
-from streamer.route.parking import RETRY_S
+from streamer.route.parking import RETRY_S, Parking
 from streamer.route.roster import Roster
 from streamer.route.shared import Shared
 from streamer.route.starts import GROUP, Starts
@@ -45,39 +46,17 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
         meta=meta,
     )
     parking = shared.roster.parking
-    lanes: frozenset[int] = frozenset()
-    starting: set[int] = set()
-    going_on: set[int] = set()
-    """Lanes that start anew without a partner: nothing that a load balancer should hear of."""
-
-    def tell() -> None:
-        if not lanes:
-            runtime.health.standing_by(COMPONENT)
-        elif starting & lanes:
-            runtime.health.unready(COMPONENT, "starting")
-        else:
-            runtime.health.ready(COMPONENT)
-
-    def held(partitions: frozenset[int]) -> None:
-        nonlocal lanes
-        starting.update(partitions - lanes)
-        lanes = partitions
-        tell()
+    lanes = _Lanes(runtime.health, parking)
 
     async def run_lane(lane: Lane) -> None:
-        if lane.partition not in going_on:
-            starting.add(lane.partition)
-        going_on.discard(lane.partition)
-        tell()
+        lanes.starts(lane.partition)
         route_lane = RouteLane(shared, lane)
         try:
             await route_lane.start()
-            starting.discard(lane.partition)
-            tell()
+            lanes.started(lane.partition)
             await route_lane.run()
         except TopicRefused as error:
-            if parking.has_parked(error):
-                going_on.add(lane.partition)
+            lanes.refused(lane.partition, error)
             raise
         except asyncio.CancelledError:
             parking.forget_lane(lane.partition)
@@ -94,7 +73,7 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
         ]
         stops = Stops(runtime, GROUP)
         await runtime.log.run_lanes(
-            GROUP, runtime.topics.articles, stops.around(run_lane), draining=runtime.draining, held=held
+            GROUP, runtime.topics.articles, stops.around(run_lane), draining=runtime.draining, held=lanes.held
         )
         _cancel(following)
 
@@ -102,3 +81,44 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
 def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
+
+
+class _Lanes:
+    """Whether those of this process have started, for `/readyz`."""
+
+    def __init__(self, health: Health, parking: Parking) -> None:
+        self._health = health
+        self._parking = parking
+        self._held: frozenset[int] = frozenset()
+        self._starting: set[int] = set()
+        self._going_on: set[int] = set()
+        """Lanes that start anew without a partner: nothing that a load balancer should hear of."""
+
+    def held(self, partitions: frozenset[int]) -> None:
+        self._starting.update(partitions - self._held)
+        for partition in self._parking.lanes() - partitions:  # some are cancelled between two tries
+            self._parking.forget_lane(partition)
+        self._held = partitions
+        self._tell()
+
+    def starts(self, partition: int) -> None:
+        if partition not in self._going_on:
+            self._starting.add(partition)
+        self._going_on.discard(partition)
+        self._tell()
+
+    def started(self, partition: int) -> None:
+        self._starting.discard(partition)
+        self._tell()
+
+    def refused(self, partition: int, error: TopicRefused) -> None:
+        if self._parking.has_parked(error):
+            self._going_on.add(partition)
+
+    def _tell(self) -> None:
+        if not self._held:
+            self._health.standing_by(COMPONENT)
+        elif self._starting & self._held:
+            self._health.unready(COMPONENT, "starting")
+        else:
+            self._health.ready(COMPONENT)

@@ -1,6 +1,7 @@
 """A topic that is made anew under its lanes, where the cluster forgets the positions in it."""
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from deploy.kafka import Brokers
 from streamer.config import Settings
 from streamer.log.base import Lane, TopicPartition
+from streamer.log.kafka_cluster import View
 from streamer.lost import Stops
 from streamer.runtime import Runtime
 from tests.integration.log.test_kafka_log import SPECS, opened
@@ -46,3 +48,33 @@ async def test_a_topic_made_anew_stops_its_lanes(tmp_path: Path, brokers: Broker
             runtime.draining.set()
         for spec in SPECS:
             await log.delete_topic(spec.name)
+
+
+async def test_a_broker_that_knows_no_topics_for_a_moment_is_not_believed(
+    tmp_path: Path, brokers: Brokers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One answer without the topic, as from a broker that has just begun: nobody hears that it is gone."""
+    async with opened(brokers, f"t{tmp_path.name[-4:]}") as log:
+        await log.ensure_topics(SPECS)
+        cluster = log._cluster
+        assert await cluster.topic("in") is not None
+        real, empty = cluster._metadata, 1
+
+        async def metadata(names: list[str] | None) -> View:
+            nonlocal empty
+            empty -= 1
+            return View({}, frozenset()) if empty >= 0 else await real(names)
+
+        async def views(_: Iterable[str]) -> list[View]:
+            return []
+
+        monkeypatch.setattr(cluster, "_metadata", metadata)
+        cluster.forget()
+        with monkeypatch.context() as nowhere:
+            nowhere.setattr(cluster, "views", views)
+            assert await cluster.topic("in") is not None
+        empty = 1
+        assert await log.topic("in") is not None
+        for spec in SPECS:
+            await log.delete_topic(spec.name)
+        assert await log.topic("in") is None

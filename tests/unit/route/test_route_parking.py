@@ -182,3 +182,17 @@ async def test_own_errors_name_whom_they_are_about(bench: Bench) -> None:
     bench.park(0)
     assert bench.parking.has_parked(TopicRefused("refused", bench.routing.topic, "other"))
     assert not bench.parking.has_parked(TopicMissing("missing", "other"))
+
+
+async def test_what_another_process_has_taken_is_its_to_tell(bench: Bench) -> None:
+    """The alarm does not outlive the lanes that raised it, nor is a place kept from which others go on."""
+    bench.park(3)
+    bench.park(4, batch_bytes=9_000_000)
+    assert bench.parking.lanes() == {3, 4}
+    await bench.make()
+    await bench.passes(5)
+    for partition in (3, 4):
+        bench.parking.forget_lane(partition)
+    assert not bench.is_parked
+    assert not bench.parking.lanes()
+    assert "acme" not in bench.parking.stood(3)
