@@ -82,7 +82,7 @@ def judge(reader: str, got: Sequence[Row], wanted: Sequence[Row], *, thinned: bo
     """
     counted = Counter(row[0] for row in got)
     names = {row[0] for row in wanted}
-    must = {rows[-1][0] for rows in by_page(wanted).values()} if thinned else names
+    must = needed(wanted, thinned=thinned)
     first = list({row[0]: row for row in reversed(got)}.values())[::-1]
     both = [row for row in wanted if row[0] in counted]
     got_pages, wanted_pages = by_page(row for row in first if row[0] in names), by_page(both)
@@ -94,6 +94,11 @@ def judge(reader: str, got: Sequence[Row], wanted: Sequence[Row], *, thinned: bo
         beyond=tuple(sorted(counted.keys() - names)),
         differing=tuple(sorted(page for page in pages if got_pages.get(page) != wanted_pages.get(page))),
     )
+
+
+def needed(wanted: Sequence[Row], *, thinned: bool) -> set[str]:
+    """The events that may not be missing."""
+    return {rows[-1][0] for rows in by_page(wanted).values()} if thinned else {row[0] for row in wanted}
 
 
 def by_page(rows: Iterable[Row]) -> dict[int, list[Row]]:
@@ -148,24 +153,26 @@ class Readers:
         async for event in self.feeds[partner].articles(self._stop):
             self.rows[partner].append(row_of(event))
 
-    async def have(self, counts: Mapping[str, int], timeout_s: float = 20.0) -> None:
-        """Waits until each has so many; what is wrong then is the judge's to say, so it does not raise."""
+    async def _until_all(self, wanted: Mapping[str, set[str]], timeout_s: float) -> None:
+        """Waits until each has these; what is wrong then is the judge's to say, so it does not raise."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while any(len(self.rows[partner]) < count for partner, count in counts.items()):
-                    await asyncio.sleep(0.02)
+                while any(
+                    names - {row[0] for row in self.rows[partner]} for partner, names in wanted.items()
+                ):
+                    await asyncio.sleep(0.05)
 
     async def judged(
         self, wanted: Mapping[str, Sequence[Row]], *, thinned: bool = False, timeout_s: float = 20.0
     ) -> list[Verdict]:
         """Of what came live, and of what is read again from the log's beginning."""
-        counts = {partner: len(by_page(rows)) if thinned else len(rows) for partner, rows in wanted.items()}
-        await self.have(counts, timeout_s)
+        must = {partner: needed(rows, thinned=thinned) for partner, rows in wanted.items()}
+        await self._until_all(must, timeout_s)
         verdicts = []
         for partner, rows in wanted.items():
             verdicts.append(judge(f"{partner} across the breaks", self.rows[partner], rows, thinned=thinned))
             feed = Feed(self.url, self.keys[partner], since=BEGINNING)
-            again = await read_all(feed, counts[partner], timeout_s)
+            again = await read_all(feed, len(must[partner]), timeout_s)
             verdicts.append(judge(f"{partner} from the log", again, rows, thinned=thinned))
         return verdicts
 
