@@ -45,14 +45,21 @@ def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
         yield running
 
 
-class _WikisByModule(LoadGroupScheduling):
-    """Each module of tests/wiki goes to one worker as a whole: the wikis that its tests look at are made
+BY_MODULE = (
+    "tests/wiki/",
+    "tests/integration/test_provision.py",
+    "tests/integration/test_parking_on_kafka.py",
+)
+
+
+class _ByModule(LoadGroupScheduling):
+    """Each of these modules goes to one worker as a whole: the wikis or brokers that its tests look at are made
     once. (The mark `xdist_group` would say so, and has no effect with pytest 9.2: xdist 3.8 writes it into
     a node's id, which that no longer reads.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith("tests/wiki/"):
+        if nodeid.startswith(BY_MODULE):
             return nodeid.partition("::")[0]
         scope: str = super()._split_scope(nodeid)
         return scope
@@ -60,4 +67,4 @@ class _WikisByModule(LoadGroupScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadGroupScheduling | None:
-    return _WikisByModule(config, log) if config.getvalue("dist") == "loadgroup" else None
+    return _ByModule(config, log) if config.getvalue("dist") == "loadgroup" else None

@@ -38,6 +38,7 @@ GROWN_KB = 40_000
 """What a process may grow by while its cluster is away: a client that is being made, a batch that waits."""
 
 
+@pytest.mark.soak
 async def test_cluster_that_is_away_for_long_and_then_slow(tmp_path: Path, rng: random.Random) -> None:
     """It goes while roles start, read back and commit, and stays away for longer than every deadline; later
     it stands still for a while. No process ends, each is live, none is ready, memory stays where it was; all

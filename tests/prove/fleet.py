@@ -276,6 +276,7 @@ class Fleet:
 def _slot(folder: Path, name: str, config: str, roles: Sequence[Role], engine: Engine) -> Slot:
     folder.mkdir()
     command = [word for role in roles for word in ("--role", role)]
-    points = dict.fromkeys(point for role in ROLES if role in roles for point in points_of(role, engine))
+    points = list(dict.fromkeys(p for role in ROLES if role in roles for p in points_of(role, engine)))
+    points.sort(key=lambda point: point.role != engine)  # those of commits first: they are reached soon
     service = Service(folder, config, "run", *command)
     return Slot(name, service, itertools.cycle(points), Faults(folder / "fired"))

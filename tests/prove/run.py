@@ -43,7 +43,9 @@ PATH: Final = "/v2/articles"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`kills`: so many at least; deeds go on until both are reached, and the harm to a cluster is done."""
+    """`kills`: so many at least, one of them at a fault point; deeds go on until both are reached, and the
+    harm to a cluster is done.
+    """
 
     seed: int
     changes: int = 500
@@ -251,6 +253,7 @@ async def _act(
     while (
         wiki.done.total() < plan.changes
         or fleet.deaths.total < plan.kills
+        or (plan.kills and not fleet.deaths.at_point)
         or not (harming is None or harming.done())
     ):
         await wiki.deed(rng)
