@@ -160,9 +160,10 @@ async def purge(settings: Settings, name: str, folder: Path, *, was_partner: boo
         from streamer.provision.purge import purge_from_cluster, unknown  # noqa: PLC0415
 
         async with Admin(settings) as admin, open_log(settings) as log:
-            known = await purge_from_cluster(admin, log, settings, name, _say)
+            passwords = Passwords(folder)
+            known = await purge_from_cluster(admin, log, settings, name, passwords, _say)
         if known or was_partner:
-            Passwords(folder).forget(name)
+            passwords.forget(name)
     if not known and not was_partner:
         raise unknown(settings.partners.file, name)
     print(f"{name}: nothing is left" if known else f"{name}: is removed; the log held nothing of it")

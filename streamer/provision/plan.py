@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from streamer.errors import ConfigError
 from streamer.log.base import TopicSpec
 from streamer.model import Topics
 from streamer.provision.desired import QUOTAS, Acl, Desired, Quota, partner_acls, role_users
@@ -66,8 +67,9 @@ def plan(
     prefix: str, desired: Desired, present: Present, kept: Kept, *, new_passwords: Collection[str] = ()
 ) -> list[Step]:
     """In the order in which it is done: a user is bounded before it is allowed anything, and what it may do
-    is never less in between than before and after.
+    is never less in between than before and after. Raises ConfigError for a user that is a stranger's.
     """
+    _check_strangers(prefix, desired, present, kept, new_passwords)
     return [
         *_topics(prefix, desired, present),
         *_users(desired, present, kept, new_passwords),
@@ -92,6 +94,38 @@ def _topics(prefix: str, desired: Desired, present: Present) -> Iterator[Step]:
         if name.startswith(of_partners):
             partner = name.removeprefix(of_partners)
             yield Step("note", f"{name} is no partner's: `streamer partner remove {partner} --purge` ends it")
+
+
+def _check_strangers(
+    prefix: str, desired: Desired, present: Present, kept: Kept, new_passwords: Collection[str]
+) -> None:
+    """To adopt one would change what it may do; to purge the partner later would end it."""
+    known = {*kept.done, *kept.begun, *new_passwords}
+    acls = present.acls or frozenset()
+    ours = {acl.user for acl in acls & desired.acls if acl.user in role_users(prefix)}
+    strangers = [
+        user
+        for user in desired.users
+        if present.users.get(user) and user not in {*known, *ours} and not has_topic(user, acls)
+    ]
+    if strangers:
+        raise ConfigError(
+            f"user {', '.join(strangers)}",
+            "exists already, and was not made by provision (no rights of ours, no password here):"
+            f" `--new-password {strangers[0]}` takes it over. If it is another's, name the partner otherwise",
+        )
+
+
+def has_topic(name: str, present: Iterable[Acl]) -> bool:
+    """Whether some installation on this cluster, of any prefix, has made a user of this name its partner. Its
+    groups prove nothing: anybody's may begin with their own name.
+    """
+    return any(
+        acl.user == name
+        and acl.kind == "topic"
+        and acl in partner_acls(Topics(acl.name.partition(".")[0]), name)
+        for acl in present
+    )
 
 
 def _users(desired: Desired, present: Present, kept: Kept, new_passwords: Collection[str]) -> Iterator[Step]:

@@ -19,6 +19,8 @@ from streamer.config import Settings
 from streamer.errors import ConfigError, LogUnavailable
 from streamer.log.base import Log
 from streamer.model import Topics
+from streamer.provision.desired import partner_acls
+from streamer.provision.passwords import Passwords
 from streamer.provision.plan import is_elsewhere, of_one
 from streamer.route.starts import GROUP, record_start
 
@@ -37,7 +39,9 @@ FORGET_S: Final = 15.0
 Say = Callable[[str], None]
 
 
-async def purge_from_cluster(admin: "Admin", log: Log, settings: Settings, name: str, say: Say) -> bool:
+async def purge_from_cluster(
+    admin: "Admin", log: Log, settings: Settings, name: str, passwords: Passwords, say: Say
+) -> bool:
     """False where there was nothing of a partner of this name. Its table must be out of the file."""
     topics = Topics(settings.log.prefix)
     topic = topics.of_partner(name)
@@ -46,15 +50,12 @@ async def purge_from_cluster(admin: "Admin", log: Log, settings: Settings, name:
     exists = await log.topic(topic) is not None
     if not given and not exists:
         return False  # there may be a user of this name: somebody else's
+    kept = passwords.kept((name,))
+    is_ours = partner_acls(topics, name) <= acls or name in kept.done | kept.begun
     if is_elsewhere(topics, name, acls):
         say(f"right  user {name}: is a partner's under another prefix, too")
     else:
-        mechanisms = (await admin.users([name])).get(name, frozenset())
-        if mechanisms:
-            await admin.remove_user(name, mechanisms)
-            say(f"remove user {name}")
-        if await admin.remove_quotas(name):
-            say(f"remove quota {name}")
+        await _remove_user(admin, name, say, is_ours=is_ours)
     await admin.remove_acls(sorted(given))
     for acl in sorted(given):
         say(f"remove acl {acl}")
@@ -66,6 +67,21 @@ async def purge_from_cluster(admin: "Admin", log: Log, settings: Settings, name:
         say(f"remove topic {topic}, with all positions there")
     await _forget_start(log, topics, name)
     return True
+
+
+async def _remove_user(admin: "Admin", name: str, say: Say, *, is_ours: bool) -> None:
+    mechanisms = (await admin.users([name])).get(name, frozenset())
+    if mechanisms and not is_ours:
+        say(
+            f"note   user {name} stays: that provision made it is not to be proved (it has not all the rights"
+            " of a partner, and its password is not here)"
+        )
+        return
+    if mechanisms:
+        await admin.remove_user(name, mechanisms)
+        say(f"remove user {name}")
+    if await admin.remove_quotas(name):
+        say(f"remove quota {name}")
 
 
 async def purge_from_file(log: Log, settings: Settings, name: str, say: Say) -> bool:

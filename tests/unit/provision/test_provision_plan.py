@@ -223,6 +223,28 @@ def test_passwords_are_set_only_where_they_must() -> None:
     assert "--new-password beta" in told[0]
 
 
+def test_a_strangers_user_is_not_adopted() -> None:
+    """One that exists, with no right of ours and no password here, is refused by name, be it a partner's or a
+    role's, whatever its own rights and groups are; a right on its topic, under any prefix, a password here or
+    `--new-password` makes it ours.
+    """
+    none = Kept()
+    for user, given in (("acme", partner_acls(Topics("other"), "acme")),
+                        ("wiki-route", {each for each in WANTED.acls if each.user == "wiki-route"})):  # fmt: skip
+        own = {acl(user, "wiki.", pattern="prefixed"), acl(user, f"{user}.", kind="group", pattern="prefixed")}
+        stranger = Present(users={user: SCRAM}, acls=frozenset(own))
+        with pytest.raises(ConfigError, match=f"{user}: exists already.*--new-password {user}"):
+            steps(stranger, none)
+        with pytest.raises(ConfigError, match="exists already"):
+            steps(Present(users={user: SCRAM}, acls=None), none)
+        assert steps(stranger, Kept(done=frozenset({user})))
+        assert steps(stranger, Kept(begun=frozenset({user})))
+        assert steps(stranger, none, new=[user])
+        for each in given:
+            if each.kind == "topic":
+                assert steps(Present(users={user: SCRAM}, acls=frozenset({each})), none)
+
+
 def test_cluster_without_authorizer_is_told() -> None:
     """No ACL is planned where none can be, and it is said what that means."""
     found = steps(Present(topics=DONE.topics, users=DONE.users, acls=None, quotas=DONE.quotas))
