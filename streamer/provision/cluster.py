@@ -108,6 +108,11 @@ class Admin:
     def _policy(self, spec: TopicSpec) -> dict[str, str]:
         return policy(spec, replication=self._log.replication)
 
+    async def check(self, users: Collection[str]) -> None:
+        """Raises ConfigError where this user is no administrator."""
+        await self.users(users)
+        await self.acls()
+
     async def users(self, names: Collection[str]) -> dict[str, frozenset[str]]:
         """Those of them that have a password, with the mechanisms of each."""
 

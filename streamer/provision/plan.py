@@ -72,7 +72,7 @@ def plan(
     _check_strangers(prefix, desired, present, kept, new_passwords)
     return [
         *_topics(prefix, desired, present),
-        *_users(desired, present, kept, new_passwords),
+        *_users(prefix, desired, present, kept, new_passwords),
         *_quotas(desired, present),
         *_acls(prefix, desired, present),
     ]
@@ -128,14 +128,20 @@ def has_topic(name: str, present: Iterable[Acl]) -> bool:
     )
 
 
-def _users(desired: Desired, present: Present, kept: Kept, new_passwords: Collection[str]) -> Iterator[Step]:
+def _users(
+    prefix: str, desired: Desired, present: Present, kept: Kept, new_passwords: Collection[str]
+) -> Iterator[Step]:
+    roles = role_users(prefix)
     for user in desired.users:
         what = f"user {user}"
         mechanisms = present.users.get(user, frozenset())
         if user in new_passwords:
             yield Step("change", f"{what}: a new password", user=user, is_new=True)
         elif not mechanisms:
-            yield Step("make", what, user=user)
+            # a partner that has its rights was lost by the cluster, and keeps the password that lies here;
+            # one without any comes anew, and that may be of somebody who had its name before
+            is_new = user not in roles and not has_topic(user, present.acls or ())
+            yield Step("make", what, user=user, is_new=is_new)
         elif user in kept.begun:  # an earlier run ended there, on one side of the change or the other
             yield Step("change", f"{what}: the password that an earlier run began with", user=user)
         else:

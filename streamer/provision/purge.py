@@ -2,11 +2,12 @@
 
     user, quotas, ACLs     at once: its clients are refused from then on
     wait                   until no running role can still write for it (let_go)
-    groups, topic          with every position there; the topic goes last of what tells that it is ours
-    start                  what `add --since` left
+    groups
+    start, password        what `add --since` left; the file here
+    topic                  with every position there; last, as it tells the next run that this is not over
 
-Each can be done again: an end in between is completed by the next run. On the local log there are only
-topic, positions and start.
+Each can be done again: an end in between is completed by the next run. Where there is no topic, the ACLs
+are last. On the local log there are only topic, positions and start.
 """
 
 import asyncio
@@ -18,11 +19,12 @@ from typing import TYPE_CHECKING, Final
 from streamer.config import Settings
 from streamer.errors import ConfigError, LogUnavailable
 from streamer.log.base import Log
+from streamer.log.table import Table
 from streamer.model import Topics
 from streamer.provision.desired import partner_acls
 from streamer.provision.passwords import Passwords
 from streamer.provision.plan import is_elsewhere, of_one
-from streamer.route.starts import GROUP, record_start
+from streamer.route.starts import GROUP, Starts, record_start
 
 if TYPE_CHECKING:  # the local log needs no librdkafka
     from streamer.provision.cluster import Admin
@@ -40,7 +42,7 @@ Say = Callable[[str], None]
 
 
 async def purge_from_cluster(
-    admin: "Admin", log: Log, settings: Settings, name: str, passwords: Passwords, say: Say
+    admin: "Admin", log: Log, settings: Settings, name: str, say: Say, *, passwords: Passwords
 ) -> bool:
     """False where there was nothing of a partner of this name. Its table must be out of the file."""
     topics = Topics(settings.log.prefix)
@@ -48,24 +50,33 @@ async def purge_from_cluster(
     acls = await admin.acls() or frozenset()
     given = of_one(topics, name, acls)
     exists = await log.topic(topic) is not None
-    if not given and not exists:
-        return False  # there may be a user of this name: somebody else's
+    if not given and not exists and not await _has_start(log, topics, name):
+        return False  # there may be a user and a password of this name: somebody else's
     kept = passwords.kept((name,))
     is_ours = partner_acls(topics, name) <= acls or name in kept.done | kept.begun
-    if is_elsewhere(topics, name, acls):
+    is_shared = is_elsewhere(topics, name, acls)
+    if is_shared:
         say(f"right  user {name}: is a partner's under another prefix, too")
     else:
         await _remove_user(admin, name, say, is_ours=is_ours)
+
+    async def forget() -> None:
+        await _forget_start(log, topics, name)
+        if not is_shared:
+            say(passwords.forget(name))
+
+    if not exists:
+        await forget()
     await admin.remove_acls(sorted(given))
     for acl in sorted(given):
         say(f"remove acl {acl}")
     if exists:
         await let_go(log, settings, topic, say)
         await _remove_groups(admin, name, topic, say)
+        await forget()
         await log.delete_topic(topic)
         await _until_forgotten(log, topic)
         say(f"remove topic {topic}, with all positions there")
-    await _forget_start(log, topics, name)
     return True
 
 
@@ -88,12 +99,15 @@ async def purge_from_file(log: Log, settings: Settings, name: str, say: Say) -> 
     """The same of the local log."""
     topics = Topics(settings.log.prefix)
     topic = topics.of_partner(name)
-    if await log.topic(topic) is None:
+    exists = await log.topic(topic) is not None
+    if not exists and not await _has_start(log, topics, name):
         return False
-    await let_go(log, settings, topic, say)
-    await log.delete_topic(topic)
-    say(f"remove topic {topic}, with all positions there")
+    if exists:
+        await let_go(log, settings, topic, say)
     await _forget_start(log, topics, name)
+    if exists:
+        await log.delete_topic(topic)
+        say(f"remove topic {topic}, with all positions there")
     return True
 
 
@@ -145,6 +159,13 @@ async def _until_forgotten(log: Log, topic: str) -> None:
         if time.monotonic() > until_s:
             raise LogUnavailable(f"{topic}: is deleted, but {GROUP}'s positions there are not; purge again")
         await asyncio.sleep(LOOK_S)
+
+
+async def _has_start(log: Log, topics: Topics, name: str) -> bool:
+    starts = Starts()
+    if await log.topic(topics.meta) is not None:
+        await Table(log, topics.meta, starts.apply).load()
+    return starts.of(name) is not None
 
 
 async def _forget_start(log: Log, topics: Topics, name: str) -> None:

@@ -229,9 +229,15 @@ def test_a_strangers_user_is_not_adopted() -> None:
     `--new-password` makes it ours.
     """
     none = Kept()
-    for user, given in (("acme", partner_acls(Topics("other"), "acme")),
-                        ("wiki-route", {each for each in WANTED.acls if each.user == "wiki-route"})):  # fmt: skip
-        own = {acl(user, "wiki.", pattern="prefixed"), acl(user, f"{user}.", kind="group", pattern="prefixed")}
+    marks = {
+        "acme": partner_acls(Topics("other"), "acme"),
+        "wiki-route": {each for each in WANTED.acls if each.user == "wiki-route"},
+    }
+    for user, of_it in marks.items():
+        own = {
+            acl(user, "wiki.", pattern="prefixed"),
+            acl(user, f"{user}.", kind="group", pattern="prefixed"),
+        }
         stranger = Present(users={user: SCRAM}, acls=frozenset(own))
         with pytest.raises(ConfigError, match=f"{user}: exists already.*--new-password {user}"):
             steps(stranger, none)
@@ -240,9 +246,18 @@ def test_a_strangers_user_is_not_adopted() -> None:
         assert steps(stranger, Kept(done=frozenset({user})))
         assert steps(stranger, Kept(begun=frozenset({user})))
         assert steps(stranger, none, new=[user])
-        for each in given:
+        for each in of_it:
             if each.kind == "topic":
                 assert steps(Present(users={user: SCRAM}, acls=frozenset({each})), none)
+
+
+def test_a_partner_that_comes_again_gets_another_password() -> None:
+    """A file of the one that was purged may live on; one whose rights are there lost its user alone, and
+    what lies here is given to it again, as to a role, whose processes have it.
+    """
+    present = Present(acls=partner_acls(TOPICS, "beta"))
+    found = {step.user: step.is_new for step in steps(present) if step.user}
+    assert found == {"acme": True, "beta": False, **dict.fromkeys(role_users("wiki"), False)}
 
 
 def test_cluster_without_authorizer_is_told() -> None:
