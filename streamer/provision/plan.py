@@ -11,7 +11,7 @@ from typing import Final, Literal
 from streamer.errors import ConfigError
 from streamer.log.base import TopicSpec
 from streamer.model import Topics
-from streamer.provision.desired import QUOTAS, Acl, Desired, Quota, partner_acls, role_users
+from streamer.provision.desired import Acl, Desired, Quota, partner_acls, role_users
 
 Verb = Literal["make", "change", "remove", "right", "note"]
 MECHANISM: Final = "SCRAM-SHA-512"
@@ -52,8 +52,8 @@ class Step:
     is_new: bool = False
     """A password that nobody has seen yet, whatever lies here."""
     acl: Acl | None = None
-    quota: tuple[str, Mapping[str, float | None]] | None = None
-    """A user, and the values that change; None takes one away."""
+    quota: tuple[str, Quota] | None = None
+    """A user, and the values that change."""
 
     @property
     def does(self) -> bool:
@@ -157,15 +157,15 @@ def _users(
 
 def _quotas(desired: Desired, present: Present) -> Iterator[Step]:
     for user, wanted in desired.quotas.items():
-        found = {name: value for name, value in present.quotas.get(user, {}).items() if name in QUOTAS}
-        changes: dict[str, float | None] = {
-            name: wanted.get(name) for name in QUOTAS if wanted.get(name) != found.get(name)
-        }
-        told = ", ".join(f"{name}={value:g}" for name, value in sorted(wanted.items())) or "none"
+        if not wanted:
+            continue
+        found = present.quotas.get(user, {})
+        changes = {name: value for name, value in wanted.items() if found.get(name) != value}
+        told = ", ".join(f"{name}={value:g}" for name, value in sorted(wanted.items()))
         what = f"quota {user}: {told}"
         if changes:
-            yield Step("change" if found else "make", what, quota=(user, changes))
-        elif wanted:
+            yield Step("change" if changes.keys() & found else "make", what, quota=(user, changes))
+        else:
             yield Step("right", what)
 
 

@@ -1,6 +1,7 @@
 """What has to be done to a cluster, decided without one."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -59,10 +60,7 @@ def applied(present: Present, found: Iterable[Step]) -> Present:
         for name, value in (step.quota or ("", {}))[1].items():
             assert step.quota
             values = quotas.setdefault(step.quota[0], {})
-            if value is None:
-                del values[name]
-            else:
-                values[name] = value
+            values[name] = value
     users = {step.user for step in found if step.user}
     return Present(
         topics=present.topics | {step.topic.name for step in found if step.topic},
@@ -196,8 +194,19 @@ def test_one_run_is_enough_and_touches_nobody_else(
     assert after.users.keys() == {"stranger", *WANTED.users}
     assert after.quotas.get("stranger") == quotas.get("stranger")
     for user in ("acme", "beta"):
-        left = {name: value for name, value in quotas.get(user, {}).items() if name.startswith("producer")}
-        assert after.quotas[user] == {"consumer_byte_rate": 1_000_000.0, **left}
+        assert after.quotas[user] == {**quotas.get(user, {}), "consumer_byte_rate": 1_000_000.0}
+
+
+def test_quotas_that_are_not_asked_for_are_left() -> None:
+    """What an operator has set by hand stays while the settings ask for nothing; what they ask for is set
+    beside it.
+    """
+    by_hand = {"acme": {"consumer_byte_rate": 5.0, "request_percentage": 7.0}}
+    present = replace(DONE, quotas=by_hand)
+    unasked = desired(Settings(log=msgspec.structs.replace(LOG, partner_bytes_per_second=0)), PARTNERS)
+    assert not [step for step in plan("wiki", unasked, present, ALL_KEPT) if step.quota]
+    (of_acme, _) = [step.quota for step in steps(present) if step.quota]
+    assert of_acme == ("acme", {"consumer_byte_rate": 1_000_000.0})
 
 
 def test_partner_of_two_installations_keeps_what_the_other_needs() -> None:
