@@ -175,8 +175,21 @@ def _acls(prefix: str, desired: Desired, present: Present) -> Iterator[Step]:
         return
     for acl in sorted(desired.acls):
         yield Step("right" if acl in present.acls else "make", f"acl {acl}", acl=acl)
-    for acl in sorted(stale(prefix, desired, present.acls)):
+    gone = set(stale(prefix, desired, present.acls))
+    for acl in sorted(gone):
         yield Step("remove", f"acl {acl}", acl=acl)
+    for acl in sorted(present.acls - desired.acls - gone):
+        if _covers(prefix, acl):
+            yield Step("note", f"acl {acl}: reaches our topics, and is not ours to remove")
+
+
+def _covers(prefix: str, acl: Acl) -> bool:
+    """Whether it is about topics of ours, among others perhaps."""
+    if acl.kind != "topic":
+        return False
+    ours = f"{prefix}."
+    wider = ours.startswith(acl.name) if acl.pattern == "prefixed" else acl.name == "*"
+    return wider or acl.name.startswith(ours)
 
 
 def stale(prefix: str, desired: Desired, present: Collection[Acl]) -> Iterator[Acl]:

@@ -145,6 +145,29 @@ def test_a_user_of_ours_keeps_no_right_too_many() -> None:
     assert set(stale("wiki", WANTED, WANTED.acls | extra)) == extra
 
 
+def test_rights_that_reach_our_topics_from_outside_are_told() -> None:
+    """Another user's or everybody's there, and one of ours that is wider than our topics: they stay, each
+    with a note. Those elsewhere are not spoken of.
+    """
+    wide = [
+        acl("acme", "*"),
+        acl("acme", "wi", pattern="prefixed"),
+        acl("*", "wiki.", pattern="prefixed"),
+        acl("monitoring", TOPICS.changes),
+    ]
+    elsewhere = [
+        acl("acme", "orders"),
+        acl("acme", "wiki2.", pattern="prefixed"),
+        acl("acme", "wi"),
+        acl("acme", "*", kind="group"),
+    ]
+    found = steps(replace(DONE, acls=WANTED.acls | {*wide, *elsewhere}))
+    assert done(found) == []
+    assert [str(step) for step in found if step.verb == "note"] == [
+        f"note   acl {each}: reaches our topics, and is not ours to remove" for each in sorted(wide)
+    ]
+
+
 FOREIGN = [
     acl("acme", "orders"),
     acl("acme", "wiki2.articles.v1"),
