@@ -28,6 +28,7 @@ from harness.kafka_users import User, ask
 from harness.service import Service, free_port
 
 from deploy.kafka import Brokers
+from streamer.check.cluster import cluster_of
 from streamer.config import load
 from streamer.log.base import Record
 from streamer.log.kafka import KafkaLog
@@ -158,11 +159,14 @@ def begun(lines: list[str], *words: str) -> list[str]:
 async def test_a_dry_run_touches_nothing_and_a_second_run_changes_nothing(
     brokers: Brokers, tmp_path: Path
 ) -> None:
-    """The dry run prints what the run then does; the run after that finds all of it right. Passwords are in
-    files of their owner alone, and are never printed.
+    """The dry run prints what the run then does, and refuses what can't be done; the run after that finds all
+    of it right. Passwords are in files of their owner alone, and are never printed.
     """
     operator = Operator(brokers, tmp_path, "twice")
     operator.add("carol")
+    few = {**operator.environ(brokers.username, brokers.password), "STREAMER_LOG__REPLICATION": "2"}
+    _, said = operator.run("provision", "--dry-run", code=2, environ=few)
+    assert "log.replication: 2 is more than the cluster has brokers: 1" in said
     dry, _ = operator.run("provision", "--dry-run")
     assert not (tmp_path / "secrets").exists()
     async with operator.log() as log:
@@ -330,6 +334,47 @@ async def test_a_user_of_somebody_else_is_neither_adopted_nor_purged(
         assert own in (await admin.acls() or ())
     user = User(brokers, "billing", (tmp_path / "elsewhere" / "billing").read_text().strip())
     assert await ask(user.may_log_in)
+
+
+async def test_topics_whose_policies_are_hidden_are_not_called_right(
+    operator: Operator, tmp_path: Path
+) -> None:
+    """Who may see all but them is told to come as an administrator."""
+    settings = load(
+        str(operator.folder / "streamer.toml"),
+        operator.environ(operator.admin.name, operator.admin.password),
+    )
+    async with Admin(settings) as admin:
+        sees = Acl("auditor", "topic", "prefixed", "wiki.", "DESCRIBE")
+        passwords = Passwords(tmp_path)
+        await admin.apply([Step("make", "", user="auditor"), Step("make", "", acl=sees)], passwords)
+    await ask(operator.admin.let_look, "auditor")
+    auditor = operator.environ("auditor", (tmp_path / "auditor").read_text().strip())
+    try:
+        lines, said = await ask(operator.run, "provision", "--dry-run", code=2, environ=auditor)
+    finally:
+        async with Admin(settings) as admin:
+            await admin.remove_acls([sees])
+    assert lines == []
+    assert "auditor may not administer the cluster (policies of topics were refused)" in said
+
+
+async def test_check_names_the_topics_that_a_user_may_not_see(operator: Operator) -> None:
+    """A role's user sees all shared ones; a partner's none of them, and where they were not made yet the
+    administrator is told that.
+    """
+    file = str(operator.folder / "streamer.toml")
+    shared = sorted(vars(operator.topics).values())
+    deliver, acme = (operator.user(name) for name in ("wiki-deliver", "acme"))
+    found = await cluster_of(load(file, operator.environ(deliver.name, deliver.password)))
+    assert [finding.level for finding in found] == ["ok"]
+    found = await cluster_of(load(file, operator.environ(acme.name, acme.password)))
+    assert [finding.level for finding in found] == ["ok", "warning"]
+    assert found[-1].text.startswith(f"log.security.username: acme may not see {', '.join(shared)}:")
+    environ = operator.environ(operator.admin.name, operator.admin.password)
+    found = await cluster_of(load(file, {**environ, "STREAMER_LOG__PREFIX": "unmade"}))
+    assert [finding.level for finding in found] == ["ok", "warning"]
+    assert found[-1].text.startswith("log.prefix: there are no unmade.articles.v1, unmade.changes.v1,")
 
 
 async def put(operator: Operator, *topics: str, value: bytes = b"{}", count: int = 1) -> None:
