@@ -37,6 +37,8 @@ LOOK_S: Final = 0.25
 LET_GO_S: Final = 60.0
 """Longer than a commit may take (kafka_lane.COMMIT_S)."""
 FORGET_S: Final = 15.0
+START_S: Final = 30.0
+"""For the meta topic: a table waits for ever for one that it may not read."""
 
 Say = Callable[[str], None]
 
@@ -82,12 +84,13 @@ async def purge_from_cluster(
 
 async def _remove_user(admin: "Admin", name: str, say: Say, *, is_ours: bool) -> None:
     mechanisms = (await admin.users([name])).get(name, frozenset())
-    if mechanisms and not is_ours:
-        say(
-            f"note   user {name} stays: that provision made it is not to be proved (it has not all the rights"
-            " of a partner, and its password is not here)"
-        )
-        return
+    if not is_ours:
+        if mechanisms:
+            say(
+                f"note   user {name} stays: that provision made it is not to be proved (it has not all the"
+                " rights of a partner, and its password is not here)"
+            )
+        return  # its quotas may be those of a user that logs in by another way than a password
     if mechanisms:
         await admin.remove_user(name, mechanisms)
         say(f"remove user {name}")
@@ -164,7 +167,11 @@ async def _until_forgotten(log: Log, topic: str) -> None:
 async def _has_start(log: Log, topics: Topics, name: str) -> bool:
     starts = Starts()
     if await log.topic(topics.meta) is not None:
-        await Table(log, topics.meta, starts.apply).load()
+        try:
+            async with asyncio.timeout(START_S):
+                await Table(log, topics.meta, starts.apply).load()
+        except TimeoutError:
+            raise LogUnavailable(f"{topics.meta}: could not be read within {START_S:g} s") from None
     return starts.of(name) is not None
 
 
