@@ -117,10 +117,15 @@ def _remove(loop: Loop, options: argparse.Namespace) -> None:
             print("on the cluster its user reads its topic until `streamer provision`", file=sys.stderr)
         return
     check_purge(settings, options.name)
-    was_partner = file.exists() and options.name in load_partners(file)
-    if was_partner:  # first, so that a running service lets go of it
-        remove_partner(file, options.name)
-    loop(purge(settings, options.name, options.secrets, was_partner=was_partner))
+
+    def take_out() -> bool:
+        """First, so that a running service lets go of it."""
+        is_partner = file.exists() and options.name in load_partners(file)
+        if is_partner:
+            remove_partner(file, options.name)
+        return is_partner
+
+    loop(purge(settings, options.name, options.secrets, take_out))
 
 
 def _rebuild(loop: Loop, options: argparse.Namespace) -> None:

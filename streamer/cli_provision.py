@@ -143,14 +143,14 @@ def check_purge(settings: Settings, name: str) -> None:
         check_name(name, settings.log, "--purge")
 
 
-async def purge(settings: Settings, name: str, folder: Path, *, was_partner: bool) -> None:
-    """What is left of it in the log, on the cluster and in the folder of passwords. Its table is out of the
-    file. ConfigError where there was neither that nor anything else.
+async def purge(settings: Settings, name: str, folder: Path, take_out: Callable[[], bool]) -> None:
+    """What is left of it in the log, on the cluster and in the folder of passwords, after `take_out` has
+    taken its table out of the file. ConfigError where there was neither that nor anything else.
     """
     if settings.log.kind == "local":
         from streamer.provision.purge import purge_from_file, unknown  # noqa: PLC0415
 
-        known = False
+        known, was_partner = False, take_out()
         if _has_file(settings):
             async with open_log(settings) as log:
                 known = await purge_from_file(log, settings, name, _say)
@@ -160,9 +160,9 @@ async def purge(settings: Settings, name: str, folder: Path, *, was_partner: boo
         from streamer.provision.purge import purge_from_cluster, unknown  # noqa: PLC0415
 
         async with Admin(settings) as admin, open_log(settings) as log:
-            known = await purge_from_cluster(admin, log, settings, name, _say)
-        if known or was_partner:
-            Passwords(folder).forget(name)
+            await admin.check([name])  # who may not do this should lose nothing by it
+            was_partner = take_out()
+            known = await purge_from_cluster(admin, log, settings, name, _say, passwords=Passwords(folder))
     if not known and not was_partner:
         raise unknown(settings.partners.file, name)
     print(f"{name}: nothing is left" if known else f"{name}: is removed; the log held nothing of it")

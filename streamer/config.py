@@ -140,9 +140,10 @@ class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
     lost: Literal["stop", "skip"] = "stop"
     """What a lane does whose next records were deleted before it read them (streamer.lost)."""
     partner_bytes_per_second: Annotated[int, Meta(ge=0)] = 0
-    """Of a cluster, as the next: what each broker sends to a partner's user at most; 0: no quota."""
+    """Of a cluster, as the next: what each broker sends to a partner's user at most; 0: none of ours, what
+    is there is left."""
     partner_request_percentage: NonNegative = 0.0
-    """Of one thread's time on each broker; 0: no quota."""
+    """Of one thread's time on each broker; 0 as before."""
 
 
 class DeliverSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -110,9 +110,11 @@ async def _all_named(cluster: Cluster, names: set[str]) -> None:
 
 
 async def differing(
-    cluster: Cluster, specs: Sequence[TopicSpec], policy_of: Policy
+    cluster: Cluster, specs: Sequence[TopicSpec], policy_of: Policy, *, must_see: bool = False
 ) -> dict[str, dict[str, str]]:
-    """Of topics that exist, the settings that their policies would have otherwise."""
+    """Of topics that exist, the settings that their policies would have otherwise. Those that are not ours to
+    see are passed over; with `must_see` that raises TopicRefused.
+    """
     if not specs:
         return {}
     policies = {spec.name: policy_of(spec) for spec in specs}
@@ -122,6 +124,8 @@ async def differing(
         changes: dict[str, dict[str, str]] = {}
         for code, _, _, name, entries in (await cluster.ask(ask)).resources:
             error = kafka.for_code(code)
+            if error in NOT_OURS and must_see:
+                raise TopicRefused(f"{name}: its policy is not to be seen (ACLs: DESCRIBE_CONFIGS)", name)
             if error in NOT_OURS:
                 # a role's own user may not; who provisions the cluster answers for the policies
                 logger.info("policies of a topic are not ours to see", extra={"topic": name})

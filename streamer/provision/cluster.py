@@ -25,7 +25,7 @@ from confluent_kafka.admin import (
 )
 
 from streamer.config import Settings
-from streamer.errors import ConfigError, LogError, LogUnavailable
+from streamer.errors import ConfigError, LogError, LogUnavailable, TopicRefused
 from streamer.log.base import TopicSpec
 from streamer.log.kafka_client import Access
 from streamer.log.kafka_cluster import Cluster
@@ -92,21 +92,41 @@ class Admin:
     # ── looking ────────────────────────────────────────────────────────────────────────────────
 
     async def present(self, desired: Desired) -> Present:
-        """Raises ConfigError for a topic with another number of partitions."""
+        """Raises ConfigError for a topic with another number of partitions, and for one that is missing where
+        the brokers are too few for it.
+        """
         users = await self.users(desired.users)
         topics = await self._cluster.fresh()
         check_partitions(desired.topics, topics)
         there = [spec for spec in desired.topics if spec.name in topics]
+        if len(there) < len(desired.topics):
+            await self._check_brokers()
+        try:
+            settings = await differing(self._cluster, there, self._policy, must_see=True)
+        except TopicRefused:
+            raise self._refused("policies of topics") from None
         return Present(
             topics=frozenset(topics),
-            settings=await differing(self._cluster, there, self._policy),
+            settings=settings,
             users=users,
             acls=await self.acls(),
             quotas=await self.quotas(),
         )
 
+    async def _check_brokers(self) -> None:
+        count = len(await self._cluster.views([]))
+        if count < self._log.replication:
+            raise ConfigError(
+                "log.replication", f"{self._log.replication} is more than the cluster has brokers: {count}"
+            )
+
     def _policy(self, spec: TopicSpec) -> dict[str, str]:
         return policy(spec, replication=self._log.replication)
+
+    async def check(self, users: Collection[str]) -> None:
+        """Raises ConfigError where this user is no administrator."""
+        await self.users(users)
+        await self.acls()
 
     async def users(self, names: Collection[str]) -> dict[str, frozenset[str]]:
         """Those of them that have a password, with the mechanisms of each."""

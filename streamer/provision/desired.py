@@ -27,7 +27,7 @@ Quota = Mapping[str, float]
 BYTES: Final = "consumer_byte_rate"
 REQUESTS: Final = "request_percentage"
 QUOTAS: Final = (BYTES, REQUESTS)
-"""Those that are ours to set for a partner's user; any other is left alone."""
+"""Those that we set for a partner's user where the settings ask for it; else they are left as they are."""
 
 
 class Acl(NamedTuple):
@@ -52,7 +52,7 @@ class Desired:
     users: tuple[str, ...]
     acls: frozenset[Acl]
     quotas: Mapping[str, Quota]
-    """By user: all of ours that it should have."""
+    """By user: those that it should have, whatever else it has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,12 +78,20 @@ class Passwords:
         except OSError as error:
             raise self._error(error) from None
 
-    def forget(self, user: str) -> None:
+    def forget(self, user: str) -> str:
+        """What became of it, in words."""
+        found = False
         for path in (self._folder / user, self._begun(user)):
             try:
-                path.unlink(missing_ok=True)
+                path.unlink()
+            except FileNotFoundError:
+                continue
             except OSError as error:
                 raise self._error(error) from None
+            found = True
+        if found:
+            return f"remove password {self._folder / user}"
+        return f"note   no password of {user} is in {self._folder}: where it lies elsewhere, delete it there"
 
     def _begun(self, user: str) -> Path:
         return self._folder / f".{user}.new"

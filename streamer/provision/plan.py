@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from streamer.errors import ConfigError
 from streamer.log.base import TopicSpec
 from streamer.model import Topics
-from streamer.provision.desired import QUOTAS, Acl, Desired, Quota, partner_acls, role_users
+from streamer.provision.desired import Acl, Desired, Quota, partner_acls, role_users
 
 Verb = Literal["make", "change", "remove", "right", "note"]
 MECHANISM: Final = "SCRAM-SHA-512"
@@ -51,8 +52,8 @@ class Step:
     is_new: bool = False
     """A password that nobody has seen yet, whatever lies here."""
     acl: Acl | None = None
-    quota: tuple[str, Mapping[str, float | None]] | None = None
-    """A user, and the values that change; None takes one away."""
+    quota: tuple[str, Quota] | None = None
+    """A user, and the values that change."""
 
     @property
     def does(self) -> bool:
@@ -66,11 +67,12 @@ def plan(
     prefix: str, desired: Desired, present: Present, kept: Kept, *, new_passwords: Collection[str] = ()
 ) -> list[Step]:
     """In the order in which it is done: a user is bounded before it is allowed anything, and what it may do
-    is never less in between than before and after.
+    is never less in between than before and after. Raises ConfigError for a user that is a stranger's.
     """
+    _check_strangers(prefix, desired, present, kept, new_passwords)
     return [
         *_topics(prefix, desired, present),
-        *_users(desired, present, kept, new_passwords),
+        *_users(prefix, desired, present, kept, new_passwords),
         *_quotas(desired, present),
         *_acls(prefix, desired, present),
     ]
@@ -94,14 +96,52 @@ def _topics(prefix: str, desired: Desired, present: Present) -> Iterator[Step]:
             yield Step("note", f"{name} is no partner's: `streamer partner remove {partner} --purge` ends it")
 
 
-def _users(desired: Desired, present: Present, kept: Kept, new_passwords: Collection[str]) -> Iterator[Step]:
+def _check_strangers(
+    prefix: str, desired: Desired, present: Present, kept: Kept, new_passwords: Collection[str]
+) -> None:
+    """To adopt one would change what it may do; to purge the partner later would end it."""
+    known = {*kept.done, *kept.begun, *new_passwords}
+    acls = present.acls or frozenset()
+    ours = {acl.user for acl in acls & desired.acls if acl.user in role_users(prefix)}
+    strangers = [
+        user
+        for user in desired.users
+        if present.users.get(user) and user not in {*known, *ours} and not has_topic(user, acls)
+    ]
+    if strangers:
+        raise ConfigError(
+            f"user {', '.join(strangers)}",
+            "exists already, and was not made by provision (no rights of ours, no password here):"
+            f" `--new-password {strangers[0]}` takes it over. If it is another's, name the partner otherwise",
+        )
+
+
+def has_topic(name: str, present: Iterable[Acl]) -> bool:
+    """Whether some installation on this cluster, of any prefix, has made a user of this name its partner. Its
+    groups prove nothing: anybody's may begin with their own name.
+    """
+    return any(
+        acl.user == name
+        and acl.kind == "topic"
+        and acl in partner_acls(Topics(acl.name.partition(".")[0]), name)
+        for acl in present
+    )
+
+
+def _users(
+    prefix: str, desired: Desired, present: Present, kept: Kept, new_passwords: Collection[str]
+) -> Iterator[Step]:
+    roles = role_users(prefix)
     for user in desired.users:
         what = f"user {user}"
         mechanisms = present.users.get(user, frozenset())
         if user in new_passwords:
             yield Step("change", f"{what}: a new password", user=user, is_new=True)
         elif not mechanisms:
-            yield Step("make", what, user=user)
+            # a partner that has its rights was lost by the cluster, and keeps the password that lies here;
+            # one without any comes anew, and that may be of somebody who had its name before
+            is_new = user not in roles and not has_topic(user, present.acls or ())
+            yield Step("make", what, user=user, is_new=is_new)
         elif user in kept.begun:  # an earlier run ended there, on one side of the change or the other
             yield Step("change", f"{what}: the password that an earlier run began with", user=user)
         else:
@@ -117,15 +157,15 @@ def _users(desired: Desired, present: Present, kept: Kept, new_passwords: Collec
 
 def _quotas(desired: Desired, present: Present) -> Iterator[Step]:
     for user, wanted in desired.quotas.items():
-        found = {name: value for name, value in present.quotas.get(user, {}).items() if name in QUOTAS}
-        changes: dict[str, float | None] = {
-            name: wanted.get(name) for name in QUOTAS if wanted.get(name) != found.get(name)
-        }
-        told = ", ".join(f"{name}={value:g}" for name, value in sorted(wanted.items())) or "none"
+        if not wanted:
+            continue
+        found = present.quotas.get(user, {})
+        changes = {name: value for name, value in wanted.items() if found.get(name) != value}
+        told = ", ".join(f"{name}={value:g}" for name, value in sorted(wanted.items()))
         what = f"quota {user}: {told}"
         if changes:
-            yield Step("change" if found else "make", what, quota=(user, changes))
-        elif wanted:
+            yield Step("change" if changes.keys() & found else "make", what, quota=(user, changes))
+        else:
             yield Step("right", what)
 
 
@@ -135,8 +175,21 @@ def _acls(prefix: str, desired: Desired, present: Present) -> Iterator[Step]:
         return
     for acl in sorted(desired.acls):
         yield Step("right" if acl in present.acls else "make", f"acl {acl}", acl=acl)
-    for acl in sorted(stale(prefix, desired, present.acls)):
+    gone = set(stale(prefix, desired, present.acls))
+    for acl in sorted(gone):
         yield Step("remove", f"acl {acl}", acl=acl)
+    for acl in sorted(present.acls - desired.acls - gone):
+        if _covers(prefix, acl):
+            yield Step("note", f"acl {acl}: reaches our topics, and is not ours to remove")
+
+
+def _covers(prefix: str, acl: Acl) -> bool:
+    """Whether it is about topics of ours, among others perhaps."""
+    if acl.kind != "topic":
+        return False
+    ours = f"{prefix}."
+    wider = ours.startswith(acl.name) if acl.pattern == "prefixed" else acl.name == "*"
+    return wider or acl.name.startswith(ours)
 
 
 def stale(prefix: str, desired: Desired, present: Collection[Acl]) -> Iterator[Acl]:

@@ -2,11 +2,12 @@
 
     user, quotas, ACLs     at once: its clients are refused from then on
     wait                   until no running role can still write for it (let_go)
-    groups, topic          with every position there; the topic goes last of what tells that it is ours
-    start                  what `add --since` left
+    groups
+    start, password        what `add --since` left; the file here
+    topic                  with every position there; last, as it tells the next run that this is not over
 
-Each can be done again: an end in between is completed by the next run. On the local log there are only
-topic, positions and start.
+Each can be done again: an end in between is completed by the next run. Where there is no topic, the ACLs
+are last. On the local log there are only topic, positions and start.
 """
 
 import asyncio
@@ -18,9 +19,12 @@ from typing import TYPE_CHECKING, Final
 from streamer.config import Settings
 from streamer.errors import ConfigError, LogUnavailable
 from streamer.log.base import Log
+from streamer.log.table import Table
 from streamer.model import Topics
+from streamer.provision.desired import partner_acls
+from streamer.provision.passwords import Passwords
 from streamer.provision.plan import is_elsewhere, of_one
-from streamer.route.starts import GROUP, record_start
+from streamer.route.starts import GROUP, Starts, record_start
 
 if TYPE_CHECKING:  # the local log needs no librdkafka
     from streamer.provision.cluster import Admin
@@ -33,51 +37,80 @@ LOOK_S: Final = 0.25
 LET_GO_S: Final = 60.0
 """Longer than a commit may take (kafka_lane.COMMIT_S)."""
 FORGET_S: Final = 15.0
+START_S: Final = 30.0
+"""For the meta topic: a table waits for ever for one that it may not read."""
 
 Say = Callable[[str], None]
 
 
-async def purge_from_cluster(admin: "Admin", log: Log, settings: Settings, name: str, say: Say) -> bool:
+async def purge_from_cluster(
+    admin: "Admin", log: Log, settings: Settings, name: str, say: Say, *, passwords: Passwords
+) -> bool:
     """False where there was nothing of a partner of this name. Its table must be out of the file."""
     topics = Topics(settings.log.prefix)
     topic = topics.of_partner(name)
     acls = await admin.acls() or frozenset()
     given = of_one(topics, name, acls)
     exists = await log.topic(topic) is not None
-    if not given and not exists:
-        return False  # there may be a user of this name: somebody else's
-    if is_elsewhere(topics, name, acls):
+    if not given and not exists and not await _has_start(log, topics, name):
+        return False  # there may be a user and a password of this name: somebody else's
+    kept = passwords.kept((name,))
+    is_ours = partner_acls(topics, name) <= acls or name in kept.done | kept.begun
+    is_shared = is_elsewhere(topics, name, acls)
+    if is_shared:
         say(f"right  user {name}: is a partner's under another prefix, too")
     else:
-        mechanisms = (await admin.users([name])).get(name, frozenset())
-        if mechanisms:
-            await admin.remove_user(name, mechanisms)
-            say(f"remove user {name}")
-        if await admin.remove_quotas(name):
-            say(f"remove quota {name}")
+        await _remove_user(admin, name, say, is_ours=is_ours)
+
+    async def forget() -> None:
+        await _forget_start(log, topics, name)
+        if not is_shared:
+            say(passwords.forget(name))
+
+    if not exists:
+        await forget()
     await admin.remove_acls(sorted(given))
     for acl in sorted(given):
         say(f"remove acl {acl}")
     if exists:
         await let_go(log, settings, topic, say)
         await _remove_groups(admin, name, topic, say)
+        await forget()
         await log.delete_topic(topic)
         await _until_forgotten(log, topic)
         say(f"remove topic {topic}, with all positions there")
-    await _forget_start(log, topics, name)
     return True
+
+
+async def _remove_user(admin: "Admin", name: str, say: Say, *, is_ours: bool) -> None:
+    mechanisms = (await admin.users([name])).get(name, frozenset())
+    if not is_ours:
+        if mechanisms:
+            say(
+                f"note   user {name} stays: that provision made it is not to be proved (it has not all the"
+                " rights of a partner, and its password is not here)"
+            )
+        return  # its quotas may be those of a user that logs in by another way than a password
+    if mechanisms:
+        await admin.remove_user(name, mechanisms)
+        say(f"remove user {name}")
+    if await admin.remove_quotas(name):
+        say(f"remove quota {name}")
 
 
 async def purge_from_file(log: Log, settings: Settings, name: str, say: Say) -> bool:
     """The same of the local log."""
     topics = Topics(settings.log.prefix)
     topic = topics.of_partner(name)
-    if await log.topic(topic) is None:
+    exists = await log.topic(topic) is not None
+    if not exists and not await _has_start(log, topics, name):
         return False
-    await let_go(log, settings, topic, say)
-    await log.delete_topic(topic)
-    say(f"remove topic {topic}, with all positions there")
+    if exists:
+        await let_go(log, settings, topic, say)
     await _forget_start(log, topics, name)
+    if exists:
+        await log.delete_topic(topic)
+        say(f"remove topic {topic}, with all positions there")
     return True
 
 
@@ -129,6 +162,17 @@ async def _until_forgotten(log: Log, topic: str) -> None:
         if time.monotonic() > until_s:
             raise LogUnavailable(f"{topic}: is deleted, but {GROUP}'s positions there are not; purge again")
         await asyncio.sleep(LOOK_S)
+
+
+async def _has_start(log: Log, topics: Topics, name: str) -> bool:
+    starts = Starts()
+    if await log.topic(topics.meta) is not None:
+        try:
+            async with asyncio.timeout(START_S):
+                await Table(log, topics.meta, starts.apply).load()
+        except TimeoutError:
+            raise LogUnavailable(f"{topics.meta}: could not be read within {START_S:g} s") from None
+    return starts.of(name) is not None
 
 
 async def _forget_start(log: Log, topics: Topics, name: str) -> None:

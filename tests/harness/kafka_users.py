@@ -16,7 +16,14 @@ from confluent_kafka import (
     ThrottleEvent,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from deploy.kafka import Brokers
 from streamer.config import SecuritySettings
@@ -135,6 +142,24 @@ class User:
             return str(error.args[0].name())
         else:
             return ""
+
+    def let_look(self, user: str) -> None:
+        """That one may ask, from now on, for all that is the whole cluster's."""
+        acls = [
+            AclBinding(
+                ResourceType.BROKER,
+                "kafka-cluster",
+                ResourcePatternType.LITERAL,
+                f"User:{user}",
+                "*",
+                operation,
+                AclPermissionType.ALLOW,
+            )
+            for operation in (AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS)
+        ]
+        client = AdminClient(self._options())
+        for made in client.create_acls(acls).values():
+            made.result(WAIT_S)
 
     def written(self, topic: str) -> str:
         """Writes a record."""

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,13 +28,22 @@ from harness.kafka_users import User, ask
 from harness.service import Service, free_port
 
 from deploy.kafka import Brokers
+from streamer.check.cluster import cluster_of
+from streamer.config import load
 from streamer.log.base import Record
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka_client import Access
 from streamer.log.kafka_protocol import AlterTopics
+from streamer.log.table import Table
 from streamer.model import Topics
 from streamer.partners import NOBODY, hash_key
-from streamer.provision.desired import role_users
+from streamer.provision.cluster import Admin
+from streamer.provision.desired import Acl, role_users
+from streamer.provision.passwords import Passwords
+from streamer.provision.plan import Step
+from streamer.provision.purge import purge_from_cluster
+from streamer.route.starts import Starts, record_start
+from streamer.runtime import article_spec
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
 pytestmark = [pytest.mark.xdist_group("kafka-secure"), pytest.mark.timeout(240)]
@@ -150,11 +159,14 @@ def begun(lines: list[str], *words: str) -> list[str]:
 async def test_a_dry_run_touches_nothing_and_a_second_run_changes_nothing(
     brokers: Brokers, tmp_path: Path
 ) -> None:
-    """The dry run prints what the run then does; the run after that finds all of it right. Passwords are in
-    files of their owner alone, and are never printed.
+    """The dry run prints what the run then does, and refuses what can't be done; the run after that finds all
+    of it right. Passwords are in files of their owner alone, and are never printed.
     """
     operator = Operator(brokers, tmp_path, "twice")
     operator.add("carol")
+    few = {**operator.environ(brokers.username, brokers.password), "STREAMER_LOG__REPLICATION": "2"}
+    _, said = operator.run("provision", "--dry-run", code=2, environ=few)
+    assert "log.replication: 2 is more than the cluster has brokers: 1" in said
     dry, _ = operator.run("provision", "--dry-run")
     assert not (tmp_path / "secrets").exists()
     async with operator.log() as log:
@@ -233,12 +245,136 @@ async def test_who_was_taken_out_of_the_file_may_nothing_and_can_be_purged(
     lines, _ = operator.run("partner", "remove", "gina", "--purge")
     assert [line for line in lines if not line.startswith("wait")] == [
         "remove user gina",
+        "remove password secrets/gina",
         f"remove topic {topic}, with all positions there",
         "gina: nothing is left",
     ]
     assert not (tmp_path / "secrets" / "gina").exists()
     _, said = operator.run("partner", "remove", "gina", "--purge", code=2)
     assert "nothing is left" in said
+
+
+class Ended(Exception):
+    """A process that was killed while it told something."""
+
+
+async def test_a_purge_that_is_ended_anywhere_is_completed(brokers: Brokers, tmp_path: Path) -> None:
+    """Ended after each thing that it tells of, and run again, it leaves no user, quota, right, topic, start
+    or password. A partner that is added again has another password, even where the old file lives on.
+    """
+    operator = Operator(brokers, tmp_path, "ended", "partner_bytes_per_second = 100_000")
+    operator.add("ivan")
+    operator.run("provision")
+    topics, file = operator.topics, tmp_path / "partners.toml"
+    old, added = operator.user("ivan"), file.read_text()
+    file.write_text(f"{NOBODY}\n")
+    os.utime(file, (0, 0))
+    settings = load(str(tmp_path / "streamer.toml"), operator.environ(brokers.username, brokers.password))
+    passwords = Passwords(tmp_path / "secrets")
+    told: set[str] = set()
+
+    def say(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            raise Ended
+
+    async with operator.log() as log, Admin(settings) as admin:
+        await record_start(log, topics, "ivan", 1)
+        known = True
+        while known:
+            with suppress(Ended):
+                known = await purge_from_cluster(admin, log, settings, "ivan", say, passwords=passwords)
+        assert {line.split()[1] for line in told if line.startswith("remove")} == {
+            "user", "quota", "acl", "password", "topic",
+        }  # fmt: skip
+        assert await admin.users(["ivan"]) == {}
+        assert not [acl for acl in await admin.acls() or () if acl.user == "ivan"]
+        assert "ivan" not in await admin.quotas()
+        assert await log.topic(topics.of_partner("ivan")) is None
+        starts = Starts()
+        await Table(log, topics.meta, starts.apply).load()
+        assert starts.of("ivan") is None
+    lives_on = tmp_path / "secrets" / "ivan"
+    assert not lives_on.exists()
+    lives_on.write_text(f"{old.password}\n")
+    file.write_text(added)
+    operator.run("provision")
+    assert operator.user("ivan").password != old.password
+    assert not await ask(old.may_log_in)
+    assert await ask(operator.user("ivan").may_log_in)
+
+
+async def test_a_user_of_somebody_else_is_neither_adopted_nor_purged(
+    brokers: Brokers, tmp_path: Path
+) -> None:
+    """A partner of its name is refused before anything is changed, and purging that partner's topic leaves
+    the user with its password, its rights and its quota, and says so.
+    """
+    operator = Operator(brokers, tmp_path, "adopt")
+    operator.add("billing")
+    (tmp_path / "streamer.toml").write_text(operator.config())
+    settings = load(str(tmp_path / "streamer.toml"), operator.environ(brokers.username, brokers.password))
+    own = Acl("billing", "topic", "prefixed", "adopt.", "READ")
+    topic = operator.topics.of_partner("billing")
+    password = Passwords(tmp_path / "elsewhere")
+    async with Admin(settings) as admin, operator.log() as log:
+        await admin.apply([Step("make", "", user="billing"), Step("make", "", acl=own)], password)
+        await admin.set_quotas({"billing": {"consumer_byte_rate": 7e6}})
+        _, said = operator.run("provision", code=2)
+        assert "user billing: exists already, and was not made by provision" in said
+        assert await log.topic(topic) is None
+        await log.ensure_topics([article_spec(settings, topic)])
+        file = tmp_path / "partners.toml"
+        file.write_text(f"{NOBODY}\n")
+        os.utime(file, (0, 0))
+        lines, _ = operator.run("partner", "remove", "billing", "--purge")
+        assert begun(lines, "note")[0].startswith("note   user billing stays")
+        assert await log.topic(topic) is None
+        assert (await admin.quotas())["billing"] == {"consumer_byte_rate": 7e6}
+        assert own in (await admin.acls() or ())
+    user = User(brokers, "billing", (tmp_path / "elsewhere" / "billing").read_text().strip())
+    assert await ask(user.may_log_in)
+
+
+async def test_topics_whose_policies_are_hidden_are_not_called_right(
+    operator: Operator, tmp_path: Path
+) -> None:
+    """Who may see all but them is told to come as an administrator."""
+    settings = load(
+        str(operator.folder / "streamer.toml"),
+        operator.environ(operator.admin.name, operator.admin.password),
+    )
+    async with Admin(settings) as admin:
+        sees = Acl("auditor", "topic", "prefixed", "wiki.", "DESCRIBE")
+        passwords = Passwords(tmp_path)
+        await admin.apply([Step("make", "", user="auditor"), Step("make", "", acl=sees)], passwords)
+    await ask(operator.admin.let_look, "auditor")
+    auditor = operator.environ("auditor", (tmp_path / "auditor").read_text().strip())
+    try:
+        lines, said = await ask(operator.run, "provision", "--dry-run", code=2, environ=auditor)
+    finally:
+        async with Admin(settings) as admin:
+            await admin.remove_acls([sees])
+    assert lines == []
+    assert "auditor may not administer the cluster (policies of topics were refused)" in said
+
+
+async def test_check_names_the_topics_that_a_user_may_not_see(operator: Operator) -> None:
+    """A role's user sees all shared ones; a partner's none of them, and where they were not made yet the
+    administrator is told that.
+    """
+    file = str(operator.folder / "streamer.toml")
+    shared = sorted(vars(operator.topics).values())
+    deliver, acme = (operator.user(name) for name in ("wiki-deliver", "acme"))
+    found = await cluster_of(load(file, operator.environ(deliver.name, deliver.password)))
+    assert [finding.level for finding in found] == ["ok"]
+    found = await cluster_of(load(file, operator.environ(acme.name, acme.password)))
+    assert [finding.level for finding in found] == ["ok", "warning"]
+    assert found[-1].text.startswith(f"log.security.username: acme may not see {', '.join(shared)}:")
+    environ = operator.environ(operator.admin.name, operator.admin.password)
+    found = await cluster_of(load(file, {**environ, "STREAMER_LOG__PREFIX": "unmade"}))
+    assert [finding.level for finding in found] == ["ok", "warning"]
+    assert found[-1].text.startswith("log.prefix: there are no unmade.articles.v1, unmade.changes.v1,")
 
 
 async def put(operator: Operator, *topics: str, value: bytes = b"{}", count: int = 1) -> None:
@@ -497,6 +633,8 @@ async def test_mistakes_are_told_by_name(operator: Operator) -> None:
          operator.environ(route.name, route.password)),
         (1, "does not answer", ("provision",), operator.environ("admin", "guessed")),
         (2, "nobody is no user of ours: wiki-source", ("provision", "--new-password", "nobody"), None),
+        (2, "log.security.username: wiki-route may not administer the cluster",
+         ("partner", "remove", "acme", "--purge"), operator.environ(route.name, route.password)),
         (2, "log.kind", ("provision",), {"STREAMER_LOG__KIND": "local"}),
     ]  # fmt: skip
     async with asyncio.TaskGroup() as tasks:
@@ -509,3 +647,4 @@ async def test_mistakes_are_told_by_name(operator: Operator) -> None:
         assert words in errors
         assert "guessed" not in errors
         assert printed == []
+    assert "[acme]" in (operator.folder / "partners.toml").read_text(), "its table was taken out before"

@@ -73,12 +73,14 @@ def test_what_cannot_be_kept_is_told_by_name(tmp_path: Path) -> None:
 
 
 def test_forgetting_leaves_the_others(tmp_path: Path) -> None:
-    """A partner that comes again under its old name doesn't get its old password."""
+    """A partner that comes again under its old name doesn't get its old password. Where none was found, it is
+    told where it was looked for.
+    """
     passwords = Passwords(tmp_path / "secrets")
     for user in USERS:
         passwords.begin(user, is_new=False)
         passwords.finish(user)
     passwords.begin("acme", is_new=True)
-    passwords.forget("acme")
-    passwords.forget("nobody")
+    assert passwords.forget("acme") == f"remove password {tmp_path / 'secrets' / 'acme'}"
+    assert f"no password of nobody is in {tmp_path / 'secrets'}" in passwords.forget("nobody")
     assert passwords.kept(USERS) == Kept(done=frozenset({"beta"}))

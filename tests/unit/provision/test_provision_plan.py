@@ -1,6 +1,7 @@
 """What has to be done to a cluster, decided without one."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -59,10 +60,7 @@ def applied(present: Present, found: Iterable[Step]) -> Present:
         for name, value in (step.quota or ("", {}))[1].items():
             assert step.quota
             values = quotas.setdefault(step.quota[0], {})
-            if value is None:
-                del values[name]
-            else:
-                values[name] = value
+            values[name] = value
     users = {step.user for step in found if step.user}
     return Present(
         topics=present.topics | {step.topic.name for step in found if step.topic},
@@ -147,6 +145,29 @@ def test_a_user_of_ours_keeps_no_right_too_many() -> None:
     assert set(stale("wiki", WANTED, WANTED.acls | extra)) == extra
 
 
+def test_rights_that_reach_our_topics_from_outside_are_told() -> None:
+    """Another user's or everybody's there, and one of ours that is wider than our topics: they stay, each
+    with a note. Those elsewhere are not spoken of.
+    """
+    wide = [
+        acl("acme", "*"),
+        acl("acme", "wi", pattern="prefixed"),
+        acl("*", "wiki.", pattern="prefixed"),
+        acl("monitoring", TOPICS.changes),
+    ]
+    elsewhere = [
+        acl("acme", "orders"),
+        acl("acme", "wiki2.", pattern="prefixed"),
+        acl("acme", "wi"),
+        acl("acme", "*", kind="group"),
+    ]
+    found = steps(replace(DONE, acls=WANTED.acls | {*wide, *elsewhere}))
+    assert done(found) == []
+    assert [str(step) for step in found if step.verb == "note"] == [
+        f"note   acl {each}: reaches our topics, and is not ours to remove" for each in sorted(wide)
+    ]
+
+
 FOREIGN = [
     acl("acme", "orders"),
     acl("acme", "wiki2.articles.v1"),
@@ -196,8 +217,19 @@ def test_one_run_is_enough_and_touches_nobody_else(
     assert after.users.keys() == {"stranger", *WANTED.users}
     assert after.quotas.get("stranger") == quotas.get("stranger")
     for user in ("acme", "beta"):
-        left = {name: value for name, value in quotas.get(user, {}).items() if name.startswith("producer")}
-        assert after.quotas[user] == {"consumer_byte_rate": 1_000_000.0, **left}
+        assert after.quotas[user] == {**quotas.get(user, {}), "consumer_byte_rate": 1_000_000.0}
+
+
+def test_quotas_that_are_not_asked_for_are_left() -> None:
+    """What an operator has set by hand stays while the settings ask for nothing; what they ask for is set
+    beside it.
+    """
+    by_hand = {"acme": {"consumer_byte_rate": 5.0, "request_percentage": 7.0}}
+    present = replace(DONE, quotas=by_hand)
+    unasked = desired(Settings(log=msgspec.structs.replace(LOG, partner_bytes_per_second=0)), PARTNERS)
+    assert not [step for step in plan("wiki", unasked, present, ALL_KEPT) if step.quota]
+    (of_acme, _) = [step.quota for step in steps(present) if step.quota]
+    assert of_acme == ("acme", {"consumer_byte_rate": 1_000_000.0})
 
 
 def test_partner_of_two_installations_keeps_what_the_other_needs() -> None:
@@ -221,6 +253,43 @@ def test_passwords_are_set_only_where_they_must() -> None:
     assert len(told) == 1
     assert "beta keeps its password" in told[0]
     assert "--new-password beta" in told[0]
+
+
+def test_a_strangers_user_is_not_adopted() -> None:
+    """One that exists, with no right of ours and no password here, is refused by name, be it a partner's or a
+    role's, whatever its own rights and groups are; a right on its topic, under any prefix, a password here or
+    `--new-password` makes it ours.
+    """
+    none = Kept()
+    marks = {
+        "acme": partner_acls(Topics("other"), "acme"),
+        "wiki-route": {each for each in WANTED.acls if each.user == "wiki-route"},
+    }
+    for user, of_it in marks.items():
+        own = {
+            acl(user, "wiki.", pattern="prefixed"),
+            acl(user, f"{user}.", kind="group", pattern="prefixed"),
+        }
+        stranger = Present(users={user: SCRAM}, acls=frozenset(own))
+        with pytest.raises(ConfigError, match=f"{user}: exists already.*--new-password {user}"):
+            steps(stranger, none)
+        with pytest.raises(ConfigError, match="exists already"):
+            steps(Present(users={user: SCRAM}, acls=None), none)
+        assert steps(stranger, Kept(done=frozenset({user})))
+        assert steps(stranger, Kept(begun=frozenset({user})))
+        assert steps(stranger, none, new=[user])
+        for each in of_it:
+            if each.kind == "topic":
+                assert steps(Present(users={user: SCRAM}, acls=frozenset({each})), none)
+
+
+def test_a_partner_that_comes_again_gets_another_password() -> None:
+    """A file of the one that was purged may live on; one whose rights are there lost its user alone, and
+    what lies here is given to it again, as to a role, whose processes have it.
+    """
+    present = Present(acls=partner_acls(TOPICS, "beta"))
+    found = {step.user: step.is_new for step in steps(present) if step.user}
+    assert found == {"acme": True, "beta": False, **dict.fromkeys(role_users("wiki"), False)}
 
 
 def test_cluster_without_authorizer_is_told() -> None:

@@ -13,10 +13,12 @@ from streamer.errors import ConfigError, LogUnavailable
 from streamer.log.base import Record, TopicPartition
 from streamer.log.local import LocalLog
 from streamer.log.position import Position
+from streamer.log.table import Table
 from streamer.model import Topics
 from streamer.provision import purge
 from streamer.provision.purge import purge_from_file
-from streamer.route.starts import GROUP, record_start
+from streamer.route.rebuild import Start
+from streamer.route.starts import GROUP, Starts, record_start
 from streamer.runtime import article_spec, topic_specs
 
 TOPICS = Topics()
@@ -57,6 +59,41 @@ async def test_purge_leaves_the_others(settings: Settings, log: LocalLog) -> Non
     assert said[-1] == f"remove topic {TOPICS.of_partner('acme')}, with all positions there"
     assert not await purge_from_file(log, settings, "acme", said.append)
     assert await purge_from_file(log, settings, "other", said.append)
+
+
+class Ended(Exception):
+    """A process that was killed while it told something."""
+
+
+async def test_an_end_at_each_step_is_completed_by_the_next_run(settings: Settings, log: LocalLog) -> None:
+    """Ended after each thing that it tells of, and run again, it leaves neither topic nor start; a start that
+    is all there is, of a partner whose topic was never made, goes too.
+    """
+    told: set[str] = set()
+
+    def say(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            raise Ended
+
+    for _ in range(10):
+        try:
+            known = await purge_from_file(log, settings, "acme", say)
+        except Ended:
+            continue
+        break
+    assert not known
+    assert any(line.startswith("remove topic") for line in told)
+    assert await start_of(log, "acme") is None
+    await record_start(log, TOPICS, "late", 1)
+    assert await purge_from_file(log, settings, "late", say)
+    assert await start_of(log, "late") is None
+
+
+async def start_of(log: LocalLog, name: str) -> Start | None:
+    starts = Starts()
+    await Table(log, TOPICS.meta, starts.apply).load()
+    return starts.of(name)
 
 
 async def test_what_is_still_written_is_waited_for(settings: Settings, log: LocalLog) -> None:
