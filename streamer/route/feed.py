@@ -9,7 +9,7 @@ import msgspec
 from streamer.cutoffs import Cutoffs
 from streamer.log.base import Headers, Record, Stored
 from streamer.log.position import Position, State
-from streamer.model import DELETE_TYPE, is_tick
+from streamer.model import DELETE_TYPE, TICK_KEY, is_tick
 from streamer.partners import Partner
 from streamer.projection import Projection
 from streamer.route.rebuild import NOTHING, Mark, mark_of
@@ -147,6 +147,11 @@ class Draft:
     @classmethod
     def of(cls, feed: Feed) -> "Draft":
         return cls(feed, dict(feed.counts))
+
+    @property
+    def has_articles(self) -> bool:
+        """Or tombstones: what is made again from the same input, unlike a tick."""
+        return any(record.key != TICK_KEY for record in self.records)
 
     def take(self, stored: Stored, article: Article | None) -> None:
         """`article` None: the record holds none."""

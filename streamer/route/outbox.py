@@ -54,11 +54,11 @@ class Outbox:
             if records:
                 reached(Point.ROUTE_COMMITTED)
         except TopicError as error:
-            named = [draft.feed for draft in drafts if draft.feed.routing.topic in error.topics]
+            named = [draft for draft in drafts if draft.feed.routing.topic in error.topics]
             if not named:
                 raise
-            for feed in named:
-                self.park(feed.routing, error, feed=feed)
+            for draft in named:
+                self.park(draft.feed.routing, error, feed=draft.feed, owes=draft.has_articles)
             await self._lane.commit([], {})  # raises where the refusal has cost us the lane
             rest = [draft for draft in drafts if draft.feed.routing.topic not in error.topics]
             return await self.commit(rest, following)
@@ -102,12 +102,13 @@ class Outbox:
         error: ConfigError | InputLost | TopicError,
         *,
         feed: Feed | None = None,
+        owes: bool = False,
         is_new: bool = False,
     ) -> None:
         """See Parking.park."""
         self.drop(routing.name)
         if routing.name in self._roster.routings():  # it may have been taken out meanwhile
-            self._parking.park(routing, self._lane.partition, error, feed=feed, is_new=is_new)
+            self._parking.park(routing, self._lane.partition, error, feed=feed, owes=owes, is_new=is_new)
 
     def drop(self, name: str) -> None:
         """The lane does not route it any more."""

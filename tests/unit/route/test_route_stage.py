@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from harness.articles import PARTITIONS, Page
 
+from streamer.clock import Clock
 from streamer.config import LogSettings, Settings
 from streamer.cutoffs import cutoff_record
 from streamer.errors import ConfigError, LogUnavailable, TopicRefused
@@ -49,13 +50,14 @@ class Place:
         self.log = log
         self.file = file
         self.settings = SETTINGS
+        self.clock = Clock()
         self.runtime = Runtime(SETTINGS, log)
         self.topics = self.runtime.topics
 
     @asynccontextmanager
     async def routing(self, *, drains: bool = True) -> AsyncIterator[Runtime]:
         """The role, ready; then drained, or cut off in the middle."""
-        runtime = Runtime(self.settings, self.log)
+        runtime = Runtime(self.settings, self.log, clock=self.clock)
         watch = PartnersWatch(self.file, poll_s=POLL_S)
         async with asyncio.TaskGroup() as tasks:
             polling = tasks.create_task(watch.run())
@@ -584,6 +586,42 @@ async def test_refused_commit_starts_its_lane_anew(place: Place, monkeypatch: py
         assert not unready
     assert await place.sequences("everything") == list(range(1, 401))
     assert await place.sequences("words") == [p.sequence for p in mixture(400) if wanted_by_words(p)]
+
+
+async def test_refused_tick_is_no_debt(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all that was refused was a tick the alarm ends when the lanes have the partner again: the next
+    tick is half an hour away, and nothing else may come.
+    """
+    topic = place.topics.of_partner("words")
+    commit = LocalLane.commit
+    refusing = True
+
+    async def refused(
+        self: LocalLane, records: Sequence[Record], positions: Mapping[TopicPartition, Position]
+    ) -> list[int]:
+        if refusing and any(record.topic == topic for record in records):
+            assert {record.key for record in records} == {TICK_KEY}
+            raise TopicRefused("for a test", topic)
+        return await commit(self, records, positions)
+
+    async def still_refused(_: LocalLog, name: str, **__: int) -> None:
+        if refusing and name == topic:
+            raise TopicRefused("for a test", topic)
+
+    later_s = 0.0
+    place.clock = Clock(monotonic_s=lambda: time.monotonic() + later_s)
+    monkeypatch.setattr(LocalLane, "commit", refused)
+    monkeypatch.setattr(LocalLog, "check_topic", still_refused)
+
+    async def mended() -> bool:
+        return not await is_parked("words")
+
+    async with place.routing():
+        later_s = 3600.0
+        await until(lambda: is_parked("words"))
+        refusing = False
+        await until(mended)
+    assert not await place.stored("words")
 
 
 async def is_parked(partner: str) -> bool:
