@@ -190,8 +190,11 @@ class Intake:
         """Of a partner without a position, or whose topic was made anew."""
         rebuild = "" if start is None else start.rebuild
         parked = self._parking.stood(self._lane.partition).get(routing.name)
-        if parked is not None and rebuild in ("", parked.mark.rebuild):
-            return replace(parked, routing=routing)
+        if parked is not None:
+            # one that was stopped for this rebuild has nothing in it; for none, it goes on as any other
+            mark = NOTHING if parked.mark.phase == "stopped" else parked.mark
+            if rebuild in ("", mark.rebuild):
+                return replace(parked, routing=routing, mark=mark)
         mark = Mark(rebuild, "behind") if rebuild else NOTHING
         since_ms = self._roster.since_ms(routing.name) if start is None else start.since_ms
         feed = Feed(routing, await self._log.offset_at(self._tp, since_ms), counts_of({}), mark)

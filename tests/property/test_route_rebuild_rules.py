@@ -119,10 +119,13 @@ def lane(world: World, partition: int) -> Actor:
                 elif todo == "stop":
                     assert start is not None
                     at = position[0] if position is not None else world.articles[partition]
-                    world.commit(partition, fence, range(at, at), Mark(start.rebuild, "stopped"))
+                    parked = (at, Mark(start.rebuild, "stopped"))
+                    world.commit(partition, fence, range(at, at), parked[1])
                     stopped, parked = True, None
                 elif todo == "begin":
                     which = "" if start is None else start.rebuild
+                    if parked is not None and parked[1].phase == "stopped":
+                        parked = (parked[0], NOTHING)
                     if parked is None or which not in ("", parked[1].rebuild):
                         at = world.articles[partition] if start is None else SINCE
                         parked = (at, Mark(which, "behind") if which else NOTHING)

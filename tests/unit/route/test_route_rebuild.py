@@ -1,22 +1,24 @@
 """A feed that is made anew, in the role on the real embedded log."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from harness.articles import PARTITIONS
 
-from streamer.errors import ConfigError, TopicRefused
-from streamer.log.base import Stored
+from streamer.errors import ConfigError, TopicMissing, TopicRefused
+from streamer.log.base import Record, Stored, TopicPartition
 from streamer.log.local import LocalLog
+from streamer.log.local_lanes import LocalLane
+from streamer.log.position import Position
 from streamer.model import encode_value
 from streamer.partners_edit import remove_partner
 from streamer.route.rebuild import Mark, Start, mark_of
 from streamer.route.rebuilder import Rebuilder
 from streamer.route.starts import GROUP, Starts, append_start, record_start
-from streamer.runtime import topic_specs
+from streamer.runtime import article_spec, topic_specs
 from tests.unit.route.test_route_stage import ALL, SETTINGS, Place, mixture, until
 
 
@@ -141,6 +143,51 @@ async def test_a_topic_that_was_deleted_by_hand(place: Place) -> None:
         await place.settled("humans", 60)
         await rebuild(place)
     assert await place.sequences("everything") == list(range(1, 61))
+
+
+@pytest.mark.parametrize("taken_back", [False, True])
+async def test_parked_while_it_was_being_stopped(
+    place: Place, monkeypatch: pytest.MonkeyPatch, taken_back: bool
+) -> None:
+    """A lane whose word that it has stopped was refused, its topic being deleted at that moment, does not
+    take that word for the state of the feed made anew; nor of the old one, should the rebuild be taken back.
+    """
+    topic = place.topics.of_partner("everything")
+    commit = LocalLane.commit
+    hit = False
+
+    async def deleted(
+        self: LocalLane, records: Sequence[Record], positions: Mapping[TopicPartition, Position]
+    ) -> list[int]:
+        nonlocal hit
+        if any(tp.topic == topic and mark_of(it.state).phase == "stopped" for tp, it in positions.items()):
+            hit = True
+            raise TopicMissing("for a test", topic)
+        return await commit(self, records, positions)
+
+    async def stopping() -> bool:
+        return hit
+
+    async with place.routing():
+        await place.publish(*mixture(20))
+        await place.settled("everything", 20)
+        old = await epoch(place)
+        with monkeypatch.context() as patched:
+            patched.setattr(LocalLane, "commit", deleted)
+            await append_start(place.log, place.topics, "everything", Start(0, old, "stop"))
+            await until(stopping)
+            await place.log.delete_topic(topic)
+            start = None if taken_back else Start(0, old, "go")
+            await append_start(place.log, place.topics, "everything", start)
+            await place.log.ensure_topics([article_spec(SETTINGS, topic)])
+        await place.publish(*mixture(20, 21))
+
+        async def routed() -> bool:
+            return (await place.sequences("everything"))[-20:] == list(range(21, 41))
+
+        await until(routed)
+    wanted = [Mark("", "met") if taken_back else Mark(old, "met")] * PARTITIONS
+    assert sorted((await marks(place)).values(), key=str) == wanted
 
 
 async def test_a_topic_that_can_not_be_deleted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
