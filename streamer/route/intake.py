@@ -120,7 +120,10 @@ class Intake:
                 elif todo == "try again":
                     self._outbox.park(
                         routing,
-                        TopicMissing(f"{routing.topic}: positions of the one before linger", routing.topic),
+                        TopicMissing(
+                            f"{routing.topic}: it can't be seen, or positions of the one before linger",
+                            routing.topic,
+                        ),
                     )
                 else:
                     is_new = self._may_make(routing)
