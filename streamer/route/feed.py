@@ -45,6 +45,8 @@ class Feed:
     """The end of the articles when it was taken up: a rebuild that has come so far has met the others."""
     served: int = 0
     """When it last had a pass of its own, in turns of its lane."""
+    epoch: str | None = None
+    """Of the articles that `next` stands in, where nobody has looked whether they are still those of the lane."""
 
     @classmethod
     def restore(cls, routing: Routing, position: Position) -> "Feed":
@@ -57,9 +59,9 @@ class Feed:
 
     def position(self, source: str, epoch: str, following: int, counts: Mapping[str, int]) -> Position:
         """`input` says to the log's retention what is still to be read: not the partner's own topic; and to
-        the next start of the lane in which making of its topic that was.
+        the next start of the lane in which making of its topic that was (`epoch` is the lane's).
         """
-        unread = {"topic": source, "next": following, "epoch": epoch}
+        unread = {"topic": source, "next": following, "epoch": epoch if self.epoch is None else self.epoch}
         state: State = {"counts": dict(counts), "input": unread}
         if self.mark.rebuild:
             state["rebuild"] = msgspec.to_builtins(self.mark_at(following))

@@ -214,7 +214,7 @@ class Intake:
         if position is None:
             feed = await self._new_feed(routing, None)
         else:
-            feed = Feed.restore(routing, position)
+            feed = replace(Feed.restore(routing, position), epoch=epoch_of(position))
         return replace(feed, mark=Mark(start.rebuild, "stopped"))
 
     def _stop(self, feed: Feed) -> None:

@@ -27,9 +27,10 @@ from streamer.model import TICK_KEY, Article, Hideable, encode_value
 from streamer.partners import PartnersWatch
 from streamer.partners_edit import add_partner, remove_partner
 from streamer.route.feed import Routing
+from streamer.route.rebuild import Start, mark_of
 from streamer.route.roster import Roster
 from streamer.route.stage import run_route
-from streamer.route.starts import record_start
+from streamer.route.starts import append_start, record_start
 from streamer.runtime import DAY_MS, Runtime, article_spec, topic_specs
 from streamer.ticks import QUIET_SEGMENTS
 
@@ -766,6 +767,39 @@ async def test_one_that_was_away_when_articles_were_made_anew_is_parked(place: P
         await place.publish(*mixture(20, 201))
         await place.settled("everything", 60)
         assert not runtime.health.problems()
+    assert (await place.sequences("words"))[-1] < 101
+
+
+async def test_a_stop_says_nothing_of_articles_made_anew(place: Place) -> None:
+    """A position that is committed as stopped stays one in the articles that it was of: should the rebuild be
+    taken back, it is not taken for one in the articles of now.
+    """
+    async with place.routing():
+        await place.publish(*mixture(20))
+        for partner in ("everything", "words"):
+            await place.settled(partner, 20)
+    info = await place.log.topic(place.topics.of_partner("words"))
+    assert info is not None
+    await place.log.delete_topic(place.topics.articles)
+    await place.log.ensure_topics(topic_specs(SETTINGS))
+    place.file.write_text(EVERYTHING)
+    place.settings = Settings(log=LogSettings(partitions=PARTITIONS, lost="skip"))
+    async with place.routing():
+        await place.publish(*mixture(40, 101))
+        await place.settled("everything", 60)
+    place.settings = SETTINGS
+    place.file.write_text(EVERYTHING + WORDS)
+    await append_start(place.log, place.topics, "words", Start(0, info.epoch, "stop"))
+
+    async def all_stopped() -> bool:
+        committed = await place.log.committed("route")
+        phases = [mark_of(it.state).phase for tp, it in committed.items() if tp.topic == info.name]
+        return phases == ["stopped"] * PARTITIONS
+
+    async with place.routing():
+        await until(all_stopped)
+        await append_start(place.log, place.topics, "words", None)
+        await until(lambda: is_parked("words"))
     assert (await place.sequences("words"))[-1] < 101
 
 
