@@ -35,7 +35,7 @@ class Routing:
 
 @dataclass(slots=True)
 class Feed:
-    """`next` and `counts` are what is committed."""
+    """`next` and `counts` are what is committed, but for holes (`has_moved`)."""
 
     routing: Routing
     next: int
@@ -45,6 +45,8 @@ class Feed:
     """The end of the articles when it was taken up: a rebuild that has come so far has met the others."""
     served: int = 0
     """When it last had a pass of its own, in turns of its lane."""
+    has_moved: bool = False
+    """Over offsets that hold no record; the next commit says it."""
     epoch: str | None = None
     """Of the articles that `next` stands in, where nobody has looked whether they are still those of the lane."""
 
@@ -67,8 +69,14 @@ class Feed:
             state["rebuild"] = msgspec.to_builtins(self.mark_at(following))
         return Position(following, (), state)
 
+    def move_to(self, following: int) -> None:
+        """There was no record before that."""
+        self.has_moved |= following != self.next
+        self.next = following
+
     def committed(self, following: int, counts: dict[str, int]) -> None:
         """Its position there is."""
+        self.has_moved = False
         self.next, self.counts, self.mark = following, counts, self.mark_at(following)
 
 

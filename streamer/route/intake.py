@@ -11,7 +11,6 @@ from streamer.errors import ConfigError, InputLost, TopicError, TopicMissing, To
 from streamer.log.base import Lane, Log, TopicPartition
 from streamer.log.position import Position
 from streamer.lost import Input, skip
-from streamer.metrics import COMMITTED
 from streamer.route.feed import Draft, Feed, Routing, counts_of, epoch_of
 from streamer.route.outbox import Outbox
 from streamer.route.rebuild import NOTHING, Mark, Start, Todo, lane_todo, mark_of
@@ -61,7 +60,6 @@ class Intake:
         self._stopped &= routings.keys()
         for name in self._outbox.feeds.keys() - routings.keys():
             self._outbox.drop(name)
-            COMMITTED.forget(GROUP, name)
         parked = self._parking.parked(self._lane.partition)
         for name in parked & self._outbox.feeds.keys():
             self._parking.leave(self._outbox.feeds[name], self._lane.partition)

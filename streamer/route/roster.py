@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from streamer.errors import ConfigError, TopicMissing
-from streamer.metrics import ROUTE_PARKED
+from streamer.metrics import COMMITTED, ROUTE_PARKED
 from streamer.partners import Partners, PartnersWatch
 from streamer.route.feed import Routing
 from streamer.route.parking import RETRY_S, Parking
+from streamer.route.starts import GROUP
 from streamer.runtime import Runtime, article_spec
 
 
@@ -40,6 +41,7 @@ class Roster:
                 self.parking.forget(name)
                 self._established.discard(name)
                 ROUTE_PARKED.remove(name)
+                COMMITTED.forget(GROUP, name)
             for name, partner in partners.items():
                 if self._partners.get(name) != partner:
                     self._routings[name] = Routing(partner, topics.of_partner(name))

@@ -22,7 +22,7 @@ from streamer.log.local import LocalLog
 from streamer.log.local_lanes import LocalLane
 from streamer.log.local_reader import LocalReader
 from streamer.log.position import Position
-from streamer.metrics import COMMITTED, REGISTRY
+from streamer.metrics import COMMITTED, LAG, REGISTRY
 from streamer.model import TICK_KEY, Article, Hideable, encode_value
 from streamer.partners import PartnersWatch
 from streamer.partners_edit import add_partner, remove_partner
@@ -696,6 +696,93 @@ async def test_expired_articles_are_counted(tmp_path: Path) -> None:
         async with place.routing():
             await place.settled("everything", 40)
         assert await place.counts("everything") == {"published": 10, "expired": 30}
+
+
+async def test_holes_do_not_expire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partner that has passed nothing but holes says so after a while: retention takes nothing from it."""
+    monkeypatch.setattr("streamer.route.outbox.IDLE_COMMIT_S", 0.05)
+    file = tmp_path / "partners.toml"
+    file.write_text(EVERYTHING)
+    now_ms = [time.time_ns() // 1_000_000]
+    async with LocalLog(tmp_path / "log.db", clock=lambda: now_ms[0]) as log:
+        await log.ensure_topics(topic_specs(SETTINGS))
+        place = Place(log, file)
+        async with place.routing():
+            pass
+        late = Page(7, late=True)
+        record = late.record(place.topics)
+        await log.append([record, late.tombstone(place.topics)])
+        now_ms[0] += 29 * DAY_MS
+        await log.clean()
+        source = TopicPartition(record.topic, record.partition)
+        assert (await log.bounds(source)).end == 2
+        place_of_it = TopicPartition(place.topics.of_partner("everything"), record.partition)
+
+        async def told() -> bool:
+            return (await log.committed("route"))[place_of_it].next == 2
+
+        async with place.routing():
+            await until(told)
+            assert not await place.stored("everything")
+        now_ms[0] += 31 * DAY_MS
+        await place.publish(late)
+        await log.clean()
+        async with place.routing():
+            await place.settled("everything", 1)
+        assert await place.counts("everything") == {"published": 1}
+
+
+async def test_metrics_of_a_lane_end_with_it(place: Place) -> None:
+    """A partner that is behind is no more said to be so by a process that has let go of the lane, nor is what
+    was counted for a partner that was taken out while it was parked.
+    """
+    topic = place.topics.of_partner("words")
+    async with place.routing():
+        await place.publish(*mixture(20))
+        for partner in ("words", "everything"):
+            await place.settled(partner, 20)
+
+        def behind(partner: str) -> bool:
+            labels = ({"partner": partner, "partition": str(number)} for number in range(PARTITIONS))
+            return any(REGISTRY.get_sample_value("streamer_route_behind_offsets", it) == 0 for it in labels)
+
+        async def let_go() -> bool:
+            return not behind("words")
+
+        assert behind("everything")
+        await place.log.delete_topic(topic)
+        await place.publish(*mixture(20, 21))
+        await until(lambda: is_parked("words"))
+        await until(let_go)
+        assert COMMITTED.totals("route", "words")
+        remove_partner(place.file, "words")
+        await until(lambda: forgotten("words"))
+    assert not behind("everything")
+
+
+async def test_lag_where_nobody_is_routed(place: Place) -> None:
+    """While all wait the lag is that of those who wait; where there is no partner left it is nobody's."""
+    partition = mixture(1)[0].record(place.topics).partition
+
+    def at() -> int | None:
+        return LAG._next.get(("route", place.topics.articles, partition))
+
+    place.file.write_text(WORDS)
+    async with place.routing():
+        await place.publish(*mixture(20))
+        await place.settled("words", 20)
+        await place.log.delete_topic(place.topics.of_partner("words"))
+        await place.publish(*mixture(200, 21))
+        await until(lambda: is_parked("words"))
+        stood = at()
+        assert stood is not None
+        assert stood < (await place.log.bounds(TopicPartition(place.topics.articles, partition))).end
+        remove_partner(place.file, "words")
+
+        async def left() -> bool:
+            return at() is None
+
+        await until(left)
 
 
 async def test_articles_made_anew_stop_the_lanes(place: Place) -> None:
