@@ -48,7 +48,7 @@ class Feed:
     has_moved: bool = False
     """Over offsets that hold no record; the next commit says it."""
     epoch: str | None = None
-    """Of the articles that `next` stands in, where nobody has looked whether they are still those of the lane."""
+    """Of the articles that `next` stands in, where nobody has looked whether they are the lane's."""
 
     @classmethod
     def restore(cls, routing: Routing, position: Position) -> "Feed":
@@ -157,6 +157,11 @@ class Draft:
     @classmethod
     def of(cls, feed: Feed) -> "Draft":
         return cls(feed, dict(feed.counts))
+
+    @property
+    def is_stop(self) -> bool:
+        """It says that the feed is stopped, and writes nothing to its topic, whatever is wrong with that."""
+        return self.feed.mark.phase == "stopped" and not self.records
 
     @property
     def has_articles(self) -> bool:

@@ -55,7 +55,7 @@ class Intake:
     async def refresh(self) -> None:
         """Makes the feeds those of the partners in force, without the parked; takes up who is new or back."""
         self._generation = self._roster.generation
-        self._heed_rebuilds()
+        concerned = self._heed_rebuilds()
         routings = dict(self._roster.routings())
         self._stopped &= routings.keys()
         for name in self._outbox.feeds.keys() - routings.keys():
@@ -68,7 +68,7 @@ class Intake:
         for name, routing in routings.items():
             if name in self._outbox.feeds:
                 self._outbox.feeds[name].routing = routing
-            elif name not in parked | self._stopped:
+            elif name not in parked | self._stopped or name in concerned:
                 new.append(routing)
         if new:
             await self._take_up(new)
@@ -80,20 +80,22 @@ class Intake:
             feed.until = min(feed.until, feed.next)
         await self._outbox.commit([Draft.of(feed) for feed in met], None)
 
-    def _heed_rebuilds(self) -> None:
+    def _heed_rebuilds(self) -> set[str]:
         """Lets go of the feeds whose partners' record is of a rebuild that they are not of: what becomes of
-        them is decided anew, from what is committed.
+        them is decided anew, from what is committed. Returns whom to look at though they are parked.
         """
         starts = self._shared.starts
         if self._starts_generation == starts.generation:
-            return
+            return set()
         self._starts_generation = starts.generation
         self._stopped.clear()
-        self._parking.try_soon({name for name in self._roster.routings() if starts.is_rebuilt(name)})
+        rebuilt = {name for name in self._roster.routings() if starts.is_rebuilt(name)}
+        self._parking.try_soon(rebuilt)
         for name, feed in list(self._outbox.feeds.items()):
             start = starts.of(name)
             if start is not None and start.rebuild not in ("", feed.mark.rebuild):
                 self._outbox.drop(name)
+        return rebuilt
 
     async def _take_up(self, new: Sequence[Routing]) -> None:
         await caught_up(self._shared.meta)  # before the positions, which may be of what it says
@@ -102,40 +104,43 @@ class Intake:
         starting: list[Draft] = []
         for routing in new:
             position = positions.get(self._outbox.place(routing))
-            start = self._shared.starts.of(routing.name)
             try:
-                todo = await self._todo(routing, start, position)
-                if todo == "go on":
-                    assert position is not None
-                    await self._roster.ready_topic(routing, is_new=False)
-                    self._outbox.join(
-                        await self._aimed(Feed.restore(routing, self._standing(position, there)))
-                    )
-                elif todo == "wait":
-                    self._stopped.add(routing.name)
-                elif todo == "stop":
-                    starting.append(Draft.of(await self._stopped_feed(routing, start, position)))
-                elif todo == "try again":
-                    self._outbox.park(
-                        routing,
-                        TopicMissing(
-                            f"{routing.topic}: it can't be seen, or positions of the one before linger",
-                            routing.topic,
-                        ),
-                    )
-                else:
-                    is_new = self._may_make(routing)
-                    await self._roster.ready_topic(routing, is_new=is_new)
-                    starting.append(Draft.of(await self._new_feed(routing, start)))
+                drafts = await self._admitted(routing, position, there)
             except (ConfigError, InputLost, TopicError) as error:
                 if isinstance(error, TopicError) and routing.topic not in error.topics:
                     raise
                 self._outbox.park(routing, error, is_new=position is None and self._may_make(routing))
+            else:
+                starting += drafts
         for draft in await self._outbox.commit(starting, None):
             if draft.feed.mark.phase == "stopped":
                 self._stop(draft.feed)
             else:
                 self._outbox.join(draft.feed)
+
+    async def _admitted(self, routing: Routing, position: Position | None, there: Input) -> list[Draft]:
+        """What is to be committed before it is routed, or left alone. One that is parked can be stopped to be
+        made anew, or wait for that, and no more.
+        """
+        start = self._shared.starts.of(routing.name)
+        todo = await self._todo(routing, start, position)
+        if todo == "wait":
+            self._stopped.add(routing.name)
+        elif todo == "stop":
+            return [Draft.of(await self._stopped_feed(routing, start, position))]
+        elif routing.name in self._parking.parked(self._lane.partition):
+            pass
+        elif todo == "go on":
+            assert position is not None
+            await self._roster.ready_topic(routing, is_new=False)
+            self._outbox.join(await self._aimed(Feed.restore(routing, self._standing(position, there))))
+        elif todo == "try again":
+            said = f"{routing.topic}: it can't be seen, or positions of the one before linger"
+            self._outbox.park(routing, TopicMissing(said, routing.topic))
+        else:
+            await self._roster.ready_topic(routing, is_new=self._may_make(routing))
+            return [Draft.of(await self._new_feed(routing, start))]
+        return []
 
     async def _positions(
         self, new: Sequence[Routing]

@@ -43,7 +43,7 @@ class Outbox:
         anew. `following` None: where each stands.
         """
         parked = self._parking.parked(self._lane.partition)
-        drafts = [draft for draft in drafts if draft.feed.routing.name not in parked]
+        drafts = [draft for draft in drafts if draft.feed.routing.name not in parked or draft.is_stop]
         if not drafts:
             return []
         records = [record for draft in drafts for record in draft.records]

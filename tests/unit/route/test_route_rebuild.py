@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from streamer.route.rebuild import Mark, Start, mark_of
 from streamer.route.rebuilder import Rebuilder
 from streamer.route.starts import GROUP, Starts, append_start, record_start
 from streamer.runtime import article_spec, topic_specs
-from tests.unit.route.test_route_stage import ALL, SETTINGS, Place, mixture, until
+from tests.unit.route.test_route_stage import ALL, SETTINGS, Place, is_parked, mixture, until
 
 
 @pytest.fixture
@@ -143,6 +144,25 @@ async def test_a_topic_that_was_deleted_by_hand(place: Place) -> None:
         await place.settled("humans", 60)
         await rebuild(place)
     assert await place.sequences("everything") == list(range(1, 61))
+
+
+async def test_parked_for_another_reason(place: Place) -> None:
+    """A partner whose topic is of no use, having another number of partitions, gets one that is by a rebuild:
+    to stop its feed nothing has to be written there.
+    """
+    topic = place.topics.of_partner("everything")
+    async with place.routing():
+        await place.publish(*mixture(20))
+        await place.settled("everything", 20)
+    await place.log.delete_topic(topic)
+    await place.log.ensure_topics([replace(article_spec(SETTINGS, topic), partitions=2 * PARTITIONS)])
+    async with place.routing():
+        await until(lambda: is_parked("everything"))
+        await place.publish(*mixture(20, 21))
+        await place.settled("humans", 40)
+        await rebuild(place)
+        assert not await is_parked("everything")
+    assert await place.sequences("everything") == list(range(1, 41))
 
 
 @pytest.mark.parametrize("taken_back", [False, True])
