@@ -546,6 +546,22 @@ async def test_missing_topic_parks_one_partner(place: Place) -> None:
     assert await place.sequences("everything") == list(range(1, 41))
 
 
+async def test_topic_deleted_while_nobody_ran(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """With the topic its positions are gone: such a partner begins like a new one, and the log says once, of
+    it and of no other, what may have been lost and how it comes back.
+    """
+    async with place.routing():
+        await place.publish(*mixture(20))
+        await place.settled("words", 20)
+    await place.log.delete_topic(place.topics.of_partner("words"))
+    caplog.clear()
+    async with place.routing():
+        pass
+    told = [record for record in caplog.records if record.name == "streamer.route.roster"]
+    assert [vars(record)["partner"] for record in told] == ["words"]
+    assert "`streamer partner rebuild`" in told[0].message
+
+
 async def test_refused_commit_starts_its_lane_anew(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a refusal costs the lane (which on the local log it never does: here a commit is refused for it)
     only who is named waits; the lane goes on without it from what is committed, and the role stays ready.
