@@ -127,7 +127,7 @@ class Intake:
         if todo == "wait":
             self._stopped.add(routing.name)
         elif todo == "stop":
-            return [Draft.of(await self._stopped_feed(routing, start, position))]
+            return await self._stop_drafts(routing, start, position)
         elif routing.name in self._parking.parked(self._lane.partition):
             pass
         elif todo == "go on":
@@ -211,14 +211,18 @@ class Intake:
             feed.until = (await self._log.bounds(self._tp)).end
         return feed
 
-    async def _stopped_feed(self, routing: Routing, start: Start | None, position: Position | None) -> Feed:
+    async def _stop_drafts(
+        self, routing: Routing, start: Start | None, position: Position | None
+    ) -> list[Draft]:
         """Where it stands it goes on, should the rebuild be taken back."""
         assert start is not None
+        if not self._parking.can_stop(routing.name, self._lane.partition, start.rebuild):
+            return []
         if position is None:
             feed = await self._new_feed(routing, None)
         else:
             feed = replace(Feed.restore(routing, position), epoch=epoch_of(position))
-        return replace(feed, mark=Mark(start.rebuild, "stopped"))
+        return [Draft.of(replace(feed, mark=Mark(start.rebuild, "stopped")))]
 
     def _stop(self, feed: Feed) -> None:
         name = feed.routing.name

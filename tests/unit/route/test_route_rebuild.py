@@ -165,28 +165,65 @@ async def test_parked_for_another_reason(place: Place) -> None:
     assert await place.sequences("everything") == list(range(1, 41))
 
 
+async def test_parked_and_not_to_be_stopped(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where even `stopped` is refused, and that costs the lane, it is not tried again and again: the others
+    go on, and the rebuild with the topic.
+    """
+    topic = place.topics.of_partner("everything")
+    commit = LocalLane.commit
+    over: set[LocalLane] = set()
+    refusing = True
+
+    async def refused(
+        self: LocalLane, records: Sequence[Record], positions: Mapping[TopicPartition, Position]
+    ) -> list[int]:
+        if self in over or (refusing and any(tp.topic == topic for tp in positions)):
+            over.add(self)
+            raise TopicRefused("for a test", topic)
+        return await commit(self, records, positions)
+
+    async def still_refused(_: LocalLog, name: str, **__: int) -> None:
+        if refusing and name == topic:
+            raise TopicRefused("for a test", topic)
+
+    async with place.routing():
+        await place.publish(*mixture(20))
+        for partner in ("everything", "humans"):
+            await place.settled(partner, 20)
+        monkeypatch.setattr(LocalLane, "commit", refused)
+        monkeypatch.setattr(LocalLog, "check_topic", still_refused)
+        await append_start(place.log, place.topics, "everything", Start(0, await epoch(place), "stop"))
+        await until(lambda: is_parked("everything"))
+        for first in range(21, 421, 40):
+            await place.publish(*mixture(40, first))
+            await place.settled("humans", first + 39)
+        assert len(over) <= 2 * PARTITIONS
+        refusing = False
+        await rebuild(place)
+    assert await place.sequences("everything") == list(range(1, 421))
+
+
 @pytest.mark.parametrize("taken_back", [False, True])
 async def test_parked_while_it_was_being_stopped(
     place: Place, monkeypatch: pytest.MonkeyPatch, taken_back: bool
 ) -> None:
-    """A lane whose word that it has stopped was refused, its topic being deleted at that moment, does not
+    """Lanes whose word that they have stopped was refused, the topic being deleted at that moment, do not
     take that word for the state of the feed made anew; nor of the old one, should the rebuild be taken back.
     """
     topic = place.topics.of_partner("everything")
     commit = LocalLane.commit
-    hit = False
+    hit: set[int] = set()
 
     async def deleted(
         self: LocalLane, records: Sequence[Record], positions: Mapping[TopicPartition, Position]
     ) -> list[int]:
-        nonlocal hit
         if any(tp.topic == topic and mark_of(it.state).phase == "stopped" for tp, it in positions.items()):
-            hit = True
+            hit.add(self.partition)
             raise TopicMissing("for a test", topic)
         return await commit(self, records, positions)
 
     async def stopping() -> bool:
-        return hit
+        return len(hit) == PARTITIONS
 
     async with place.routing():
         await place.publish(*mixture(20))
@@ -202,12 +239,13 @@ async def test_parked_while_it_was_being_stopped(
             await place.log.ensure_topics([article_spec(SETTINGS, topic)])
         await place.publish(*mixture(20, 21))
 
+        wanted = [Mark("", "met") if taken_back else Mark(old, "met")] * PARTITIONS
+
         async def routed() -> bool:
-            return (await place.sequences("everything"))[-20:] == list(range(21, 41))
+            got = await place.sequences("everything")
+            return got[-20:] == list(range(21, 41)) and list((await marks(place)).values()) == wanted
 
         await until(routed)
-    wanted = [Mark("", "met") if taken_back else Mark(old, "met")] * PARTITIONS
-    assert sorted((await marks(place)).values(), key=str) == wanted
 
 
 async def test_a_topic_that_can_not_be_deleted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
