@@ -9,7 +9,7 @@ import msgspec
 from streamer.cutoffs import Cutoffs
 from streamer.log.base import Headers, Record, Stored
 from streamer.log.position import Position, State
-from streamer.model import DELETE_TYPE, is_tick
+from streamer.model import DELETE_TYPE, TICK_KEY, is_tick
 from streamer.partners import Partner
 from streamer.projection import Projection
 from streamer.route.rebuild import NOTHING, Mark, mark_of
@@ -35,7 +35,7 @@ class Routing:
 
 @dataclass(slots=True)
 class Feed:
-    """`next` and `counts` are what is committed."""
+    """`next` and `counts` are what is committed, but for holes (`has_moved`)."""
 
     routing: Routing
     next: int
@@ -45,6 +45,10 @@ class Feed:
     """The end of the articles when it was taken up: a rebuild that has come so far has met the others."""
     served: int = 0
     """When it last had a pass of its own, in turns of its lane."""
+    has_moved: bool = False
+    """Over offsets that hold no record; the next commit says it."""
+    epoch: str | None = None
+    """Of the articles that `next` stands in, where nobody has looked whether they are the lane's."""
 
     @classmethod
     def restore(cls, routing: Routing, position: Position) -> "Feed":
@@ -57,16 +61,22 @@ class Feed:
 
     def position(self, source: str, epoch: str, following: int, counts: Mapping[str, int]) -> Position:
         """`input` says to the log's retention what is still to be read: not the partner's own topic; and to
-        the next start of the lane in which making of its topic that was.
+        the next start of the lane in which making of its topic that was (`epoch` is the lane's).
         """
-        unread = {"topic": source, "next": following, "epoch": epoch}
+        unread = {"topic": source, "next": following, "epoch": epoch if self.epoch is None else self.epoch}
         state: State = {"counts": dict(counts), "input": unread}
         if self.mark.rebuild:
             state["rebuild"] = msgspec.to_builtins(self.mark_at(following))
         return Position(following, (), state)
 
+    def move_to(self, following: int) -> None:
+        """There was no record before that."""
+        self.has_moved |= following != self.next
+        self.next = following
+
     def committed(self, following: int, counts: dict[str, int]) -> None:
         """Its position there is."""
+        self.has_moved = False
         self.next, self.counts, self.mark = following, counts, self.mark_at(following)
 
 
@@ -147,6 +157,16 @@ class Draft:
     @classmethod
     def of(cls, feed: Feed) -> "Draft":
         return cls(feed, dict(feed.counts))
+
+    @property
+    def is_stop(self) -> bool:
+        """It says that the feed is stopped, and writes nothing to its topic, whatever is wrong with that."""
+        return self.feed.mark.phase == "stopped" and not self.records
+
+    @property
+    def has_articles(self) -> bool:
+        """Or tombstones: what is made again from the same input, unlike a tick."""
+        return any(record.key != TICK_KEY for record in self.records)
 
     def take(self, stored: Stored, article: Article | None) -> None:
         """`article` None: the record holds none."""

@@ -11,7 +11,6 @@ from streamer.errors import ConfigError, InputLost, TopicError, TopicMissing, To
 from streamer.log.base import Lane, Log, TopicPartition
 from streamer.log.position import Position
 from streamer.lost import Input, skip
-from streamer.metrics import COMMITTED
 from streamer.route.feed import Draft, Feed, Routing, counts_of, epoch_of
 from streamer.route.outbox import Outbox
 from streamer.route.rebuild import NOTHING, Mark, Start, Todo, lane_todo, mark_of
@@ -56,12 +55,11 @@ class Intake:
     async def refresh(self) -> None:
         """Makes the feeds those of the partners in force, without the parked; takes up who is new or back."""
         self._generation = self._roster.generation
-        self._heed_rebuilds()
+        concerned = self._heed_rebuilds()
         routings = dict(self._roster.routings())
         self._stopped &= routings.keys()
         for name in self._outbox.feeds.keys() - routings.keys():
             self._outbox.drop(name)
-            COMMITTED.forget(GROUP, name)
         parked = self._parking.parked(self._lane.partition)
         for name in parked & self._outbox.feeds.keys():
             self._parking.leave(self._outbox.feeds[name], self._lane.partition)
@@ -70,7 +68,7 @@ class Intake:
         for name, routing in routings.items():
             if name in self._outbox.feeds:
                 self._outbox.feeds[name].routing = routing
-            elif name not in parked | self._stopped:
+            elif name not in parked | self._stopped or name in concerned:
                 new.append(routing)
         if new:
             await self._take_up(new)
@@ -82,20 +80,22 @@ class Intake:
             feed.until = min(feed.until, feed.next)
         await self._outbox.commit([Draft.of(feed) for feed in met], None)
 
-    def _heed_rebuilds(self) -> None:
+    def _heed_rebuilds(self) -> set[str]:
         """Lets go of the feeds whose partners' record is of a rebuild that they are not of: what becomes of
-        them is decided anew, from what is committed.
+        them is decided anew, from what is committed. Returns whom to look at though they are parked.
         """
         starts = self._shared.starts
         if self._starts_generation == starts.generation:
-            return
+            return set()
         self._starts_generation = starts.generation
         self._stopped.clear()
-        self._parking.try_soon({name for name in self._roster.routings() if starts.is_rebuilt(name)})
+        rebuilt = {name for name in self._roster.routings() if starts.is_rebuilt(name)}
+        self._parking.try_soon(rebuilt)
         for name, feed in list(self._outbox.feeds.items()):
             start = starts.of(name)
             if start is not None and start.rebuild not in ("", feed.mark.rebuild):
                 self._outbox.drop(name)
+        return rebuilt
 
     async def _take_up(self, new: Sequence[Routing]) -> None:
         await caught_up(self._shared.meta)  # before the positions, which may be of what it says
@@ -104,37 +104,43 @@ class Intake:
         starting: list[Draft] = []
         for routing in new:
             position = positions.get(self._outbox.place(routing))
-            start = self._shared.starts.of(routing.name)
             try:
-                todo = await self._todo(routing, start, position)
-                if todo == "go on":
-                    assert position is not None
-                    await self._roster.ready_topic(routing, is_new=False)
-                    self._outbox.join(
-                        await self._aimed(Feed.restore(routing, self._standing(position, there)))
-                    )
-                elif todo == "wait":
-                    self._stopped.add(routing.name)
-                elif todo == "stop":
-                    starting.append(Draft.of(await self._stopped_feed(routing, start, position)))
-                elif todo == "try again":
-                    self._outbox.park(
-                        routing,
-                        TopicMissing(f"{routing.topic}: positions of the one before linger", routing.topic),
-                    )
-                else:
-                    is_new = self._may_make(routing)
-                    await self._roster.ready_topic(routing, is_new=is_new)
-                    starting.append(Draft.of(await self._new_feed(routing, start)))
+                drafts = await self._admitted(routing, position, there)
             except (ConfigError, InputLost, TopicError) as error:
                 if isinstance(error, TopicError) and routing.topic not in error.topics:
                     raise
                 self._outbox.park(routing, error, is_new=position is None and self._may_make(routing))
+            else:
+                starting += drafts
         for draft in await self._outbox.commit(starting, None):
             if draft.feed.mark.phase == "stopped":
                 self._stop(draft.feed)
             else:
                 self._outbox.join(draft.feed)
+
+    async def _admitted(self, routing: Routing, position: Position | None, there: Input) -> list[Draft]:
+        """What is to be committed before it is routed, or left alone. One that is parked can be stopped to be
+        made anew, or wait for that, and no more.
+        """
+        start = self._shared.starts.of(routing.name)
+        todo = await self._todo(routing, start, position)
+        if todo == "wait":
+            self._stopped.add(routing.name)
+        elif todo == "stop":
+            return await self._stop_drafts(routing, start, position)
+        elif routing.name in self._parking.parked(self._lane.partition):
+            pass
+        elif todo == "go on":
+            assert position is not None
+            await self._roster.ready_topic(routing, is_new=False)
+            self._outbox.join(await self._aimed(Feed.restore(routing, self._standing(position, there))))
+        elif todo == "try again":
+            said = f"{routing.topic}: it can't be seen, or positions of the one before linger"
+            self._outbox.park(routing, TopicMissing(said, routing.topic))
+        else:
+            await self._roster.ready_topic(routing, is_new=self._may_make(routing))
+            return [Draft.of(await self._new_feed(routing, start))]
+        return []
 
     async def _positions(
         self, new: Sequence[Routing]
@@ -190,8 +196,11 @@ class Intake:
         """Of a partner without a position, or whose topic was made anew."""
         rebuild = "" if start is None else start.rebuild
         parked = self._parking.stood(self._lane.partition).get(routing.name)
-        if parked is not None and rebuild in ("", parked.mark.rebuild):
-            return replace(parked, routing=routing)
+        if parked is not None:
+            # one that was stopped for this rebuild has nothing in it; for none, it goes on as any other
+            mark = NOTHING if parked.mark.phase == "stopped" else parked.mark
+            if rebuild in ("", mark.rebuild):
+                return replace(parked, routing=routing, mark=mark)
         mark = Mark(rebuild, "behind") if rebuild else NOTHING
         since_ms = self._roster.since_ms(routing.name) if start is None else start.since_ms
         feed = Feed(routing, await self._log.offset_at(self._tp, since_ms), counts_of({}), mark)
@@ -202,14 +211,18 @@ class Intake:
             feed.until = (await self._log.bounds(self._tp)).end
         return feed
 
-    async def _stopped_feed(self, routing: Routing, start: Start | None, position: Position | None) -> Feed:
+    async def _stop_drafts(
+        self, routing: Routing, start: Start | None, position: Position | None
+    ) -> list[Draft]:
         """Where it stands it goes on, should the rebuild be taken back."""
         assert start is not None
+        if not self._parking.can_stop(routing.name, self._lane.partition, start.rebuild):
+            return []
         if position is None:
             feed = await self._new_feed(routing, None)
         else:
-            feed = Feed.restore(routing, position)
-        return replace(feed, mark=Mark(start.rebuild, "stopped"))
+            feed = replace(Feed.restore(routing, position), epoch=epoch_of(position))
+        return [Draft.of(replace(feed, mark=Mark(start.rebuild, "stopped")))]
 
     def _stop(self, feed: Feed) -> None:
         name = feed.routing.name

@@ -14,7 +14,7 @@ and COMMIT_BYTES a lane, whatever the number of partners.
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -49,6 +49,7 @@ class RouteLane:
         self._log: Log = shared.runtime.log
         self._lane = lane
         self._tp = TopicPartition(lane.topic, lane.partition)
+        self._parking = shared.roster.parking
         self._outbox = Outbox(shared, lane)
         self._intake = Intake(shared, lane, self._outbox)
         self._owed_s = 0.0
@@ -60,11 +61,18 @@ class RouteLane:
 
     async def run(self) -> None:
         anywhere = {self._tp: 0}
+        try:
+            await self._run(anywhere)
+        finally:
+            self._outbox.silence()
+
+    async def _run(self, anywhere: Mapping[TopicPartition, int]) -> None:
         async with self._log.reader(anywhere) as front_reader, self._log.reader(anywhere) as behind_reader:
             while not self._shared.runtime.draining.is_set():
                 if self._intake.is_stale():
                     await self._intake.refresh()
                 if not self._outbox.feeds:
+                    self._lag_of_nobody()
                     with suppress(TimeoutError):
                         async with asyncio.timeout(IDLE_S):
                             await self._intake.changed()
@@ -77,6 +85,7 @@ class RouteLane:
                 if behind and (not had or self._owed_s <= 0):
                     await self._behind_pass(behind_reader, behind)
                 await self._outbox.tick()
+                await self._outbox.tell_holes()
 
     # ── passes ─────────────────────────────────────────────────────────────────────────────────
 
@@ -135,7 +144,7 @@ class RouteLane:
         """Judges and commits. Does nothing where the rules have changed: it is read again under the new."""
         if not records:
             for feed in feeds:
-                feed.next = max(feed.next, following)  # holes only: the next commit says it
+                feed.move_to(max(feed.next, following))
             return
         reached(Point.ROUTE_READ)
         began_s = time.monotonic()
@@ -192,7 +201,15 @@ class RouteLane:
         ERRORS.labels(GROUP, error.code).inc()
         await self._outbox.commit(drafts, error.earliest)
 
-    # ── commits ────────────────────────────────────────────────────────────────────────────────
+    # ── metrics ────────────────────────────────────────────────────────────────────────────────
+
+    def _lag_of_nobody(self) -> None:
+        """Where all are parked the lag is that of the furthest; where there is none, it is nobody's."""
+        stood = self._parking.stood(self._lane.partition).values()
+        if stood:
+            LAG.at(GROUP, *self._tp, max(feed.next for feed in stood))
+        else:
+            LAG.leave(GROUP, self._lane.partition)
 
     def _gauge(self) -> None:
         if not self._outbox.feeds:

@@ -6,6 +6,7 @@ parked (streamer.route.parking), and the others are committed without it.
 
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Final
 
 from streamer.errors import ConfigError, InputLost, TopicError
 from streamer.faultpoints import Point, reached
@@ -16,6 +17,9 @@ from streamer.route.shared import Shared
 from streamer.route.starts import GROUP
 from streamer.runtime import article_spec
 from streamer.ticks import Ticks
+
+IDLE_COMMIT_S: Final = 5.0
+"""Of a lane that reads nothing but holes, as the ends of transactions are."""
 
 
 class Outbox:
@@ -29,6 +33,7 @@ class Outbox:
         self.feeds: dict[str, Feed] = {}
         self.epoch = ""
         """Of the articles: positions say of which making of their topic they are."""
+        self._committed_s = self._now_s()
         self.turn = 0
         """Of those behind."""
 
@@ -38,7 +43,7 @@ class Outbox:
         anew. `following` None: where each stands.
         """
         parked = self._parking.parked(self._lane.partition)
-        drafts = [draft for draft in drafts if draft.feed.routing.name not in parked]
+        drafts = [draft for draft in drafts if draft.feed.routing.name not in parked or draft.is_stop]
         if not drafts:
             return []
         records = [record for draft in drafts for record in draft.records]
@@ -54,19 +59,20 @@ class Outbox:
             if records:
                 reached(Point.ROUTE_COMMITTED)
         except TopicError as error:
-            named = [draft.feed for draft in drafts if draft.feed.routing.topic in error.topics]
+            named = [draft for draft in drafts if draft.feed.routing.topic in error.topics]
             if not named:
                 raise
-            for feed in named:
-                self.park(feed.routing, error, feed=feed)
+            for draft in named:
+                self.park(draft.feed.routing, error, feed=draft.feed, owes=draft.has_articles)
             await self._lane.commit([], {})  # raises where the refusal has cost us the lane
             rest = [draft for draft in drafts if draft.feed.routing.topic not in error.topics]
             return await self.commit(rest, following)
+        self._committed_s = self._now_s()
         self._ticks.committed(records, self._now_s())
         for draft, end in zip(drafts, ends, strict=True):
             draft.feed.committed(end, draft.counts)
             self._parking.written(draft.feed.routing.name, self._lane.partition)
-            COMMITTED.set(GROUP, draft.feed.routing.name, self._lane.partition, draft.counts)
+            self._count(draft.feed)
         return list(drafts)
 
     async def tick(self) -> None:
@@ -86,6 +92,13 @@ class Outbox:
                 self._ticks.forget(place)
         await self.commit(drafts, None)
 
+    async def tell_holes(self) -> None:
+        """Commits where those stand who passed nothing but holes for a while. Retention would overtake a
+        position that stays before them, and count what was never there as expired.
+        """
+        if self._now_s() - self._committed_s >= IDLE_COMMIT_S:
+            await self.commit([Draft.of(feed) for feed in self.feeds.values() if feed.has_moved], None)
+
     def join(self, feed: Feed) -> None:
         """The lane routes it from now on."""
         name = feed.routing.name
@@ -94,7 +107,7 @@ class Outbox:
         self._ticks.assume([self.place(feed.routing)], self._now_s())
         self._roster.established(name)
         self._parking.joined(name, self._lane.partition)
-        COMMITTED.set(GROUP, name, self._lane.partition, feed.counts)
+        self._count(feed)
 
     def park(
         self,
@@ -102,18 +115,28 @@ class Outbox:
         error: ConfigError | InputLost | TopicError,
         *,
         feed: Feed | None = None,
+        owes: bool = False,
         is_new: bool = False,
     ) -> None:
         """See Parking.park."""
         self.drop(routing.name)
         if routing.name in self._roster.routings():  # it may have been taken out meanwhile
-            self._parking.park(routing, self._lane.partition, error, feed=feed, is_new=is_new)
+            self._parking.park(routing, self._lane.partition, error, feed=feed, owes=owes, is_new=is_new)
 
     def drop(self, name: str) -> None:
         """The lane does not route it any more."""
         self.feeds.pop(name, None)
         with suppress(KeyError):
             ROUTE_BEHIND.remove(name, str(self._lane.partition))
+
+    def silence(self) -> None:
+        """The lane ends: what it said of partners is for the next one to say."""
+        for name in list(self.feeds):
+            self.drop(name)
+
+    def _count(self, feed: Feed) -> None:
+        if feed.routing.name in self._roster.routings():  # it may have been taken out meanwhile
+            COMMITTED.set(GROUP, feed.routing.name, self._lane.partition, feed.counts)
 
     def place(self, routing: Routing) -> TopicPartition:
         return TopicPartition(routing.topic, self._lane.partition)

@@ -55,7 +55,9 @@ class Parked:
     """The largest batch that was too large; 0: none was."""
     is_on_trial: bool = False
     refused: dict[int, bool] = field(default_factory=dict)
-    """The lanes that raised the alarm; True where it was their commit that was refused."""
+    """The lanes that raised the alarm; True where articles were refused, which will be tried again."""
+    unstopped: set[tuple[int, str]] = field(default_factory=set)
+    """Lanes, and the rebuild for which they may not even commit that it is stopped."""
 
 
 class Parking:
@@ -83,6 +85,11 @@ class Parking:
         """Where those stand that this lane is without."""
         return self._stood.get(partition, {})
 
+    def can_stop(self, name: str, partition: int, rebuild: str) -> bool:
+        """False where that was refused, which may have cost the lane: it is tried again with the topic."""
+        parked = self._parked.get(name)
+        return parked is None or parked.is_on_trial or (partition, rebuild) not in parked.unstopped
+
     def park(
         self,
         routing: Routing,
@@ -90,9 +97,12 @@ class Parking:
         error: ConfigError | InputLost | TopicError,
         *,
         feed: Feed | None = None,
+        owes: bool = False,
         is_new: bool = False,
     ) -> None:
-        """`feed`: it was its commit in this lane that was refused."""
+        """`feed`: it was its commit in this lane that was refused. `owes`: with articles, so that the alarm
+        ends when they are written; no tick is as soon due again.
+        """
         ERRORS.labels(GROUP, error.code).inc()
         name = routing.name
         if feed is not None:
@@ -105,7 +115,9 @@ class Parking:
         elif parked.is_on_trial:
             parked.is_on_trial = False
             self._postpone(parked, self._longer(parked.pause_s))
-        parked.refused[partition] = feed is not None
+        parked.refused[partition] = owes
+        if feed is not None and feed.mark.phase == "stopped":
+            parked.unstopped.add((partition, feed.mark.rebuild))
         batch_bytes = error.batch_bytes if isinstance(error, TopicRefused) else 0
         parked.batch_bytes = max(parked.batch_bytes, batch_bytes)
         parked.is_everywhere = parked.is_everywhere or not batch_bytes

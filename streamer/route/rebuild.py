@@ -59,8 +59,9 @@ def lane_todo(start: Start | None, mark: Mark | None, epoch: str) -> Todo:
     position, None where there is none; `epoch` the topic's as it is now, "" where there is none.
 
     `stop`: commit a position with the mark `stopped`. `wait`: commit nothing until the record changes.
-    `try again`: soon; the topic was made anew before the cluster had forgotten the old one's positions (by a
-    command that slept), and what is committed now would be forgotten with them.
+    `try again`: soon; the topic can't be seen at the moment, though nobody had to delete it yet; or it was
+    made anew before the cluster had forgotten the old one's positions (by a command that slept), and what
+    is committed now would be forgotten with them.
     """
     if start is None or not start.rebuild:
         return "begin" if mark is None else "go on"
@@ -78,6 +79,8 @@ def _todo_of_another(start: Start, mark: Mark | None, epoch: str) -> Todo:
             return "begin"
     elif epoch == start.rebuild:
         return "stop" if start.phase == "stop" else "wait"
+    elif start.phase == "stop" and not epoch:
+        return "try again"
     # The topic is being replaced; or it was, and this record is late: of a command that slept. What a later
     # rebuild has stopped then stays so, until that says again what it wants.
     return "wait" if mark is None or mark.phase == "stopped" else "go on"

@@ -1,13 +1,17 @@
 """Who is routed in this process: partners with compiled rules, and their topics."""
 
+import logging
 from collections.abc import Mapping
 
 from streamer.errors import ConfigError, TopicMissing
-from streamer.metrics import ROUTE_PARKED
+from streamer.metrics import COMMITTED, ROUTE_PARKED
 from streamer.partners import Partners, PartnersWatch
 from streamer.route.feed import Routing
 from streamer.route.parking import RETRY_S, Parking
+from streamer.route.starts import GROUP
 from streamer.runtime import Runtime, article_spec
+
+logger = logging.getLogger(__name__)
 
 
 class Roster:
@@ -19,6 +23,8 @@ class Roster:
         self._routings: dict[str, Routing] = {}
         self._established: set[str] = set()
         """Routed by this process: their topics are not made a second time."""
+        self._told: set[str] = set()
+        """Whose topics were made; of several lanes that found none one says so."""
 
     @property
     def generation(self) -> int:
@@ -39,7 +45,9 @@ class Roster:
                 del self._routings[name]
                 self.parking.forget(name)
                 self._established.discard(name)
+                self._told.discard(name)
                 ROUTE_PARKED.remove(name)
+                COMMITTED.forget(GROUP, name)
             for name, partner in partners.items():
                 if self._partners.get(name) != partner:
                     self._routings[name] = Routing(partner, topics.of_partner(name))
@@ -50,19 +58,37 @@ class Roster:
 
     async def ready_topic(self, routing: Routing, *, is_new: bool) -> None:
         """Makes the topic of a new partner. One that was written before and is gone is not made anew
-        without a word. Raises ConfigError or LogError where the topic can't be used.
+        without a word: not at all where this process wrote it; else nobody can tell it from a new one,
+        as its positions may have gone with it, and the log says what may have happened. Raises ConfigError
+        or LogError where the topic can't be used.
         """
         if is_new and routing.name not in self._established:
+            is_made = await self._runtime.log.topic(routing.topic) is None
             await self._runtime.log.ensure_topics([article_spec(self._runtime.settings, routing.topic)])
+            if is_made:
+                await self._tell_made(routing.name)
             return
         info = await self._runtime.log.topic(routing.topic)
         partitions = self._runtime.settings.log.partitions
         if info is None:
             raise TopicMissing(
-                f"there is no topic {routing.topic}, although it was written before", routing.topic
+                f"there is no topic {routing.topic}, although it was written before;"
+                f" `streamer partner rebuild {routing.name}` makes it anew",
+                routing.topic,
             )
         if info.partitions != partitions:
             raise ConfigError(routing.topic, f"has {info.partitions} partitions, not {partitions}")
+
+    async def _tell_made(self, name: str) -> None:
+        bounds = await self._runtime.log.all_bounds(self._runtime.topics.articles)
+        could_miss = any(end for _, end in bounds)
+        if could_miss and name not in self._told:
+            self._told.add(name)
+            logger.warning(
+                "partner's topic made, its feed begins; if it had one that was deleted,"
+                " what it missed comes with `streamer partner rebuild`",
+                extra={"partner": name},
+            )
 
     def established(self, name: str) -> None:
         """It is routed, perhaps again."""

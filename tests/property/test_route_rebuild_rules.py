@@ -110,7 +110,8 @@ def lane(world: World, partition: int) -> Actor:
                 yield
                 position = world.positions.get(partition)
                 yield
-                todo = lane_todo(start, None if position is None else position[1], world.epoch)
+                epoch = "" if world.rng.random() < 0.1 else world.epoch  # a broker that has just begun
+                todo = lane_todo(start, None if position is None else position[1], epoch)
                 yield
                 if todo == "wait":
                     stopped = True
@@ -119,10 +120,13 @@ def lane(world: World, partition: int) -> Actor:
                 elif todo == "stop":
                     assert start is not None
                     at = position[0] if position is not None else world.articles[partition]
-                    world.commit(partition, fence, range(at, at), Mark(start.rebuild, "stopped"))
+                    parked = (at, Mark(start.rebuild, "stopped"))
+                    world.commit(partition, fence, range(at, at), parked[1])
                     stopped, parked = True, None
                 elif todo == "begin":
                     which = "" if start is None else start.rebuild
+                    if parked is not None and parked[1].phase == "stopped":
+                        parked = (parked[0], NOTHING)
                     if parked is None or which not in ("", parked[1].rebuild):
                         at = world.articles[partition] if start is None else SINCE
                         parked = (at, Mark(which, "behind") if which else NOTHING)
@@ -257,19 +261,25 @@ def taken_for_stopped(start: Start | None, mark: Mark | None, epoch: str) -> str
     return "go on" if todo == "wait" and mark is not None else todo
 
 
+def taken_for_gone(start: Start | None, mark: Mark | None, epoch: str) -> str:
+    todo = rebuild.lane_todo(start, mark, epoch)
+    return "wait" if todo == "try again" and not epoch else todo
+
+
 @pytest.mark.parametrize(
     "broken",
     [
         {"next_step": never_wait},
         {"lane_todo": taken_for_stopped},
+        {"lane_todo": taken_for_gone},
         {"next_step": never_forgotten, "lane_todo": at_once},
     ],
 )
 def test_the_model_finds_broken_rules(
     rng: random.Random, monkeypatch: pytest.MonkeyPatch, broken: Mapping[str, Callable[..., object]]
 ) -> None:
-    """A command that waits for no lane, a lane that does not stay stopped, and a rebuild that begins before
-    the old positions are forgotten, are each found out.
+    """A command that waits for no lane, a lane that does not stay stopped, one that gives up where it can't
+    see the topic, and a rebuild that begins before the old positions are forgotten, are each found out.
     """
     for rule, instead in broken.items():
         monkeypatch.setitem(globals(), rule, instead)

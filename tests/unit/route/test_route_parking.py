@@ -37,7 +37,7 @@ class Bench:
     def park(self, partition: int, *, batch_bytes: int = 0, committed: bool = True) -> None:
         error = TopicRefused("for a test", self.routing.topic, batch_bytes=batch_bytes)
         feed = Feed(self.routing, 7, counts_of({})) if committed else None
-        self.parking.park(self.routing, partition, error, feed=feed)
+        self.parking.park(self.routing, partition, error, feed=feed, owes=committed)
 
     def waits(self, partition: int) -> bool:
         return "acme" in self.parking.parked(partition)

@@ -1,23 +1,26 @@
 """A feed that is made anew, in the role on the real embedded log."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from harness.articles import PARTITIONS
 
-from streamer.errors import ConfigError, TopicRefused
-from streamer.log.base import Stored
+from streamer.errors import ConfigError, TopicMissing, TopicRefused
+from streamer.log.base import Record, Stored, TopicPartition
 from streamer.log.local import LocalLog
+from streamer.log.local_lanes import LocalLane
+from streamer.log.position import Position
 from streamer.model import encode_value
 from streamer.partners_edit import remove_partner
 from streamer.route.rebuild import Mark, Start, mark_of
 from streamer.route.rebuilder import Rebuilder
 from streamer.route.starts import GROUP, Starts, append_start, record_start
-from streamer.runtime import topic_specs
-from tests.unit.route.test_route_stage import ALL, SETTINGS, Place, mixture, until
+from streamer.runtime import article_spec, topic_specs
+from tests.unit.route.test_route_stage import ALL, SETTINGS, Place, is_parked, mixture, until
 
 
 @pytest.fixture
@@ -141,6 +144,108 @@ async def test_a_topic_that_was_deleted_by_hand(place: Place) -> None:
         await place.settled("humans", 60)
         await rebuild(place)
     assert await place.sequences("everything") == list(range(1, 61))
+
+
+async def test_parked_for_another_reason(place: Place) -> None:
+    """A partner whose topic is of no use, having another number of partitions, gets one that is by a rebuild:
+    to stop its feed nothing has to be written there.
+    """
+    topic = place.topics.of_partner("everything")
+    async with place.routing():
+        await place.publish(*mixture(20))
+        await place.settled("everything", 20)
+    await place.log.delete_topic(topic)
+    await place.log.ensure_topics([replace(article_spec(SETTINGS, topic), partitions=2 * PARTITIONS)])
+    async with place.routing():
+        await until(lambda: is_parked("everything"))
+        await place.publish(*mixture(20, 21))
+        await place.settled("humans", 40)
+        await rebuild(place)
+        assert not await is_parked("everything")
+    assert await place.sequences("everything") == list(range(1, 41))
+
+
+async def test_parked_and_not_to_be_stopped(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where even `stopped` is refused, and that costs the lane, it is not tried again and again: the others
+    go on, and the rebuild with the topic.
+    """
+    topic = place.topics.of_partner("everything")
+    commit = LocalLane.commit
+    over: set[LocalLane] = set()
+    refusing = True
+
+    async def refused(
+        self: LocalLane, records: Sequence[Record], positions: Mapping[TopicPartition, Position]
+    ) -> list[int]:
+        if self in over or (refusing and any(tp.topic == topic for tp in positions)):
+            over.add(self)
+            raise TopicRefused("for a test", topic)
+        return await commit(self, records, positions)
+
+    async def still_refused(_: LocalLog, name: str, **__: int) -> None:
+        if refusing and name == topic:
+            raise TopicRefused("for a test", topic)
+
+    async with place.routing():
+        await place.publish(*mixture(20))
+        for partner in ("everything", "humans"):
+            await place.settled(partner, 20)
+        monkeypatch.setattr(LocalLane, "commit", refused)
+        monkeypatch.setattr(LocalLog, "check_topic", still_refused)
+        await append_start(place.log, place.topics, "everything", Start(0, await epoch(place), "stop"))
+        await until(lambda: is_parked("everything"))
+        for first in range(21, 421, 40):
+            await place.publish(*mixture(40, first))
+            await place.settled("humans", first + 39)
+        assert len(over) <= 2 * PARTITIONS
+        refusing = False
+        await rebuild(place)
+    assert await place.sequences("everything") == list(range(1, 421))
+
+
+@pytest.mark.parametrize("taken_back", [False, True])
+async def test_parked_while_it_was_being_stopped(
+    place: Place, monkeypatch: pytest.MonkeyPatch, taken_back: bool
+) -> None:
+    """Lanes whose word that they have stopped was refused, the topic being deleted at that moment, do not
+    take that word for the state of the feed made anew; nor of the old one, should the rebuild be taken back.
+    """
+    topic = place.topics.of_partner("everything")
+    commit = LocalLane.commit
+    hit: set[int] = set()
+
+    async def deleted(
+        self: LocalLane, records: Sequence[Record], positions: Mapping[TopicPartition, Position]
+    ) -> list[int]:
+        if any(tp.topic == topic and mark_of(it.state).phase == "stopped" for tp, it in positions.items()):
+            hit.add(self.partition)
+            raise TopicMissing("for a test", topic)
+        return await commit(self, records, positions)
+
+    async def stopping() -> bool:
+        return len(hit) == PARTITIONS
+
+    async with place.routing():
+        await place.publish(*mixture(20))
+        await place.settled("everything", 20)
+        old = await epoch(place)
+        with monkeypatch.context() as patched:
+            patched.setattr(LocalLane, "commit", deleted)
+            await append_start(place.log, place.topics, "everything", Start(0, old, "stop"))
+            await until(stopping)
+            await place.log.delete_topic(topic)
+            start = None if taken_back else Start(0, old, "go")
+            await append_start(place.log, place.topics, "everything", start)
+            await place.log.ensure_topics([article_spec(SETTINGS, topic)])
+        await place.publish(*mixture(20, 21))
+
+        wanted = [Mark("", "met") if taken_back else Mark(old, "met")] * PARTITIONS
+
+        async def routed() -> bool:
+            got = await place.sequences("everything")
+            return got[-20:] == list(range(21, 41)) and list((await marks(place)).values()) == wanted
+
+        await until(routed)
 
 
 async def test_a_topic_that_can_not_be_deleted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from harness.articles import PARTITIONS, Page
 
+from streamer.clock import Clock
 from streamer.config import LogSettings, Settings
 from streamer.cutoffs import cutoff_record
 from streamer.errors import ConfigError, LogUnavailable, TopicRefused
@@ -21,14 +22,15 @@ from streamer.log.local import LocalLog
 from streamer.log.local_lanes import LocalLane
 from streamer.log.local_reader import LocalReader
 from streamer.log.position import Position
-from streamer.metrics import COMMITTED, REGISTRY
+from streamer.metrics import COMMITTED, LAG, REGISTRY
 from streamer.model import TICK_KEY, Article, Hideable, encode_value
 from streamer.partners import PartnersWatch
 from streamer.partners_edit import add_partner, remove_partner
 from streamer.route.feed import Routing
+from streamer.route.rebuild import Start, mark_of
 from streamer.route.roster import Roster
 from streamer.route.stage import run_route
-from streamer.route.starts import record_start
+from streamer.route.starts import append_start, record_start
 from streamer.runtime import DAY_MS, Runtime, article_spec, topic_specs
 from streamer.ticks import QUIET_SEGMENTS
 
@@ -49,13 +51,14 @@ class Place:
         self.log = log
         self.file = file
         self.settings = SETTINGS
+        self.clock = Clock()
         self.runtime = Runtime(SETTINGS, log)
         self.topics = self.runtime.topics
 
     @asynccontextmanager
     async def routing(self, *, drains: bool = True) -> AsyncIterator[Runtime]:
         """The role, ready; then drained, or cut off in the middle."""
-        runtime = Runtime(self.settings, self.log)
+        runtime = Runtime(self.settings, self.log, clock=self.clock)
         watch = PartnersWatch(self.file, poll_s=POLL_S)
         async with asyncio.TaskGroup() as tasks:
             polling = tasks.create_task(watch.run())
@@ -543,6 +546,22 @@ async def test_missing_topic_parks_one_partner(place: Place) -> None:
     assert await place.sequences("everything") == list(range(1, 41))
 
 
+async def test_topic_deleted_while_nobody_ran(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """With the topic its positions are gone: such a partner begins like a new one, and the log says once, of
+    it and of no other, what may have been lost and how it comes back.
+    """
+    async with place.routing():
+        await place.publish(*mixture(20))
+        await place.settled("words", 20)
+    await place.log.delete_topic(place.topics.of_partner("words"))
+    caplog.clear()
+    async with place.routing():
+        pass
+    told = [record for record in caplog.records if record.name == "streamer.route.roster"]
+    assert [vars(record)["partner"] for record in told] == ["words"]
+    assert "`streamer partner rebuild`" in told[0].message
+
+
 async def test_refused_commit_starts_its_lane_anew(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a refusal costs the lane (which on the local log it never does: here a commit is refused for it)
     only who is named waits; the lane goes on without it from what is committed, and the role stays ready.
@@ -584,6 +603,42 @@ async def test_refused_commit_starts_its_lane_anew(place: Place, monkeypatch: py
         assert not unready
     assert await place.sequences("everything") == list(range(1, 401))
     assert await place.sequences("words") == [p.sequence for p in mixture(400) if wanted_by_words(p)]
+
+
+async def test_refused_tick_is_no_debt(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all that was refused was a tick the alarm ends when the lanes have the partner again: the next
+    tick is half an hour away, and nothing else may come.
+    """
+    topic = place.topics.of_partner("words")
+    commit = LocalLane.commit
+    refusing = True
+
+    async def refused(
+        self: LocalLane, records: Sequence[Record], positions: Mapping[TopicPartition, Position]
+    ) -> list[int]:
+        if refusing and any(record.topic == topic for record in records):
+            assert {record.key for record in records} == {TICK_KEY}
+            raise TopicRefused("for a test", topic)
+        return await commit(self, records, positions)
+
+    async def still_refused(_: LocalLog, name: str, **__: int) -> None:
+        if refusing and name == topic:
+            raise TopicRefused("for a test", topic)
+
+    later_s = 0.0
+    place.clock = Clock(monotonic_s=lambda: time.monotonic() + later_s)
+    monkeypatch.setattr(LocalLane, "commit", refused)
+    monkeypatch.setattr(LocalLog, "check_topic", still_refused)
+
+    async def mended() -> bool:
+        return not await is_parked("words")
+
+    async with place.routing():
+        later_s = 3600.0
+        await until(lambda: is_parked("words"))
+        refusing = False
+        await until(mended)
+    assert not await place.stored("words")
 
 
 async def is_parked(partner: str) -> bool:
@@ -659,6 +714,93 @@ async def test_expired_articles_are_counted(tmp_path: Path) -> None:
         assert await place.counts("everything") == {"published": 10, "expired": 30}
 
 
+async def test_holes_do_not_expire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partner that has passed nothing but holes says so after a while: retention takes nothing from it."""
+    monkeypatch.setattr("streamer.route.outbox.IDLE_COMMIT_S", 0.05)
+    file = tmp_path / "partners.toml"
+    file.write_text(EVERYTHING)
+    now_ms = [time.time_ns() // 1_000_000]
+    async with LocalLog(tmp_path / "log.db", clock=lambda: now_ms[0]) as log:
+        await log.ensure_topics(topic_specs(SETTINGS))
+        place = Place(log, file)
+        async with place.routing():
+            pass
+        late = Page(7, late=True)
+        record = late.record(place.topics)
+        await log.append([record, late.tombstone(place.topics)])
+        now_ms[0] += 29 * DAY_MS
+        await log.clean()
+        source = TopicPartition(record.topic, record.partition)
+        assert (await log.bounds(source)).end == 2
+        place_of_it = TopicPartition(place.topics.of_partner("everything"), record.partition)
+
+        async def told() -> bool:
+            return (await log.committed("route"))[place_of_it].next == 2
+
+        async with place.routing():
+            await until(told)
+            assert not await place.stored("everything")
+        now_ms[0] += 31 * DAY_MS
+        await place.publish(late)
+        await log.clean()
+        async with place.routing():
+            await place.settled("everything", 1)
+        assert await place.counts("everything") == {"published": 1}
+
+
+async def test_metrics_of_a_lane_end_with_it(place: Place) -> None:
+    """A partner that is behind is no more said to be so by a process that has let go of the lane, nor is what
+    was counted for a partner that was taken out while it was parked.
+    """
+    topic = place.topics.of_partner("words")
+    async with place.routing():
+        await place.publish(*mixture(20))
+        for partner in ("words", "everything"):
+            await place.settled(partner, 20)
+
+        def behind(partner: str) -> bool:
+            labels = ({"partner": partner, "partition": str(number)} for number in range(PARTITIONS))
+            return any(REGISTRY.get_sample_value("streamer_route_behind_offsets", it) == 0 for it in labels)
+
+        async def let_go() -> bool:
+            return not behind("words")
+
+        assert behind("everything")
+        await place.log.delete_topic(topic)
+        await place.publish(*mixture(20, 21))
+        await until(lambda: is_parked("words"))
+        await until(let_go)
+        assert COMMITTED.totals("route", "words")
+        remove_partner(place.file, "words")
+        await until(lambda: forgotten("words"))
+    assert not behind("everything")
+
+
+async def test_lag_where_nobody_is_routed(place: Place) -> None:
+    """While all wait the lag is that of those who wait; where there is no partner left it is nobody's."""
+    partition = mixture(1)[0].record(place.topics).partition
+
+    def at() -> int | None:
+        return LAG._next.get(("route", place.topics.articles, partition))
+
+    place.file.write_text(WORDS)
+    async with place.routing():
+        await place.publish(*mixture(20))
+        await place.settled("words", 20)
+        await place.log.delete_topic(place.topics.of_partner("words"))
+        await place.publish(*mixture(200, 21))
+        await until(lambda: is_parked("words"))
+        stood = at()
+        assert stood is not None
+        assert stood < (await place.log.bounds(TopicPartition(place.topics.articles, partition))).end
+        remove_partner(place.file, "words")
+
+        async def left() -> bool:
+            return at() is None
+
+        await until(left)
+
+
 async def test_articles_made_anew_stop_the_lanes(place: Place) -> None:
     """Positions in a topic that was deleted say nothing of the one of its name that is there now, even where
     it holds more. Lanes that run stop, and so do those of the next start, until the operator says `skip`:
@@ -728,6 +870,39 @@ async def test_one_that_was_away_when_articles_were_made_anew_is_parked(place: P
         await place.publish(*mixture(20, 201))
         await place.settled("everything", 60)
         assert not runtime.health.problems()
+    assert (await place.sequences("words"))[-1] < 101
+
+
+async def test_a_stop_says_nothing_of_articles_made_anew(place: Place) -> None:
+    """A position that is committed as stopped stays one in the articles that it was of: should the rebuild be
+    taken back, it is not taken for one in the articles of now.
+    """
+    async with place.routing():
+        await place.publish(*mixture(20))
+        for partner in ("everything", "words"):
+            await place.settled(partner, 20)
+    info = await place.log.topic(place.topics.of_partner("words"))
+    assert info is not None
+    await place.log.delete_topic(place.topics.articles)
+    await place.log.ensure_topics(topic_specs(SETTINGS))
+    place.file.write_text(EVERYTHING)
+    place.settings = Settings(log=LogSettings(partitions=PARTITIONS, lost="skip"))
+    async with place.routing():
+        await place.publish(*mixture(40, 101))
+        await place.settled("everything", 60)
+    place.settings = SETTINGS
+    place.file.write_text(EVERYTHING + WORDS)
+    await append_start(place.log, place.topics, "words", Start(0, info.epoch, "stop"))
+
+    async def all_stopped() -> bool:
+        committed = await place.log.committed("route")
+        phases = [mark_of(it.state).phase for tp, it in committed.items() if tp.topic == info.name]
+        return phases == ["stopped"] * PARTITIONS
+
+    async with place.routing():
+        await until(all_stopped)
+        await append_start(place.log, place.topics, "words", None)
+        await until(lambda: is_parked("words"))
     assert (await place.sequences("words"))[-1] < 101
 
 
