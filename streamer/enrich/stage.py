@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from streamer.deadletters import GROUP as DEFERRED_GROUP
 from streamer.enrich.commit import Memory
 from streamer.enrich.deferred import PROBES_AT_ONCE, DeferredLane
+from streamer.enrich.fleet import Fleet
 from streamer.enrich.held import Held
 from streamer.enrich.lane import Shared, run_lane
 from streamer.enrich.outbox import GROUP, LOG_COMPONENT
@@ -45,9 +46,11 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
         reading_back = asyncio.Lock()
         starting: set[int] = set()
         begun = False
+        fleet = Fleet(runtime, origin)
 
         def held(lanes: frozenset[int]) -> None:
             nonlocal begun
+            fleet.held(len(lanes))
             runtime.health.forget(LOG_COMPONENT)  # a lane whose commit still fails says it again
             if not lanes:
                 begun = False
@@ -80,8 +83,13 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
 
         with alone_by_name():
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_lanes(runtime, GROUP, runtime.topics.changes, run, held))
-                tasks.create_task(_lanes(runtime, DEFERRED_GROUP, runtime.topics.deadletter, replay_deferred))
+                watching = tasks.create_task(fleet.watch())
+                changes = tasks.create_task(_lanes(runtime, GROUP, runtime.topics.changes, run, held))
+                deferred = tasks.create_task(
+                    _lanes(runtime, DEFERRED_GROUP, runtime.topics.deadletter, replay_deferred)
+                )
+                await asyncio.wait({changes, deferred})
+                watching.cancel()
 
 
 async def _lanes(
