@@ -173,7 +173,9 @@ class KafkaLog:
                 raise TopicMissing(f"there is no topic {topic}", topic)
             found.append(info)
 
-        await keep_running(group, MEMBER, look)
+        await keep_running(group, MEMBER, look, draining)
+        if not found:
+            return
         wanted = range(found[0].partitions) if partitions is None else partitions
         membership = Membership(self._access, group, group_id(self._prefix, group), topic, wanted, held=held)
 
@@ -190,7 +192,7 @@ class KafkaLog:
                 partition=partition,
                 run=run,
             )
-            await keep_running(group, partition, runner)
+            await keep_running(group, partition, runner, draining)
 
         await membership.run(lane, draining)
 

@@ -44,7 +44,18 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
         starts=starts,
         meta=meta,
     )
-    parking = shared.roster.parking
+    if await runtime.before_drain(_load(withdrawals, meta)):
+        logger.info("cut-offs loaded", extra={"cutoffs": len(cutoffs)})
+        await _route(shared)
+
+
+async def _load(*tables: Table) -> None:
+    for table in tables:
+        await table.load()
+
+
+async def _route(shared: Shared) -> None:
+    runtime, parking = shared.runtime, shared.roster.parking
     lanes: frozenset[int] = frozenset()
     starting: set[int] = set()
     going_on: set[int] = set()
@@ -83,13 +94,10 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
             parking.forget_lane(lane.partition)
             raise
 
-    await withdrawals.load()
-    await meta.load()
-    logger.info("cut-offs loaded", extra={"cutoffs": len(cutoffs)})
     async with asyncio.TaskGroup() as tasks:
         following = [
-            tasks.create_task(withdrawals.run(), name="route-withdrawals"),
-            tasks.create_task(meta.run(), name="route-meta"),
+            tasks.create_task(shared.withdrawals.run(), name="route-withdrawals"),
+            tasks.create_task(shared.meta.run(), name="route-meta"),
             tasks.create_task(parking.run(), name="route-parking"),
         ]
         stops = Stops(runtime, GROUP)
