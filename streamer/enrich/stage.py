@@ -19,6 +19,7 @@ from streamer.enrich.patience import COMPONENT, Answers
 from streamer.enrich.readback import read_back
 from streamer.enrich.textpool import TextPool
 from streamer.groups import alone_by_name
+from streamer.health import NO_TOPIC
 from streamer.log.base import Lane, LaneMain, LanesHeld
 from streamer.lost import Stops
 from streamer.runtime import Runtime
@@ -48,14 +49,18 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
         begun = False
         fleet = Fleet(runtime, origin)
 
-        def held(lanes: frozenset[int]) -> None:
+        def held(lanes: frozenset[int] | None) -> None:
             nonlocal begun
-            fleet.held(len(lanes))
+            if lanes is not None:
+                fleet.held(len(lanes))
             runtime.health.forget(LOG_COMPONENT)  # a lane whose commit still fails says it again
             if not lanes:
                 begun = False
                 shared.answers.forget()
-                runtime.health.standing_by(COMPONENT)
+                if lanes is None:
+                    runtime.health.unready(COMPONENT, NO_TOPIC)
+                else:
+                    runtime.health.standing_by(COMPONENT)
             elif not begun:
                 runtime.health.expect(COMPONENT)
 

@@ -165,8 +165,8 @@ class Lane(Protocol):
 
 
 LaneMain = Callable[[Lane], Awaitable[None]]
-LanesHeld = Callable[[frozenset[int]], None]
-"""Called with the partitions whose lanes this process runs."""
+LanesHeld = Callable[[frozenset[int] | None], None]
+"""Called with the partitions whose lanes this process runs; None: see `run_lanes`."""
 
 
 class Log(Protocol):
@@ -239,7 +239,8 @@ class Log(Protocol):
         lanes, and one that has none stands by. That one has no lane to return: it is `draining` that
         ends it.
         `held` is told which lanes are this process's, once that is known and whenever it changes: before
-        those that came begin, and (perhaps once more) after those that went have ended.
+        those that came begin, and (perhaps once more) after those that went have ended. None: this process
+        has no lane because it can't see the topic, so that perhaps nobody has any.
         """
         ...
 

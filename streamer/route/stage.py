@@ -14,6 +14,7 @@ from typing import Final
 
 from streamer.cutoffs import Cutoffs
 from streamer.errors import TopicRefused
+from streamer.health import NO_TOPIC, Health
 from streamer.log.base import Lane
 from streamer.log.table import Table
 from streamer.lost import Stops
@@ -56,22 +57,17 @@ async def _load(*tables: Table) -> None:
 
 async def _route(shared: Shared) -> None:
     runtime, parking = shared.runtime, shared.roster.parking
-    lanes: frozenset[int] = frozenset()
+    lanes: frozenset[int] | None = frozenset()
     starting: set[int] = set()
     going_on: set[int] = set()
     """Lanes that start anew without a partner: nothing that a load balancer should hear of."""
 
     def tell() -> None:
-        if not lanes:
-            runtime.health.standing_by(COMPONENT)
-        elif starting & lanes:
-            runtime.health.unready(COMPONENT, "starting")
-        else:
-            runtime.health.ready(COMPONENT)
+        _tell(runtime.health, lanes, starting)
 
-    def held(partitions: frozenset[int]) -> None:
+    def held(partitions: frozenset[int] | None) -> None:
         nonlocal lanes
-        starting.update(partitions - lanes)
+        starting.update((partitions or frozenset()) - (lanes or frozenset()))
         lanes = partitions
         tell()
 
@@ -105,6 +101,17 @@ async def _route(shared: Shared) -> None:
             GROUP, runtime.topics.articles, stops.around(run_lane), draining=runtime.draining, held=held
         )
         _cancel(following)
+
+
+def _tell(health: Health, lanes: frozenset[int] | None, starting: set[int]) -> None:
+    if lanes is None:
+        health.unready(COMPONENT, NO_TOPIC)
+    elif not lanes:
+        health.standing_by(COMPONENT)
+    elif starting & lanes:
+        health.unready(COMPONENT, "starting")
+    else:
+        health.ready(COMPONENT)
 
 
 def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
