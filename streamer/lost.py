@@ -16,7 +16,7 @@ from typing import Final, Self
 
 from streamer.errors import InputLost, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Lane, LaneMain, Log, TopicPartition
-from streamer.metrics import ERRORS, LANE_LOST_OFFSETS, LANE_STOPPED
+from streamer.metrics import ERRORS, LAG, LANE_LOST_OFFSETS, LANE_STOPPED
 from streamer.runtime import Runtime
 
 AGAIN_S: Final = 1.0
@@ -98,6 +98,7 @@ class Stops:
                 await self._checked(lane, run)
             except InputLost as lost:
                 stopped.set(1)
+                LAG.leave(self._role, lane.partition)  # its position says nothing of this topic
                 await self._stop(lane.partition, lost)
             finally:
                 stopped.set(0)
@@ -109,9 +110,11 @@ class Stops:
             await self._same(lane)
             try:
                 return await run(lane)
-            except TopicMissing:
+            except TopicMissing as error:
                 await self._same(lane)
-                raise  # another one
+                if lane.topic not in error.topics:
+                    raise
+                # a broker that has just begun did not know it for a moment
             except OffsetOutOfRange as error:
                 if error.topic != lane.topic:
                     raise

@@ -152,10 +152,13 @@ class Cluster:
         return known.topics.get(name)
 
     async def now(self, name: str) -> Topic | None:
-        """Asked now. What was believed of it, and is so no more, is believed no longer: who is told here that
-        there is a topic may write to it at once.
+        """Asked now; what is missing, once more. What was believed of it, and is so no more, is believed no
+        longer: who is told here that there is a topic may write to it at once.
         """
         found = (await self.fresh([name])).get(name)
+        if found is None:
+            await asyncio.sleep(CONFIRM_S)
+            found = (await self.fresh([name])).get(name)
         if name in self._asked and self._known.topics.get(name) != found:
             self.forget()
         return found
@@ -229,6 +232,9 @@ class Cluster:
     async def _learn(self, names: set[str]) -> None:
         asked_s = time.monotonic()
         found = await self.tried("topics", lambda: self._metadata(sorted(names)))
+        if self._known.topics.keys() & names - found.topics.keys():
+            await asyncio.sleep(CONFIRM_S)
+            found = await self.tried("topics", lambda: self._metadata(sorted(names)))
         topics = dict(found.topics)
         if unknown := names - topics.keys() - found.hidden:
             for view in await self.views(unknown):  # a broker may not have heard of a new one

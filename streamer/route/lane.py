@@ -65,6 +65,7 @@ class RouteLane:
                 if self._intake.is_stale():
                     await self._intake.refresh()
                 if not self._outbox.feeds:
+                    LAG.leave(GROUP, self._tp.partition)  # nobody waits for anything
                     with suppress(TimeoutError):
                         async with asyncio.timeout(IDLE_S):
                             await self._intake.changed()

@@ -14,7 +14,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from deploy.kafka import Brokers
 from streamer.errors import ConfigError, LaneLost, LogUnavailable, TopicRefused
-from streamer.log import kafka_lane
+from streamer.log import kafka_cluster, kafka_lane
 from streamer.log.base import Lane, Record, TopicPartition, TopicSpec
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka_groups import Membership
@@ -173,6 +173,30 @@ async def test_a_topic_that_can_not_be_seen_is_no_reason_to_stand_by(log: KafkaL
         assert frozenset() not in told
         running.cancel()
     await log.delete_topic(group)
+
+
+async def test_a_broker_that_has_just_begun_is_asked_again(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may know no topic for a moment: neither a question for one nor a reader takes that for an end."""
+    await log.bounds(at("in"))
+    understood = kafka_cluster._view
+    ignorant = 0
+
+    def just_begun(answer: object) -> kafka_cluster.View:
+        nonlocal ignorant
+        if ignorant:
+            ignorant -= 1
+            return kafka_cluster.View({}, frozenset())
+        return understood(answer)
+
+    monkeypatch.setattr(kafka_cluster, "_view", just_begun)
+    ignorant = 1
+    assert await log.topic("in") is not None
+    log._cluster.forget()
+    ignorant = 2
+    assert (await log.bounds(at("in"))).earliest == 0
+    assert ignorant == 0
 
 
 async def test_single_lane_has_a_stand_by(brokers: Brokers, log: KafkaLog) -> None:
