@@ -179,7 +179,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
         except LIBRARY_ERRORS as error:
             raise named(error, f"group {self._group_id}") from error
         finally:
-            await ended(consumer.stop(), STOP_S)
+            await ended(_stopped(consumer), STOP_S)
 
     def _look(self, consumer: AIOKafkaConsumer) -> None:
         """A topic that could not be seen at a rebalance is asked for again at once, not at the client's next
@@ -191,6 +191,18 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
         if is_known != self._is_known:
             self._is_known = is_known
             self._changed.set()
+
+
+async def _stopped(consumer: AIOKafkaConsumer) -> None:
+    """`stop()` alone waits for what the group is being asked, and a broker that hangs never answers. There is
+    nothing to say on leaving: a static member just comes again, or its session ends.
+    """
+    if consumer._coordinator is not None:  # noqa: SLF001
+        coordination = consumer._coordinator._coordination_task  # noqa: SLF001
+        coordination.cancel()
+        await asyncio.wait({coordination})
+    await consumer._client.close()  # noqa: SLF001
+    await consumer.stop()
 
 
 @contextmanager
