@@ -222,6 +222,16 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         """Rounded down, so that the shares never sum up to more than the budget."""
         return Share(self.requests_per_minute // self.workers, self.mediawiki.concurrency // self.workers)
 
+    def share_of(self, lanes: int) -> Share:
+        """Of a process that runs so many lanes of enrich: no larger a part of the budget than of lanes. So
+        where more processes run than `workers` says, they ask no more than it in sum; each 1 at least.
+        """
+        most = self.share
+        return Share(
+            min(most.requests_per_minute, max(1, self.requests_per_minute * lanes // self.log.partitions)),
+            min(most.concurrency, max(1, self.mediawiki.concurrency * lanes // self.log.partitions)),
+        )
+
     @property
     def admitted_wikis(self) -> tuple[str, ...]:
         """Globs; empty: all."""

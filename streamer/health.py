@@ -2,12 +2,15 @@
 
 import time
 from dataclasses import dataclass, field
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streamer.metrics import REGISTRY
 
+NO_TOPIC: Final = "its topic can't be seen, so that it has no lanes"
+"""Of a role: whether another process runs them, it can't know."""
 LOOP_STALL_S = 10.0
 """Not live when the loop has not beaten for so long."""
 

@@ -17,7 +17,7 @@ from typing import Final, Self
 
 from streamer.errors import InputLost, LogError, LogUnavailable, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Lane, LaneMain, Log, TopicPartition
-from streamer.metrics import ERRORS, LANE_LOST_OFFSETS, LANE_STOPPED
+from streamer.metrics import ERRORS, LAG, LANE_LOST_OFFSETS, LANE_STOPPED
 from streamer.runtime import Runtime
 
 AGAIN_S: Final = 1.0
@@ -105,6 +105,7 @@ class Stops:
                         return await self._checked(lane, run)
                     except InputLost as lost:
                         stopped.set(1)
+                        LAG.leave(self._role, lane.partition)  # its position says nothing of this topic
                         await self._stop(lane, lost)
                         stopped.set(0)
             finally:

@@ -224,6 +224,11 @@ ORIGIN_BUDGET: Final = Gauge(
     "Requests a minute that this process may make: its share of the budget in force.",
     registry=REGISTRY,
 )
+ORIGIN_OVERCOMMITTED: Final = Gauge(
+    "streamer_origin_budget_overcommitted",
+    "1 while more processes run enrich than mediawiki.workers says; they ask for less meanwhile.",
+    registry=REGISTRY,
+)
 ORIGIN_BREAKERS_OPEN: Final = Gauge(
     "streamer_origin_failing_hosts", "Hosts that failed several times in a row.", registry=REGISTRY
 )

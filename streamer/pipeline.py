@@ -80,7 +80,7 @@ async def run_pipeline(
             runtime.health.expect(component)
         await stack.enter_async_context(_beating(runtime))
         await stack.enter_async_context(_admin(runtime))
-        if not await _topics_ready(runtime):
+        if not await runtime.before_drain(_make_topics(runtime)):
             return
         parts = _parts(runtime, roles, on_listening)
         if reload is not None:
@@ -88,19 +88,8 @@ async def run_pipeline(
         await _run(runtime, wishes, parts, beside)
 
 
-async def _topics_ready(runtime: Runtime) -> bool:
-    """Waits for a log that doesn't answer yet: a cluster may come up after its clients. False: drained."""
-    with alone_by_name():
-        async with asyncio.TaskGroup() as group:
-            making = group.create_task(_make_topics(runtime), name="topics")
-            draining = group.create_task(runtime.draining.wait(), name="drain")
-            await asyncio.wait({making, draining}, return_when=asyncio.FIRST_COMPLETED)
-            making.cancel()
-            draining.cancel()
-    return not making.cancelled()
-
-
 async def _make_topics(runtime: Runtime) -> None:
+    """Waits for a log that doesn't answer yet: a cluster may come up after its clients."""
     while True:
         try:
             return await runtime.log.ensure_topics(topic_specs(runtime.settings))
@@ -142,11 +131,13 @@ def _parts(
 
 
 async def _enrich(runtime: Runtime, sites: KeptSites) -> None:
+    if not await runtime.before_drain(sites.load()):
+        return
     origin = Origin(
         runtime.settings,
         runtime.clock,
         save_site=sites.keep,
-        known_sites=await sites.load(),
+        known_sites=sites.known(),
         asked_before=await _asked_before(runtime),
     )
     async with origin:

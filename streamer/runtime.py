@@ -1,12 +1,13 @@
 """What every role is handed: settings, the log, its health, a clock, the wish to stop."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from streamer.clock import Clock
 from streamer.config import Settings
+from streamer.groups import alone_by_name
 from streamer.health import Health
 from streamer.log.base import Log, TopicSpec
 from streamer.model import Topics
@@ -26,6 +27,17 @@ class Runtime:
     clock: Clock = field(default_factory=Clock)
 
     _followers: list[Callable[[Settings], None]] = field(default_factory=list)
+
+    async def before_drain(self, work: Coroutine[Any, Any, object]) -> bool:
+        """`work` to its end. False: it was cancelled, for draining began before."""
+        with alone_by_name():
+            async with asyncio.TaskGroup() as group:
+                working = group.create_task(work)
+                draining = group.create_task(self.draining.wait())
+                await asyncio.wait({working, draining}, return_when=asyncio.FIRST_COMPLETED)
+                working.cancel()
+                draining.cancel()
+        return not working.cancelled()
 
     @property
     def topics(self) -> Topics:

@@ -43,7 +43,8 @@ async def run_deliver(
     refuse_open_bind(settings)
     runtime.health.expect(COMPONENT)
     withdrawals = Withdrawals(runtime.log, runtime.topics.withdrawals)
-    await withdrawals.load()
+    if not await runtime.before_drain(withdrawals.load()):
+        return
     with alone_by_name():
         await _serve(runtime, partners, withdrawals, on_listening)
 

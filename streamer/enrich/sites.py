@@ -28,9 +28,11 @@ class KeptSites:
         self._waiting: dict[str, SiteInfo] = {}
         self._rang = asyncio.Event()
 
-    async def load(self) -> list[SiteInfo]:
-        """The last word of each wiki; how old it may be is the origin's to judge."""
+    async def load(self) -> None:
         await Table(self._log, self._topic, self._apply).load()
+
+    def known(self) -> list[SiteInfo]:
+        """The last word of each wiki; how old it may be is the origin's to judge."""
         return list(self._sites.values())
 
     def _apply(self, record: Stored) -> None:

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from streamer.deadletters import GROUP as DEFERRED_GROUP
 from streamer.enrich.commit import Memory
 from streamer.enrich.deferred import PROBES_AT_ONCE, DeferredLane
+from streamer.enrich.fleet import Fleet
 from streamer.enrich.held import Held
 from streamer.enrich.lane import Shared, run_lane
 from streamer.enrich.outbox import GROUP, LOG_COMPONENT
@@ -18,6 +19,7 @@ from streamer.enrich.patience import COMPONENT, Answers
 from streamer.enrich.readback import read_back
 from streamer.enrich.textpool import TextPool
 from streamer.groups import alone_by_name
+from streamer.health import NO_TOPIC
 from streamer.log.base import Lane, LaneMain, LanesHeld
 from streamer.lost import Stops
 from streamer.runtime import Runtime
@@ -45,14 +47,20 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
         reading_back = asyncio.Lock()
         starting: set[int] = set()
         begun = False
+        fleet = Fleet(runtime, origin)
 
-        def held(lanes: frozenset[int]) -> None:
+        def held(lanes: frozenset[int] | None) -> None:
             nonlocal begun
+            if lanes is not None:
+                fleet.held(len(lanes))
             runtime.health.forget(LOG_COMPONENT)  # a lane whose commit still fails says it again
             if not lanes:
                 begun = False
                 shared.answers.forget()
-                runtime.health.standing_by(COMPONENT)
+                if lanes is None:
+                    runtime.health.unready(COMPONENT, NO_TOPIC)
+                else:
+                    runtime.health.standing_by(COMPONENT)
             elif not begun:
                 runtime.health.expect(COMPONENT)
 
@@ -80,8 +88,13 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
 
         with alone_by_name():
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_lanes(runtime, GROUP, runtime.topics.changes, run, held))
-                tasks.create_task(_lanes(runtime, DEFERRED_GROUP, runtime.topics.deadletter, replay_deferred))
+                watching = tasks.create_task(fleet.watch())
+                changes = tasks.create_task(_lanes(runtime, GROUP, runtime.topics.changes, run, held))
+                deferred = tasks.create_task(
+                    _lanes(runtime, DEFERRED_GROUP, runtime.topics.deadletter, replay_deferred)
+                )
+                await asyncio.wait({changes, deferred})
+                watching.cancel()
 
 
 async def _lanes(

@@ -165,8 +165,8 @@ class Lane(Protocol):
 
 
 LaneMain = Callable[[Lane], Awaitable[None]]
-LanesHeld = Callable[[frozenset[int]], None]
-"""Called with the partitions whose lanes this process runs."""
+LanesHeld = Callable[[frozenset[int] | None], None]
+"""Called with the partitions whose lanes this process runs; None: see `run_lanes`."""
 
 
 class Log(Protocol):
@@ -232,13 +232,15 @@ class Log(Protocol):
         """Runs `run(lane)` for each partition of `topic` that this process gets, until cancelled.
 
         A lane whose partition moves away is cancelled; one that raises a retriable StreamerError
-        or LaneLost is started anew, alone, after a backoff, from its committed positions; one that
-        returns is done (a drain); any other exception goes up. Returns when all lanes returned.
-        `partitions` names some where not all are meant (the source has one lane). On the local log
-        a second process for the same group gets LogBusy at once; on a cluster processes share the lanes,
-        and one that has none stands by. That one has no lane to return: it is `draining` that ends it.
+        or LaneLost is started anew, alone, after a backoff, from its committed positions, but not while
+        draining; one that returns is done (a drain); any other exception goes up. Returns when all lanes
+        returned. `partitions` names some where not all are meant (the source has one lane). On the local
+        log a second process for the same group gets LogBusy at once; on a cluster processes share the
+        lanes, and one that has none stands by. That one has no lane to return: it is `draining` that
+        ends it.
         `held` is told which lanes are this process's, once that is known and whenever it changes: before
-        those that came begin, and (perhaps once more) after those that went have ended.
+        those that came begin, and (perhaps once more) after those that went have ended. None: this process
+        has no lane because it can't see the topic, so that perhaps nobody has any.
         """
         ...
 

@@ -173,7 +173,9 @@ class KafkaLog:
                 raise TopicMissing(f"there is no topic {topic}", topic)
             found.append(info)
 
-        await keep_running(group, MEMBER, look)
+        await keep_running(group, MEMBER, look, draining)
+        if not found:
+            return
         wanted = range(found[0].partitions) if partitions is None else partitions
         membership = Membership(self._access, group, group_id(self._prefix, group), topic, wanted, held=held)
 
@@ -191,7 +193,7 @@ class KafkaLog:
                 run=run,
             )
             try:
-                await keep_running(group, partition, runner)
+                await keep_running(group, partition, runner, draining)
             finally:  # it may have been cancelled between two tries
                 self._broken.pop((group, topic, partition), None)
 

@@ -152,11 +152,11 @@ class Cluster:
         return known.topics.get(name)
 
     async def now(self, name: str) -> Topic | None:
-        """Asked now. What was believed of it, and is so no more, is believed no longer: who is told here that
-        there is a topic may write to it at once.
+        """Asked now; what is missing, once more. What was believed of it, and is so no more, is believed no
+        longer: who is told here that there is a topic may write to it at once.
         """
         found = (await self.fresh([name])).get(name)
-        if found is None and name in self._known.topics:
+        if found is None:
             await asyncio.sleep(CONFIRM_S)
             found = (await self.fresh([name])).get(name)
         if name in self._asked and self._known.topics.get(name) != found:

@@ -36,6 +36,7 @@ STOP_S: Final = 5.0
 POLL_MS: Final = 500
 FOREVER_MS: Final = 2**31 - 1
 SLOTS: Final = 1_000
+UNTOLD: Final = frozenset({-1}), True
 MEMBER: Final = -1
 """Where a log line names a partition: it is the member of the group that starts anew, not a lane."""
 
@@ -63,6 +64,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
         self._held = held
         self.settled = asyncio.Event()
         self._assigned: frozenset[int] = frozenset()
+        self._is_known = True
+        """Whether this member knows the topic; one that assigns the lanes and does not assigns none."""
         self._changed = asyncio.Event()
         self._consumer: AIOKafkaConsumer | None = None
 
@@ -79,6 +82,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
             self._consumer.seek(tp, 0)
         self._consumer.pause(*partitions)
         self._assigned = self._wanted & {tp.partition for tp in partitions}
+        self._look(self._consumer)
         metrics.LOG_REBALANCES.labels(self._group).inc()
         self.settled.set()
         self._changed.set()
@@ -109,7 +113,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
         running: dict[int, asyncio.Task[None]] = {}
         leaving: set[int] = set()
         done: set[int] = set()
-        told: frozenset[int] | None = None
+        told = UNTOLD
         while True:
             self._changed.clear()
             for partition in list(running):
@@ -119,16 +123,16 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
                         leaving.discard(partition)
                         metrics.COMMITTED.leave(self._group, partition)  # groups are named as roles
                         metrics.LAG.leave(self._group, partition)
-                        told = None
+                        told = UNTOLD
                 elif partition not in self._assigned | leaving:
                     leaving.add(partition)
                     running[partition].cancel()  # it is in `running` until it has ended: never two at once
             done &= self._assigned
             if draining is not None and draining.is_set() and not running:
                 return
-            if told != self._assigned and self.settled.is_set():
-                told = self._assigned
-                self._tell(told)
+            if told != (self._assigned, self._is_known) and self.settled.is_set():
+                told = self._assigned, self._is_known
+                self._tell(*told)
             for partition in self._assigned - running.keys() - done:
                 running[partition] = tasks.create_task(
                     self._lane(lane, partition, done), name=f"{self._group_id}-{partition}"
@@ -137,10 +141,10 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
                 return
             await self._changed.wait()
 
-    def _tell(self, assigned: frozenset[int]) -> None:
+    def _tell(self, assigned: frozenset[int], is_known: bool) -> None:
         metrics.LOG_LANES.labels(self._group).set(len(assigned))
         if self._held is not None:
-            self._held(assigned)
+            self._held(assigned if is_known else None)
 
     async def _lane(self, lane: LaneTask, partition: int, done: set[int]) -> None:
         try:
@@ -170,11 +174,35 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
             consumer.subscribe([self._topic], listener=self)
             while not is_broken(consumer._client):  # noqa: SLF001
                 await consumer.getmany(timeout_ms=POLL_MS)  # gives nothing; raises what went wrong
+                self._look(consumer)
             raise LogUnavailable(f"group {self._group_id}: the client has broken down")
         except LIBRARY_ERRORS as error:
             raise named(error, f"group {self._group_id}") from error
         finally:
-            await ended(consumer.stop(), STOP_S)
+            await ended(_stopped(consumer), STOP_S)
+
+    def _look(self, consumer: AIOKafkaConsumer) -> None:
+        """A topic that could not be seen at a rebalance is asked for again at once, not at the client's next
+        look: with the answer comes the next rebalance.
+        """
+        is_known = bool(consumer.assignment() or consumer.partitions_for_topic(self._topic))
+        if not is_known:
+            consumer._client.force_metadata_update()  # noqa: SLF001
+        if is_known != self._is_known:
+            self._is_known = is_known
+            self._changed.set()
+
+
+async def _stopped(consumer: AIOKafkaConsumer) -> None:
+    """`stop()` alone waits for what the group is being asked, and a broker that hangs never answers. There is
+    nothing to say on leaving: a static member just comes again, or its session ends.
+    """
+    if consumer._coordinator is not None:  # noqa: SLF001
+        coordination = consumer._coordinator._coordination_task  # noqa: SLF001
+        coordination.cancel()
+        await asyncio.wait({coordination})
+    await consumer._client.close()  # noqa: SLF001
+    await consumer.stop()
 
 
 @contextmanager

@@ -167,7 +167,7 @@ class KafkaReader:
                 cursor.epoch = topic.info.epoch
             if topic is None or topic.info.epoch != cursor.epoch:
                 cursor.epoch = ""  # none has this one: gone for good
-                raise TopicMissing(f"the topic {cursor.tp.topic} is gone or was made anew")
+                raise TopicMissing(f"the topic {cursor.tp.topic} is gone or was made anew", cursor.tp.topic)
             if cursor.tp.partition >= topic.info.partitions:
                 raise TopicMissing(f"the topic {cursor.tp.topic} has no partition {cursor.tp.partition}")
 

@@ -4,17 +4,15 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from streamer import metrics
 from streamer.errors import LaneLost, StreamerError
+from streamer.log.seldom import Seldom
 
 BACKOFF_S: Final = (0.1, 10.0)
 """Of a lane that fails again and again: first, and at most."""
-
-TELL_EVERY_S: Final = 60.0
-"""A lane that fails in the same way again and again says so this often; the counter has them all."""
 
 logger = logging.getLogger(__name__)
 
@@ -34,15 +32,19 @@ async def counted(group: str) -> AsyncIterator[None]:
 
 
 async def keep_running(
-    group: str, partition: int, attempt: Callable[[StreamerError | None], Awaitable[None]]
+    group: str,
+    partition: int,
+    attempt: Callable[[StreamerError | None], Awaitable[None]],
+    draining: asyncio.Event | None = None,
 ) -> None:
     """`attempt` until it returns. It is given the error that ended the one before (None at first), and is
-    tried again after LaneLost and whatever is retriable, with a backoff; any other error goes up.
+    tried again after LaneLost and whatever is retriable, with a backoff, as long as nothing is draining: what
+    failed then goes on from its position in another process. Any other error goes up.
     """
     loop = asyncio.get_running_loop()
     backoff_s = BACKOFF_S[0]
     failed: StreamerError | None = None
-    told, told_s, untold = "", 0.0, 0
+    seldom = Seldom()
     while True:
         began_s = loop.time()
         try:
@@ -52,8 +54,7 @@ async def keep_running(
                 raise
             failed = error
             metrics.LOG_LANE_RESTARTS.labels(group, error.code).inc()
-            untold += 1
-            if error.code != told or loop.time() - told_s >= TELL_EVERY_S:
+            if times := seldom.times(error.code):
                 logger.warning(
                     "lane restarts",
                     extra={
@@ -61,11 +62,22 @@ async def keep_running(
                         "partition": partition,
                         "code": error.code,
                         "reason": str(error),
-                        "times": untold,
+                        "times": times,
                     },
                 )
-                told, told_s, untold = error.code, loop.time(), 0
         if loop.time() - began_s > 2 * BACKOFF_S[1]:
             backoff_s = BACKOFF_S[0]
-        await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
+        pause_s = backoff_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
+        if await _is_drained(draining, pause_s):
+            return None
         backoff_s = min(2 * backoff_s, BACKOFF_S[1])
+
+
+async def _is_drained(draining: asyncio.Event | None, within_s: float) -> bool:
+    if draining is None:
+        await asyncio.sleep(within_s)
+        return False
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await draining.wait()
+    return draining.is_set()

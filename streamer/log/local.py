@@ -190,7 +190,6 @@ class LocalLog:
         draining: asyncio.Event | None = None,
         held: LanesHeld | None = None,
     ) -> None:
-        del draining  # all lanes are here, and return by themselves
         await self._look()
         count = len(self._row(topic).lanes)
         wanted = range(count) if partitions is None else partitions
@@ -198,7 +197,7 @@ class LocalLog:
             metrics.LOG_LANES.labels(group).set(len(wanted))
             if held is not None:
                 held(frozenset(wanted))
-            await run_lanes(self, self._writer, group, topic, partitions=wanted, run=run)
+            await run_lanes(self, self._writer, group, topic, partitions=wanted, run=run, draining=draining)
 
     async def fence(self, group: str) -> None:
         """Takes the group from the worker that runs it: whatever it commits from now on is refused."""

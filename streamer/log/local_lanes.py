@@ -60,7 +60,14 @@ class LocalLane:
 
 
 async def run_lanes(
-    store: Store, writer: Writer, group: str, topic: str, *, partitions: Iterable[int], run: LaneMain
+    store: Store,
+    writer: Writer,
+    group: str,
+    topic: str,
+    *,
+    partitions: Iterable[int],
+    run: LaneMain,
+    draining: asyncio.Event | None = None,
 ) -> None:
     """The caller holds the group's lock file."""
     claims = _Claims(group, writer)
@@ -70,7 +77,8 @@ async def run_lanes(
         async with asyncio.TaskGroup() as lanes:
             for partition in partitions:
                 attempts = _Attempts(store, claims, topic, partition, run)
-                lanes.create_task(keep_running(group, partition, attempts), name=f"{group}-{partition}")
+                lane = keep_running(group, partition, attempts, draining)
+                lanes.create_task(lane, name=f"{group}-{partition}")
 
 
 class _Attempts:

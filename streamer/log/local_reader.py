@@ -146,7 +146,7 @@ class LocalReader:
             if cursor.topic is None:
                 cursor.topic = topic
             if topic is None or cursor.topic is None or topic.id != cursor.topic.id:
-                raise TopicMissing(f"the topic {cursor.tp.topic} is gone or was made anew")
+                raise TopicMissing(f"the topic {cursor.tp.topic} is gone or was made anew", cursor.tp.topic)
             if cursor.tp.partition >= len(topic.lanes):
                 raise TopicMissing(f"the topic {cursor.tp.topic} has no partition {cursor.tp.partition}")
             if cursor.paused:

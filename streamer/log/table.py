@@ -8,6 +8,7 @@ from typing import Final, NoReturn
 
 from streamer.errors import LogError, OffsetOutOfRange
 from streamer.log.base import Log, Reader, Stored, TopicPartition
+from streamer.log.seldom import Seldom
 from streamer.log.waiting import Condition
 from streamer.metrics import ERRORS
 
@@ -32,6 +33,7 @@ class Table:
         self._moved = Condition()
         self._behind = True
         self._at_end_s = time.monotonic()
+        self._seldom = Seldom()
 
     @property
     def lag_s(self) -> float:
@@ -77,7 +79,11 @@ class Table:
         if not error.retriable:
             raise error
         ERRORS.labels("log", error.code).inc()
-        logger.warning("a table can't be read", extra={"topic": self._topic, "code": error.code})
+        if times := self._seldom.times(error.code):
+            logger.warning(
+                "a table can't be read",
+                extra={"topic": self._topic, "code": error.code, "reason": str(error), "times": times},
+            )
         self._behind = True
         await asyncio.sleep(RETRY_S)
 

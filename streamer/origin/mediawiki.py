@@ -74,6 +74,8 @@ class Origin:
     ) -> None:
         """`asked_before`: a process that had this budget may have asked in the last minute."""
         self._settings = settings.mediawiki
+        self._whole = settings
+        self._lanes: int | None = None
         self._clock: Final = clock or Clock()
         self._save_site: Final = save_site
         self._sites: Final = Sites(known_sites)
@@ -104,9 +106,19 @@ class Origin:
         """
         mediawiki = settings.mediawiki
         self._settings = mediawiki
+        self._whole = settings
         self._allowed = Allowed(mediawiki.hosts)
         self._breakers.batch_most = mediawiki.batch
-        self._budget.change(*settings.share, self._clock.monotonic_s())
+        self._change_budget()
+
+    def holds(self, lanes: int) -> None:
+        """Of enrich, which bound the share from now on: at the start it is as the settings say."""
+        self._lanes = lanes
+        self._change_budget()
+
+    def _change_budget(self) -> None:
+        share = self._whole.share if self._lanes is None else self._whole.share_of(self._lanes)
+        self._budget.change(*share, self._clock.monotonic_s())
         metrics.ORIGIN_BUDGET.set(self._budget.limit)
         self._wake.set()
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from streamer.cutoffs import Cutoffs
 from streamer.errors import TopicRefused
-from streamer.health import Health
+from streamer.health import NO_TOPIC, Health
 from streamer.log.base import Lane
 from streamer.log.table import Table
 from streamer.lost import Stops
@@ -45,7 +45,18 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
         starts=starts,
         meta=meta,
     )
-    parking = shared.roster.parking
+    if await runtime.before_drain(_load(withdrawals, meta)):
+        logger.info("cut-offs loaded", extra={"cutoffs": len(cutoffs)})
+        await _route(shared)
+
+
+async def _load(*tables: Table) -> None:
+    for table in tables:
+        await table.load()
+
+
+async def _route(shared: Shared) -> None:
+    runtime, parking = shared.runtime, shared.roster.parking
     lanes = _Lanes(runtime.health, parking)
 
     async def run_lane(lane: Lane) -> None:
@@ -62,13 +73,10 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
             parking.forget_lane(lane.partition)
             raise
 
-    await withdrawals.load()
-    await meta.load()
-    logger.info("cut-offs loaded", extra={"cutoffs": len(cutoffs)})
     async with asyncio.TaskGroup() as tasks:
         following = [
-            tasks.create_task(withdrawals.run(), name="route-withdrawals"),
-            tasks.create_task(meta.run(), name="route-meta"),
+            tasks.create_task(shared.withdrawals.run(), name="route-withdrawals"),
+            tasks.create_task(shared.meta.run(), name="route-meta"),
             tasks.create_task(parking.run(), name="route-parking"),
         ]
         stops = Stops(runtime, GROUP)
@@ -89,14 +97,16 @@ class _Lanes:
     def __init__(self, health: Health, parking: Parking) -> None:
         self._health = health
         self._parking = parking
-        self._held: frozenset[int] = frozenset()
+        self._held: frozenset[int] | None = frozenset()
+        """None: the topic can't be seen (LanesHeld)."""
         self._starting: set[int] = set()
         self._going_on: set[int] = set()
         """Lanes that start anew without a partner: nothing that a load balancer should hear of."""
 
-    def held(self, partitions: frozenset[int]) -> None:
-        self._starting.update(partitions - self._held)
-        for partition in self._parking.lanes() - partitions:  # some are cancelled between two tries
+    def held(self, partitions: frozenset[int] | None) -> None:
+        now = partitions or frozenset()
+        self._starting.update(now - (self._held or frozenset()))
+        for partition in self._parking.lanes() - now:  # some are cancelled between two tries
             self._parking.forget_lane(partition)
         self._held = partitions
         self._tell()
@@ -116,7 +126,9 @@ class _Lanes:
             self._going_on.add(partition)
 
     def _tell(self) -> None:
-        if not self._held:
+        if self._held is None:
+            self._health.unready(COMPONENT, NO_TOPIC)
+        elif not self._held:
             self._health.standing_by(COMPONENT)
         elif self._starting & self._held:
             self._health.unready(COMPONENT, "starting")

@@ -15,6 +15,7 @@ from typing import Final
 
 from streamer.errors import SourceError
 from streamer.groups import cause
+from streamer.health import NO_TOPIC
 from streamer.log.base import Lane, TopicPartition
 from streamer.log.position import Position
 from streamer.lost import Stops
@@ -48,9 +49,11 @@ async def run_source(runtime: Runtime) -> None:
     async def lane_main(lane: Lane) -> None:
         await _run_lane(runtime, lane, recording)
 
-    def held(lanes: frozenset[int]) -> None:
+    def held(lanes: frozenset[int] | None) -> None:
         runtime.health.forget(LOG_COMPONENT)
-        if lanes:
+        if lanes is None:
+            runtime.health.unready(COMPONENT, NO_TOPIC)
+        elif lanes:
             runtime.health.expect(COMPONENT)
         else:
             runtime.health.standing_by(COMPONENT)

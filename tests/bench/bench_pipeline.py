@@ -82,6 +82,9 @@ class Stub:
             for wiki in wikis
         }
 
+    def holds(self, _lanes: int, /) -> None:
+        """There is no budget."""
+
     async def revision(self, wiki: str, _server: str, revision: int, /) -> Answer:
         site = self._sites.get(wiki)
         if site is None:

@@ -14,9 +14,10 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from deploy.kafka import Brokers
 from streamer.errors import ConfigError, LaneLost, LogUnavailable, TopicRefused
-from streamer.log import kafka_lane
+from streamer.log import kafka_cluster, kafka_lane
 from streamer.log.base import Lane, Record, TopicPartition, TopicSpec
 from streamer.log.kafka import KafkaLog
+from streamer.log.kafka_groups import Membership
 from streamer.log.kafka_producer import write
 from streamer.log.kafka_protocol import TOPIC, AlterTopics
 from streamer.log.position import Position
@@ -142,6 +143,60 @@ async def test_lanes_are_shared_and_move(brokers: Brokers, log: KafkaLog) -> Non
             first.cancel()
             await until(0, 10)
             second.cancel()
+
+
+async def test_a_topic_that_can_not_be_seen_is_no_reason_to_stand_by(log: KafkaLog) -> None:
+    """A member of the group that knows of no such topic is not told that others have its lanes; it gets them
+    within seconds of the topic's being there.
+    """
+    told: list[frozenset[int] | None] = []
+    heard = asyncio.Event()
+
+    def held(lanes: frozenset[int] | None) -> None:
+        told.append(lanes)
+        heard.set()
+
+    async def lane(_: int) -> None:
+        await asyncio.Event().wait()
+
+    group = f"{log._prefix}-later"
+    member = Membership(log._access, "later", group, group, range(10), held=held)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(member.run(lane, None))
+        async with asyncio.timeout(20):
+            await heard.wait()
+        assert told == [None]
+        await log.ensure_topics([TopicSpec(group, 10, compact=False, retention_ms=None)])
+        async with asyncio.timeout(10):
+            while told[-1] != frozenset(range(10)):
+                await asyncio.sleep(0.05)
+        assert frozenset() not in told
+        running.cancel()
+    await log.delete_topic(group)
+
+
+async def test_a_broker_that_has_just_begun_is_asked_again(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may know no topic for a moment: neither a question for one nor a reader takes that for an end."""
+    await log.bounds(at("in"))
+    understood = kafka_cluster._view
+    ignorant = 0
+
+    def just_begun(answer: object) -> kafka_cluster.View:
+        nonlocal ignorant
+        if ignorant:
+            ignorant -= 1
+            return kafka_cluster.View({}, frozenset())
+        return understood(answer)
+
+    monkeypatch.setattr(kafka_cluster, "_view", just_begun)
+    ignorant = 1
+    assert await log.topic("in") is not None
+    log._cluster.forget()
+    ignorant = 2
+    assert (await log.bounds(at("in"))).earliest == 0
+    assert ignorant == 0
 
 
 async def test_single_lane_has_a_stand_by(brokers: Brokers, log: KafkaLog) -> None:

@@ -91,7 +91,11 @@ class ScriptedWikis:
         self.sites: dict[str, SiteInfo] = {"testwiki": SITE}
         self.failing_since: float | None = None
         self.any_host_answers = True
+        self.lanes: list[int] = []
         self._held: dict[tuple[str, Any], asyncio.Event] = {}
+
+    def holds(self, lanes: int, /) -> None:
+        self.lanes.append(lanes)
 
     def script(self, key: tuple[str, Any], *answers: Any) -> None:
         self.answers[key] = list(answers)

@@ -10,8 +10,10 @@ import pytest
 from msgspec import structs
 
 from streamer.enrich.stage import run_enrich
-from streamer.log.base import TopicPartition, partition_of
-from streamer.metrics import REGISTRY
+from streamer.errors import TopicMissing
+from streamer.log.base import Lane, TopicPartition, partition_of
+from streamer.lost import Stops
+from streamer.metrics import LAG, REGISTRY
 from streamer.runtime import topic_specs
 
 Make = Callable[..., Any]
@@ -22,6 +24,12 @@ LABELS = {"role": "enrich", "partition": str(PARTITION)}
 
 def metric(name: str) -> float:
     return REGISTRY.get_sample_value(name, LABELS) or 0.0
+
+
+def lag(partition: int) -> float | None:
+    return REGISTRY.get_sample_value(
+        "streamer_log_lag_offsets", {"group": "enrich", "partition": str(partition)}
+    )
 
 
 def reason(bench: Any) -> str:
@@ -66,6 +74,9 @@ async def test_a_lane_that_retention_overtakes_stops_alone(
         await bench.until(lambda: reason(bench))
         assert f"{bench.topics.changes}/{PARTITION}: committed offset 1, earliest 3:" in reason(bench)
         assert metric("streamer_lane_stopped") == 1
+        LAG.reach(bench.topics.changes, [9] * 10)
+        assert lag(PARTITION) is None
+        assert lag((PARTITION + 1) % 10) is not None
         await bench.admit(change("edit", 9, wiki="otherwiki"))
         assert (await bench.until_admitted(2))["admitted"] == 2
     assert metric("streamer_lane_stopped") == 0
@@ -122,3 +133,27 @@ async def test_changes_made_anew(bench: Any, wikis: Any, change: Make, found: Ma
     async with running(bench, wikis):
         assert (await bench.until_admitted(1))["published"] == 1
         assert not reason(bench)
+
+
+async def test_a_topic_that_was_missing_for_a_moment_ends_nobody(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lane that met a broker which did not know its input begins again; another topic is no such moment."""
+    monkeypatch.setattr("streamer.lost.AGAIN_S", 0.01)
+    log, topic = bench.runtime.log, bench.topics.changes
+    starts = 0
+
+    async def run(lane: Lane) -> None:
+        nonlocal starts
+        starts += 1
+        if starts == 1:
+            raise TopicMissing("for a test", lane.topic)
+
+    await log.run_lanes("g", topic, Stops(bench.runtime, "g").around(run), partitions=[0])
+    assert starts == 2
+
+    async def misses(_: Lane) -> None:
+        raise TopicMissing("for a test", "another")
+
+    with pytest.raises(TopicMissing):
+        await log.run_lanes("g", topic, Stops(bench.runtime, "g").around(misses), partitions=[0])

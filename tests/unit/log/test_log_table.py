@@ -123,3 +123,19 @@ async def test_table_of_no_topic(log: LocalLog) -> None:
     """Loading a topic that isn't there says so."""
     with pytest.raises(TopicMissing, match="nowhere"):
         await Table(log, "nowhere", lambda _: None).load()
+
+
+async def test_a_table_that_cannot_be_read_says_so_seldom(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fails at each try is told once and counted, and told again a minute later."""
+    monkeypatch.setattr("streamer.log.table.RETRY_S", 0.0)
+    async with Stumbles(tmp_path / "log.db", clean_every_s=3600) as log:
+        await log.ensure_topics([SPEC])
+        log.fails = 20
+        await log.append([Record("t", 0, "k", b"v")])
+        await Table(log, "t", lambda _: None).load()
+    assert log.fails == 0
+    assert [record.message for record in caplog.records if record.name == "streamer.log.table"] == [
+        "a table can't be read"
+    ]
