@@ -567,6 +567,9 @@ async def test_a_fleet_under_its_own_users_serves_and_lets_go_of_a_partner(
     operator = Operator(brokers, tmp_path, "fleet", "partner_bytes_per_second = 50_000_000")
     operator.add("eve", "frank")
     operator.run("provision")
+    async with operator.log() as log:  # a setting that route may see, and not set
+        topic = operator.topics.of_partner("frank")
+        await log._cluster.ask(AlterTopics({topic: {"max.message.bytes": "8000000"}}))
     port = free_port()
     url = f"http://127.0.0.1:{port}/v2/articles"
     async with AsyncExitStack() as stack:
@@ -614,6 +617,9 @@ async def test_a_fleet_under_its_own_users_serves_and_lets_go_of_a_partner(
             frank_at = {tp.partition for tp in await log.committed("route") if tp.topic.endswith(".frank")}
             assert frank_at == set(range(10))
         assert not (tmp_path / "secrets" / "eve").exists()
+        rest, _ = operator.run("provision")
+        changed = f"change topic {operator.topics.of_partner('frank')}: max.message.bytes=16842752"
+        assert [line for line in rest if not line.startswith("right")][:-1] == [changed]
         rest, _ = operator.run("provision")
         assert rest[-1].startswith("nothing to do")
         for service in services.values():
