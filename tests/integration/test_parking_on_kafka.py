@@ -140,13 +140,13 @@ class Place:
             assert len(numbers) - len(got[partition]) < 100
 
     def judge_tail(self, got: dict[int, list[int]], first: int) -> None:
-        """A topic that was made anew holds what its partner had not been given, without a hole: all from
-        `first` on, and nothing twice.
+        """A topic that was made anew holds what its partner had not been given, without a hole: all behind
+        `first`, and nothing twice.
         """
         for partition, numbers in self.published.items():
             assert got[partition], partition
             begin = numbers.index(got[partition][0])
-            assert numbers[begin] <= min(n for n in numbers if n >= first)
+            assert numbers[begin] <= min(n for n in numbers if n > first)
             assert got[partition] == numbers[begin : begin + len(got[partition])]
 
 
