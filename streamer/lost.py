@@ -170,7 +170,7 @@ class Stops:
                     await self._runtime.draining.wait()
             with suppress(LogError):
                 info = await self._runtime.log.topic(lane.topic)
-                if info is not None and info.epoch == self._epoch:
+                if info is not None and self._epoch in ("", info.epoch):
                     return
 
     def _tell(self) -> None:
