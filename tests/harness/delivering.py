@@ -1,19 +1,21 @@
-"""The role `deliver` over a real embedded log, in this process, with articles written by hand."""
+"""The role `deliver` over a real log, in this process, with articles written by hand."""
 
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
+from harness.on_kafka import OnKafka
 from msgspec.structs import replace
 
 from streamer.config import DeliverSettings, LogSettings, Settings
 from streamer.cutoffs import cutoff_record
 from streamer.deliver.server import run_deliver
 from streamer.log.base import Record, partition_of
+from streamer.log.kafka import KafkaLog
 from streamer.log.local import LocalLog
 from streamer.metrics import REGISTRY
 from streamer.model import (
@@ -71,13 +73,14 @@ def article_record(
 @dataclass
 class Delivering:
     runtime: Runtime
-    log: LocalLog
+    log: LocalLog | KafkaLog
     partners: PartnersWatch
     file: Path
     port: int = 0
     sequence: int = 0
     written: list[tuple[int, int]] = field(default_factory=list)
     """(partition, sequence) of every article, in the order of the log."""
+    partner: str = "acme"
 
     @property
     def url(self) -> str:
@@ -85,7 +88,7 @@ class Delivering:
 
     @property
     def topic(self) -> str:
-        return self.runtime.topics.of_partner("acme")
+        return self.runtime.topics.of_partner(self.partner)
 
     async def write(self, pages: Iterable[int], *, text: str = "") -> list[int]:
         """One article each, in one commit; their sequences."""
@@ -134,14 +137,18 @@ async def delivering(
     deliver: DeliverSettings | None = None,
     log_clock: Callable[[], int] | None = None,
     poll_s: float = 0.05,
+    kafka: OnKafka | None = None,
 ) -> AsyncIterator[Delivering]:
+    """On the embedded log, or on that cluster."""
     file = folder / "partners.toml"
     file.write_text(partners_toml(limits=limits))
     settings = Settings(
-        log=LogSettings(path=str(folder / "log.db")),
+        log=LogSettings(path=str(folder / "log.db"), prefix=kafka.prefix if kafka else "wiki"),
         deliver=replace(deliver or DeliverSettings(), port=0),
     )
-    async with LocalLog(folder / "log.db", clock=log_clock) as log:
+    opening: AbstractAsyncContextManager[LocalLog | KafkaLog]
+    opening = kafka.open() if kafka else LocalLog(folder / "log.db", clock=log_clock)
+    async with opening as log:
         await log.ensure_topics(topic_specs(settings))
         runtime = Runtime(settings, log)
         await log.ensure_topics([article_spec(settings, runtime.topics.of_partner("acme"))])
