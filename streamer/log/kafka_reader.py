@@ -97,9 +97,12 @@ class KafkaReader:
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
             **self._access.options,
         )
+        # not cancelled in the middle: the library forgets the connection that it was asking by, unclosed
+        starting = asyncio.ensure_future(self._consumer.start())
         try:
-            await within(START_S, self._consumer.start(), "starting a reader")
+            await within(START_S, _outcome(starting), "starting a reader")
         except BaseException:
+            await ended(starting, STOP_S)
             await ended(self._consumer.stop(), STOP_S)
             raise
 
@@ -323,6 +326,11 @@ class KafkaReader:
             return False
         answered_ms = self._consumer.last_poll_timestamp(cursor.kafka)
         return answered_ms is not None and answered_ms >= began_s * 1000
+
+
+async def _outcome(task: asyncio.Future[None]) -> None:
+    """Its result, without cancelling it where this is cancelled."""
+    await asyncio.shield(task)
 
 
 def _stored(record: ConsumerRecord) -> Stored:
