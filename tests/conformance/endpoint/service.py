@@ -196,6 +196,10 @@ class Prepared:
         return Endpoint(self.service.server.url, self.key)
 
     @property
+    def engine(self) -> str:
+        return "kafka" if self.service.kafka else "local"
+
+    @property
     def topic(self) -> str:
         return self.behind.server.topic
 
