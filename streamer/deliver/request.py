@@ -36,25 +36,22 @@ PARTS: Final = 10
 """Part p is a tenth of the partitions, as in Enterprise's API."""
 FUTURE_TOLERANCE_MS: Final = 5_000
 """A client's clock may run ahead of ours by so much: its `since` is then now."""
-PARAMETERS: Final = frozenset(
-    {
-        "since",
-        "fields",
-        "filters",
-        "parts",
-        "offsets",
-        "since_per_partition",
-        "last_event_id",
-        "on_gap",
-    }
-)
+PARAMETERS: Final[Mapping[str, Literal["text", "list", "json"]]] = {
+    "since": "text",
+    "fields": "list",
+    "filters": "json",
+    "parts": "list",
+    "offsets": "json",
+    "since_per_partition": "json",
+    "last_event_id": "text",
+    "on_gap": "text",
+}
+"""All there are, and how each stands in a query. streamer.deliver.openapi has the schema of each."""
 NOT_YET: Final = frozenset({"filters"})
 MAX_FIELDS: Final = 200
 FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_-]+|\.\*){0,9}", re.ASCII)
 """What may be a field's name; anything else is refused without being repeated."""
 MAX_FIELD_CHARS: Final = 200
-JSON_IN_QUERY: Final = frozenset({"filters", "offsets", "since_per_partition"})
-LISTS: Final = frozenset({"fields", "parts"})
 _RFC3339: Final = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(\.\d{1,9})?([Zz]|[+ -]\d{2}:\d{2})", re.ASCII
 )
@@ -128,12 +125,13 @@ def _of_query(query: Iterable[tuple[str, str]]) -> dict[str, object]:
         if name not in PARAMETERS:
             raise _unknown(name)
         value: object = text
-        if name in JSON_IN_QUERY:
+        form = PARAMETERS[name]
+        if form == "json":
             try:
                 value = msgspec.json.decode(text)
             except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
                 raise invalid(name, "is not JSON; in a query it is written as JSON text") from None
-        elif name in LISTS:
+        elif form == "list":
             value = [part.strip() for part in text.split(",") if part.strip()]
         before = found.get(name)
         if before is None:
