@@ -1,47 +1,48 @@
-"""How much a partner, and all of them, may ask of this process."""
+"""Who may ask, and how much: one entry for every route that wants a key."""
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
 
+from aiohttp import web
+
 from streamer.clock import Clock
+from streamer.deliver.auth import Identity, identify, refuse_keys_in_query
 from streamer.deliver.problems import busy
-from streamer.partners import Partner
+from streamer.deliver.ratelimit import RateLimit, Requests
+from streamer.partners import Partner, PartnersWatch
 
-MINUTE_S: Final = 60.0
-
-
-@dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    at_s: float
+RATE_LIMIT: Final = web.RequestKey("rate_limit", RateLimit)
+"""Of a request whose key is known and limited: every answer to it says this, problems too."""
 
 
 class Admission:
-    """Streams now, and requests per minute (a token bucket that starts full)."""
+    """Requests per minute and streams, by the limits that are in force at each request."""
 
-    def __init__(self, max_connections: Callable[[], int], clock: Clock) -> None:
+    def __init__(
+        self, partners: PartnersWatch, max_connections: Callable[[], int], clock: Clock | None = None
+    ) -> None:
+        self._partners = partners
         self._max_connections = max_connections
-        self._clock = clock
+        self._clock = clock or Clock()
         self._streams: dict[str, int] = {}
-        self._buckets: dict[str, _Bucket] = {}
+        self._requests = Requests()
 
-    def request(self, partner: Partner) -> None:
-        """Counts one request. Raises 429."""
-        per_minute = partner.limits.requests_per_minute
-        if not per_minute:
-            return
-        now_s = self._clock.monotonic_s()
-        bucket = self._buckets.setdefault(partner.name, _Bucket(per_minute, now_s))
-        rate = per_minute / MINUTE_S
-        bucket.tokens = min(per_minute, bucket.tokens + (now_s - bucket.at_s) * rate)
-        bucket.at_s = now_s
-        if bucket.tokens < 1:
-            wait_s = math.ceil((1 - bucket.tokens) / rate)
-            raise busy(429, "too_many_requests", f"more than {per_minute} requests a minute", wait_s)
-        bucket.tokens -= 1
+    def admit(self, request: web.Request) -> Identity:
+        """Who asks, by its key; the request is counted, and its answer will say what is left. Call it before
+        anything else is judged. Raises 400 (a key in the URL), 401, 429.
+        """
+        refuse_keys_in_query(request.query.items())
+        identity = identify(self._partners.current, request.headers.get("Authorization"))
+        partner = identity.partner
+        limit, too_many = self._requests.count(
+            partner.name, partner.limits.requests_per_minute, self._clock.monotonic_s()
+        )
+        if limit is not None:
+            request[RATE_LIMIT] = limit
+        if too_many is not None:
+            raise too_many
+        return identity
 
     @contextmanager
     def stream(self, partner: Partner) -> Iterator[None]:

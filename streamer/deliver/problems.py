@@ -5,22 +5,24 @@ A problem's `code` is bounded: it is the tail of its type and a metric label. A 
 key, and of what the client sent only the names of parameters.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 from aiohttp import web
 
+from streamer.deliver.cors import methods_of
 from streamer.metrics import DELIVER_REFUSED
 
 CONTENT_TYPE: Final = "application/problem+json"
 RETRY_SOON_S: Final = 5
 """What a client that came too early or too often is asked to wait."""
 
-Scope = Literal["any", "elsewhere", "key", "log", "body", "articles", "tickets"]
-"""Where a problem can occur: at any route; at what is no route; where a key is needed, the log is read or a
-body taken; at one route alone.
+Scope = Literal["any", "elsewhere", "key", "log", "body", "parameters", "articles", "tickets"]
+"""Where a problem can occur: at any route; at what is no route; where a key is needed, the log is read, a
+body or parameters are taken; at one route alone.
 """
 
 
@@ -43,13 +45,13 @@ CODES: Final[Mapping[str, Code]] = {
     "expired": Code(410, "articles", "retention took what follows this position; see `earliest`"),
     "recreated": Code(410, "articles", "the feed was made anew since this position; see `earliest`"),
     "request_entity_too_large": Code(413, "body", "a body beyond what is taken"),
-    "uri_too_long": Code(414, "articles", "put the parameters into a JSON body instead"),
+    "uri_too_long": Code(414, "any", "put the parameters into a JSON body instead"),
     "unsupported_encoding": Code(415, "body", "a body with a Content-Encoding"),
     "expectation_failed": Code(417, "any", "an `Expect` other than 100-continue"),
     "field_unknown": Code(422, "articles", "a field that articles do not have"),
-    "invalid_parameter": Code(422, "body", "a parameter's value makes no sense, or it is given twice"),
+    "invalid_parameter": Code(422, "articles", "a parameter's value makes no sense, or it is given twice"),
     "not_supported": Code(422, "articles", "a parameter that this server does not support yet"),
-    "unknown_parameter": Code(422, "body", "there is no such parameter"),
+    "unknown_parameter": Code(422, "parameters", "there is no such parameter"),
     "too_many_connections": Code(429, "articles", "the partner has all the streams it may have"),
     "too_many_requests": Code(429, "key", "the partner's requests of this minute are used up"),
     "internal": Code(500, "any", "a mistake of this server's"),
@@ -115,6 +117,14 @@ def invalid(parameter: str, detail: str) -> Problem:
     return Problem(422, "invalid_parameter", f"{parameter}: {detail}", parameter=parameter)
 
 
+def unknown_parameter(name: str, known: Iterable[str]) -> Problem:
+    """422. A name that no parameter could have is not repeated."""
+    shown = name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,40}", name, re.ASCII) else "?"
+    said = ", ".join(sorted(known)) or "none"
+    detail = f"there is no parameter {shown!r}; known are {said}"
+    return Problem(422, "unknown_parameter", detail, parameter=shown)
+
+
 def bad_position(parameter: str, detail: str) -> Problem:
     """400: a position that this topic cannot have given."""
     return Problem(400, "bad_position", f"{parameter}: {detail}", parameter=parameter)
@@ -135,13 +145,16 @@ def internal() -> Problem:
 
 def of_http(error: web.HTTPException) -> Problem:
     """What aiohttp itself refuses (an unknown route, a method, a body too large), in our words."""
+    headers = {}
+    methods = ""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        methods = headers["Allow"] = methods_of(error.allowed_methods)
     details = {
         404: "there is nothing here; the feed is at /v2/articles",
-        405: "this route takes GET and POST",
+        405: f"this route takes {methods}",
         413: "the request's body is too large",
         417: "this server meets no expectation but 100-continue",
     }
-    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     # not by the status's phrase: Python changes these
     code = OF_STATUS.get(error.status) or ("internal" if error.status >= 500 else "bad_request")
     return Problem(error.status, code, details.get(error.status, error.reason), headers=headers)

@@ -24,7 +24,7 @@ from streamer.deliver.position import (
     Start,
     parse_id,
 )
-from streamer.deliver.problems import Problem, bad_position, invalid
+from streamer.deliver.problems import Problem, bad_position, invalid, unknown_parameter
 from streamer.errors import FieldUnknown
 from streamer.projection import Projection
 
@@ -123,7 +123,7 @@ def _of_query(query: Iterable[tuple[str, str]]) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, text in query:
         if name not in PARAMETERS:
-            raise _unknown(name)
+            raise unknown_parameter(name, PARAMETERS)
         value: object = text
         form = PARAMETERS[name]
         if form == "json":
@@ -154,18 +154,8 @@ def _of_body(body: bytes) -> dict[str, object]:
         raise Problem(400, "bad_body", "the body is not a JSON object of parameters")
     for name in decoded:
         if name not in PARAMETERS:
-            raise _unknown(name)
+            raise unknown_parameter(name, PARAMETERS)
     return decoded
-
-
-def _unknown(name: str) -> Problem:
-    shown = name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,40}", name) else "?"
-    return Problem(
-        422,
-        "unknown_parameter",
-        f"there is no parameter {shown!r}; known are {', '.join(sorted(PARAMETERS))}",
-        parameter=shown,
-    )
 
 
 def parse(parameters: Parameters, *, fmt: Format, last_event_id: str, partitions: int, now_ms: int) -> Ask:

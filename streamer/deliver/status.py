@@ -3,10 +3,13 @@ read once in a few seconds, for all who ask (streamer.deliver.recent).
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Final
 
+from aiohttp import web
+
 from streamer.accounts import GROUP
+from streamer.deliver.admission import Admission
 from streamer.deliver.connection import Connection
 from streamer.deliver.feed import reading
 from streamer.deliver.figures import (
@@ -23,13 +26,14 @@ from streamer.deliver.figures import (
     newest,
 )
 from streamer.deliver.position import format_id
-from streamer.deliver.problems import busy
+from streamer.deliver.problems import busy, unknown_parameter
 from streamer.deliver.recent import Recent
+from streamer.deliver.topic import topic_of
 from streamer.errors import LogError
 from streamer.log.base import Bounds, Stored, TopicInfo, TopicPartition
 from streamer.log.position import Position
 from streamer.metrics import ERRORS
-from streamer.model import rfc3339_ms
+from streamer.model import encode_value, rfc3339_ms
 from streamer.runtime import Runtime
 
 DEADLINE_S: Final = 5.0
@@ -49,17 +53,29 @@ Accounts = dict[str, dict[int, Position]]
 class Statuses:
     """Of all partners. `connections` are those of this process."""
 
-    def __init__(self, runtime: Runtime, connections: Iterable[Connection]) -> None:
+    def __init__(self, runtime: Runtime, admission: Admission, connections: Collection[Connection]) -> None:
         self._runtime = runtime
+        self._admission = admission
         self._connections = connections
         self._freshness: Recent[Freshness] = Recent(FRESHNESS_S, runtime.clock)
         self._bounds: Recent[list[Bounds]] = Recent(KNOWN_S, runtime.clock)
         self._accounts: Recent[Accounts | None] = Recent(KNOWN_S, runtime.clock)
 
-    async def of(self, partner: str, info: TopicInfo) -> Status:
-        """`info` is the partner's topic. Raises LogError, and 503 where the log takes too long."""
+    async def handle(self, request: web.Request) -> web.Response:
+        partner = self._admission.admit(request).partner.name
+        for name in request.query:
+            raise unknown_parameter(name, ())
+        status = await self._status(partner)
+        return web.Response(
+            body=encode_value(status),
+            headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
+        )
+
+    async def _status(self, partner: str) -> Status:
+        """Raises LogError, and 503 where the log takes too long."""
         try:
             async with asyncio.timeout(DEADLINE_S):
+                info = await topic_of(self._runtime, partner)
                 bounds = await self._bounds_of(info)
                 fresh = await self._freshness.get(info, lambda: self._measure(info))
                 complete = await self._completeness(info)
