@@ -57,9 +57,7 @@ async def test_a_preflight_passes(tmp_path: Path) -> None:
         assert_open(said)
 
 
-async def test_every_answer_can_be_read_by_any_page(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_every_answer_can_be_read_by_any_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream itself and each kind of refusal: ours, aiohttp's, the protocol's, a mistake, the log's."""
 
     async def unavailable(*_: object) -> None:
