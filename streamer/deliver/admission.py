@@ -8,32 +8,42 @@ from aiohttp import web
 
 from streamer.clock import Clock
 from streamer.deliver.auth import Identity, identify, refuse_keys_in_query
-from streamer.deliver.problems import busy
+from streamer.deliver.problems import Problem, busy, invalid, unauthorized
 from streamer.deliver.ratelimit import RateLimit, Requests
+from streamer.deliver.tickets import Tickets
 from streamer.partners import Partner, PartnersWatch
 
 RATE_LIMIT: Final = web.RequestKey("rate_limit", RateLimit)
 """Of a request whose key is known and limited: every answer to it says this, problems too."""
+
+TICKET: Final = "ticket"
+"""The query's parameter; it is no parameter of what is asked for."""
 
 
 class Admission:
     """Requests per minute and streams, by the limits that are in force at each request."""
 
     def __init__(
-        self, partners: PartnersWatch, max_connections: Callable[[], int], clock: Clock | None = None
+        self,
+        partners: PartnersWatch,
+        tickets: Tickets,
+        max_connections: Callable[[], int],
+        clock: Clock,
     ) -> None:
         self._partners = partners
+        self._tickets = tickets
         self._max_connections = max_connections
-        self._clock = clock or Clock()
+        self._clock = clock
         self._streams: dict[str, int] = {}
         self._requests = Requests()
 
-    def admit(self, request: web.Request) -> Identity:
-        """Who asks, by its key; the request is counted, and its answer will say what is left. Call it before
-        anything else is judged. Raises 400 (a key in the URL), 401, 429.
+    def admit(self, request: web.Request, *, by_ticket: bool = False) -> Identity:
+        """Who asks, by its key, or by a ticket where the route takes one; the request is counted, and its
+        answer will say what is left. Call it before anything else is judged. Raises 400 (a key in the URL, a
+        key and a ticket), 401, 429.
         """
         refuse_keys_in_query(request.query.items())
-        identity = identify(self._partners.current, request.headers.get("Authorization"))
+        identity = self._identity(request, by_ticket)
         partner = identity.partner
         limit, too_many = self._requests.count(
             partner.name, partner.limits.requests_per_minute, self._clock.monotonic_s()
@@ -43,6 +53,21 @@ class Admission:
         if too_many is not None:
             raise too_many
         return identity
+
+    def _identity(self, request: web.Request, by_ticket: bool) -> Identity:
+        authorization = request.headers.get("Authorization")
+        tickets = request.query.getall(TICKET, [])
+        if not tickets or (authorization and not by_ticket):
+            return identify(self._partners.current, authorization)
+        if not by_ticket:
+            raise unauthorized(
+                "a ticket opens GET /v2/articles alone; show your key as `Authorization: Bearer <key>`"
+            )
+        if authorization:
+            raise Problem(400, "two_credentials", "show a key or a ticket, not both", parameter=TICKET)
+        if len(tickets) > 1:
+            raise invalid(TICKET, "is given twice")
+        return self._tickets.verify(self._partners.current, tickets[0], self._clock.now_ms() / 1_000)
 
     @contextmanager
     def stream(self, partner: Partner) -> Iterator[None]:

@@ -5,7 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
-from streamer.deliver.admission import Admission
+from streamer.deliver.admission import TICKET, Admission
 from streamer.deliver.auth import Identity
 from streamer.deliver.body import body_of
 from streamer.deliver.connection import Connection
@@ -26,6 +26,9 @@ CONTENT_TYPE: Final[dict[Format, str]] = {
     "ndjson": "application/x-ndjson",
 }
 
+READING: Final = frozenset({"GET", "HEAD"})
+"""What a ticket may stand for."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -42,12 +45,13 @@ class Articles:
         self._admission = admission
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        identity = self._admission.admit(request)
+        identity = self._admission.admit(request, by_ticket=request.method in READING)
         partner = identity.partner
         fmt = format_of(request.headers.get("Accept"))
         with self._admission.stream(partner):
             body = await body_of(request)
-            parameters = parameters_of(request.query.items(), body)
+            query = ((n, v) for n, v in request.query.items() if n != TICKET or request.method not in READING)
+            parameters = parameters_of(query, body)
             info = await topic_of(self._runtime, partner.name)
             ask = parse(
                 parameters,

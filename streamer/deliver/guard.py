@@ -24,6 +24,13 @@ logger = logging.getLogger(__name__)
 
 async def guard(request: web.BaseRequest, handler: Handler) -> web.StreamResponse:
     """The answer, whatever happens; a refusal is counted by its code."""
+    response = await _answer(request, handler)
+    if not response.prepared:  # the application completes its own, but not what no route was looked up for
+        await complete(request, response)
+    return response
+
+
+async def _answer(request: web.BaseRequest, handler: Handler) -> web.StreamResponse:
     if len(request.raw_path) > MAX_TARGET_CHARS:
         return refused(Problem(414, "uri_too_long", "put the parameters into a JSON body instead"))
     try:

@@ -6,7 +6,7 @@ twice are each a 422 that names it. Where to start is decided by the first of `L
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -108,10 +108,12 @@ def _quality(parameters: Iterable[str]) -> float:
     return 1.0
 
 
-def parameters_of(query: Iterable[tuple[str, str]], body: bytes) -> dict[str, object]:
+def parameters_of(
+    query: Iterable[tuple[str, str]], body: bytes, known: Collection[str] = PARAMETERS
+) -> dict[str, object]:
     """The two places where parameters stand, as one mapping of plain JSON values."""
-    found = _of_query(query)
-    for name, value in _of_body(body).items():
+    found = _of_query(query, known)
+    for name, value in _of_body(body, known).items():
         if name in found:
             raise invalid(name, "stands in the query and in the body; say it once")
         if value is not None:  # what Enterprise's SDKs send for "not given"
@@ -119,13 +121,13 @@ def parameters_of(query: Iterable[tuple[str, str]], body: bytes) -> dict[str, ob
     return found
 
 
-def _of_query(query: Iterable[tuple[str, str]]) -> dict[str, object]:
+def _of_query(query: Iterable[tuple[str, str]], known: Collection[str]) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, text in query:
-        if name not in PARAMETERS:
-            raise unknown_parameter(name, PARAMETERS)
+        if name not in known:
+            raise unknown_parameter(name, known)
         value: object = text
-        form = PARAMETERS[name]
+        form = PARAMETERS.get(name, "text")
         if form == "json":
             try:
                 value = msgspec.json.decode(text)
@@ -143,7 +145,7 @@ def _of_query(query: Iterable[tuple[str, str]]) -> dict[str, object]:
     return found
 
 
-def _of_body(body: bytes) -> dict[str, object]:
+def _of_body(body: bytes, known: Collection[str]) -> dict[str, object]:
     if not body.strip():
         return {}
     try:
@@ -153,8 +155,8 @@ def _of_body(body: bytes) -> dict[str, object]:
     if not isinstance(decoded, dict):
         raise Problem(400, "bad_body", "the body is not a JSON object of parameters")
     for name in decoded:
-        if name not in PARAMETERS:
-            raise unknown_parameter(name, PARAMETERS)
+        if name not in known:
+            raise unknown_parameter(name, known)
     return decoded
 
 

@@ -23,6 +23,9 @@ from streamer.deliver.guard import MAX_TARGET_CHARS, complete, guard
 from streamer.deliver.protocol import SPARE_SOCKETS, Runner
 from streamer.deliver.retained import Budget
 from streamer.deliver.status import Statuses
+from streamer.deliver.ticket_route import TicketRoute
+from streamer.deliver.ticket_secret import ticket_secret
+from streamer.deliver.tickets import Tickets
 from streamer.deliver.withdrawals import Withdrawals
 from streamer.errors import ConfigError, PortInUse
 from streamer.groups import alone_by_name
@@ -63,14 +66,18 @@ async def _serve(
         budget = Budget(_retained_bytes(runtime.settings))
         runtime.follow(lambda settings: budget.change(_retained_bytes(settings)))
         feeds = Feeds(runtime.log, withdrawals, budget, group)
-        admission = Admission(partners, lambda: runtime.settings.deliver.max_connections, runtime.clock)
+        tickets = Tickets.of(ticket_secret(runtime.settings.deliver))
+        admission = Admission(
+            partners, tickets, lambda: runtime.settings.deliver.max_connections, runtime.clock
+        )
         articles = Articles(runtime, partners, feeds, admission)
+        ticket_route = TicketRoute(admission, tickets, runtime.clock)
         beside = [
             group.create_task(withdrawals.run(), name="deliver-withdrawals"),
             group.create_task(_revoke(partners, articles), name="deliver-revoke"),
         ]
         try:
-            app = application(articles, Statuses(runtime, admission, articles.connections))
+            app = application(articles, Statuses(runtime, admission, articles.connections), ticket_route)
             async with _listening(runtime, app, articles) as (site, port):
                 beside.append(group.create_task(_watch(runtime, withdrawals), name="deliver-watch"))
                 if on_listening is not None:
@@ -100,13 +107,14 @@ def refuse_open_bind(settings: DeliverSettings) -> None:
         )
 
 
-def application(articles: Articles, statuses: Statuses) -> web.Application:
+def application(articles: Articles, statuses: Statuses, ticket_route: TicketRoute) -> web.Application:
     """The routes; streamer.deliver.openapi describes each."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(complete)
     app.router.add_get("/v2/articles", articles.handle)  # and HEAD, as every GET
     app.router.add_post("/v2/articles", articles.handle)
     app.router.add_get("/v2/status", statuses.handle)
+    app.router.add_post("/v2/tickets", ticket_route.handle)
     return app
 
 
