@@ -17,6 +17,7 @@ from aiohttp import web
 from streamer.config import DeliverSettings, Settings
 from streamer.deliver.articles import MAX_BODY_BYTES, MAX_TARGET_CHARS, Articles, problems
 from streamer.deliver.feed import Feeds
+from streamer.deliver.people import People
 from streamer.deliver.protocol import SPARE_SOCKETS, Runner
 from streamer.deliver.retained import Budget
 from streamer.deliver.withdrawals import Withdrawals
@@ -100,6 +101,7 @@ async def _listening(runtime: Runtime, articles: Articles) -> AsyncIterator[tupl
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_get("/v2/articles", articles.handle, allow_head=False)
     app.router.add_post("/v2/articles", articles.handle)
+    app.router.add_routes(People().routes())
     runner = Runner(
         app,
         guard=problems,
