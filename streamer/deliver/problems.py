@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from streamer.deliver.cors import methods_of
 from streamer.metrics import DELIVER_REFUSED
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -90,12 +91,15 @@ def internal() -> Problem:
 
 def of_http(error: web.HTTPException) -> Problem:
     """What aiohttp itself refuses (an unknown route, a method, a body too large), in our words."""
+    headers = {}
+    methods = ""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        methods = headers["Allow"] = methods_of(error.allowed_methods)
     details = {
         404: "there is nothing here; the feed is at /v2/articles",
-        405: "this route takes GET and POST",
+        405: f"this route takes {methods}",
         413: "the request's body is too large",
         417: "this server meets no expectation but 100-continue",
     }
-    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     code = HTTPStatus(error.status).phrase.lower().replace(" ", "_").replace("-", "_")
     return Problem(error.status, code, details.get(error.status, error.reason), headers=headers)

@@ -6,7 +6,7 @@ twice are each a 422 that names it. Where to start is decided by the first of `L
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -111,10 +111,12 @@ def _quality(parameters: Iterable[str]) -> float:
     return 1.0
 
 
-def parameters_of(query: Iterable[tuple[str, str]], body: bytes) -> dict[str, object]:
+def parameters_of(
+    query: Iterable[tuple[str, str]], body: bytes, known: Collection[str] = PARAMETERS
+) -> dict[str, object]:
     """The two places where parameters stand, as one mapping of plain JSON values."""
-    found = _of_query(query)
-    for name, value in _of_body(body).items():
+    found = _of_query(query, known)
+    for name, value in _of_body(body, known).items():
         if name in found:
             raise invalid(name, "stands in the query and in the body; say it once")
         if value is not None:  # what Enterprise's SDKs send for "not given"
@@ -122,11 +124,11 @@ def parameters_of(query: Iterable[tuple[str, str]], body: bytes) -> dict[str, ob
     return found
 
 
-def _of_query(query: Iterable[tuple[str, str]]) -> dict[str, object]:
+def _of_query(query: Iterable[tuple[str, str]], known: Collection[str]) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, text in query:
-        if name not in PARAMETERS:
-            raise _unknown(name)
+        if name not in known:
+            raise _unknown(name, known)
         value: object = text
         if name in JSON_IN_QUERY:
             try:
@@ -145,7 +147,7 @@ def _of_query(query: Iterable[tuple[str, str]]) -> dict[str, object]:
     return found
 
 
-def _of_body(body: bytes) -> dict[str, object]:
+def _of_body(body: bytes, known: Collection[str]) -> dict[str, object]:
     if not body.strip():
         return {}
     try:
@@ -155,17 +157,17 @@ def _of_body(body: bytes) -> dict[str, object]:
     if not isinstance(decoded, dict):
         raise Problem(400, "bad_body", "the body is not a JSON object of parameters")
     for name in decoded:
-        if name not in PARAMETERS:
-            raise _unknown(name)
+        if name not in known:
+            raise _unknown(name, known)
     return decoded
 
 
-def _unknown(name: str) -> Problem:
+def _unknown(name: str, known: Collection[str]) -> Problem:
     shown = name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,40}", name) else "?"
     return Problem(
         422,
         "unknown_parameter",
-        f"there is no parameter {shown!r}; known are {', '.join(sorted(PARAMETERS))}",
+        f"there is no parameter {shown!r}; known are {', '.join(sorted(known))}",
         parameter=shown,
     )
 
