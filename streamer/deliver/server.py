@@ -20,6 +20,7 @@ from streamer.deliver.articles import Articles
 from streamer.deliver.body import MAX_BODY_BYTES
 from streamer.deliver.feed import Feeds
 from streamer.deliver.guard import MAX_TARGET_CHARS, complete, guard
+from streamer.deliver.openapi import OpenApi
 from streamer.deliver.people import People
 from streamer.deliver.protocol import SPARE_SOCKETS, Runner
 from streamer.deliver.retained import Budget
@@ -116,6 +117,7 @@ def application(articles: Articles, statuses: Statuses, ticket_route: TicketRout
     app.router.add_post("/v2/articles", articles.handle)
     app.router.add_get("/v2/status", statuses.handle)
     app.router.add_post("/v2/tickets", ticket_route.handle)
+    app.router.add_get("/openapi.json", OpenApi().handle)
     app.router.add_routes(People().routes())
     return app
 
