@@ -10,17 +10,21 @@ What a connection holds is bounded: one chunk, one read of catch-up, and the soc
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from streamer.clock import Clock
 from streamer.deliver.auth import Identity
 from streamer.deliver.encode import Frame
 from streamer.deliver.feed import Feed, reading
+from streamer.deliver.figures import State
+from streamer.deliver.negotiate import Encoding
 from streamer.deliver.outlet import CHUNK_BYTES, LINGER_S, Ended, Outlet
 from streamer.deliver.position import Vector
 from streamer.deliver.projected import project
-from streamer.deliver.request import Ask
+from streamer.deliver.request import Ask, Format
 from streamer.deliver.start import Beginning
+from streamer.deliver.verdicts import passes
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Log, Reader, Stored, TopicPartition
@@ -33,9 +37,26 @@ REACH_DEADLINE_S: Final = 10.0
 CUTOFFS_S: Final = 1.0
 """Cut-offs that take longer to read are behind: the stream pauses, and says that it lives."""
 PAUSE_S: Final = 0.1
+LOOK_FRAMES: Final = 200
+"""So many are looked at, at most, before others have their turn: a filter may let none of them pass."""
 RETRY_S: Final = 0.5
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a connection stands, for who wants to know; streamer.deliver.figures says what each means."""
+
+    format: Format
+    encoding: Encoding
+    since_ms: int
+    position: str
+    ends: tuple[int, ...]
+    """What the feed has read to, per partition."""
+    partitions: frozenset[int]
+    lag_s: float | None
+    state: State
 
 
 class Connection:
@@ -61,6 +82,9 @@ class Connection:
         self._cut = ""
         self._index: int | None = None
         """Of the next frame in the feed's window; None while catching up."""
+        self._since_ms = clock.now_ms()
+        self._appended_ms = 0
+        """Of the newest article that was taken; 0: none yet."""
         self._freshness = EDIT_TO_DELIVERY.labels(identity.partner.name)
 
     # ── from outside ───────────────────────────────────────────────────────────────────────────
@@ -84,6 +108,26 @@ class Connection:
     def reset(self) -> None:
         """The hard stop: the client sees an error."""
         self._outlet.reset()
+
+    def standing(self) -> Standing:
+        """As it is now."""
+        window, index = self._feed.window, self._index
+        has_all = index is not None and index == window.end and not self._outlet.writing
+        appended_ms = self._appended_ms
+        if index is not None and window.first <= index < window.end:
+            appended_ms = window[index].appended_ms
+        lag_s = max(0, self._clock.now_ms() - appended_ms) / 1000 if appended_ms else None
+        state: State = "catching-up" if index is None else "live"
+        return Standing(
+            format=self._ask.format,
+            encoding=self._ask.encoding,
+            since_ms=self._since_ms,
+            position=self._feed.vector.id() if has_all else self._outlet.told,
+            ends=tuple(self._feed.vector.offsets),
+            partitions=self._ask.partitions,
+            lag_s=0.0 if has_all else lag_s,
+            state="paused" if self._feed.judge.withdrawals.behind else state,
+        )
 
     # ── the stream ─────────────────────────────────────────────────────────────────────────────
 
@@ -223,8 +267,9 @@ class Connection:
             if record.offset >= target[record.partition]:
                 continue
             vector.step(record.partition, record.offset + 1)
+            self._appended_ms = record.timestamp_ms
             frame = self._feed.judge.frame(record, vector.id())
-            if frame is None:
+            if frame is None or (self._ask.filters is not None and not passes(frame, self._ask.filters)):
                 continue
             if self._ask.projection is not None:
                 frame = project(frame, self._ask.projection)
@@ -263,26 +308,36 @@ class Connection:
                 continue
             frames = self._take()
             if frames:
-                await self._outlet.write_frames(frames)
+                await self._outlet.write_frames(frames, self._feed.blocks)
             elif self._index == window.end:
                 await self._idle()
+            else:
+                await self._outlet.keep_alive(window[self._index - 1].position())
+                await asyncio.sleep(0)
 
     def _take(self) -> list[Frame]:
         """The next chunk's frames; moves the index past them, and past what this client doesn't get."""
         assert self._index is not None
-        window, wanted = self._feed.window, self._ask.partitions
+        window = self._feed.window
+        end = min(window.end, self._index + LOOK_FRAMES)
         frames: list[Frame] = []
         size = 0
-        while self._index < window.end and size < CHUNK_BYTES:
+        while self._index < end and size < CHUNK_BYTES:
             frame = window[self._index]
             self._index += 1
-            if frame.sse and frame.partition in wanted:
+            self._appended_ms = frame.appended_ms
+            if self._wants(frame):
                 self._observe(frame)
                 if self._ask.projection is not None:
                     frame = self._feed.projected.of(frame, self._ask.projection)
                 frames.append(frame)
                 size += len(frame.sse)
         return frames
+
+    def _wants(self, frame: Frame) -> bool:
+        if not frame.sse or frame.partition not in self._ask.partitions:
+            return False
+        return self._ask.filters is None or self._feed.verdicts.of(frame, self._ask.filters)
 
     def _observe(self, frame: Frame) -> None:
         if not frame.delivered:

@@ -15,10 +15,19 @@ from typing import Final
 from aiohttp import web
 
 from streamer.config import DeliverSettings, Settings
-from streamer.deliver.articles import MAX_BODY_BYTES, MAX_TARGET_CHARS, Articles, problems
+from streamer.deliver.admission import Admission
+from streamer.deliver.articles import Articles
+from streamer.deliver.body import MAX_BODY_BYTES
 from streamer.deliver.feed import Feeds
+from streamer.deliver.guard import MAX_TARGET_CHARS, complete, guard
+from streamer.deliver.openapi import OpenApi
+from streamer.deliver.people import People
 from streamer.deliver.protocol import SPARE_SOCKETS, Runner
 from streamer.deliver.retained import Budget
+from streamer.deliver.status import Statuses
+from streamer.deliver.ticket_route import TicketRoute
+from streamer.deliver.ticket_secret import ticket_secret
+from streamer.deliver.tickets import Tickets
 from streamer.deliver.withdrawals import Withdrawals
 from streamer.errors import ConfigError, PortInUse
 from streamer.groups import alone_by_name
@@ -59,13 +68,19 @@ async def _serve(
         budget = Budget(_retained_bytes(runtime.settings))
         runtime.follow(lambda settings: budget.change(_retained_bytes(settings)))
         feeds = Feeds(runtime.log, withdrawals, budget, group)
-        articles = Articles(runtime, partners, feeds)
+        tickets = Tickets.of(ticket_secret(runtime.settings.deliver))
+        admission = Admission(
+            partners, tickets, lambda: runtime.settings.deliver.max_connections, runtime.clock
+        )
+        articles = Articles(runtime, partners, feeds, admission)
+        ticket_route = TicketRoute(admission, tickets, runtime.clock)
         beside = [
             group.create_task(withdrawals.run(), name="deliver-withdrawals"),
             group.create_task(_revoke(partners, articles), name="deliver-revoke"),
         ]
         try:
-            async with _listening(runtime, articles) as (site, port):
+            app = application(articles, Statuses(runtime, admission, articles.connections), ticket_route)
+            async with _listening(runtime, app, articles) as (site, port):
                 beside.append(group.create_task(_watch(runtime, withdrawals), name="deliver-watch"))
                 if on_listening is not None:
                     on_listening(port)
@@ -94,15 +109,27 @@ def refuse_open_bind(settings: DeliverSettings) -> None:
         )
 
 
-@asynccontextmanager
-async def _listening(runtime: Runtime, articles: Articles) -> AsyncIterator[tuple[web.TCPSite, int]]:
-    settings = runtime.settings.deliver
+def application(articles: Articles, statuses: Statuses, ticket_route: TicketRoute) -> web.Application:
+    """The routes; streamer.deliver.openapi describes each."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app.router.add_get("/v2/articles", articles.handle, allow_head=False)
+    app.on_response_prepare.append(complete)
+    app.router.add_get("/v2/articles", articles.handle)  # and HEAD, as every GET
     app.router.add_post("/v2/articles", articles.handle)
+    app.router.add_get("/v2/status", statuses.handle)
+    app.router.add_post("/v2/tickets", ticket_route.handle)
+    app.router.add_get("/openapi.json", OpenApi().handle)
+    app.router.add_routes(People().routes())
+    return app
+
+
+@asynccontextmanager
+async def _listening(
+    runtime: Runtime, app: web.Application, articles: Articles
+) -> AsyncIterator[tuple[web.TCPSite, int]]:
+    settings = runtime.settings.deliver
     runner = Runner(
         app,
-        guard=problems,
+        guard=guard,
         max_sockets=lambda: runtime.settings.deliver.max_connections + SPARE_SOCKETS,
         access_log=None,  # targets are the partners' own business
         handler_cancellation=True,  # a client that leaves frees its place at once
