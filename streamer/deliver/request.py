@@ -37,6 +37,11 @@ StartOf = Callable[[str, object], Start]
 """From a parameter's name (for the message) and its value for one partition."""
 PARTS: Final = 10
 """Part p is a tenth of the partitions, as in Enterprise's API."""
+MEDIA: Final[Mapping[Format, tuple[str, ...]]] = {
+    "sse": ("text/event-stream", "text/*", "*/*"),
+    "ndjson": ("application/x-ndjson", "application/ndjson", "application/*", "*/*"),
+}
+"""The ranges that cover each format, the more specific first."""
 FUTURE_TOLERANCE_MS: Final = 5_000
 """A client's clock may run ahead of ours by so much: its `since` is then now."""
 PARAMETERS: Final[Mapping[str, Literal["text", "list", "json"]]] = {
@@ -79,21 +84,22 @@ class Ask:
 
 
 def format_of(accept: str | None) -> Format:
-    """The better liked of the two formats, SSE where it does not matter; 406 where neither will do."""
-    best: Format | None = None
-    best_quality = 0.0
-    for item in (accept or "*/*").split(","):
+    """The better liked of the two formats; 406 where neither will do. Of each the most specific range that
+    covers it decides (RFC 9110, 12.5.1); of two that are liked the same the one that is named, then the
+    one that stands first, and SSE where it does not matter.
+    """
+    said: dict[str, tuple[float, int]] = {}
+    for place, item in enumerate((accept or "*/*").split(",")):
         media, *parameters = (part.strip().lower() for part in item.split(";"))
-        offered: Format
-        if media in ("text/event-stream", "*/*", "text/*"):
-            offered = "sse"
-        elif media in ("application/x-ndjson", "application/ndjson", "application/*"):
-            offered = "ndjson"
-        else:
-            continue
-        weight = quality(parameters)
-        if weight > best_quality:
-            best, best_quality = offered, weight
+        said.setdefault(media, (quality(parameters), -place))
+    best: Format | None = None
+    best_rank = (0.0, False, 0)
+    for fmt, ranges in MEDIA.items():
+        media = next((media for media in ranges if media in said), "")
+        weight, place = said.get(media, (0.0, 0))
+        rank = weight, "*" not in media, place
+        if weight and (best is None or rank > best_rank):
+            best, best_rank = fmt, rank
     if best is None:
         raise Problem(406, "not_acceptable", "this feed speaks text/event-stream and application/x-ndjson")
     return best

@@ -2,11 +2,12 @@
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Literal
 
-from tests.conformance.endpoint.lines import Item, Ndjson, Sse
+from tests.conformance.endpoint.lines import Item, Ndjson, Sse, vector
 from tests.conformance.endpoint.wire import Answer, Endpoint, Torn
 
 EVER = "2001-01-15T00:00:00Z"
@@ -16,8 +17,6 @@ PATIENCE_S = 25.0
 Format = Literal["sse", "ndjson"]
 FORMATS: tuple[Format, ...] = ("sse", "ndjson")
 TYPES = {"sse": "text/event-stream", "ndjson": "application/x-ndjson"}
-By = Mapping[int, list[bytes]]
-"""Articles' bytes per partition: order across partitions is nobody's promise."""
 
 
 class Stream:
@@ -79,13 +78,19 @@ def _count(items: list[Item]) -> int:
 
 
 @asynccontextmanager
-async def streaming(endpoint: Endpoint, fmt: Format = "sse", **asked: object) -> AsyncIterator[Stream]:
-    """A stream that is open: status 200 and the type that was asked for."""
+async def streaming(
+    endpoint: Endpoint, fmt: Format = "sse", *, gzip: bool = False, **asked: object
+) -> AsyncIterator[Stream]:
+    """A stream that is open: status 200, and the type and encoding that were asked for."""
     headers = {"Accept": TYPES[fmt], **asked.pop("headers", {})}  # type: ignore[dict-item] # a mapping
+    if gzip:
+        headers["Accept-Encoding"] = "gzip"
     async with endpoint.ask(headers=headers, **asked) as answer:  # type: ignore[arg-type] # handed through
         if answer.status != 200:
             raise AssertionError(f"{answer.status}: {(await answer.whole())[:500]!r}")
         assert answer.header("content-type").partition(";")[0] == TYPES[fmt]
+        assert answer.header("content-encoding") == ("gzip" if gzip else "")
+        assert {"accept", "accept-encoding"} <= answer.names("vary")
         stream = Stream(answer, fmt)
         try:
             yield stream
@@ -112,17 +117,27 @@ def digest(lines: Iterable[bytes]) -> str:
     return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
-def after(items: list[Item], border: int) -> dict[int, list[bytes]]:
-    """What follows the `border`-th article, per partition."""
-    return by_partition(items[border:])
-
-
-def offsets_after(items: list[Item], border: int, partitions: Iterable[int]) -> dict[str, int]:
-    """The position behind so many articles, as NDJSON clients hold it: last + 1 of each partition, and 0
-    where none was seen.
+async def upto(stream: Stream, end: Mapping[int, int]) -> list[Item]:
+    """All articles of a stream until its position has passed `end`, by ids of articles or cursors: whatever
+    stands before has come by then, or does not come. SSE only.
     """
-    found = dict.fromkeys(partitions, 0)
-    for item in items[:border]:
-        partition, offset = item.place
-        found[partition] = offset + 1
-    return {str(partition): offset for partition, offset in found.items()}
+
+    def passed(found: list[Item]) -> bool:
+        if not found[-1].id:
+            return False
+        reached = vector(found[-1].id)
+        return all(reached.get(partition, 0) >= offset for partition, offset in end.items())
+
+    taken = await stream.take(passed)
+    assert taken, "the stream ended"
+    assert passed(taken), f"the stream ended with {taken[-1].name} before it had passed {end}"
+    return [
+        item
+        for item in taken
+        if item.name == "message" and item.place[1] < end.get(item.place[0], 0)
+    ]
+
+
+def positions(offsets: Mapping[int, int]) -> str:
+    """As the parameter `offsets`."""
+    return json.dumps({str(partition): offset for partition, offset in offsets.items()})

@@ -145,6 +145,10 @@ class Endpoint:
     url: str
     key: Key = field(repr=False)
 
+    @property
+    def path(self) -> str:
+        return urlsplit(self.url).path
+
     @asynccontextmanager
     async def ask(
         self,
@@ -161,7 +165,7 @@ class Endpoint:
         """`key` "" sends none; a header of its own beats it. `body` is sent as JSON, or as it is where it
         is bytes.
         """
-        target = (path or urlsplit(self.url).path) + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+        target = (path or self.path) + (f"?{urlencode(query, quote_via=quote)}" if query else "")
         given = dict(headers or {})
         shown = self.key if key is None else key
         if shown:
