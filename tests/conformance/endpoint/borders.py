@@ -118,7 +118,8 @@ async def _lines(answer: Answer, fmt: Format, count: int, *, to_silence: bool) -
         seen += (last + block).count(border)
         last = block[-1:] if len(border) > 1 else b""  # a border may be cut in two
         assert b"\r" not in block
-        if seen >= count and (not to_silence or block.endswith(beat)):
+        # (the first block is the beginning, which in NDJSON is a beat too)
+        if seen >= count and (not to_silence or (len(blocks) > 1 and block.endswith(beat))):
             break
     return b"".join(blocks)
 

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from streamer.config import DeliverSettings
 from streamer.log.base import Bounds, Record, TopicPartition, partition_of
 from streamer.log.local import LocalLog
-from streamer.model import Hideable, article_headers, encode_value
+from streamer.model import Hideable, article_headers, encode_value, page_key
 from streamer.partners import hash_key
 from streamer.runtime import Runtime, article_spec
 from tests.conformance.endpoint.articles import Varied
@@ -203,6 +203,19 @@ class Prepared:
     def topic(self) -> str:
         return self.behind.server.topic
 
+    def page(self, number: int) -> int:
+        """The page id that articles of this page have here."""
+        return self.behind.page + number
+
+    def page_in_each_partition(self) -> list[int]:
+        """By partition, an article's page (of the wiki that is meant where none is said)."""
+        found: dict[int, int] = {}
+        for page in itertools.count(500):
+            found.setdefault(partition_of(page_key("enwiki", self.page(page)), PARTITIONS), page)
+            if len(found) == PARTITIONS:
+                break
+        return [found[partition] for partition in range(PARTITIONS)]
+
     async def write(self, articles: Iterable[Varied]) -> None:
         """In one append."""
         await self.service.do(self.behind.write(articles))
@@ -213,7 +226,7 @@ class Prepared:
 
     async def withdraw(self, page: int, hides: Sequence[Hideable] = ("text",)) -> None:
         """Everything of that page so far."""
-        await self.service.do(self.behind.server.withdraw(self.behind.page + page, hides))
+        await self.service.do(self.behind.server.withdraw(self.page(page), hides))
 
     async def bounds(self) -> list[Bounds]:
         return await self.service.do(self.behind.bounds())
