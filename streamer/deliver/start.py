@@ -1,11 +1,11 @@
 """From what a client asked for to where its partitions start, judged by what the log still holds."""
 
 import asyncio
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from streamer.deliver.position import At, Earliest, Since, Start, format_id
+from streamer.deliver.position import At, Earliest, Live, Since, Start, format_id
 from streamer.deliver.problems import Problem, bad_position
 from streamer.deliver.request import Ask
 from streamer.log.base import Bounds, Log, TopicInfo, TopicPartition
@@ -31,44 +31,46 @@ async def resolve(log: Log, info: TopicInfo, ask: Ask) -> Beginning:
         if any(other.epoch == ask.epoch for other in await log.topics()):
             raise bad_position(ask.parameter, "is a position of another feed")
         return await _gap(log, info, ask, "recreated")
-    offsets: list[int | None] = []
-    expired: list[int] = []
-    for partition in range(info.partitions):
-        tp = TopicPartition(info.name, partition)
-        if partition not in ask.partitions:
-            offsets.append(None)
-            continue
-        offset = await _offset(log, tp, ask.starts.get(partition, ask.rest), ask.parameter)
-        if offset is not None and offset < (await log.bounds(tp)).earliest:
-            expired.append(partition)
-        offsets.append(offset)
+    starts = {partition: ask.starts.get(partition, ask.rest) for partition in sorted(ask.partitions)}
+    offsets: list[int | None] = [None] * info.partitions
+    if all(isinstance(start, Live) for start in starts.values()):
+        return Beginning(tuple(offsets))
+    bounds = await _bounds_reaching(log, info.name, starts)
+    for partition, start in starts.items():
+        if isinstance(start, At):
+            if start.offset > bounds[partition].end:
+                raise bad_position(ask.parameter, f"lies beyond the end of partition {partition}")
+            offsets[partition] = start.offset
+        elif isinstance(start, Earliest):
+            offsets[partition] = bounds[partition].earliest
+    for partition, offset in (await _offsets_at(log, info.name, starts)).items():
+        offsets[partition] = max(offset, bounds[partition].earliest)
+    expired = [p for p, offset in enumerate(offsets) if offset is not None and offset < bounds[p].earliest]
     if expired:
         return await _gap(log, info, ask, "expired", kept=offsets, expired=expired)
     return Beginning(tuple(offsets))
 
 
-async def _offset(log: Log, tp: TopicPartition, start: Start, parameter: str) -> int | None:
-    if isinstance(start, At):
-        bounds = await _bounds_reaching(log, tp, start.offset)
-        if start.offset > bounds.end:
-            raise bad_position(parameter, f"lies beyond the end of partition {tp.partition}")
-        return start.offset
-    if isinstance(start, Since):
-        found = await log.offset_at(tp, start.time_ms)
-        return max(found, (await log.bounds(tp)).earliest)
-    if isinstance(start, Earliest):
-        return (await log.bounds(tp)).earliest
-    return None
-
-
-async def _bounds_reaching(log: Log, tp: TopicPartition, offset: int) -> Bounds:
+async def _bounds_reaching(log: Log, topic: str, starts: Mapping[int, Start]) -> list[Bounds]:
+    """Of all partitions, by one question: on a cluster each costs a round trip."""
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + AHEAD_S
+    wanted = {partition: start.offset for partition, start in starts.items() if isinstance(start, At)}
     while True:
-        bounds = await log.bounds(tp)
-        if offset <= bounds.end or loop.time() >= deadline_s:
+        bounds = await log.all_bounds(topic)
+        reached = all(offset <= bounds[partition].end for partition, offset in wanted.items())
+        if reached or loop.time() >= deadline_s:
             return bounds
         await asyncio.sleep(0.05)
+
+
+async def _offsets_at(log: Log, topic: str, starts: Mapping[int, Start]) -> dict[int, int]:
+    """Where these times begin, all asked at once."""
+    times = {partition: start.time_ms for partition, start in starts.items() if isinstance(start, Since)}
+    found = await asyncio.gather(
+        *(log.offset_at(TopicPartition(topic, partition), time_ms) for partition, time_ms in times.items())
+    )
+    return dict(zip(times, found, strict=True))
 
 
 async def _gap(
@@ -81,10 +83,7 @@ async def _gap(
     expired: Container[int] | None = None,
 ) -> Beginning:
     """Goes on at the earliest of what expired where the client wants that, else a 410 that names it."""
-    earliest = [
-        (await log.bounds(TopicPartition(info.name, partition))).earliest
-        for partition in range(info.partitions)
-    ]
+    earliest = [bounds.earliest for bounds in await log.all_bounds(info.name)]
     if not ask.continue_on_gap:
         why = "was made anew" if reason == "recreated" else "no longer holds what follows this position"
         raise Problem(

@@ -111,8 +111,15 @@ class KafkaLog:
 
     async def offset_at(self, tp: TopicPartition, time_ms: int) -> int:
         tp = TopicPartition(*tp)
-        offset = (await self._cluster.offsets({tp: max(0, time_ms)}))[tp]
-        return offset if offset >= 0 else (await self.bounds(tp)).end
+        wanted = {tp: max(0, time_ms)}
+        offset = (await self._cluster.offsets(wanted))[tp]
+        if offset < 0:
+            # the end first, then the time once more: what is appended between the two answers would else lie
+            # behind the end that is returned, and be passed over
+            end = (await self.bounds(tp)).end
+            offset = (await self._cluster.offsets(wanted))[tp]
+            return offset if offset >= 0 else end
+        return offset
 
     # ── reading and appending ──────────────────────────────────────────────────────────────────
 

@@ -45,6 +45,11 @@ class Stream:
                 return
             self._ready = self.parser.feed(block)
 
+    async def begun(self) -> None:
+        """What is appended once this has returned is live for this stream."""
+        async with asyncio.timeout(PATIENCE_S):
+            self._ready += self.parser.feed(await anext(self._blocks))
+
     async def take(self, until: Callable[[list[Item]], bool], within_s: float = PATIENCE_S) -> list[Item]:
         """All items up to the one with which `until` holds, or to the stream's end."""
         found: list[Item] = []

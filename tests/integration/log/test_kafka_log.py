@@ -1,6 +1,7 @@
 """What only a cluster does: it refuses, moves lanes between processes, and keeps its own policies."""
 
 import asyncio
+import gc
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -335,3 +336,27 @@ async def test_partners_read_it_with_any_client(brokers: Brokers, log: KafkaLog)
     ) as consumer:
         record = await asyncio.wait_for(consumer.getone(), 20)
     assert (record.key, record.value, tuple(record.headers)) == (b"enwiki:1", b"{}", headers)
+
+
+async def test_a_time_after_all_records_passes_over_none(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is appended while the first record since a time is looked for, and none is there yet, is found."""
+    bounds = KafkaLog.bounds
+
+    async def appended_before(self: KafkaLog, tp: TopicPartition) -> object:
+        await self.append([Record("in", 0, "k", b"{}")])
+        return await bounds(self, tp)
+
+    began_ms = time.time_ns() // 1_000_000
+    monkeypatch.setattr(KafkaLog, "bounds", appended_before)
+    assert await log.offset_at(at("in"), began_ms) == 0
+
+
+async def test_a_reader_that_is_given_up_while_it_starts(log: KafkaLog) -> None:
+    """Whenever that is: it leaves no connection behind (pytest tells of sockets that nobody closed)."""
+    for after_s in (0.0, 0.001, 0.002, 0.003, 0.005, 0.008, 0.012, 0.02):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(after_s), log.reader({at("in"): 0}) as reader:
+                await reader.read(wait_s=5)
+    gc.collect()

@@ -16,7 +16,8 @@ async def test_a_hundred_joins(prepared: Prepared, rng: random.Random) -> None:
     """Half live, half from the beginning, in both formats, each at a moment of its own: per partition what
     a connection got is exactly the log's, from its first article on.
     """
-    started = asyncio.Event()
+    reached = [asyncio.Event() for _ in range(BATCHES)]
+    joined = asyncio.Semaphore(0)
     total = 0
     last = prepared.page_in_each_partition()
 
@@ -26,17 +27,19 @@ async def test_a_hundred_joins(prepared: Prepared, rng: random.Random) -> None:
             count = rng.randrange(1, 12)
             await prepared.write(Varied(rng.randrange(200)) for _ in range(count))
             total += count
-            if batch == 3:
-                started.set()
-            await asyncio.sleep(0.02)
+            reached[batch].set()
+            await asyncio.sleep(0.01)
+        for _ in range(JOINS):
+            await joined.acquire()
         # every connection gets to see that the end has come, in whatever partition it is
         await prepared.write(Varied(page, text="the end") for page in last)
 
     async def join(number: int) -> list[Item]:
-        await started.wait()
-        await asyncio.sleep(rng.random() * 1.5)
+        await reached[rng.randrange(BATCHES)].wait()
         fmt, query = FORMATS[number % 2], {"since": EVER} if number % 4 < 2 else {}
         async with streaming(prepared.endpoint, fmt, query=query, gzip=number % 3 == 0) as stream:
+            await stream.begun()
+            joined.release()
             ends = 0
 
             def over(found: list[Item]) -> bool:
