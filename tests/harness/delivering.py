@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-from harness.on_kafka import OnKafka
 from msgspec.structs import replace
 
+from harness.on_kafka import OnKafka
 from streamer.config import DeliverSettings, LogSettings, Settings
 from streamer.cutoffs import cutoff_record
 from streamer.deliver.server import run_deliver

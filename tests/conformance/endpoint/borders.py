@@ -7,7 +7,7 @@ made once for each place in each partition.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tests.conformance.endpoint.lines import PLACE, Item, vector
 from tests.conformance.endpoint.reading import TYPES, Format, digest
@@ -70,11 +70,16 @@ class Whole:
         yield "offsets in a body", {"method": "POST", "body": {"offsets": offsets}}
         seen = {p: offset for p, offset in offsets.items() if offset}
         if seen:  # a partition that an id does not name starts at its earliest
-            yield "KafkaSSE in part", {
-                "headers": {"Last-Event-ID": json.dumps(
-                    [{"topic": topic, "partition": int(p), "offset": o} for p, o in seen.items()]
-                )}
-            }
+            yield (
+                "KafkaSSE in part",
+                {
+                    "headers": {
+                        "Last-Event-ID": json.dumps(
+                            [{"topic": topic, "partition": int(p), "offset": o} for p, o in seen.items()]
+                        )
+                    }
+                },
+            )
 
 
 async def resume(
@@ -90,16 +95,13 @@ async def resume(
     got: list[list[bytes]] = [[] for _ in whole.lines]
     last_id = b""
     for line in text.split(b"\n"):
-        if line[:6] == b"data: ":
-            line = line[6:]
-        elif line[:4] == b"id: ":
-            last_id = line[4:]
-            continue
-        line = line.lstrip(b" ") if fmt == "ndjson" else line
-        if line[:1] == b"{":
-            place = PLACE.search(line)
-            assert place, line
-            got[int(place[1])].append(line)
+        data = line.removeprefix(b"data: ") if fmt == "sse" else line.lstrip(b" ")
+        if data[:1] == b"{":
+            place = PLACE.search(data)
+            assert place, data
+            got[int(place[1])].append(data)
+        elif data[:4] == b"id: ":
+            last_id = data[4:]
     for partition, (lines, wanted) in enumerate(zip(got, whole.expected(after), strict=True)):
         assert digest(lines) == wanted, (
             f"resumed after {after} articles, partition {partition} delivered other bytes: {len(lines)} "
@@ -155,4 +157,8 @@ def _named(fmt: Format, whole: Whole, after: int) -> Mapping[str, object]:
     if fmt == "ndjson":
         offsets = {str(partition): offset for partition, offset in whole.position(after).items()}
         return {"query": {"offsets": json.dumps(offsets)}}
-    return {"headers": {"Last-Event-ID": whole.items[after - 1].id}} if after else {"query": {"since": "2001-01-15T00:00:00Z"}}
+    return (
+        {"headers": {"Last-Event-ID": whole.items[after - 1].id}}
+        if after
+        else {"query": {"since": "2001-01-15T00:00:00Z"}}
+    )

@@ -28,7 +28,10 @@ class Item:
 
     @cached_property
     def object(self) -> dict[str, Any]:
-        found = json.loads(self.data)
+        try:
+            found = json.loads(self.data)
+        except ValueError as error:
+            raise AssertionError(f"no JSON: {error}") from None
         assert isinstance(found, dict)
         return found
 
@@ -129,10 +132,10 @@ class Ndjson:
         *lines, rest = (self._buffer + data).split(b"\n")
         for line in lines:
             found += [Item("hb")] * (len(line) - len(line.lstrip(b" ")))
-            line = line.lstrip(b" ")
-            assert line.startswith(b"{"), f"no object on this line: {line[:80]!r}"
-            assert line.endswith(b"}"), f"no object on this line: {line[-80:]!r}"
-            found.append(Item("message", "", line))
+            data = line.lstrip(b" ")
+            assert data.startswith(b"{"), f"no object on this line: {data[:80]!r}"
+            assert data.endswith(b"}"), f"no object on this line: {data[-80:]!r}"
+            found.append(Item("message", "", data))
         found += [Item("hb")] * (len(rest) - len(rest.lstrip(b" ")))
         self._buffer = rest.lstrip(b" ")
         assert self._buffer[:1] in (b"", b"{"), f"no object on this line: {self._buffer[:80]!r}"

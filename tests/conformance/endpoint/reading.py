@@ -3,13 +3,14 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from tests.conformance.endpoint.lines import Item, Ndjson, Sse, vector
 from tests.conformance.endpoint.wire import Answer, Endpoint, Torn
 
+T = TypeVar("T")
 EVER = "2001-01-15T00:00:00Z"
 """Before everything: starts at the earliest record."""
 PATIENCE_S = 25.0
@@ -50,28 +51,28 @@ class Stream:
         async with asyncio.timeout(PATIENCE_S):
             self._ready += self.parser.feed(await anext(self._blocks))
 
-    async def take(self, until: Callable[[list[Item]], bool], within_s: float = PATIENCE_S) -> list[Item]:
+    async def take(self, until: Callable[[list[Item]], bool], within_s: float | None = None) -> list[Item]:
         """All items up to the one with which `until` holds, or to the stream's end."""
         found: list[Item] = []
-        async with asyncio.timeout(within_s), aclosing(self.items()) as items:
+        async with asyncio.timeout(within_s or PATIENCE_S), aclosing(self.items()) as items:
             async for item in items:
                 found.append(item)
                 if until(found):
                     break
         return found
 
-    async def articles(self, count: int, within_s: float = PATIENCE_S) -> list[Item]:
+    async def articles(self, count: int, within_s: float | None = None) -> list[Item]:
         """So many, checked."""
         taken = await self.take(lambda found: _count(found) >= count, within_s)
         found = [item.checked() for item in taken if item.name == "message"]
         assert len(found) == count, f"the stream ended after {len(found)} of {count}: {taken[-1:]}"
         return found
 
-    async def beat(self, within_s: float = PATIENCE_S) -> list[Item]:
+    async def beat(self, within_s: float | None = None) -> list[Item]:
         """All up to a heartbeat: whatever there was to be sent has come then."""
         return await self.take(lambda found: found[-1].name == "hb", within_s)
 
-    async def end(self, within_s: float = PATIENCE_S) -> list[Item]:
+    async def end(self, within_s: float | None = None) -> list[Item]:
         return await self.take(lambda _: False, within_s)
 
     async def close(self) -> None:
@@ -122,9 +123,10 @@ def digest(lines: Iterable[bytes]) -> str:
     return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
-async def upto(stream: Stream, end: Mapping[int, int]) -> list[Item]:
+async def upto(stream: Stream, end: Mapping[int, int], *, only: bool = False) -> list[Item]:
     """All articles of a stream until its position has passed `end`, by ids of articles or cursors: whatever
     stands before has come by then, or does not come. SSE only.
+    With `only` nothing may come of other partitions than these.
     """
 
     def passed(found: list[Item]) -> bool:
@@ -135,12 +137,17 @@ async def upto(stream: Stream, end: Mapping[int, int]) -> list[Item]:
 
     taken = await stream.take(passed)
     assert taken, "the stream ended"
+    articles = [item for item in taken if item.name == "message"]
+    assert not only or all(item.place[0] in end for item in articles), "an article of another part"
     assert passed(taken), f"the stream ended with {taken[-1].name} before it had passed {end}"
-    return [
-        item
-        for item in taken
-        if item.name == "message" and item.place[1] < end.get(item.place[0], 0)
-    ]
+    return [item for item in articles if item.place[1] < end.get(item.place[0], 0)]
+
+
+async def together(*work: Coroutine[Any, Any, T]) -> list[T]:
+    """All at once; where one fails the others are over before it is told."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one) for one in work]
+    return [task.result() for task in tasks]
 
 
 def positions(offsets: Mapping[int, int]) -> str:

@@ -5,10 +5,11 @@ harms and looks at from behind. Tests of a foreign URL have nothing of this modu
 """
 
 import asyncio
+import dataclasses
 import itertools
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from msgspec.structs import replace
 
 from streamer.config import DeliverSettings
-from streamer.log.base import Bounds, Record, TopicPartition, partition_of
+from streamer.log.base import Bounds, Record, TopicPartition, TopicSpec, partition_of
 from streamer.log.local import LocalLog
 from streamer.model import Hideable, article_headers, encode_value, page_key
 from streamer.partners import hash_key
@@ -35,6 +36,7 @@ SOME_ARTICLES = 120
 TRICKLE_S = 0.2
 """And one more every so often: live tests have something to wait for."""
 TTL_OF_NOTHING_MS = 1
+KEY_OF_EVERYBODY = Key("wrs_conformance-key-of-everybody")
 
 
 @dataclass
@@ -43,7 +45,7 @@ class Service:
 
     folder: Path
     kafka: OnKafka | None = None
-    key: Key = Key("wrs_conformance-key-of-everybody")
+    key: Key = KEY_OF_EVERYBODY
     """Of the feed that black-box tests are given."""
     _keys: dict[str, tuple[str, str]] = field(default_factory=dict, repr=False)
     _numbers: Iterable[int] = field(default_factory=itertools.count)
@@ -140,9 +142,7 @@ class Behind:
             key = f"{article.wiki}:{made.identifier}"
             headers = article_headers(made, key=key, server_name="x.example", edited_ms=1_763_726_400_000)
             records.append(
-                Record(
-                    self.server.topic, partition_of(key, PARTITIONS), key, encode_value(made), headers
-                )
+                Record(self.server.topic, partition_of(key, PARTITIONS), key, encode_value(made), headers)
             )
         await self.log.append(records)
 
@@ -263,8 +263,10 @@ class Prepared:
         up, stop = loop.create_future(), asyncio.Event()
 
         async def run() -> None:
-            runtime = Runtime(replace(service.server.runtime.settings, deliver=replace(settings, port=0)),
-                              service.server.log)
+            runtime = Runtime(
+                replace(service.server.runtime.settings, deliver=replace(settings, port=0)),
+                service.server.log,
+            )
             server = Delivering(runtime, service.server.log, service.server.partners, service.server.file)
             async with serving(server):
                 up.set_result(server)
@@ -272,6 +274,7 @@ class Prepared:
 
         running = asyncio.run_coroutine_threadsafe(run(), loop)
         try:
+
             async def bound() -> Delivering:
                 async with asyncio.timeout(15):
                     return await up
@@ -293,7 +296,5 @@ class AnotherServer:
         self._loop.call_soon_threadsafe(self._server.runtime.draining.set)
 
 
-def _with_retention(spec: Any, retention_ms: int) -> Any:
-    from dataclasses import replace as replaced
-
-    return replaced(spec, retention_ms=retention_ms)
+def _with_retention(spec: TopicSpec, retention_ms: int) -> TopicSpec:
+    return dataclasses.replace(spec, retention_ms=retention_ms)

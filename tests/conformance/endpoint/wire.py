@@ -104,7 +104,10 @@ class Answer:
                     yield block
                     continue
                 assert not self._gzip.eof, "bytes behind the only gzip member"
-                text = self._gzip.decompress(block)
+                try:
+                    text = self._gzip.decompress(block)
+                except zlib.error as error:
+                    raise AssertionError(f"no gzip: {error}") from None
                 assert not self._gzip.unused_data, "bytes behind the only gzip member"
                 if text:
                     yield text

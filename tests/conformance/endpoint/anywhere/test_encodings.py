@@ -5,7 +5,16 @@ import asyncio
 import pytest
 
 from tests.conformance.endpoint.lines import PREAMBLE, vector
-from tests.conformance.endpoint.reading import EVER, FORMATS, TYPES, Format, by_partition, read, streaming, upto
+from tests.conformance.endpoint.reading import (
+    EVER,
+    FORMATS,
+    TYPES,
+    Format,
+    by_partition,
+    read,
+    streaming,
+    upto,
+)
 from tests.conformance.endpoint.wire import Endpoint
 
 SOME = 40
@@ -44,7 +53,9 @@ async def test_gzip_begins_at_once(endpoint: Endpoint, fmt: Format) -> None:
     """What is sent before any event is readable before any event."""
     async with (
         asyncio.timeout(AT_ONCE_S),
-        endpoint.ask(headers={"Accept": TYPES[fmt], "Accept-Encoding": "gzip"}, query={"parts": "9"}) as answer,
+        endpoint.ask(
+            headers={"Accept": TYPES[fmt], "Accept-Encoding": "gzip"}, query={"parts": "9"}
+        ) as answer,
     ):
         first = await anext(answer.blocks())
         assert first.startswith(PREAMBLE if fmt == "sse" else b" ")
@@ -97,4 +108,4 @@ async def test_gzip_is_never_silent(endpoint: Endpoint, fmt: Format) -> None:
     """Heartbeats, or events, in it too; each can be read when it comes."""
     async with streaming(endpoint, fmt, gzip=True, query={"parts": "0"}) as stream:
         for _ in range(2):
-            assert await stream.take(lambda found: bool(found), within_s=18.0)
+            assert await stream.take(bool, within_s=18.0)

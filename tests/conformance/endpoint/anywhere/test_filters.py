@@ -1,6 +1,5 @@
 """Filters against a judge of the suite's own, with values that the feed really holds."""
 
-import asyncio
 import json
 import random
 from collections import defaultdict
@@ -10,7 +9,16 @@ import pytest
 
 from tests.conformance.endpoint.judge import Filter, passes, values_at
 from tests.conformance.endpoint.lines import Item, vector
-from tests.conformance.endpoint.reading import EVER, FORMATS, Format, by_partition, read, streaming, upto
+from tests.conformance.endpoint.reading import (
+    EVER,
+    FORMATS,
+    Format,
+    by_partition,
+    read,
+    streaming,
+    together,
+    upto,
+)
 from tests.conformance.endpoint.wire import Endpoint
 
 SOME = 100
@@ -50,11 +58,14 @@ def drawn(rng: random.Random, values: dict[str, list[Any]]) -> list[Filter]:
         some = rng.sample(values[field], min(len(values[field]), rng.choice((1, 1, 2, 3))))
         if field == "version.size.value":
             some = [int(value) if rng.random() < 0.5 else float(value) for value in some]
-        filters.append({"field": field, "value": some if len(some) > 1 or rng.random() < 0.2 else some[0]})
+        several = len(some) > 1 or rng.random() < 0.2
+        filters.append({"field": field, "value": some if several else some[0]})
     return filters
 
 
-async def filtered(endpoint: Endpoint, filters: list[Filter], end: dict[int, int], **asked: Any) -> list[Item]:
+async def filtered(
+    endpoint: Endpoint, filters: list[Filter], end: dict[int, int], **asked: Any
+) -> list[Item]:
     query = {"since": EVER, "filters": json.dumps(filters), **asked}
     async with streaming(endpoint, query=query) as stream:
         return await upto(stream, end)
@@ -66,7 +77,7 @@ async def test_filters_choose_what_the_judge_would(endpoint: Endpoint, rng: rand
     end = vector(whole[-1].id)
     values = held(whole)
     asked = [drawn(rng, values) for _ in range(DRAWN)]
-    readings = await asyncio.gather(*(filtered(endpoint, filters, end) for filters in asked))
+    readings = await together(*(filtered(endpoint, filters, end) for filters in asked))
     for filters, got in zip(asked, readings, strict=True):
         wanted = [item for item in whole if passes(item.object, filters)]
         assert by_partition(got) == by_partition(wanted), filters
@@ -95,8 +106,10 @@ async def test_a_filter_that_matches_nothing_still_moves_on(endpoint: Endpoint) 
     query = {"since": EVER, "filters": json.dumps(filters)}
     async with streaming(endpoint, query=query) as stream:
         items = await stream.take(
-            lambda found: bool(found[-1].id)
-            and all(vector(found[-1].id)[partition] >= offset for partition, offset in end.items())
+            lambda found: (
+                bool(found[-1].id)
+                and all(vector(found[-1].id)[partition] >= offset for partition, offset in end.items())
+            )
         )
     assert all(passes(item.object, filters) for item in items if item.name == "message")
     reached = vector(items[-1].id)

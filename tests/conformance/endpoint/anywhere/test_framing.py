@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.conformance.endpoint.lines import PREAMBLE
+from tests.conformance.endpoint.lines import PREAMBLE, Ndjson, Sse
 from tests.conformance.endpoint.reading import EVER, FORMATS, TYPES, Format, read, streaming
 from tests.conformance.endpoint.wire import Endpoint
 
@@ -24,6 +24,7 @@ async def test_the_stream_begins_at_once(endpoint: Endpoint, fmt: Format) -> Non
         assert answer.header("transfer-encoding") == "chunked"
         first = await anext(answer.blocks())
         assert first.startswith(PREAMBLE if fmt == "sse" else b" ")
+        (Sse() if fmt == "sse" else Ndjson()).feed(first)
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -66,4 +67,4 @@ async def test_a_stream_is_never_silent(endpoint: Endpoint, fmt: Format) -> None
     """A heartbeat, or an event, at least every 15 s (and a little for the way)."""
     async with streaming(endpoint, fmt, query={"parts": "0"}) as stream:
         for _ in range(2):
-            assert await stream.take(lambda found: bool(found), within_s=18.0)
+            assert await stream.take(bool, within_s=18.0)

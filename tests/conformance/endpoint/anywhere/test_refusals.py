@@ -1,12 +1,11 @@
 """What is told in place of a stream: the status, the parameter at fault, and never more than that."""
 
-import asyncio
 import json
 
 import pytest
 
 from tests.conformance.endpoint.lines import epoch, vector
-from tests.conformance.endpoint.reading import EVER, TYPES, positions, read, streaming
+from tests.conformance.endpoint.reading import EVER, TYPES, positions, read, streaming, together
 from tests.conformance.endpoint.wire import Endpoint, answered
 
 NEVER = "2999-01-01T00:00:00Z"
@@ -95,7 +94,7 @@ async def test_a_position_that_cannot_be_is_a_bad_request(endpoint: Endpoint) ->
     partition, _ = item.place
     beyond = {p: offset if p != partition else 2**53 for p, offset in vector(item.id).items()}
     far = f"{epoch(item.id)}." + ",".join(f"{p}:{offset}" for p, offset in beyond.items())
-    await asyncio.gather(
+    await together(
         endpoint.problem(400, parameter="last_event_id", headers={"Last-Event-ID": far}),
         *(
             endpoint.problem(400, parameter="offsets", query={"offsets": positions({partition: offset})})
@@ -135,7 +134,13 @@ async def test_keys(endpoint: Endpoint) -> None:
     """None, a wrong one, another scheme: 401 that says how to ask. In a URL: 400, for it stands in logs now.
     The key itself is in no answer (`told` looks).
     """
-    for authorization in ("", "Bearer wrs_wrong", f"Basic {endpoint.key}", "Bearer", f"bearer x{endpoint.key}"):
+    for authorization in (
+        "",
+        "Bearer wrs_wrong",
+        f"Basic {endpoint.key}",
+        "Bearer",
+        f"bearer x{endpoint.key}",
+    ):
         headers = {"Authorization": authorization} if authorization else {}
         await endpoint.problem(401, headers=headers, key="")
     for name in ("access_token", "key", "token", "apikey"):

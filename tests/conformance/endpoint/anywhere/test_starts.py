@@ -75,6 +75,4 @@ async def test_parameters_stand_in_a_query_or_in_a_body(endpoint: Endpoint, meth
     for partition, lines in by_partition(items).items():
         both = min(len(lines), len(wanted.get(partition, [])))
         assert lines[:both] == wanted.get(partition, [])[:both]
-    await endpoint.problem(
-        422, parameter="since", method=method, query={"since": EVER}, body={"since": EVER}
-    )
+    await endpoint.problem(422, parameter="since", method=method, query={"since": EVER}, body={"since": EVER})

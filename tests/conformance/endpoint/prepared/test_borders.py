@@ -2,13 +2,15 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from tests.conformance.endpoint.articles import Varied
 from tests.conformance.endpoint.borders import Whole, resume, resume_all
 from tests.conformance.endpoint.lines import vector
-from tests.conformance.endpoint.reading import EVER, FORMATS, Format, read
+from tests.conformance.endpoint.reading import EVER, FORMATS, Format, read, streaming
 from tests.conformance.endpoint.service import Prepared
 
 EVENTS = 1_000
@@ -25,14 +27,34 @@ async def filled(prepared: Prepared, count: int = EVENTS) -> Whole:
     return Whole(await read(prepared.endpoint, count, query={"since": EVER}), PARTITIONS)
 
 
+@asynccontextmanager
+async def followed(prepared: Prepared) -> AsyncIterator[None]:
+    """Another client is there, and takes nothing: the server has live frames that a join could repeat."""
+    async with streaming(prepared.endpoint) as other:
+        await other.begun()
+        yield
+
+
 @pytest.mark.parametrize("fmt", FORMATS)
 @pytest.mark.parametrize("amount", ["some", pytest.param("all", marks=pytest.mark.soak)])
 async def test_every_border(prepared: Prepared, fmt: Format, amount: str) -> None:
     """After each of 1,000 events, as a client of this format resumes there."""
-    whole = await filled(prepared)
     every = EVERY[prepared.engine] if amount == "some" else 1
     borders = range(0, EVENTS + 1, every)
-    assert await resume_all(prepared.endpoint, fmt, whole, borders) == len(borders)
+    async with followed(prepared):
+        whole = await filled(prepared)
+        assert await resume_all(prepared.endpoint, fmt, whole, borders) == len(borders)
+
+
+async def all_names_of(prepared: Prepared, fmt: Format, borders: list[int], count: int = 200) -> None:
+    """Every other way is asked for in gzip."""
+    async with followed(prepared), asyncio.TaskGroup() as group:
+        whole = await filled(prepared, count)
+        for after in borders:
+            for n, (_, how) in enumerate(whole.ways(after, prepared.topic)):
+                accepted = {"Accept-Encoding": "gzip" if n % 2 else "identity"}
+                asked = {**how, "headers": {**how.get("headers", {}), **accepted}}
+                group.create_task(resume(prepared.endpoint, fmt, whole, after, to_silence=True, **asked))
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -40,15 +62,7 @@ async def test_all_names_of_a_border(prepared: Prepared, fmt: Format, rng: rando
     """By header, query and body, as an id, as KafkaSSE's array and as offsets: the same bytes, up to the
     silence that follows them; and in gzip.
     """
-    count = 200
-    whole = await filled(prepared, count)
-    borders = [1, count - 1, count, *rng.sample(range(2, count - 1), 3)]
-    async with asyncio.TaskGroup() as group:
-        for after in borders:
-            for n, (_, how) in enumerate(whole.ways(after, prepared.topic)):
-                headers = {**how.get("headers", {}), **({"Accept-Encoding": "gzip"} if n % 2 else {})}
-                how = {**how, "headers": headers}
-                group.create_task(resume(prepared.endpoint, fmt, whole, after, to_silence=True, **how))
+    await all_names_of(prepared, fmt, [1, 200, rng.randrange(2, 200)])
 
 
 async def test_ids_of_a_log_without_holes_move_by_one(prepared: Prepared) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from streamer.config import DeliverSettings
 from tests.conformance.endpoint.articles import Varied
-from tests.conformance.endpoint.reading import EVER, FORMATS, TYPES, Format, streaming
+from tests.conformance.endpoint.reading import EVER, FORMATS, Format, streaming, together
 from tests.conformance.endpoint.service import Prepared
 from tests.conformance.endpoint.wire import Endpoint
 
@@ -21,6 +21,7 @@ async def test_a_drain(prepared: Prepared) -> None:
     """
     await prepared.write(Varied(page) for page in range(20))
     async with prepared.another_server(DeliverSettings(heartbeat_s=0.3)) as server:
+
         async def follow(fmt: Format, gzip: bool) -> None:
             async with streaming(server.endpoint, fmt, gzip=gzip, query={"since": EVER}) as stream:
                 await stream.articles(20)
@@ -61,9 +62,9 @@ async def test_a_revoked_key(prepared: Prepared, gzip: bool) -> None:
         streaming(prepared.endpoint, gzip=gzip) as sse,
         streaming(prepared.endpoint, "ndjson", gzip=gzip) as ndjson,
     ):
-        await asyncio.gather(sse.beat(), ndjson.beat())
+        await together(sse.beat(), ndjson.beat())
         await prepared.revoke()
-        items, lines = await asyncio.gather(sse.end(within_s=5), ndjson.end(within_s=5))
+        items, lines = await together(sse.end(within_s=5), ndjson.end(within_s=5))
         assert said(items) == [("bye", {"reason": "expired"})]
         assert not said(lines)
         assert not sse.torn

@@ -1,6 +1,5 @@
 """Filters over articles that were made for them."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -9,7 +8,7 @@ import pytest
 
 from tests.conformance.endpoint.articles import Varied
 from tests.conformance.endpoint.lines import vector
-from tests.conformance.endpoint.reading import EVER, by_partition, read, streaming, upto
+from tests.conformance.endpoint.reading import EVER, by_partition, read, streaming, together, upto
 from tests.conformance.endpoint.service import Prepared
 
 UNLIMITED = "limits = { requests_per_minute = 0 }"
@@ -75,7 +74,7 @@ async def test_what_matches(feed: Prepared) -> None:
         ("a partition", [("event.partition", here)], beside),
         ("a place", [("event.partition", here), ("event.offset", 0)], first),
     ]
-    got = await asyncio.gather(*(pages(feed, asked(filters)) for _, filters, _ in cases))
+    got = await together(*(pages(feed, asked(filters)) for _, filters, _ in cases))
     wrong = {name: found for (name, _, wanted), found in zip(cases, got, strict=True) if found != wanted}
     assert not wrong
 
@@ -104,7 +103,7 @@ async def test_a_filtered_resume_at_every_border(feed: Prepared) -> None:
         async with streaming(feed.endpoint, headers=headers, query={"filters": filters}) as stream:
             assert by_partition(await upto(stream, end)) == by_partition(items[after:]), after
 
-    await asyncio.gather(*(resumed(after) for after in range(1, len(items) + 1)))
+    await together(*(resumed(after) for after in range(1, len(items) + 1)))
 
 
 async def test_a_quiet_filter_tells_its_position(feed: Prepared) -> None:

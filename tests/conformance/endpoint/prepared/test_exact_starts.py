@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from tests.conformance.endpoint.articles import Varied
 from tests.conformance.endpoint.lines import Item, vector
-from tests.conformance.endpoint.reading import EVER, by_partition, positions, read, streaming, upto
+from tests.conformance.endpoint.reading import EVER, by_partition, positions, read, streaming, together, upto
 from tests.conformance.endpoint.service import Prepared
 
 
@@ -76,7 +76,7 @@ async def test_nothing_said_is_live(prepared: Prepared) -> None:
     old, _ = await two_batches(prepared)
     end = vector(old[-1].id)
     async with streaming(prepared.endpoint) as stream, streaming(prepared.endpoint, "ndjson") as lines:
-        await asyncio.gather(stream.beat(), lines.beat())
+        await together(stream.beat(), lines.beat())
         await prepared.write(Varied(page) for page in range(20, 30))
         live = await stream.articles(10)
         assert by_partition(live) == by_partition(await lines.articles(10))

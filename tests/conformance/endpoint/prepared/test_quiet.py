@@ -3,9 +3,12 @@
 import asyncio
 import time
 
+import pytest
+
+from streamer.config import DeliverSettings
 from tests.conformance.endpoint.articles import Varied
 from tests.conformance.endpoint.lines import vector
-from tests.conformance.endpoint.reading import FORMATS, Format, streaming
+from tests.conformance.endpoint.reading import FORMATS, Format, streaming, together
 from tests.conformance.endpoint.service import HEARTBEAT_S, Prepared
 
 
@@ -62,7 +65,21 @@ async def test_a_pipe_of_both_formats_at_once(prepared: Prepared) -> None:
         streaming(prepared.endpoint, "ndjson", gzip=True) as d,
     ):
         streams = (a, b, c, d)
-        await asyncio.gather(*(stream.beat() for stream in streams))
+        await together(*(stream.beat() for stream in streams))
         await prepared.write(Varied.some(30))
-        readings = await asyncio.gather(*(stream.articles(30) for stream in streams))
+        readings = await together(*(stream.articles(30) for stream in streams))
     assert len({tuple(item.data for item in reading) for reading in readings}) == 1
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+async def test_gzip_waits_for_nothing(prepared: Prepared, fmt: Format) -> None:
+    """Where no heartbeat would push it out: the beginning comes at once, and each article alone."""
+    async with (
+        prepared.another_server(DeliverSettings(heartbeat_s=30)) as server,
+        streaming(server.endpoint, fmt, gzip=True) as stream,
+    ):
+        async with asyncio.timeout(3):
+            await stream.begun()
+        for page in range(3):
+            await prepared.write([Varied(page)])
+            await stream.articles(1, within_s=3)

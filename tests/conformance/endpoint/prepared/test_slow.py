@@ -1,14 +1,25 @@
 """A reader that stops costs the others nothing, is cut so that it sees it, and resumes exactly."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
 from streamer.config import DeliverSettings
 from tests.conformance.endpoint.articles import Varied
-from tests.conformance.endpoint.lines import Item
-from tests.conformance.endpoint.reading import FORMATS, Format, by_partition, positions, read, streaming
+from tests.conformance.endpoint.reading import (
+    FORMATS,
+    Format,
+    by_partition,
+    positions,
+    read,
+    streaming,
+    together,
+)
 from tests.conformance.endpoint.service import Prepared
+
+if TYPE_CHECKING:
+    from tests.conformance.endpoint.lines import Item
 
 TEXT = "x" * 20_000
 ROUNDS = 30
@@ -27,7 +38,7 @@ async def test_a_reader_that_stops(prepared: Prepared, fmt: Format) -> None:
             streaming(server.endpoint, fmt, receive_buffer=4_096) as slow,
             streaming(server.endpoint, fmt) as fast,
         ):
-            await asyncio.gather(slow.beat(), fast.beat())
+            await together(slow.beat(), fast.beat())
             everything: list[Item] = []
             had: list[Item] = []
             for number in range(ROUNDS):
