@@ -37,18 +37,22 @@ async def resolve(log: Log, info: TopicInfo, ask: Ask) -> Beginning:
         return Beginning(tuple(offsets))
     bounds = await _bounds_reaching(log, info.name, starts)
     for partition, start in starts.items():
-        if isinstance(start, At):
-            if start.offset > bounds[partition].end:
-                raise bad_position(ask.parameter, f"lies beyond the end of partition {partition}")
-            offsets[partition] = start.offset
-        elif isinstance(start, Earliest):
-            offsets[partition] = bounds[partition].earliest
+        offsets[partition] = _offset(start, bounds[partition], partition, ask.parameter)
     for partition, offset in (await _offsets_at(log, info.name, starts)).items():
         offsets[partition] = max(offset, bounds[partition].earliest)
     expired = [p for p, offset in enumerate(offsets) if offset is not None and offset < bounds[p].earliest]
     if expired:
         return await _gap(log, info, ask, "expired", kept=offsets, expired=expired)
     return Beginning(tuple(offsets))
+
+
+def _offset(start: Start, bounds: Bounds, partition: int, parameter: str) -> int | None:
+    """None: live, or a time, which the log has to be asked about."""
+    if isinstance(start, At):
+        if start.offset > bounds.end:
+            raise bad_position(parameter, f"lies beyond the end of partition {partition}")
+        return start.offset
+    return bounds.earliest if isinstance(start, Earliest) else None
 
 
 async def _bounds_reaching(log: Log, topic: str, starts: Mapping[int, Start]) -> list[Bounds]:

@@ -14,6 +14,9 @@ from tests.conformance.endpoint.reading import TYPES, Format, digest
 from tests.conformance.endpoint.wire import Answer, Endpoint
 
 AT_ONCE = 16
+SILENCE_EVERY = 50
+A_FEW = 60
+"""Articles that follow a border: what is wrong at it is wrong there."""
 RESUME_S = 60.0
 """One, on a machine that does other things too."""
 
@@ -42,6 +45,11 @@ class Whole:
 
     def expected(self, after: int) -> list[str]:
         return [self.suffixes[partition][at] for partition, at in enumerate(self.border(after))]
+
+    def begins(self, partition: int, after: int, lines: list[bytes]) -> bool:
+        """Whether these are the first lines that follow the border in this partition."""
+        at = self.border(after)[partition]
+        return lines == self.lines[partition][at : at + len(lines)]
 
     def left(self, after: int) -> int:
         return len(self.items) - after
@@ -83,18 +91,27 @@ class Whole:
 
 
 async def resume(
-    endpoint: Endpoint, fmt: Format, whole: Whole, after: int, *, to_silence: bool = False, **how: object
+    endpoint: Endpoint,
+    fmt: Format,
+    whole: Whole,
+    after: int,
+    *,
+    at_most: int = 0,
+    to_silence: bool = False,
+    **how: object,
 ) -> None:
     """This border, named like this: exactly what followed comes. `to_silence` reads on to the next
-    heartbeat, so that what came twice at the end would be seen too.
+    heartbeat, so that what came twice at the end would be seen too. With `at_most` the first so many alone
+    are looked at.
     """
+    count = min(whole.left(after), at_most or len(whole.items))
     headers = {"Accept": TYPES[fmt], **how.pop("headers", {})}  # type: ignore[dict-item] # a mapping
     async with asyncio.timeout(RESUME_S), endpoint.ask(headers=headers, **how) as answer:  # type: ignore[arg-type] # handed through
         assert answer.status == 200, (after, await answer.whole())
-        text = await _lines(answer, fmt, whole.left(after), to_silence=to_silence)
+        text = await _lines(answer, fmt, count, to_silence=to_silence)
     got: list[list[bytes]] = [[] for _ in whole.lines]
     last_id = b""
-    for line in text.split(b"\n"):
+    for line in text.split(b"\n")[:-1]:  # behind the last border there may be half a line
         data = line.removeprefix(b"data: ") if fmt == "sse" else line.lstrip(b" ")
         if data[:1] == b"{":
             place = PLACE.search(data)
@@ -102,6 +119,12 @@ async def resume(
             got[int(place[1])].append(data)
         elif data[:4] == b"id: ":
             last_id = data[4:]
+    if count < whole.left(after):
+        for partition, lines in enumerate(got):
+            assert whole.begins(partition, after, lines), (
+                f"resumed after {after} articles, partition {partition} began with other bytes"
+            )
+        return
     for partition, (lines, wanted) in enumerate(zip(got, whole.expected(after), strict=True)):
         assert digest(lines) == wanted, (
             f"resumed after {after} articles, partition {partition} delivered other bytes: {len(lines)} "
@@ -127,9 +150,9 @@ async def _lines(answer: Answer, fmt: Format, count: int, *, to_silence: bool) -
 
 
 async def resume_all(
-    endpoint: Endpoint, fmt: Format, whole: Whole, borders: Iterable[int], *, silence_every: int = 25
+    endpoint: Endpoint, fmt: Format, whole: Whole, borders: Iterable[int], *, to_the_end_every: int = 1
 ) -> int:
-    """How many were tried."""
+    """How many were tried. All that follow are read of every so-manieth, of the rest A_FEW."""
     todo = iter(borders)
     done = 0
 
@@ -141,7 +164,8 @@ async def resume_all(
                 fmt,
                 whole,
                 after,
-                to_silence=after % silence_every == 0,
+                at_most=0 if after % to_the_end_every == 0 else A_FEW,
+                to_silence=after % SILENCE_EVERY == 0,
                 **_named(fmt, whole, after),
             )
             done += 1

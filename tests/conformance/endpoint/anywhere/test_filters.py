@@ -72,7 +72,7 @@ async def filtered(
 
 
 async def test_filters_choose_what_the_judge_would(endpoint: Endpoint, rng: random.Random) -> None:
-    """Twenty drawn ones, each over the same stretch of the feed: those articles, in their order, as they are."""
+    """Drawn ones, each over the same stretch of the feed: those articles, in their order, as they are."""
     whole = await read(endpoint, SOME, query={"since": EVER})
     end = vector(whole[-1].id)
     values = held(whole)
