@@ -37,6 +37,8 @@ StartOf = Callable[[str, object], Start]
 """From a parameter's name (for the message) and its value for one partition."""
 PARTS: Final = 10
 """Part p is a tenth of the partitions, as in Enterprise's API."""
+EXACT_FLOAT: Final = 2**53
+"""From here on a float may stand for several whole numbers."""
 FUTURE_TOLERANCE_MS: Final = 5_000
 """A client's clock may run ahead of ours by so much: its `since` is then now."""
 PARAMETERS: Final[Mapping[str, Literal["text", "list", "json"]]] = {
@@ -241,8 +243,9 @@ def _partitions(value: object, partitions: int) -> frozenset[int]:
         raise invalid("parts", f"is a list of numbers from 0 to {PARTS - 1}")
     wanted: set[int] = set()
     for item in value:
-        part = int(item) if isinstance(item, str) and re.fullmatch(r"\d{1,2}", item, re.ASCII) else item
-        if isinstance(part, bool) or not isinstance(part, int) or not 0 <= part < PARTS:
+        is_text = isinstance(item, str) and re.fullmatch(r"\d{1,2}", item, re.ASCII)
+        part = int(item) if is_text else whole(item)
+        if part is None or not 0 <= part < PARTS:
             raise invalid("parts", f"each part is a number from 0 to {PARTS - 1}")
         wanted.update(range(part * partitions // PARTS, (part + 1) * partitions // PARTS))
     return frozenset(wanted)
@@ -271,11 +274,19 @@ def _starts(
 
 
 def _offset(name: str, value: object) -> Start:
-    if isinstance(value, bool) or not isinstance(value, int):
+    offset = whole(value)
+    if offset is None:
         raise invalid(name, "an offset is a whole number")
-    if not 0 <= value <= MAX_OFFSET:
+    if not 0 <= offset <= MAX_OFFSET:
         raise bad_position(name, "an offset is never negative, nor beyond 63 bits")
-    return At(value)
+    return At(offset)
+
+
+def whole(value: object) -> int | None:
+    """A JSON number without a fraction, `1.0` too (JSON Schema's `integer`); None for anything else."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < EXACT_FLOAT else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _time(name: str, value: object, now_ms: int) -> int:
