@@ -1,6 +1,5 @@
 """`/v2/articles`: from a request to a stream, or to the problem that says why not."""
 
-import asyncio
 import logging
 from typing import Final
 
@@ -16,14 +15,12 @@ from streamer.deliver.problems import busy, unauthorized
 from streamer.deliver.request import Ask, Format, format_of, parameters_of, parse
 from streamer.deliver.sockets import bound_buffers
 from streamer.deliver.start import Beginning, resolve
-from streamer.log.base import TopicInfo
+from streamer.deliver.topic import topic_of
 from streamer.log.waiting import Condition
 from streamer.metrics import DELIVER_CONNECTIONS, DELIVER_ENDED
 from streamer.partners import PartnersWatch
 from streamer.runtime import Runtime
 
-TOPIC_WAIT_S: Final = 3.0
-"""A partner that was added seconds ago has no topic yet."""
 CONTENT_TYPE: Final[dict[Format, str]] = {
     "sse": "text/event-stream",
     "ndjson": "application/x-ndjson",
@@ -55,7 +52,7 @@ class Articles:
             body = await body_of(request)
             query = ((n, v) for n, v in request.query.items() if n != TICKET or request.method not in READING)
             parameters = parameters_of(query, body)
-            info = await self._topic(partner.name)
+            info = await topic_of(self._runtime, partner.name)
             ask = parse(
                 parameters,
                 fmt=fmt,
@@ -69,18 +66,6 @@ class Articles:
                 return web.StreamResponse(headers=_headers(ask))
             async with self._feeds.hold(partner.name, info) as feed:
                 return await self._stream(request, identity, ask, beginning, feed)
-
-    async def _topic(self, partner: str) -> TopicInfo:
-        loop = asyncio.get_running_loop()
-        name = self._runtime.topics.of_partner(partner)
-        deadline_s = loop.time() + TOPIC_WAIT_S
-        while True:
-            info = await self._runtime.log.topic(name)
-            if info is not None:
-                return info
-            if loop.time() >= deadline_s:
-                raise busy(503, "not_ready", "this feed is being made; come back in a moment")
-            await asyncio.sleep(0.1)
 
     def _still_served(self, identity: Identity) -> None:
         """To be looked at again after the waits: from here on a change cuts the stream."""

@@ -10,16 +10,18 @@ What a connection holds is bounded: one chunk, one read of catch-up, and the soc
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from streamer.clock import Clock
 from streamer.deliver.auth import Identity
 from streamer.deliver.encode import Frame
 from streamer.deliver.feed import Feed, reading
+from streamer.deliver.figures import State
 from streamer.deliver.outlet import CHUNK_BYTES, LINGER_S, Ended, Outlet
 from streamer.deliver.position import Vector
 from streamer.deliver.projected import project
-from streamer.deliver.request import Ask
+from streamer.deliver.request import Ask, Format
 from streamer.deliver.start import Beginning
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.faultpoints import Point, reached
@@ -36,6 +38,20 @@ PAUSE_S: Final = 0.1
 RETRY_S: Final = 0.5
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a connection stands, for who wants to know; streamer.deliver.figures says what each means."""
+
+    format: Format
+    since_ms: int
+    position: str
+    ends: tuple[int, ...]
+    """What the feed has read to, per partition."""
+    partitions: frozenset[int]
+    lag_s: float | None
+    state: State
 
 
 class Connection:
@@ -61,6 +77,9 @@ class Connection:
         self._cut = ""
         self._index: int | None = None
         """Of the next frame in the feed's window; None while catching up."""
+        self._since_ms = clock.now_ms()
+        self._appended_ms = 0
+        """Of the newest article that was written, or is being written; 0: none yet."""
         self._freshness = EDIT_TO_DELIVERY.labels(identity.partner.name)
 
     # ── from outside ───────────────────────────────────────────────────────────────────────────
@@ -84,6 +103,25 @@ class Connection:
     def reset(self) -> None:
         """The hard stop: the client sees an error."""
         self._outlet.reset()
+
+    def standing(self) -> Standing:
+        """As it is now."""
+        window, index = self._feed.window, self._index
+        has_all = index is not None and index == window.end and not self._outlet.writing
+        appended_ms = self._appended_ms
+        if index is not None and window.first <= index < window.end:
+            appended_ms = window[index].appended_ms
+        lag_s = max(0, self._clock.now_ms() - appended_ms) / 1000 if appended_ms else None
+        state: State = "catching-up" if index is None else "live"
+        return Standing(
+            format=self._ask.format,
+            since_ms=self._since_ms,
+            position=self._feed.vector.id() if has_all else self._outlet.told,
+            ends=tuple(self._feed.vector.offsets),
+            partitions=self._ask.partitions,
+            lag_s=0.0 if has_all else lag_s,
+            state="paused" if self._feed.judge.withdrawals.behind else state,
+        )
 
     # ── the stream ─────────────────────────────────────────────────────────────────────────────
 
@@ -226,6 +264,7 @@ class Connection:
             frame = self._feed.judge.frame(record, vector.id())
             if frame is None:
                 continue
+            self._appended_ms = frame.appended_ms
             if self._ask.projection is not None:
                 frame = project(frame, self._ask.projection)
             frames.append(frame)
@@ -278,6 +317,7 @@ class Connection:
             self._index += 1
             if frame.sse and frame.partition in wanted:
                 self._observe(frame)
+                self._appended_ms = frame.appended_ms
                 if self._ask.projection is not None:
                     frame = self._feed.projected.of(frame, self._ask.projection)
                 frames.append(frame)

@@ -40,6 +40,7 @@ class Frame:
     hidden: frozenset[Hideable]
     """What was already taken out of it."""
     is_delete: bool = False
+    appended_ms: int = 0
     delivered: bool = False
     """Whether it was written to any live connection yet."""
 
@@ -100,6 +101,7 @@ def frame_of(record: Stored, position: str, hidden: frozenset[Hideable]) -> Fram
         json_at=len(head),
         hidden=hidden,
         is_delete=is_delete(record),
+        appended_ms=record.timestamp_ms,
     )
 
 

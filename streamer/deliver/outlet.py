@@ -61,7 +61,7 @@ class Outlet:
         self._sse = fmt == "sse"
         self._heartbeat_s = heartbeat_s
         self._clock = clock
-        self._told = ""
+        self.told = ""
         """The position that the client knows."""
         self._told_at_s = 0.0
         self._wrote_at_s = 0.0
@@ -104,11 +104,11 @@ class Outlet:
         return min(due_s, self._told_at_s + CURSOR_S) if self._wants_cursor(position) else due_s
 
     def _wants_cursor(self, position: str) -> bool:
-        return self._sse and position != self._told
+        return self._sse and position != self.told
 
     def tell(self, position: str) -> None:
         """The client knows this position, or asked from there."""
-        self._told = position
+        self.told = position
         self._told_at_s = self._clock.monotonic_s()
 
     async def say_gap(self, reason: str, position: str) -> None:

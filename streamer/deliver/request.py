@@ -6,7 +6,7 @@ twice are each a 422 that names it. Where to start is decided by the first of `L
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -24,7 +24,7 @@ from streamer.deliver.position import (
     Start,
     parse_id,
 )
-from streamer.deliver.problems import Problem, bad_position, invalid
+from streamer.deliver.problems import Problem, bad_position, invalid, unknown_parameter
 from streamer.errors import FieldUnknown
 from streamer.projection import Projection
 
@@ -36,25 +36,23 @@ PARTS: Final = 10
 """Part p is a tenth of the partitions, as in Enterprise's API."""
 FUTURE_TOLERANCE_MS: Final = 5_000
 """A client's clock may run ahead of ours by so much: its `since` is then now."""
-PARAMETERS: Final = frozenset(
-    {
-        "since",
-        "fields",
-        "filters",
-        "parts",
-        "offsets",
-        "since_per_partition",
-        "last_event_id",
-        "on_gap",
-    }
-)
+Known = Mapping[str, Literal["text", "list", "json"]]
+PARAMETERS: Final[Known] = {
+    "since": "text",
+    "fields": "list",
+    "filters": "json",
+    "parts": "list",
+    "offsets": "json",
+    "since_per_partition": "json",
+    "last_event_id": "text",
+    "on_gap": "text",
+}
+"""All there are, and how each stands in a query. streamer.deliver.openapi has the schema of each."""
 NOT_YET: Final = frozenset({"filters"})
 MAX_FIELDS: Final = 200
 FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_-]+|\.\*){0,9}", re.ASCII)
 """What may be a field's name; anything else is refused without being repeated."""
 MAX_FIELD_CHARS: Final = 200
-JSON_IN_QUERY: Final = frozenset({"filters", "offsets", "since_per_partition"})
-LISTS: Final = frozenset({"fields", "parts"})
 _RFC3339: Final = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(\.\d{1,9})?([Zz]|[+ -]\d{2}:\d{2})", re.ASCII
 )
@@ -112,7 +110,7 @@ def _quality(parameters: Iterable[str]) -> float:
 
 
 def parameters_of(
-    query: Iterable[tuple[str, str]], body: bytes, known: Collection[str] = PARAMETERS
+    query: Iterable[tuple[str, str]], body: bytes, known: Known = PARAMETERS
 ) -> dict[str, object]:
     """The two places where parameters stand, as one mapping of plain JSON values."""
     found = _of_query(query, known)
@@ -124,18 +122,19 @@ def parameters_of(
     return found
 
 
-def _of_query(query: Iterable[tuple[str, str]], known: Collection[str]) -> dict[str, object]:
+def _of_query(query: Iterable[tuple[str, str]], known: Known) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, text in query:
         if name not in known:
-            raise _unknown(name, known)
+            raise unknown_parameter(name, known)
         value: object = text
-        if name in JSON_IN_QUERY:
+        form = known[name]
+        if form == "json":
             try:
                 value = msgspec.json.decode(text)
             except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
                 raise invalid(name, "is not JSON; in a query it is written as JSON text") from None
-        elif name in LISTS:
+        elif form == "list":
             value = [part.strip() for part in text.split(",") if part.strip()]
         before = found.get(name)
         if before is None:
@@ -147,7 +146,7 @@ def _of_query(query: Iterable[tuple[str, str]], known: Collection[str]) -> dict[
     return found
 
 
-def _of_body(body: bytes, known: Collection[str]) -> dict[str, object]:
+def _of_body(body: bytes, known: Known) -> dict[str, object]:
     if not body.strip():
         return {}
     try:
@@ -158,18 +157,8 @@ def _of_body(body: bytes, known: Collection[str]) -> dict[str, object]:
         raise Problem(400, "bad_body", "the body is not a JSON object of parameters")
     for name in decoded:
         if name not in known:
-            raise _unknown(name, known)
+            raise unknown_parameter(name, known)
     return decoded
-
-
-def _unknown(name: str, known: Collection[str]) -> Problem:
-    shown = name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,40}", name) else "?"
-    return Problem(
-        422,
-        "unknown_parameter",
-        f"there is no parameter {shown!r}; known are {', '.join(sorted(known))}",
-        parameter=shown,
-    )
 
 
 def parse(parameters: Parameters, *, fmt: Format, last_event_id: str, partitions: int, now_ms: int) -> Ask:

@@ -22,6 +22,7 @@ from streamer.deliver.feed import Feeds
 from streamer.deliver.guard import MAX_TARGET_CHARS, complete, guard
 from streamer.deliver.protocol import SPARE_SOCKETS, Runner
 from streamer.deliver.retained import Budget
+from streamer.deliver.status import Statuses
 from streamer.deliver.ticket_route import TicketRoute
 from streamer.deliver.ticket_secret import ticket_secret
 from streamer.deliver.tickets import Tickets
@@ -76,7 +77,8 @@ async def _serve(
             group.create_task(_revoke(partners, articles), name="deliver-revoke"),
         ]
         try:
-            async with _listening(runtime, articles, ticket_route) as (site, port):
+            app = application(articles, ticket_route, Statuses(runtime, admission, articles.connections))
+            async with _listening(runtime, app, articles) as (site, port):
                 beside.append(group.create_task(_watch(runtime, withdrawals), name="deliver-watch"))
                 if on_listening is not None:
                     on_listening(port)
@@ -105,16 +107,22 @@ def refuse_open_bind(settings: DeliverSettings) -> None:
         )
 
 
-@asynccontextmanager
-async def _listening(
-    runtime: Runtime, articles: Articles, ticket_route: TicketRoute
-) -> AsyncIterator[tuple[web.TCPSite, int]]:
-    settings = runtime.settings.deliver
+def application(articles: Articles, tickets: TicketRoute, statuses: Statuses) -> web.Application:
+    """The routes; streamer.deliver.openapi describes each."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(complete)
     app.router.add_get("/v2/articles", articles.handle)  # and HEAD, as every GET
     app.router.add_post("/v2/articles", articles.handle)
-    app.router.add_post("/v2/tickets", ticket_route.handle)
+    app.router.add_post("/v2/tickets", tickets.handle)
+    app.router.add_get("/v2/status", statuses.handle)
+    return app
+
+
+@asynccontextmanager
+async def _listening(
+    runtime: Runtime, app: web.Application, articles: Articles
+) -> AsyncIterator[tuple[web.TCPSite, int]]:
+    settings = runtime.settings.deliver
     runner = Runner(
         app,
         guard=guard,

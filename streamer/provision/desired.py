@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+from streamer.accounts import GROUP as ROUTE
 from streamer.config import LogSettings, Settings
 from streamer.deadletters import GROUP as DEFERRED
 from streamer.enrich.outbox import GROUP as ENRICH
@@ -16,7 +17,6 @@ from streamer.log.base import TopicSpec
 from streamer.log.kafka_lane import group_id
 from streamer.model import Topics
 from streamer.partners import Partners
-from streamer.route.starts import GROUP as ROUTE
 from streamer.runtime import article_spec, topic_specs
 from streamer.source.stage import GROUP as SOURCE
 
