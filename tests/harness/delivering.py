@@ -196,14 +196,16 @@ async def raw(
     receive_buffer: int = 0,
     key: str = KEY,
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A socket with a GET already sent, so that every byte can be looked at."""
+    """A socket with a GET already sent, so that every byte can be looked at. `key` "": without one."""
     sock = socket.socket()
     sock.setblocking(False)
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", server.port))
     reader, writer = await asyncio.open_connection(sock=sock, limit=65_536)
-    writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n{head}\r\n".encode())
+    if key:
+        head += f"Authorization: Bearer {key}\r\n"
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode())
     try:
         yield reader, writer
     finally:
