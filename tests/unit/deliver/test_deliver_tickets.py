@@ -33,7 +33,7 @@ def refusal(tickets: Tickets, ticket: str, *, partners: Partners = PARTNERS, now
     expires_s=st.integers(1, 10**11),
 )
 def test_a_ticket_stands_for_the_key_that_asked(name: str, secrets: list[int], expires_s: int) -> None:
-    """Of several keys exactly that one, up to the second in which it expires; it needs no quoting in a URL."""
+    """Of several keys exactly that one, up to the second in which it expires; no URL need quote it."""
     partner = Partner(name=name, keys=tuple(hash_key(f"wrs_{n}") for n in secrets))
     for key_hash in partner.keys:
         ticket = TICKETS.issue(Identity(partner, key_hash), expires_s)
