@@ -18,11 +18,13 @@ from streamer.deliver.auth import Identity
 from streamer.deliver.encode import Frame
 from streamer.deliver.feed import Feed, reading
 from streamer.deliver.figures import State
+from streamer.deliver.negotiate import Encoding
 from streamer.deliver.outlet import CHUNK_BYTES, LINGER_S, Ended, Outlet
 from streamer.deliver.position import Vector
 from streamer.deliver.projected import project
 from streamer.deliver.request import Ask, Format
 from streamer.deliver.start import Beginning
+from streamer.deliver.verdicts import passes
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Log, Reader, Stored, TopicPartition
@@ -35,6 +37,8 @@ REACH_DEADLINE_S: Final = 10.0
 CUTOFFS_S: Final = 1.0
 """Cut-offs that take longer to read are behind: the stream pauses, and says that it lives."""
 PAUSE_S: Final = 0.1
+LOOK_FRAMES: Final = 200
+"""So many are looked at, at most, before others have their turn: a filter may let none of them pass."""
 RETRY_S: Final = 0.5
 
 logger = logging.getLogger(__name__)
@@ -45,6 +49,7 @@ class Standing:
     """Where a connection stands, for who wants to know; streamer.deliver.figures says what each means."""
 
     format: Format
+    encoding: Encoding
     since_ms: int
     position: str
     ends: tuple[int, ...]
@@ -79,7 +84,7 @@ class Connection:
         """Of the next frame in the feed's window; None while catching up."""
         self._since_ms = clock.now_ms()
         self._appended_ms = 0
-        """Of the newest article that was written, or is being written; 0: none yet."""
+        """Of the newest article that was taken; 0: none yet."""
         self._freshness = EDIT_TO_DELIVERY.labels(identity.partner.name)
 
     # ── from outside ───────────────────────────────────────────────────────────────────────────
@@ -115,6 +120,7 @@ class Connection:
         state: State = "catching-up" if index is None else "live"
         return Standing(
             format=self._ask.format,
+            encoding=self._ask.encoding,
             since_ms=self._since_ms,
             position=self._feed.vector.id() if has_all else self._outlet.told,
             ends=tuple(self._feed.vector.offsets),
@@ -261,10 +267,10 @@ class Connection:
             if record.offset >= target[record.partition]:
                 continue
             vector.step(record.partition, record.offset + 1)
+            self._appended_ms = record.timestamp_ms
             frame = self._feed.judge.frame(record, vector.id())
-            if frame is None:
+            if frame is None or (self._ask.filters is not None and not passes(frame, self._ask.filters)):
                 continue
-            self._appended_ms = frame.appended_ms
             if self._ask.projection is not None:
                 frame = project(frame, self._ask.projection)
             frames.append(frame)
@@ -302,27 +308,36 @@ class Connection:
                 continue
             frames = self._take()
             if frames:
-                await self._outlet.write_frames(frames)
+                await self._outlet.write_frames(frames, self._feed.blocks)
             elif self._index == window.end:
                 await self._idle()
+            else:
+                await self._outlet.keep_alive(window[self._index - 1].position())
+                await asyncio.sleep(0)
 
     def _take(self) -> list[Frame]:
         """The next chunk's frames; moves the index past them, and past what this client doesn't get."""
         assert self._index is not None
-        window, wanted = self._feed.window, self._ask.partitions
+        window = self._feed.window
+        end = min(window.end, self._index + LOOK_FRAMES)
         frames: list[Frame] = []
         size = 0
-        while self._index < window.end and size < CHUNK_BYTES:
+        while self._index < end and size < CHUNK_BYTES:
             frame = window[self._index]
             self._index += 1
-            if frame.sse and frame.partition in wanted:
+            self._appended_ms = frame.appended_ms
+            if self._wants(frame):
                 self._observe(frame)
-                self._appended_ms = frame.appended_ms
                 if self._ask.projection is not None:
                     frame = self._feed.projected.of(frame, self._ask.projection)
                 frames.append(frame)
                 size += len(frame.sse)
         return frames
+
+    def _wants(self, frame: Frame) -> bool:
+        if not frame.sse or frame.partition not in self._ask.partitions:
+            return False
+        return self._ask.filters is None or self._feed.verdicts.of(frame, self._ask.filters)
 
     def _observe(self, frame: Frame) -> None:
         if not frame.delivered:

@@ -90,8 +90,8 @@ class Stream(Struct, frozen=True):
     articles.
     """
     lag_s: float | None
-    """How long ago the article was appended that comes next (or, of a replay, that came last); 0 where none
-    waits, null where that is not known yet.
+    """How long ago the article was appended that comes next, or, of a replay, that was read last; 0 where
+    none waits, null where that is not known yet.
     """
     state: State
     """`paused`: withdrawals are not known in time, and nothing is sent until they are."""

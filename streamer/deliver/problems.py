@@ -17,12 +17,13 @@ from streamer.deliver.cors import methods_of
 from streamer.metrics import DELIVER_REFUSED
 
 CONTENT_TYPE: Final = "application/problem+json"
+TYPE: Final = "urn:streamer:problem:"
 RETRY_SOON_S: Final = 5
 """What a client that came too early or too often is asked to wait."""
 
-Scope = Literal["any", "elsewhere", "key", "log", "body", "parameters", "articles", "tickets"]
-"""Where a problem can occur: at any route; at what is no route; where a key is needed, the log is read, a
-body or parameters are taken; at one route alone.
+Scope = Literal["any", "path", "method", "key", "log", "body", "parameters", "values", "articles"]
+"""Where a problem can occur: at any route; for another path or method than those of the routes; where a key
+is needed, the log is read, a body, parameters, or parameters with values are taken; at /v2/articles alone.
 """
 
 
@@ -39,10 +40,11 @@ CODES: Final[Mapping[str, Code]] = {
     "bad_body": Code(400, "body", "the body is no JSON object, is broken off, or did not come in time"),
     "bad_position": Code(400, "articles", "a position that this feed cannot have given"),
     "two_credentials": Code(400, "articles", "a key and a ticket; show one of them"),
-    "unauthorized": Code(401, "key", "no key, or one (or a ticket) that is unknown, revoked or expired"),
-    "not_found": Code(404, "elsewhere", "no such route"),
-    "method_not_allowed": Code(405, "elsewhere", "the route does not take this method; see `Allow`"),
-    "not_acceptable": Code(406, "articles", "neither format of the feed will do"),
+    "unauthorized": Code(401, "key", "no key or ticket, or one that is unknown, expired or revoked"),
+    "not_granted": Code(403, "articles", "a field that this partner is never given"),
+    "not_found": Code(404, "path", "there is nothing at this path"),
+    "method_not_allowed": Code(405, "method", "the route does not take this method; see `Allow`"),
+    "not_acceptable": Code(406, "articles", "none of the feed's formats, or encodings, will do"),
     "expired": Code(410, "articles", "retention took what follows this position; see `earliest`"),
     "recreated": Code(410, "articles", "the feed was made anew since this position; see `earliest`"),
     "request_entity_too_large": Code(413, "body", "a body beyond what is taken"),
@@ -50,8 +52,7 @@ CODES: Final[Mapping[str, Code]] = {
     "unsupported_encoding": Code(415, "body", "a body with a Content-Encoding"),
     "expectation_failed": Code(417, "any", "an `Expect` other than 100-continue"),
     "field_unknown": Code(422, "articles", "a field that articles do not have"),
-    "invalid_parameter": Code(422, "parameters", "a parameter's value makes no sense, or it is given twice"),
-    "not_supported": Code(422, "articles", "a parameter that this server does not support yet"),
+    "invalid_parameter": Code(422, "values", "a parameter's value makes no sense, or it is given twice"),
     "unknown_parameter": Code(422, "parameters", "there is no such parameter"),
     "too_many_connections": Code(429, "articles", "the partner has all the streams it may have"),
     "too_many_requests": Code(429, "key", "the partner's requests of this minute are used up"),
@@ -62,8 +63,12 @@ CODES: Final[Mapping[str, Code]] = {
     "not_ready": Code(503, "log", "the feed is being made; come back in a moment"),
 }
 """Every code that a problem can have (`Problem` is given one by name; a test looks that it stands here)."""
-OF_STATUS: Final = {status: code for code, (status, scope, _) in CODES.items()
-                    if scope in ("any", "elsewhere")} | {413: "request_entity_too_large"}  # fmt: skip
+OF_STATUS: Final = {
+    CODES[code].status: code
+    for code in (
+        "bad_request", "not_found", "method_not_allowed", "request_entity_too_large", "expectation_failed"
+    )
+}  # fmt: skip
 """What aiohttp refuses by itself."""
 
 
@@ -88,21 +93,22 @@ class Problem(Exception):
         self.headers = dict(headers or {})
         self.extra = dict(extra or {})
 
-    def response(self) -> web.Response:
-        status = HTTPStatus(self.status)
+    def body(self) -> dict[str, object]:
         body: dict[str, object] = {
-            "type": f"urn:streamer:problem:{self.code}",
-            "title": status.phrase,
+            "type": TYPE + self.code,
+            "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
             "message": self.detail,
         }
         if self.parameter:
             body["parameter"] = self.parameter
-        body.update(self.extra)
+        return body | self.extra
+
+    def response(self) -> web.Response:
         return web.Response(
             status=self.status,
-            body=msgspec.json.encode(body),
+            body=msgspec.json.encode(self.body()),
             headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store", **self.headers},
         )
 

@@ -13,6 +13,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from streamer.deliver.fields import is_name
+from streamer.deliver.filters import Filters, parse_filters
+from streamer.deliver.negotiate import Encoding, quality
 from streamer.deliver.position import (
     EARLIEST,
     LIVE,
@@ -34,6 +37,8 @@ StartOf = Callable[[str, object], Start]
 """From a parameter's name (for the message) and its value for one partition."""
 PARTS: Final = 10
 """Part p is a tenth of the partitions, as in Enterprise's API."""
+EXACT_FLOAT: Final = 2**53
+"""From here on a float may stand for several whole numbers."""
 FUTURE_TOLERANCE_MS: Final = 5_000
 """A client's clock may run ahead of ours by so much: its `since` is then now."""
 Known = Mapping[str, Literal["text", "list", "json"]]
@@ -48,11 +53,7 @@ PARAMETERS: Final[Known] = {
     "on_gap": "text",
 }
 """All there are, and how each stands in a query. streamer.deliver.openapi has the schema of each."""
-NOT_YET: Final = frozenset({"filters"})
 MAX_FIELDS: Final = 200
-FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_-]+|\.\*){0,9}", re.ASCII)
-"""What may be a field's name; anything else is refused without being repeated."""
-MAX_FIELD_CHARS: Final = 200
 _RFC3339: Final = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(\.\d{1,9})?([Zz]|[+ -]\d{2}:\d{2})", re.ASCII
 )
@@ -75,6 +76,9 @@ class Ask:
     continue_on_gap: bool = False
     projection: Projection | None = None
     """What of an article is asked for; None: all of it."""
+    filters: Filters | None = None
+    """Which articles are asked for; None: all of them."""
+    encoding: Encoding = "identity"
 
 
 def format_of(accept: str | None) -> Format:
@@ -90,23 +94,12 @@ def format_of(accept: str | None) -> Format:
             offered = "ndjson"
         else:
             continue
-        quality = _quality(parameters)
-        if quality > best_quality:
-            best, best_quality = offered, quality
+        weight = quality(parameters)
+        if weight > best_quality:
+            best, best_quality = offered, weight
     if best is None:
         raise Problem(406, "not_acceptable", "this feed speaks text/event-stream and application/x-ndjson")
     return best
-
-
-def _quality(parameters: Iterable[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0
 
 
 def parameters_of(
@@ -161,17 +154,16 @@ def _of_body(body: bytes, known: Known) -> dict[str, object]:
     return decoded
 
 
-def parse(parameters: Parameters, *, fmt: Format, last_event_id: str, partitions: int, now_ms: int) -> Ask:
+def parse(
+    parameters: Parameters,
+    *,
+    fmt: Format,
+    last_event_id: str,
+    partitions: int,
+    now_ms: int,
+    encoding: Encoding = "identity",
+) -> Ask:
     """`last_event_id` is the header ("" for none) and beats the parameter of that name."""
-    for name in sorted(NOT_YET & parameters.keys()):
-        if parameters[name] == []:  # no restriction, as Enterprise's SDKs write it
-            continue
-        raise Problem(
-            422,
-            "not_supported",
-            f"{name}: is not supported by this server yet; leave it out",
-            parameter=name,
-        )
     wanted = _partitions(parameters.get("parts"), partitions)
     offsets = _starts(parameters, "offsets", partitions, wanted, _offset)
     sinces = _starts(
@@ -180,6 +172,7 @@ def parse(parameters: Parameters, *, fmt: Format, last_event_id: str, partitions
     since = Since(_time("since", parameters["since"], now_ms)) if "since" in parameters else None
     continue_on_gap = _on_gap(parameters.get("on_gap"), fmt)
     projection = _projection(parameters.get("fields"))
+    filters = parse_filters(parameters.get("filters"))
     position = _position(parameters, last_event_id, partitions, now_ms)
     starts: Mapping[int, Start] = {}
     rest: Start = LIVE
@@ -193,7 +186,19 @@ def parse(parameters: Parameters, *, fmt: Format, last_event_id: str, partitions
         starts, parameter = sinces, "since_per_partition"
     elif since is not None:
         rest, parameter = since, "since"
-    return Ask(fmt, wanted, starts, rest, parameter, epoch, topic, continue_on_gap, projection)
+    return Ask(
+        fmt,
+        wanted,
+        starts,
+        rest,
+        parameter,
+        epoch,
+        topic,
+        continue_on_gap,
+        projection,
+        filters,
+        encoding,
+    )
 
 
 def _projection(value: object) -> Projection | None:
@@ -204,7 +209,7 @@ def _projection(value: object) -> Projection | None:
         raise invalid("fields", f"is a list of at most {MAX_FIELDS} names of fields")
     names: list[str] = []
     for name in value:
-        if not isinstance(name, str) or len(name) > MAX_FIELD_CHARS or not FIELD.fullmatch(name):
+        if not is_name(name):
             raise invalid("fields", "a field is named as in `name`, `version.identifier` or `version.*`")
         names.append(name)
     try:
@@ -239,8 +244,9 @@ def _partitions(value: object, partitions: int) -> frozenset[int]:
         raise invalid("parts", f"is a list of numbers from 0 to {PARTS - 1}")
     wanted: set[int] = set()
     for item in value:
-        part = int(item) if isinstance(item, str) and re.fullmatch(r"\d{1,2}", item, re.ASCII) else item
-        if isinstance(part, bool) or not isinstance(part, int) or not 0 <= part < PARTS:
+        is_text = isinstance(item, str) and re.fullmatch(r"\d{1,2}", item, re.ASCII)
+        part = int(item) if is_text else whole(item)
+        if part is None or not 0 <= part < PARTS:
             raise invalid("parts", f"each part is a number from 0 to {PARTS - 1}")
         wanted.update(range(part * partitions // PARTS, (part + 1) * partitions // PARTS))
     return frozenset(wanted)
@@ -269,11 +275,19 @@ def _starts(
 
 
 def _offset(name: str, value: object) -> Start:
-    if isinstance(value, bool) or not isinstance(value, int):
+    offset = whole(value)
+    if offset is None:
         raise invalid(name, "an offset is a whole number")
-    if not 0 <= value <= MAX_OFFSET:
+    if not 0 <= offset <= MAX_OFFSET:
         raise bad_position(name, "an offset is never negative, nor beyond 63 bits")
-    return At(value)
+    return At(offset)
+
+
+def whole(value: object) -> int | None:
+    """A JSON number without a fraction, `1.0` too (JSON Schema's `integer`); None for anything else."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < EXACT_FLOAT else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _time(name: str, value: object, now_ms: int) -> int:

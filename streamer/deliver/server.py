@@ -19,6 +19,8 @@ from streamer.deliver.bind import bound, refuse_open_bind
 from streamer.deliver.body import MAX_BODY_BYTES
 from streamer.deliver.feed import Feeds
 from streamer.deliver.guard import MAX_TARGET_CHARS, complete, guard
+from streamer.deliver.openapi import OpenApi
+from streamer.deliver.people import People
 from streamer.deliver.protocol import SPARE_SOCKETS, Runner
 from streamer.deliver.retained import Budget
 from streamer.deliver.status import Statuses
@@ -81,7 +83,7 @@ async def _serve(
             group.create_task(_revoke(partners, articles), name="deliver-revoke"),
         ]
         try:
-            app = application(articles, ticket_route, Statuses(runtime, admission, articles.connections))
+            app = application(articles, Statuses(runtime, admission, articles.connections), ticket_route)
             async with _listening(runtime, app, articles, tls) as (listener, port):
                 beside.append(group.create_task(_watch(runtime, withdrawals), name="deliver-watch"))
                 if on_listening is not None:
@@ -95,14 +97,16 @@ async def _serve(
             runtime.health.unready(COMPONENT, "stopped")
 
 
-def application(articles: Articles, tickets: TicketRoute, statuses: Statuses) -> web.Application:
+def application(articles: Articles, statuses: Statuses, ticket_route: TicketRoute) -> web.Application:
     """The routes; streamer.deliver.openapi describes each."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(complete)
     app.router.add_get("/v2/articles", articles.handle)  # and HEAD, as every GET
     app.router.add_post("/v2/articles", articles.handle)
-    app.router.add_post("/v2/tickets", tickets.handle)
     app.router.add_get("/v2/status", statuses.handle)
+    app.router.add_post("/v2/tickets", ticket_route.handle)
+    app.router.add_get("/openapi.json", OpenApi().handle)
+    app.router.add_routes(People().routes())
     return app
 
 

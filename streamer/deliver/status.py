@@ -173,7 +173,7 @@ class Statuses:
         ends = [max(bound.end, live) for bound, live in zip(bounds, standing.ends, strict=True)]
         return Stream(
             format=standing.format,
-            encoding="identity",
+            encoding=standing.encoding,
             since=rfc3339_ms(standing.since_ms),
             position=standing.position,
             lag_offsets=lag_offsets(standing.position, ends, standing.partitions),

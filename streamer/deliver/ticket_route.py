@@ -10,7 +10,7 @@ from streamer.clock import Clock
 from streamer.deliver.admission import Admission
 from streamer.deliver.body import body_of
 from streamer.deliver.problems import invalid
-from streamer.deliver.request import Known, parameters_of
+from streamer.deliver.request import Known, parameters_of, whole
 from streamer.deliver.tickets import Tickets
 from streamer.model import rfc3339_ms
 
@@ -48,6 +48,7 @@ def valid_s_of(parameters: Mapping[str, object]) -> int:
     value = parameters.get("valid_s", DEFAULT_VALID_S)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(MAX_VALID_S)):
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_VALID_S:
+    valid_s = whole(value)
+    if valid_s is None or not 1 <= valid_s <= MAX_VALID_S:
         raise invalid("valid_s", f"is a whole number of seconds from 1 to {MAX_VALID_S}")
-    return value
+    return valid_s
