@@ -144,7 +144,9 @@ class Outlet:
             self.reset()
 
     async def _flush(self) -> None:
-        """Returns once the socket has taken all that was written."""
+        """Returns once the socket has taken all that was written; over TLS all but what the loop holds for it
+        below the encryption, which a close still sends.
+        """
         while self._transport.get_write_buffer_size():  # noqa: ASYNC110 - a transport has no event for it
             await asyncio.sleep(FLUSH_POLL_S)
 

@@ -6,7 +6,7 @@ twice are each a 422 that names it. Where to start is decided by the first of `L
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -41,7 +41,8 @@ EXACT_FLOAT: Final = 2**53
 """From here on a float may stand for several whole numbers."""
 FUTURE_TOLERANCE_MS: Final = 5_000
 """A client's clock may run ahead of ours by so much: its `since` is then now."""
-PARAMETERS: Final[Mapping[str, Literal["text", "list", "json"]]] = {
+Known = Mapping[str, Literal["text", "list", "json"]]
+PARAMETERS: Final[Known] = {
     "since": "text",
     "fields": "list",
     "filters": "json",
@@ -102,7 +103,7 @@ def format_of(accept: str | None) -> Format:
 
 
 def parameters_of(
-    query: Iterable[tuple[str, str]], body: bytes, known: Collection[str] = PARAMETERS
+    query: Iterable[tuple[str, str]], body: bytes, known: Known = PARAMETERS
 ) -> dict[str, object]:
     """The two places where parameters stand, as one mapping of plain JSON values."""
     found = _of_query(query, known)
@@ -114,13 +115,13 @@ def parameters_of(
     return found
 
 
-def _of_query(query: Iterable[tuple[str, str]], known: Collection[str]) -> dict[str, object]:
+def _of_query(query: Iterable[tuple[str, str]], known: Known) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, text in query:
         if name not in known:
             raise unknown_parameter(name, known)
         value: object = text
-        form = PARAMETERS.get(name, "text")
+        form = known[name]
         if form == "json":
             try:
                 value = msgspec.json.decode(text)
@@ -138,7 +139,7 @@ def _of_query(query: Iterable[tuple[str, str]], known: Collection[str]) -> dict[
     return found
 
 
-def _of_body(body: bytes, known: Collection[str]) -> dict[str, object]:
+def _of_body(body: bytes, known: Known) -> dict[str, object]:
     if not body.strip():
         return {}
     try:

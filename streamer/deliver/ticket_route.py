@@ -10,13 +10,13 @@ from streamer.clock import Clock
 from streamer.deliver.admission import Admission
 from streamer.deliver.body import body_of
 from streamer.deliver.problems import invalid
-from streamer.deliver.request import parameters_of, whole
+from streamer.deliver.request import Known, parameters_of, whole
 from streamer.deliver.tickets import Tickets
 from streamer.model import rfc3339_ms
 
 DEFAULT_VALID_S: Final = 3_600
 MAX_VALID_S: Final = 86_400
-PARAMETERS: Final = frozenset({"valid_s"})
+PARAMETERS: Final[Known] = {"valid_s": "text"}
 
 
 class TicketRoute:
@@ -27,7 +27,8 @@ class TicketRoute:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         identity = self._admission.admit(request)
-        valid_s = valid_s_of(parameters_of(request.query.items(), await body_of(request), PARAMETERS))
+        parameters = parameters_of(request.query.items(), await body_of(request), PARAMETERS)
+        valid_s = valid_s_of(parameters)
         expires_s = self._clock.now_ms() // 1_000 + valid_s
         answer = {
             "ticket": self._tickets.issue(identity, expires_s),
