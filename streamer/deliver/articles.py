@@ -11,6 +11,8 @@ from streamer.deliver.auth import Identity
 from streamer.deliver.body import body_of
 from streamer.deliver.connection import Connection
 from streamer.deliver.feed import Feed, Feeds
+from streamer.deliver.grants import refuse_not_granted
+from streamer.deliver.negotiate import encoding_of
 from streamer.deliver.outlet import Outlet
 from streamer.deliver.problems import busy, unauthorized
 from streamer.deliver.request import Ask, Format, format_of, parameters_of, parse
@@ -49,6 +51,7 @@ class Articles:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         identity = self._admission.admit(request, by_ticket=request.method in READING)
+        encoding = encoding_of(",".join(request.headers.getall("Accept-Encoding", ())))
         partner = identity.partner
         fmt = format_of(request.headers.get("Accept"))
         with self._admission.stream(partner):
@@ -62,7 +65,9 @@ class Articles:
                 last_event_id=request.headers.get("Last-Event-ID", "").strip(),
                 partitions=info.partitions,
                 now_ms=self._runtime.clock.now_ms(),
+                encoding=encoding,
             )
+            refuse_not_granted(ask, partner)
             beginning = await resolve(self._runtime.log, info, ask)
             if request.method == "HEAD":
                 self._still_served(identity)
@@ -109,6 +114,7 @@ class Articles:
                 transport,
                 ask.format,
                 partner=partner,
+                encoding=ask.encoding,
                 heartbeat_s=self._runtime.settings.deliver.heartbeat_s,
                 clock=self._runtime.clock,
             ),
@@ -130,8 +136,12 @@ class Articles:
 
 
 def _headers(ask: Ask) -> dict[str, str]:
-    return {
+    headers = {
         "Content-Type": CONTENT_TYPE[ask.format],
         "Cache-Control": "no-store",
+        "Vary": "Accept, Accept-Encoding",
         "X-Accel-Buffering": "no",  # nginx would hold events back
     }
+    if ask.encoding == "gzip":
+        headers["Content-Encoding"] = "gzip"
+    return headers
