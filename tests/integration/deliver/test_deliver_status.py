@@ -16,6 +16,7 @@ from streamer.deliver import status, topic
 from streamer.errors import LogUnavailable
 from streamer.log.base import Bounds, Lane, TopicPartition
 from streamer.log.position import Position
+from streamer.runtime import article_spec
 
 
 async def ask(server: Delivering, key: str = KEY, *, expect: int = 200, **more: Any) -> dict[str, Any]:
@@ -69,6 +70,8 @@ async def test_positions_are_ids_and_freshness_is_the_feeds(tmp_path: Path) -> N
 async def test_each_sees_its_own_streams_alone(tmp_path: Path) -> None:
     """Format, encoding and state of each that is open here; a poll is no stream, and takes no place."""
     async with delivering(tmp_path, limits="limits = { connections = 2 }") as server:
+        settings, globex = server.runtime.settings, server.runtime.topics.of_partner("globex")
+        await server.log.ensure_topics([article_spec(settings, globex)])
         async with connected(server), connected(server, "gzip"):
             await server.write(range(3))
             async with asyncio.timeout(10):
@@ -81,6 +84,7 @@ async def test_each_sees_its_own_streams_alone(tmp_path: Path) -> None:
             ]
             for each in streams:
                 assert (each["state"], each["lag_s"]) == ("live", 0.0)
+            assert (await ask(server, OTHER_KEY))["connections"] == []
         await streams_open(0)
         assert (await ask(server))["connections"] == []
 
@@ -106,10 +110,14 @@ async def test_completeness_is_what_route_has_committed(tmp_path: Path) -> None:
     """The counts of the positions at the partner's own topic, and of no other."""
     async with delivering(tmp_path) as server:
         topics = server.runtime.topics
+        globex = topics.of_partner("globex")
+        await server.log.ensure_topics([article_spec(server.runtime.settings, globex)])
 
         async def run(lane: Lane) -> None:
+            theirs = Position(9, (), {"counts": {"published": 1_000}})
             mine = Position(7, (), {"counts": {"published": 5, "filtered": 2, "expired": 1}})
-            await lane.commit([], {TopicPartition(server.topic, lane.partition): mine})
+            at = {globex: theirs, server.topic: mine}
+            await lane.commit([], {TopicPartition(name, lane.partition): at[name] for name in at})
 
         await server.log.run_lanes("route", topics.articles, run, partitions=[0, 1])
         found = (await ask(server))["completeness"]
