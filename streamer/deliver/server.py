@@ -80,7 +80,7 @@ async def _serve(
         ticket_route = TicketRoute(admission, tickets, runtime.clock)
         beside = [
             group.create_task(withdrawals.run(), name="deliver-withdrawals"),
-            group.create_task(_revoke(partners, articles), name="deliver-revoke"),
+            group.create_task(_revoke(partners, articles, admission), name="deliver-revoke"),
         ]
         try:
             app = application(articles, Statuses(runtime, admission, articles.connections), ticket_route)
@@ -142,10 +142,11 @@ def _retained_bytes(settings: Settings) -> int:
     return int(settings.deliver.retained_mb * MEGABYTE)
 
 
-async def _revoke(partners: PartnersWatch, articles: Articles) -> None:
+async def _revoke(partners: PartnersWatch, articles: Articles, admission: Admission) -> None:
     generation = partners.generation
     while True:
         generation = await partners.changed(generation)
+        admission.changed()
         for connection in tuple(articles.connections):
             if not connection.identity.still_valid(partners.current):
                 connection.cut("expired", patience_s=REVOKE_PATIENCE_S)
