@@ -1,6 +1,5 @@
 """`/v2/articles`: from a request to a stream, or to the problem that says why not."""
 
-import asyncio
 import logging
 from typing import Final
 
@@ -14,18 +13,17 @@ from streamer.deliver.feed import Feed, Feeds
 from streamer.deliver.grants import refuse_not_granted
 from streamer.deliver.negotiate import encoding_of
 from streamer.deliver.outlet import Outlet
+from streamer.deliver.pace import Pace
 from streamer.deliver.problems import busy, unauthorized
 from streamer.deliver.request import Ask, Format, format_of, parameters_of, parse
 from streamer.deliver.sockets import bound_buffers
 from streamer.deliver.start import Beginning, resolve
-from streamer.log.base import TopicInfo
+from streamer.deliver.topic import topic_of
 from streamer.log.waiting import Condition
 from streamer.metrics import DELIVER_CONNECTIONS, DELIVER_ENDED
 from streamer.partners import PartnersWatch
 from streamer.runtime import Runtime
 
-TOPIC_WAIT_S: Final = 3.0
-"""A partner that was added seconds ago has no topic yet."""
 CONTENT_TYPE: Final[dict[Format, str]] = {
     "sse": "text/event-stream",
     "ndjson": "application/x-ndjson",
@@ -51,14 +49,14 @@ class Articles:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         identity = self._admission.admit(request, by_ticket=request.method in READING)
-        encoding = encoding_of(",".join(request.headers.getall("Accept-Encoding", ())))
         partner = identity.partner
         fmt = format_of(request.headers.get("Accept"))
-        with self._admission.stream(partner):
+        encoding = encoding_of(",".join(request.headers.getall("Accept-Encoding", ())))
+        with self._admission.stream(partner) as pace:
             body = await body_of(request)
             query = ((n, v) for n, v in request.query.items() if n != TICKET or request.method not in READING)
             parameters = parameters_of(query, body)
-            info = await self._topic(partner.name)
+            info = await topic_of(self._runtime, partner.name)
             ask = parse(
                 parameters,
                 fmt=fmt,
@@ -73,19 +71,7 @@ class Articles:
                 self._still_served(identity)
                 return web.StreamResponse(headers=_headers(ask))
             async with self._feeds.hold(partner.name, info) as feed:
-                return await self._stream(request, identity, ask, beginning, feed)
-
-    async def _topic(self, partner: str) -> TopicInfo:
-        loop = asyncio.get_running_loop()
-        name = self._runtime.topics.of_partner(partner)
-        deadline_s = loop.time() + TOPIC_WAIT_S
-        while True:
-            info = await self._runtime.log.topic(name)
-            if info is not None:
-                return info
-            if loop.time() >= deadline_s:
-                raise busy(503, "not_ready", "this feed is being made; come back in a moment")
-            await asyncio.sleep(0.1)
+                return await self._stream(request, identity, ask, beginning, feed=feed, pace=pace)
 
     def _still_served(self, identity: Identity) -> None:
         """To be looked at again after the waits: from here on a change cuts the stream."""
@@ -95,7 +81,14 @@ class Articles:
             raise unauthorized("this key was revoked")
 
     async def _stream(
-        self, request: web.Request, identity: Identity, ask: Ask, beginning: Beginning, feed: Feed
+        self,
+        request: web.Request,
+        identity: Identity,
+        ask: Ask,
+        beginning: Beginning,
+        *,
+        feed: Feed,
+        pace: Pace,
     ) -> web.StreamResponse:
         partner = identity.partner.name
         self._still_served(identity)
@@ -117,6 +110,7 @@ class Articles:
                 encoding=ask.encoding,
                 heartbeat_s=self._runtime.settings.deliver.heartbeat_s,
                 clock=self._runtime.clock,
+                pace=pace,
             ),
             clock=self._runtime.clock,
         )

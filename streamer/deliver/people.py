@@ -80,6 +80,10 @@ class People:
         }
         self._index = self._files.pop(INDEX)
 
+    def names(self) -> list[str]:
+        """Of the assets."""
+        return sorted(self._files)
+
     def routes(self) -> list[web.RouteDef]:
         """For GET and HEAD."""
         return [web.get("/", self.index), web.get("/page/{name}", self.asset)]

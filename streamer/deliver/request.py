@@ -6,7 +6,7 @@ twice are each a 422 that names it. Where to start is decided by the first of `L
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -27,7 +27,7 @@ from streamer.deliver.position import (
     Start,
     parse_id,
 )
-from streamer.deliver.problems import Problem, bad_position, invalid
+from streamer.deliver.problems import Problem, bad_position, invalid, unknown_parameter
 from streamer.errors import FieldUnknown
 from streamer.projection import Projection
 
@@ -37,23 +37,23 @@ StartOf = Callable[[str, object], Start]
 """From a parameter's name (for the message) and its value for one partition."""
 PARTS: Final = 10
 """Part p is a tenth of the partitions, as in Enterprise's API."""
+EXACT_FLOAT: Final = 2**53
+"""From here on a float may stand for several whole numbers."""
 FUTURE_TOLERANCE_MS: Final = 5_000
 """A client's clock may run ahead of ours by so much: its `since` is then now."""
-PARAMETERS: Final = frozenset(
-    {
-        "since",
-        "fields",
-        "filters",
-        "parts",
-        "offsets",
-        "since_per_partition",
-        "last_event_id",
-        "on_gap",
-    }
-)
+Known = Mapping[str, Literal["text", "list", "json"]]
+PARAMETERS: Final[Known] = {
+    "since": "text",
+    "fields": "list",
+    "filters": "json",
+    "parts": "list",
+    "offsets": "json",
+    "since_per_partition": "json",
+    "last_event_id": "text",
+    "on_gap": "text",
+}
+"""All there are, and how each stands in a query. streamer.deliver.openapi has the schema of each."""
 MAX_FIELDS: Final = 200
-JSON_IN_QUERY: Final = frozenset({"filters", "offsets", "since_per_partition"})
-LISTS: Final = frozenset({"fields", "parts"})
 _RFC3339: Final = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(\.\d{1,9})?([Zz]|[+ -]\d{2}:\d{2})", re.ASCII
 )
@@ -103,7 +103,7 @@ def format_of(accept: str | None) -> Format:
 
 
 def parameters_of(
-    query: Iterable[tuple[str, str]], body: bytes, known: Collection[str] = PARAMETERS
+    query: Iterable[tuple[str, str]], body: bytes, known: Known = PARAMETERS
 ) -> dict[str, object]:
     """The two places where parameters stand, as one mapping of plain JSON values."""
     found = _of_query(query, known)
@@ -115,18 +115,19 @@ def parameters_of(
     return found
 
 
-def _of_query(query: Iterable[tuple[str, str]], known: Collection[str]) -> dict[str, object]:
+def _of_query(query: Iterable[tuple[str, str]], known: Known) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, text in query:
         if name not in known:
-            raise _unknown(name, known)
+            raise unknown_parameter(name, known)
         value: object = text
-        if name in JSON_IN_QUERY:
+        form = known[name]
+        if form == "json":
             try:
                 value = msgspec.json.decode(text)
             except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
                 raise invalid(name, "is not JSON; in a query it is written as JSON text") from None
-        elif name in LISTS:
+        elif form == "list":
             value = [part.strip() for part in text.split(",") if part.strip()]
         before = found.get(name)
         if before is None:
@@ -138,7 +139,7 @@ def _of_query(query: Iterable[tuple[str, str]], known: Collection[str]) -> dict[
     return found
 
 
-def _of_body(body: bytes, known: Collection[str]) -> dict[str, object]:
+def _of_body(body: bytes, known: Known) -> dict[str, object]:
     if not body.strip():
         return {}
     try:
@@ -149,18 +150,8 @@ def _of_body(body: bytes, known: Collection[str]) -> dict[str, object]:
         raise Problem(400, "bad_body", "the body is not a JSON object of parameters")
     for name in decoded:
         if name not in known:
-            raise _unknown(name, known)
+            raise unknown_parameter(name, known)
     return decoded
-
-
-def _unknown(name: str, known: Collection[str]) -> Problem:
-    shown = name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,40}", name) else "?"
-    return Problem(
-        422,
-        "unknown_parameter",
-        f"there is no parameter {shown!r}; known are {', '.join(sorted(known))}",
-        parameter=shown,
-    )
 
 
 def parse(
@@ -253,8 +244,9 @@ def _partitions(value: object, partitions: int) -> frozenset[int]:
         raise invalid("parts", f"is a list of numbers from 0 to {PARTS - 1}")
     wanted: set[int] = set()
     for item in value:
-        part = int(item) if isinstance(item, str) and re.fullmatch(r"\d{1,2}", item, re.ASCII) else item
-        if isinstance(part, bool) or not isinstance(part, int) or not 0 <= part < PARTS:
+        is_text = isinstance(item, str) and re.fullmatch(r"\d{1,2}", item, re.ASCII)
+        part = int(item) if is_text else whole(item)
+        if part is None or not 0 <= part < PARTS:
             raise invalid("parts", f"each part is a number from 0 to {PARTS - 1}")
         wanted.update(range(part * partitions // PARTS, (part + 1) * partitions // PARTS))
     return frozenset(wanted)
@@ -283,11 +275,19 @@ def _starts(
 
 
 def _offset(name: str, value: object) -> Start:
-    if isinstance(value, bool) or not isinstance(value, int):
+    offset = whole(value)
+    if offset is None:
         raise invalid(name, "an offset is a whole number")
-    if not 0 <= value <= MAX_OFFSET:
+    if not 0 <= offset <= MAX_OFFSET:
         raise bad_position(name, "an offset is never negative, nor beyond 63 bits")
-    return At(value)
+    return At(offset)
+
+
+def whole(value: object) -> int | None:
+    """A JSON number without a fraction, `1.0` too (JSON Schema's `integer`); None for anything else."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < EXACT_FLOAT else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _time(name: str, value: object, now_ms: int) -> int:
