@@ -21,7 +21,7 @@ HOSTILE = (
     "\"quotes\" and 'quotes' & &lt;entities&gt;",
     "</td></tr></table><svg/onload=alert(3)>",
     "תורת <b>היחסות</b>",
-    "‮gnitseretni‬ ⁦unclosed isolate",
+    "\u202egnitseretni\u202c \u2066unclosed isolate",
     "{{constructor.constructor('alert(4)')()}}",
 )
 ELEMENTS = "bdi,a,span,time,td,tr,thead,tbody,th,table"
@@ -110,11 +110,12 @@ async def test_right_to_left_titles_are_right(tmp_path: Path, browser: Browser) 
             server,
             {"name": "plain"},
             {"name": "HTML (שפת סימון)", "language": "he", "wiki": "hewiki", "comment": "תיקון"},
-            {"name": "‮override", "comment": "‮override"},
+            {"name": "\u202eoverride", "comment": "\u202eoverride"},
         )
         await titles(page, 3)
         shown = await page.locator("#rows .name").evaluate_all(
-            "names => names.map(n => [n.lang, getComputedStyle(n).direction, getComputedStyle(n).unicodeBidi])"
+            "names => names.map(n => { const style = getComputedStyle(n);"
+            " return [n.lang, style.direction, style.unicodeBidi] })"
         )
         assert shown[1] == ["he", "rtl", "isolate"]
         assert {one[2] for one in shown} == {"isolate"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness.browsing import Watched, connect, titles, watched
-from harness.delivering import KEY, Delivering, bearer, delivering, partners_toml, streams_open
+from harness.delivering import KEY, Delivering, delivering, partners_toml, streams_open
 from harness.telling import tell
 from playwright.async_api import Browser, Page, expect
 from prove.cutting import Hop
@@ -135,7 +135,7 @@ async def test_a_feed_made_anew_is_offered_from_its_earliest(tmp_path: Path, bro
 async def test_limits_are_said_and_waited_out(tmp_path: Path, browser: Browser) -> None:
     """429: how long it waits, by Retry-After; then it goes on by itself."""
     limits = "limits = { connections = 1 }"
-    async with opened(tmp_path, browser, REFUSED.format(429), limits=limits) as (server, seen, page):
+    async with opened(tmp_path, browser, REFUSED.format(429), limits=limits) as (_, seen, page):
         other = await seen.context.new_page()
         await other.goto(page.url)
         await connect(other, KEY)

@@ -97,7 +97,7 @@ async def watched(browser: Browser, **options: object) -> AsyncIterator[Watched]
         seen.watch()
         yield seen
         await page.evaluate("0")  # what was said before has arrived
-        assert not seen.wrong
+        assert not seen.wrong, seen.wrong
         assert not KEYS.search(" ".join(seen.said)), "a key on the console"
     finally:
         await context.close()
