@@ -23,8 +23,8 @@ async def read(url: str, partner: str, count: int) -> list[dict[str, object]]:
 
 
 async def test_articles_and_figures_are_as_described(tmp_path: Path) -> None:
-    """Each article, whatever happened to its page and whatever is left out of it, has what the schema requires
-    and nothing that it does not name; so has the status, whose accounts cover what came.
+    """Each article, whatever happened to its page and whatever is left out of it, has what the schema
+    requires and nothing that it does not name; so has the status, whose accounts cover what came.
     """
     async with on_sandbox(tmp_path, edits_per_s=30) as (_, service), asyncio.timeout(60):
         url = f"http://127.0.0.1:{await service.port()}/v2/articles"
