@@ -80,6 +80,7 @@ def document() -> Schema:
                 **schemas.components(),
                 **asked.components(),
                 "Problem": _problem(CODES),
+                "ServerSentEvent": _event(),
                 "Ticket": _ticket(),
             },
             "responses": {
@@ -123,7 +124,10 @@ def _articles() -> Schema:
         "description": SSE,
         "headers": _headers("Cache-Control", "Vary", "Content-Encoding", *LIMITS),
         "content": {
-            "text/event-stream": {"schema": {"type": "string"}, "example": examples.SSE},
+            "text/event-stream": {
+                "schema": {"$ref": "#/components/schemas/ServerSentEvent"},
+                "example": examples.SSE,
+            },
             "application/x-ndjson": {
                 "schema": {
                     "type": "string",
@@ -222,8 +226,10 @@ def _plain(operation: str, says: str, content: Schema, refusals: str = "Open") -
 def _asset() -> Schema:
     content = {kind: {"schema": {"type": "string"}} for ending, kind in TYPES.items() if ending != ".html"}
     path = _plain("asset", "What the page is made of.", content, "Asset")
-    name = {"name": "name", "in": "path", "required": True, "schema": {"enum": People().names()}}
-    return {"parameters": [name], **path}
+    for method, operation in path.items():
+        schema = {"type": "string"} if method == "options" else {"enum": People().names()}
+        operation["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": schema}]
+    return path
 
 
 def _path(operations: Schema) -> Schema:
@@ -331,6 +337,32 @@ def _problem(codes: Mapping[str, Code], status: int = 0) -> Schema:
         "required": list(said),
         "additionalProperties": False,
         "examples": [example],
+    }
+
+
+def _event() -> Schema:
+    """OpenAPI 3.1 has no word for the items of a stream: tools read its schema as that of each event."""
+
+    def one(name: str, data: str, *, has_id: bool = True) -> Schema:
+        content = {"$ref": f"#/components/schemas/{data}"}
+        return {
+            "type": "object",
+            "properties": {
+                "event": {"const": name},
+                "id": {"type": "string"},
+                "data": {"type": "string", "contentMediaType": JSON, "contentSchema": content},
+            },
+            "required": ["event", "data", *(["id"] if has_id else [])],
+        }
+
+    return {
+        "description": "Each event as a client gets it; one that is unnamed is a `message` to it.",
+        "oneOf": [
+            one("message", "Article"),
+            one("cursor", "Cursor"),
+            one("gap", "Gap"),
+            one("bye", "Bye", has_id=False),
+        ],
     }
 
 

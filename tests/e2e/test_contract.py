@@ -16,6 +16,7 @@ async def read(url: str, partner: str, count: int) -> list[dict[str, object]]:
     feed = Feed(url, KEYS[partner], since="2020-01-01T00:00:00Z")
     found: list[dict[str, object]] = []
     async for event in feed.articles(asyncio.Event()):
+        schema("ServerSentEvent").validate({"event": event.name, "id": event.id, "data": event.data})
         found.append(event.article)
         if len(found) == count:
             break

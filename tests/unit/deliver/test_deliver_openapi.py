@@ -14,7 +14,7 @@ from openapi_spec_validator import validate
 
 from streamer.deliver import examples, openapi
 from streamer.deliver.asked import article_parameters, ticket_parameters
-from streamer.deliver.encode import bye, cursor
+from streamer.deliver.encode import bye, control, cursor
 from streamer.deliver.filters import parse_filters
 from streamer.deliver.outlet import RESETS
 from streamer.deliver.people import People
@@ -55,11 +55,11 @@ def test_every_route_is_described_with_its_methods_and_no_other_is() -> None:
     for path, method in routes():
         served.setdefault(path, {"OPTIONS"}).add(method)
     described = {
-        path: {method.upper() for method in operations if method != "parameters"}
-        for path, operations in DOCUMENT["paths"].items()
+        path: {method.upper() for method in operations} for path, operations in DOCUMENT["paths"].items()
     }
     assert described == served
-    assert DOCUMENT["paths"]["/page/{name}"]["parameters"][0]["schema"]["enum"] == People().names()
+    (name,) = DOCUMENT["paths"]["/page/{name}"]["get"]["parameters"]
+    assert name["schema"]["enum"] == People().names()
 
 
 def test_every_parameter_is_described_and_no_other_is() -> None:
@@ -133,6 +133,30 @@ def test_the_reasons_of_ends_and_gaps_are_all_that_the_code_has() -> None:
                 ends.add(node.value.value)
     assert ends - {"", *RESETS} == set(BYE_REASONS)
     assert gaps == set(GAP_REASONS)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        examples.SSE.encode(),
+        cursor("e7c14a09.0:1"),
+        bye("drain"),
+        control("gap", {"reason": "expired", "position": "e7c14a09.0:1"}, "e7c14a09.0:1"),
+    ],
+)
+def test_events_are_what_the_document_says(event: bytes) -> None:
+    """As a client's parser gives them, by the name that is in them; no two names fit one."""
+    got = {"event": "message"}
+    for line in event.decode().split("\n\n")[0].split("\n"):
+        name, _, value = line.partition(": ")
+        if name in ("event", "id", "data"):
+            got[name] = value
+    schema("ServerSentEvent").validate(got)
+    (kind,) = [each for each in DOCUMENT["components"]["schemas"]["ServerSentEvent"]["oneOf"]
+               if each["properties"]["event"]["const"] == got["event"]]  # fmt: skip
+    data = kind["properties"]["data"]["contentSchema"]["$ref"].rpartition("/")[2]
+    schema(data, closed=True).validate(json.loads(got["data"]))
+    assert not schema("ServerSentEvent").is_valid({**got, "event": "error"})
 
 
 @pytest.mark.parametrize(
