@@ -44,7 +44,7 @@ ALWAYS = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
-OF_MODE = {VALID: ("positive_data_acceptance", "ignored_auth"), INVALID: ("negative_data_rejection",)}
+OF_MODE = {VALID: "positive_data_acceptance", INVALID: "negative_data_rejection"}
 CONFIG: Described = {
     "generation": {"with-security-parameters": False},  # we show the key
     "checks": {
@@ -56,6 +56,8 @@ CONFIG: Described = {
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 STREAMS = ("text/event-stream", "application/x-ndjson")
 ANSWER_S = 10.0
+EXAMPLES = [5, pytest.param(300, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
+"""Of each operation, at random, beside the boundaries."""
 UNLIMITED = "limits = { requests_per_minute = 1000000 }"
 
 
@@ -119,8 +121,8 @@ class Asking:
                 self._operation(operation, session, rng.randrange(2**32))
 
     def _operation(self, operation: Any, session: requests.Session, number: int) -> None:
-        counted = self.answers.setdefault(operation.label, Counter())
-        checks = CHECKS.get_by_names([*ALWAYS, *OF_MODE[self.mode]])
+        if operation.method not in ("head", "options"):
+            self._boundaries(operation, session)
 
         @seed(number)
         @settings(
@@ -132,13 +134,25 @@ class Asking:
         )
         @given(case=operation.as_strategy(generation_mode=self.mode))
         def ask(case: Case) -> None:
-            answer = self._send(case, session)
-            counted[answer.status_code] += 1
-            if self.mode == INVALID or not is_excused(answer):
-                sent = {"base_url": self.url, "timeout": ANSWER_S, "headers": bearer()}
-                case.validate_response(answer, checks=checks, headers=bearer(), transport_kwargs=sent)
+            self._ask(case, session, "ignored_auth")  # asks each again, without a key and with a wrong one
 
         ask()
+
+    def _boundaries(self, operation: Any, session: requests.Session) -> None:
+        """What schemathesis makes of every bound, type and list of values, the same in every run."""
+        config = operation.schema.config.generation
+        for case in operation.schema.iter_coverage_cases(
+            operation, generation_modes=[self.mode], generation_config=config
+        ):
+            self._ask(case, session)
+
+    def _ask(self, case: Case, session: requests.Session, *more: str) -> None:
+        answer = self._send(case, session)
+        self.answers.setdefault(case.operation.label, Counter())[answer.status_code] += 1
+        if self.mode == INVALID or not is_excused(answer):
+            checks = CHECKS.get_by_names([*ALWAYS, OF_MODE[self.mode], *more])
+            sent = {"base_url": self.url, "timeout": ANSWER_S, "headers": bearer()}
+            case.validate_response(answer, checks=checks, headers=bearer(), transport_kwargs=sent)
 
     def _send(self, case: Case, session: requests.Session) -> requests.Response:
         """As schemathesis would; of a stream what comes at once."""
@@ -176,9 +190,7 @@ async def asked(folder: Path, rng: random.Random, mode: GenerationMode, examples
         return asking
 
 
-@pytest.mark.parametrize(
-    "examples", [8, pytest.param(300, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
-)
+@pytest.mark.parametrize("examples", EXAMPLES)
 async def test_what_the_document_allows_is_served(tmp_path: Path, rng: random.Random, examples: int) -> None:
     """Every operation, with the key alone; 403 where this partner is never given a field."""
     asking = await asked(tmp_path, rng, VALID, examples)
@@ -190,9 +202,7 @@ async def test_what_the_document_allows_is_served(tmp_path: Path, rng: random.Ra
         assert {200, 201, 204} & answers.keys(), f"{label} was never served: {answers}"
 
 
-@pytest.mark.parametrize(
-    "examples", [8, pytest.param(300, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
-)
+@pytest.mark.parametrize("examples", EXAMPLES)
 async def test_what_the_document_forbids_is_refused(
     tmp_path: Path, rng: random.Random, examples: int
 ) -> None:
