@@ -113,7 +113,7 @@ def test_what_is_kept_of_blocks_is_bounded() -> None:
         ("gzip ; q=0.5 , identity ; q=0.4", "gzip"),
         ("gzip;q=x", "identity"),
         ("gzip;q=nan", "identity"),
-        ("gzip;q=7", "identity"),
+        ("gzip;q=7", "gzip"),
         ("gzip;q=-1", "identity"),
         ("gzip;level=9", "gzip"),
         ("br;q=1.0, gzip;q=0.8, *;q=0.1", "gzip"),
