@@ -157,6 +157,10 @@ def _say_how(out: TextIO, deliver: DeliverSettings, port: int, key: str) -> None
         "",
         f"    curl -N -H 'Authorization: Bearer {key}' {scheme}://{shown}:{port}/v2/articles",
         "",
+        "  Or look at them in a browser, with the key that begins with wrs_:",
+        "",
+        f"    http://{shown}:{port}/",
+        "",
         "  Ctrl-C stops it.",
         "",
     )

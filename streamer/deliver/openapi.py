@@ -46,10 +46,10 @@ Every refusal is an RFC 9457 problem; `Elsewhere…` are those of other paths an
  credentials of browsers are never used."""
 SSE: Final = """\
 `text/event-stream` (the default): `retry: 3000` and a comment at once, then an unnamed event for each\
- article: `id:` is the position behind it, `data:` an `Article` in one line. A comment `:hb` every 15 s (unless\
- set otherwise) says that the stream lives. Named events: `cursor` (the position moves without articles:\
- keep its `id:`), `gap`, `bye`, with the data `Cursor`, `Gap`, `Bye`; ignore others. The stream ends on an\
- event's border with `bye`, or is reset.
+ article: `id:` is the position behind it, `data:` an `Article` in one line. A comment `:hb` every 15 s\
+ (unless set otherwise) says that the stream lives. Named events: `cursor` (the position moves without\
+ articles: keep its `id:`), `gap`, `bye`, with the data `Cursor`, `Gap`, `Bye`; ignore others. The stream\
+ ends on an event's border with `bye`, or is reset.
 
 `application/x-ndjson`: an `Article` a line; single spaces between lines say that the stream lives. Resume by\
  `offsets`: for each partition the last `event.offset` + 1. A gap is always 410.

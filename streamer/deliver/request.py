@@ -140,7 +140,7 @@ def _of_query(query: Iterable[tuple[str, str]], known: Known) -> dict[str, objec
 
 
 def _of_body(body: bytes, known: Known) -> dict[str, object]:
-    if not body.strip():
+    if not body:
         return {}
     try:
         decoded = msgspec.json.decode(body)
