@@ -21,6 +21,7 @@ from streamer.deliver.feed import Feed, reading
 from streamer.deliver.figures import State
 from streamer.deliver.negotiate import Encoding
 from streamer.deliver.outlet import LINGER_S, Ended, Outlet
+from streamer.deliver.pace import TURN_BYTES
 from streamer.deliver.position import Vector
 from streamer.deliver.projected import project
 from streamer.deliver.request import Ask, Format
@@ -316,9 +317,11 @@ class Connection:
                 await self._pause()
             elif self._index == window.end:
                 await self._idle()
-            else:
+            elif self._outlet.is_paced:
                 async with self._outlet.turn() as most_bytes:
                     await self._write_next(most_bytes)
+            else:  # the hot path: thousands of these at once
+                await self._write_next(TURN_BYTES)
 
     async def _write_next(self, most_bytes: int) -> None:
         """Nothing, where the turn was so long in coming that it has to be judged anew."""

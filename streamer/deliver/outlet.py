@@ -86,6 +86,10 @@ class Outlet:
         head = HEADER if self._member is not None else b""
         await self._write(head + self._packed(PREAMBLE if self._sse else NDJSON_HEARTBEAT))
 
+    @property
+    def is_paced(self) -> bool:
+        return self._pace.is_limited
+
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[int]:
         """Waits until this partner's bytes per second allow a write, of so many bytes or of one event, with

@@ -55,6 +55,10 @@ class Pace:
         self._timer: asyncio.TimerHandle | None = None
         self.change(bytes_per_second)
 
+    @property
+    def is_limited(self) -> bool:
+        return self._bucket is not None
+
     def change(self, bytes_per_second: int) -> None:
         """In force at once, for those who wait too."""
         now_s = self._clock.monotonic_s()

@@ -120,7 +120,7 @@ async def test_what_is_withdrawn_while_it_waits_is_not_written(tmp_path: Path) -
             await live.readuntil(b":ok\n\r\n")
             await server.write([4], text=TEXT)
             for reader in (behind, live, live, live):
-                await reader.readuntil(b":hb\n")
+                assert b"data: {" not in await reader.readuntil(b":hb\n")
             for page in (1, 2, 3, 4):
                 await server.withdraw(page)
             (last,) = await server.write([5])

@@ -114,10 +114,16 @@ async def test_who_never_finishes_the_handshake_is_not_waited_for(
         writer.close()
 
 
-async def test_a_renewed_certificate_needs_no_restart(tmp_path: Path) -> None:
+@each_loop
+def test_a_renewed_certificate_needs_no_restart(tmp_path: Path, loop: NewLoop) -> None:
     """A reload reads both files again, though no setting has changed; an open stream goes on. A pair that
     does not match, or is not there, changes nothing and raises the alarm.
     """
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(renewed_meanwhile(tmp_path))
+
+
+async def renewed_meanwhile(tmp_path: Path) -> None:
     current, renewed = self_signed(tmp_path), self_signed(tmp_path, "renewed")
     before, after = current.trusting(), renewed.trusting()
     async with delivering(tmp_path, deliver=settings_of(current)) as server, asyncio.timeout(15):
