@@ -55,8 +55,8 @@ BY_MODULE = (
 
 class _ByModule(LoadGroupScheduling):
     """Each of these modules goes to one worker as a whole: the wikis, brokers or browser that its tests look
-    at are made once. (The mark `xdist_group` would say so, and has no effect with pytest 9.2: xdist 3.8 writes it
-    into a node's id, which that no longer reads.)
+    at are made once. (The mark `xdist_group` would say so, and has no effect with pytest 9.2: xdist 3.8
+    writes it into a node's id, which that no longer reads.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
