@@ -42,11 +42,13 @@ def stream_of(rng: random.Random) -> bytes:
     text = "".join(
         rng.choice(PIECES).replace("{}", str(rng.randrange(1000))) for _ in range(rng.randrange(40))
     )
-    return rng.choice(["", "\ufeff"]).encode() + text.encode() + rng.choice([b"", b"data: \xff\xfe\n\n"])
+    return text.encode() + rng.choice([b"", b"data: \xff\xfe\n\n"])
 
 
 async def test_it_reads_as_the_browser_does(tmp_path: Path, browser: Browser, rng: random.Random) -> None:
-    """Whatever comes, split at whatever bytes: the same events, ids and names as EventSource gives."""
+    """Whatever comes, split at whatever bytes: the same events, ids and names as EventSource gives. Behind a
+    BOM, too, with which Chromium loses the first line.
+    """
     streams = [stream_of(rng) for _ in range(40)]
 
     async def stream(request: web.Request) -> web.Response:
@@ -66,7 +68,8 @@ async def test_it_reads_as_the_browser_does(tmp_path: Path, browser: Browser, rn
             for_ours = []
             for one in streams:
                 cuts = sorted(rng.randrange(len(one) + 1) for _ in range(rng.choice([0, 3, len(one)])))
-                for_ours.append({"bytes": list(one), "cuts": cuts})
+                mark = rng.choice([[], [0xEF, 0xBB, 0xBF]])
+                for_ours.append({"bytes": [*mark, *one], "cuts": cuts})
             ours = await seen.page.evaluate(SPLIT, for_ours)
             for number, one in enumerate(streams):
                 native = await seen.page.evaluate(NATIVE, f"{elsewhere}{number}")

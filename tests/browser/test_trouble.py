@@ -93,12 +93,12 @@ async def test_a_broken_line_is_resumed_without_a_hole(tmp_path: Path, browser: 
     ):
         await page.goto(f"http://127.0.0.1:{hop.port}/")
         await connect(page, KEY)
-        for size, abort in ((100, True), (1_500, True), (1_500, False)):
+        for size, abort in ((60, True), (200, True), (200, False)):  # packed, four are some 400 bytes
             told = [str(server.sequence + i) for i in range(4)]
             hop.cut_after(size, abort=abort)
             await tell(server, *({"name": name} for name in told))
             await hurry(page)
-            await expect(page.locator("#rows .name").first).to_have_text(told[-1])
+            await expect(page.locator("#total")).to_have_text(str(server.sequence))
         assert await titles(page, 12) == [str(i) for i in range(11, -1, -1)]
         await expect(page.locator("#reconnects")).to_have_text("3")
         await expect(page.get_by_role("status").first).to_have_text("Connected again, where it broke off.")
@@ -142,7 +142,7 @@ async def test_limits_are_said_and_waited_out(tmp_path: Path, browser: Browser) 
         await page.get_by_label("Your key").fill(KEY)
         await page.locator("#connect").click()
         await expect(page.get_by_role("alert")).to_contain_text("1 connections at a time are allowed")
-        await expect(page.get_by_role("status").first).to_have_text(re.compile(r"Next try in [56]\.\d s"))
+        assert re.search(r"Next try in [56]\.\d s", await page.get_by_role("status").first.inner_text())
         await other.close()
         await streams_open(0)
         await hurry(page)

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import UNSET
 
-from streamer.log.base import Record, partition_of
+from streamer.log.base import Record
 from streamer.model import (
     EVENT_TYPE,
     Article,
@@ -26,7 +26,7 @@ from streamer.model import (
     rfc3339_ms,
 )
 
-from .delivering import PARTITIONS, Delivering
+from .delivering import Delivering
 
 LICENCES: Final = [
     Licence("CC BY-SA 4.0", "https://creativecommons.org/licenses/by-sa/4.0/", identifier="CC-BY-SA-4.0")
@@ -48,7 +48,9 @@ def told(
     bot: bool = False,
     age_s: float = 0,
 ) -> Record:
-    """`size`: before and after. `sequence` is the page's id too, so each is a page of its own."""
+    """`size`: before and after. `sequence` is the page's id too, so each is a page of its own; all are on one
+    partition, so that they come in their order.
+    """
     now_ms = int(time.time() * 1000)
     edited_ms = now_ms - int(age_s * 1000)
     version = Version(
@@ -73,11 +75,13 @@ def told(
     )
     key = page_key(wiki, sequence)
     headers = article_headers(article, key=key, server_name="en.example.org", edited_ms=edited_ms)
-    return Record(topic, partition_of(key, PARTITIONS), key, encode_value(article), headers)
+    return Record(topic, 0, key, encode_value(article), headers)
 
 
 async def tell(server: Delivering, *articles: Mapping[str, object]) -> None:
-    """Each is given to `told`; one commit each, so that they come in this order."""
-    for article in articles:
-        server.sequence += 1
-        await server.log.append([told(server.topic, server.sequence, **article)])  # type: ignore[arg-type]
+    """Each is given to `told`."""
+    first = server.sequence + 1
+    server.sequence += len(articles)
+    await server.log.append(
+        [told(server.topic, first + i, **article) for i, article in enumerate(articles)]  # type: ignore[arg-type]
+    )
