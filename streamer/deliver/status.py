@@ -137,11 +137,7 @@ class Statuses:
     # ── completeness ───────────────────────────────────────────────────────────────────────────
 
     async def _completeness(self, info: TopicInfo) -> Completeness | None:
-        try:
-            async with asyncio.timeout(ACCOUNTS_S):
-                accounts = await self._accounts.get(GROUP, self._read_accounts)
-        except TimeoutError:
-            accounts = None
+        accounts = await self._accounts.get(GROUP, self._read_accounts)
         return None if accounts is None else await self._counted(info, accounts)
 
     async def _counted(self, info: TopicInfo, accounts: Accounts) -> Completeness | None:
@@ -151,10 +147,13 @@ class Statuses:
 
     async def _read_accounts(self) -> Accounts | None:
         """All partners', by one question. None: a cluster that was not provisioned since deliver reads them
-        refuses it, and that must not hide the rest.
+        refuses it, or is slow, and that must not hide the rest.
         """
         try:
-            committed = await self._runtime.log.committed(GROUP)
+            async with asyncio.timeout(ACCOUNTS_S):
+                committed = await self._runtime.log.committed(GROUP)
+        except TimeoutError:
+            return None
         except LogError as error:
             ERRORS.labels("deliver", error.code).inc()
             return None

@@ -170,13 +170,16 @@ async def _down() -> list[Bounds]:
 async def test_accounts_that_can_t_be_read_hide_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a cluster that was not provisioned for it yet."""
+    """As on a cluster that was not provisioned for it yet, or that takes long."""
+    monkeypatch.setattr(status, "ACCOUNTS_S", 0.1)
+    monkeypatch.setattr(status, "KNOWN_S", 0.0)
     async with delivering(tmp_path) as server:
         await server.write(range(2))
-        monkeypatch.setattr(server.log, "committed", lambda _: _down())
-        found = await ask(server)
-        assert found["completeness"] is None
-        assert found["freshness"]["articles"] == 2
+        for failing in (_down, asyncio.Event().wait):
+            monkeypatch.setattr(server.log, "committed", lambda _, fail=failing: fail())
+            found = await ask(server)
+            assert found["completeness"] is None
+            assert found["freshness"]["articles"] == 2
 
 
 async def test_a_key_is_needed_and_nothing_is_ignored(
