@@ -14,6 +14,7 @@ run: $(READY)
 
 test: $(READY) system wiki
 	@$(MAKE) -s apt-java || echo "the tests on Kafka are skipped"
+	@$(MAKE) -s apt-chromium || echo "the tests in a browser are skipped"
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: $(READY)
@@ -55,10 +56,16 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(READY)
 
-.PHONY: system apt apt-java
+.PHONY: system apt apt-java apt-chromium
 apt-java:
 	@command -v java >/dev/null && command -v mvn >/dev/null || \
 	  $(MAKE) -s apt PACKAGES="openjdk-17-jre-headless maven"
+
+# Drives the page for people. One small font will do: no test looks at the shapes of letters.
+apt-chromium:
+	@command -v chromium >/dev/null || { \
+	  echo "installing Chromium for the tests of the page (once, about a minute)"; \
+	  $(MAKE) -s apt PACKAGES="--no-install-recommends chromium fonts-dejavu-core"; }
 
 system:
 	@if [ -n "$(APT)" ]; then $(MAKE) -s apt PACKAGES="$(APT)"; fi

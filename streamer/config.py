@@ -162,7 +162,7 @@ class DeliverSettings(Struct, frozen=True, forbid_unknown_fields=True):
     max_connections: Annotated[int, Meta(ge=1)] = 10_000
     behind_tls: bool = False
     certificate: str = ""
-    """A PEM file with the chain, the server's own certificate first; with `private_key`: TLS in this process."""
+    """A PEM file: the chain, the server's own certificate first; with `private_key`, TLS in this process."""
     private_key: str = ""
     """A PEM file, not encrypted."""
     ticket_secret: str = ""

@@ -46,6 +46,7 @@ def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
 
 
 BY_MODULE = (
+    "tests/browser/",
     "tests/wiki/",
     "tests/integration/test_provision.py",
     "tests/integration/test_parking_on_kafka.py",
@@ -53,9 +54,9 @@ BY_MODULE = (
 
 
 class _ByModule(LoadGroupScheduling):
-    """Each of these modules goes to one worker as a whole: the wikis or brokers that its tests look at are
-    made once. (The mark `xdist_group` would say so, and has no effect with pytest 9.2: xdist 3.8 writes it
-    into a node's id, which that no longer reads.)
+    """Each of these modules goes to one worker as a whole: the wikis, brokers or browser that its tests look
+    at are made once. (The mark `xdist_group` would say so, and has no effect with pytest 9.2: xdist 3.8
+    writes it into a node's id, which that no longer reads.)
     """
 
     def _split_scope(self, nodeid: str) -> str:

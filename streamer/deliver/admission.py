@@ -8,6 +8,7 @@ from aiohttp import web
 
 from streamer.clock import Clock
 from streamer.deliver.auth import Identity, identify, refuse_keys_in_query
+from streamer.deliver.pace import Pace, Paces
 from streamer.deliver.problems import Problem, busy, invalid, unauthorized
 from streamer.deliver.ratelimit import RateLimit, Requests
 from streamer.deliver.tickets import Tickets
@@ -36,6 +37,7 @@ class Admission:
         self._clock = clock
         self._streams: dict[str, int] = {}
         self._requests = Requests()
+        self._paces = Paces(clock)
 
     def admit(self, request: web.Request, *, by_ticket: bool = False) -> Identity:
         """Who asks, by its key, or by a ticket where the route takes one; the request is counted, and its
@@ -54,6 +56,10 @@ class Admission:
             raise too_many
         return identity
 
+    def changed(self) -> None:
+        """Other partners are in force: streams that are open go by their new limits from now on."""
+        self._paces.change({p.name: p.limits.bytes_per_second for p in self._partners.current.values()})
+
     def _identity(self, request: web.Request, by_ticket: bool) -> Identity:
         authorization = request.headers.get("Authorization")
         tickets = request.query.getall(TICKET, [])
@@ -70,8 +76,8 @@ class Admission:
         return self._tickets.verify(self._partners.current, tickets[0], self._clock.now_ms() / 1_000)
 
     @contextmanager
-    def stream(self, partner: Partner) -> Iterator[None]:
-        """Holds one place among the streams. Raises 429 or 503."""
+    def stream(self, partner: Partner) -> Iterator[Pace]:
+        """Holds one place among the streams; they share the partner's bytes per second. Raises 429 or 503."""
         allowed = partner.limits.connections
         if allowed and self._streams.get(partner.name, 0) >= allowed:
             raise busy(429, "too_many_connections", f"{allowed} connections at a time are allowed")
@@ -79,7 +85,7 @@ class Admission:
             raise busy(503, "full", "this server has all the connections it takes")
         self._streams[partner.name] = self._streams.get(partner.name, 0) + 1
         try:
-            yield
+            yield self._paces.of(partner.name, partner.limits.bytes_per_second)
         finally:
             self._streams[partner.name] -= 1
             if not self._streams[partner.name]:

@@ -13,6 +13,7 @@ from streamer.deliver.feed import Feed, Feeds
 from streamer.deliver.grants import refuse_not_granted
 from streamer.deliver.negotiate import encoding_of
 from streamer.deliver.outlet import Outlet
+from streamer.deliver.pace import Pace
 from streamer.deliver.problems import busy, unauthorized
 from streamer.deliver.request import Ask, Format, format_of, parameters_of, parse
 from streamer.deliver.sockets import bound_buffers
@@ -51,7 +52,7 @@ class Articles:
         partner = identity.partner
         fmt = format_of(request.headers.get("Accept"))
         encoding = encoding_of(",".join(request.headers.getall("Accept-Encoding", ())))
-        with self._admission.stream(partner):
+        with self._admission.stream(partner) as pace:
             body = await body_of(request)
             query = ((n, v) for n, v in request.query.items() if n != TICKET or request.method not in READING)
             parameters = parameters_of(query, body)
@@ -70,7 +71,7 @@ class Articles:
                 self._still_served(identity)
                 return web.StreamResponse(headers=_headers(ask))
             async with self._feeds.hold(partner.name, info) as feed:
-                return await self._stream(request, identity, ask, beginning, feed)
+                return await self._stream(request, identity, ask, beginning, feed=feed, pace=pace)
 
     def _still_served(self, identity: Identity) -> None:
         """To be looked at again after the waits: from here on a change cuts the stream."""
@@ -80,7 +81,14 @@ class Articles:
             raise unauthorized("this key was revoked")
 
     async def _stream(
-        self, request: web.Request, identity: Identity, ask: Ask, beginning: Beginning, feed: Feed
+        self,
+        request: web.Request,
+        identity: Identity,
+        ask: Ask,
+        beginning: Beginning,
+        *,
+        feed: Feed,
+        pace: Pace,
     ) -> web.StreamResponse:
         partner = identity.partner.name
         self._still_served(identity)
@@ -102,6 +110,7 @@ class Articles:
                 encoding=ask.encoding,
                 heartbeat_s=self._runtime.settings.deliver.heartbeat_s,
                 clock=self._runtime.clock,
+                pace=pace,
             ),
             clock=self._runtime.clock,
         )

@@ -24,15 +24,15 @@ def article_parameters() -> dict[str, Schema]:
     return {
         "since": {
             **TIME,
-            "description": "Begin with what was appended to the feed at or after this time, at the earliest with"
-            " what is kept; never in the future.",
+            "description": "Begin with what was appended to the feed at or after this time, at the earliest"
+            " with what is kept; never in the future.",
         },
         "fields": {
             "type": "array",
             "items": {"$ref": "#/components/schemas/Field"},
             "maxItems": MAX_FIELDS,
-            "description": "What of an article is wanted; empty or absent: all. `identifier`, `name`,"
-            " `namespace.identifier`, `is_part_of.identifier`, `event`, `license` and `attribution` always come.",
+            "description": "What of an article is wanted; empty or absent: all. Always there: `identifier`,"
+            " `name`, `namespace.identifier`, `is_part_of.identifier`, `event`, `license`, `attribution`.",
             "examples": [["name", "version.*", "article_body.text"]],
         },
         "filters": {
@@ -63,15 +63,15 @@ def article_parameters() -> dict[str, Schema]:
         "last_event_id": {
             "type": "string",
             "maxLength": MAX_ID_CHARS,
-            "description": "As the header `Last-Event-ID`, which beats it: resume behind the event of this id."
-            " Beats `offsets`. KafkaSSE's JSON arrays are read too.",
+            "description": "As the header `Last-Event-ID`, which beats it: resume behind the event of this"
+            " id. Beats `offsets`. KafkaSSE's JSON arrays are read too.",
             "examples": [ID_EXAMPLE],
         },
         "on_gap": {
             "enum": ["fail", "continue"],
             "default": "fail",
-            "description": "What to do where not everything can be resumed: 410, or, by SSE, `event: gap` and on"
-            " from the earliest that is kept.",
+            "description": "What to do where not everything can be resumed: 410, or, by SSE, `event: gap`"
+            " and on from the earliest that is kept.",
         },
     }  # fmt: skip
 
@@ -130,7 +130,10 @@ def components() -> dict[str, Schema]:
         "Filter": {
             "description": "`value`: what the field may be, or a list of that; of the field's own type.",
             "anyOf": [
-                *(_filter({"enum": sorted(names)}, kinds) for kinds, names in sorted(by_kind.items(), key=str)),
+                *(
+                    _filter({"enum": sorted(names)}, kinds)
+                    for kinds, names in sorted(by_kind.items(), key=lambda item: sorted(item[0]))
+                ),
                 _filter(free_name, ANY),
             ],
         },
@@ -141,11 +144,12 @@ def _filter(field: Schema, kinds: Kinds) -> Schema:
     one: Schema = {"type": sorted(kinds) if len(kinds) > 1 else min(kinds)}
     if "string" in kinds:
         one["maxLength"] = filters.MAX_VALUE_CHARS
+    several = {"type": "array", "items": one, "minItems": 1, "maxItems": filters.MAX_VALUES}
     return {
         "type": "object",
         "properties": {
             "field": field,
-            "value": {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": filters.MAX_VALUES}]},
+            "value": {"anyOf": [one, several]},
         },
         "required": ["field", "value"],
         "additionalProperties": False,

@@ -9,6 +9,7 @@ What a connection holds is bounded: one chunk, one read of catch-up, and the soc
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +20,8 @@ from streamer.deliver.encode import Frame
 from streamer.deliver.feed import Feed, reading
 from streamer.deliver.figures import State
 from streamer.deliver.negotiate import Encoding
-from streamer.deliver.outlet import CHUNK_BYTES, LINGER_S, Ended, Outlet
+from streamer.deliver.outlet import LINGER_S, Ended, Outlet
+from streamer.deliver.pace import TURN_BYTES
 from streamer.deliver.position import Vector
 from streamer.deliver.projected import project
 from streamer.deliver.request import Ask, Format
@@ -91,6 +93,8 @@ class Connection:
 
     def moved(self) -> None:
         self._wake.set()
+        if self._feed.ended:
+            self._outlet.interrupt(self._feed.ended)
         if self._index is not None and self._index < self._feed.window.first:
             self.cut("slow", patience_s=0.0)
 
@@ -100,6 +104,7 @@ class Connection:
             return
         self._cut = reason
         self._wake.set()
+        self._outlet.interrupt(reason)
         if self._outlet.writing and patience_s == 0:
             self.reset()
         else:
@@ -232,6 +237,7 @@ class Connection:
                 await self._write_records(records, vector, target)
                 self._advance(reader, todo, vector, target)
                 await self._outlet.keep_alive(vector.id())
+                await asyncio.sleep(0)  # where nothing passes, nothing else may wait
         for p, offset in enumerate(target):  # partitions that are not asked for
             if vector.offsets[p] < offset:
                 vector.step(p, offset)
@@ -261,11 +267,20 @@ class Connection:
 
     async def _write_records(self, records: Sequence[Stored], vector: Vector, target: Sequence[int]) -> None:
         """Each record is judged just before its chunk is written: a batch may take a slow client minutes."""
+        pending = deque(record for record in records if record.offset < target[record.partition])
+        while pending:
+            self._check()
+            await self._unpaused()
+            async with self._outlet.turn() as most_bytes:
+                if not self._cut and not self._feed.judge.withdrawals.behind:
+                    await self._outlet.write_frames(self._judged(pending, vector, most_bytes))
+
+    def _judged(self, pending: deque[Stored], vector: Vector, most_bytes: int) -> list[Frame]:
+        """The next chunk's frames; takes their records, and those that give none, from the left."""
         frames: list[Frame] = []
         size = 0
-        for record in records:
-            if record.offset >= target[record.partition]:
-                continue
+        while pending and size < most_bytes:
+            record = pending.popleft()
             vector.step(record.partition, record.offset + 1)
             self._appended_ms = record.timestamp_ms
             frame = self._feed.judge.frame(record, vector.id())
@@ -275,12 +290,7 @@ class Connection:
                 frame = project(frame, self._ask.projection)
             frames.append(frame)
             size += len(frame.sse)
-            if size >= CHUNK_BYTES:
-                await self._outlet.write_frames(frames)
-                frames, size = [], 0
-                self._check()
-                await self._unpaused()
-        await self._outlet.write_frames(frames)
+        return frames
 
     async def _unpaused(self) -> None:
         while self._feed.judge.withdrawals.behind:
@@ -305,24 +315,35 @@ class Connection:
             self._wake.clear()
             if self._feed.judge.withdrawals.behind:
                 await self._pause()
-                continue
-            frames = self._take()
-            if frames:
-                await self._outlet.write_frames(frames, self._feed.blocks)
             elif self._index == window.end:
                 await self._idle()
-            else:
-                await self._outlet.keep_alive(window[self._index - 1].position())
-                await asyncio.sleep(0)
+            elif self._outlet.is_paced:
+                async with self._outlet.turn() as most_bytes:
+                    await self._write_next(most_bytes)
+            else:  # the hot path: thousands of these at once
+                await self._write_next(TURN_BYTES)
 
-    def _take(self) -> list[Frame]:
+    async def _write_next(self, most_bytes: int) -> None:
+        """Nothing, where the turn was so long in coming that it has to be judged anew."""
+        window = self._feed.window
+        assert self._index is not None
+        if self._cut or self._index < window.first or self._feed.judge.withdrawals.behind:
+            return
+        frames = self._take(most_bytes)
+        if frames:
+            await self._outlet.write_frames(frames, self._feed.blocks)
+        else:
+            await self._outlet.keep_alive(window[self._index - 1].position())
+            await asyncio.sleep(0)
+
+    def _take(self, most_bytes: int) -> list[Frame]:
         """The next chunk's frames; moves the index past them, and past what this client doesn't get."""
         assert self._index is not None
         window = self._feed.window
         end = min(window.end, self._index + LOOK_FRAMES)
         frames: list[Frame] = []
         size = 0
-        while self._index < end and size < CHUNK_BYTES:
+        while self._index < end and size < most_bytes:
             frame = window[self._index]
             self._index += 1
             self._appended_ms = frame.appended_ms

@@ -1,4 +1,4 @@
-"""What `/openapi.json` shows: made by the code that makes what partners get, of an article that stands for all."""
+"""What `/openapi.json` shows, made by the code that makes what partners get."""
 
 from typing import Any, Final
 
@@ -64,7 +64,7 @@ ARTICLE: Final = Article(
     previous_version=PreviousVersion(1_289_999_999, size=Size(49)),
     in_language=Language("en", direction="ltr"),
     article_body=ArticleBody(
-        "'''Douglas Adams''' was an [[English people|English]] author.", "Douglas Adams was an English author."
+        "'''Douglas Adams''' was an [[England|English]] author.", "Douglas Adams was an English author."
     ),
     license=[Licence("CC BY-SA 4.0", LICENCE, "CC-BY-SA-4.0")],
     visibility=Visibility(),

@@ -5,8 +5,7 @@
 
 import hashlib
 import sys
-from collections.abc import Iterable, Mapping
-from importlib.metadata import version
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -20,11 +19,17 @@ from streamer.deliver.request import PARAMETERS
 
 Schema = dict[str, Any]
 JSON: Final = "application/json"
-ARTICLES: Final[tuple[Scope, ...]] = ("any", "key", "log", "body", "parameters", "values", "articles")
-TICKETS: Final[tuple[Scope, ...]] = ("any", "key", "body", "parameters", "values")
-STATUS: Final[tuple[Scope, ...]] = ("any", "key", "log", "parameters")
-OPEN: Final[tuple[Scope, ...]] = ("any",)
-ASSET: Final[tuple[Scope, ...]] = ("any", "path")
+VERSION: Final = "2.0.0"
+"""Of the contract, as its paths have it; the second number grows with what is added to it."""
+REFUSALS: Final[Mapping[str, frozenset[Scope]]] = {
+    "Articles": frozenset({"any", "key", "log", "body", "parameters", "values", "articles"}),
+    "Status": frozenset({"any", "key", "log", "parameters"}),
+    "Tickets": frozenset({"any", "key", "body", "parameters", "values"}),
+    "Open": frozenset({"any"}),
+    "Asset": frozenset({"any", "path"}),
+    "Elsewhere": frozenset({"path", "method"}),
+}
+"""Which problems a route, or a group of them, has."""
 ALWAYS_WITH: Final[Mapping[int, tuple[str, ...]]] = {
     403: ("parameter",),
     410: ("parameter", "earliest"),
@@ -37,14 +42,15 @@ Wikipedia's edits, with their articles, as a live feed for every partner. `GET /
  itself; resume with the last `id:` after any break. Clients of Wikimedia Enterprise's Realtime API find its\
  parameters, fields and errors here.
 
-Every refusal is an RFC 9457 problem. Another path is answered 404 `not_found`, another method 405\
- `method_not_allowed` with `Allow`. HEAD is answered as GET is, without a body and without a stream. OPTIONS needs\
- no key, and any origin may ask (CORS); credentials of browsers are never used."""
+Every refusal is an RFC 9457 problem; `Elsewhere…` are those of other paths and methods. HEAD is answered as\
+ GET is, without a body and without a stream. OPTIONS needs no key, and any origin may ask (CORS);\
+ credentials of browsers are never used."""
 SSE: Final = """\
-`text/event-stream` (the default): `retry: 3000` and a comment at once, then one unnamed event an article: `id:` is\
- the position behind it, `data:` an `Article` in one line. A comment `:hb` every 15 s (as the server is set) says that\
- the stream lives. Named events: `cursor` (the position moves without articles: keep its `id:`), `gap`, `bye`, with\
- the data `Cursor`, `Gap`, `Bye`; ignore others. The stream ends on an event's border with `bye`, or is reset.
+`text/event-stream` (the default): `retry: 3000` and a comment at once, then an unnamed event for each\
+ article: `id:` is the position behind it, `data:` an `Article` in one line. A comment `:hb` every 15 s\
+ (unless set otherwise) says that the stream lives. Named events: `cursor` (the position moves without\
+ articles: keep its `id:`), `gap`, `bye`, with the data `Cursor`, `Gap`, `Bye`; ignore others. The stream\
+ ends on an event's border with `bye`, or is reset.
 
 `application/x-ndjson`: an `Article` a line; single spaces between lines say that the stream lives. Resume by\
  `offsets`: for each partition the last `event.offset` + 1. A gap is always 410.
@@ -57,7 +63,7 @@ def document() -> Schema:
         "openapi": "3.1.1",
         "info": {
             "title": "streamer",
-            "version": version("streamer"),
+            "version": VERSION,
             "description": ABOUT,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -75,11 +81,13 @@ def document() -> Schema:
                 **schemas.components(),
                 **asked.components(),
                 "Problem": _problem(CODES),
+                "ServerSentEvent": _event(),
                 "Ticket": _ticket(),
             },
             "responses": {
-                "NotFound": _refusal(404, ("path",), is_limited=False),
-                "MethodNotAllowed": _refusal(405, ("method",), is_limited=False),
+                _name(group, status): _refusal(status, scopes)
+                for group, scopes in REFUSALS.items()
+                for status in _statuses(scopes)
             },
             "headers": HEADERS,
             "securitySchemes": {
@@ -117,7 +125,10 @@ def _articles() -> Schema:
         "description": SSE,
         "headers": _headers("Cache-Control", "Vary", "Content-Encoding", *LIMITS),
         "content": {
-            "text/event-stream": {"schema": {"type": "string"}, "example": examples.SSE},
+            "text/event-stream": {
+                "schema": {"$ref": "#/components/schemas/ServerSentEvent"},
+                "example": examples.SSE,
+            },
             "application/x-ndjson": {
                 "schema": {
                     "type": "string",
@@ -136,7 +147,7 @@ def _articles() -> Schema:
                 "summary": "The partner's feed, from any kept position on, and then live",
                 "description": "The parameters may also stand in a JSON body, as by POST.",
                 **reading,
-                "responses": _responses(ARTICLES, {"200": answer}),
+                "responses": _responses("Articles", {"200": answer}),
             },
             "post": {
                 "operationId": "postArticles",
@@ -147,7 +158,7 @@ def _articles() -> Schema:
                 "requestBody": _body(
                     asked.body_of(parameters), {"fields": ["name", "event.*"], "parts": [0]}
                 ),
-                "responses": _responses(ARTICLES, {"200": answer}),
+                "responses": _responses("Articles", {"200": answer}),
             },
         }
     )
@@ -165,7 +176,7 @@ def _status() -> Schema:
                 "operationId": "status",
                 "summary": "Freshness, completeness, positions and streams of the partner's feed",
                 "security": [KEY],
-                "responses": _responses(STATUS, {"200": answer}),
+                "responses": _responses("Status", {"200": answer}),
             }
         }
     )
@@ -186,13 +197,13 @@ def _tickets() -> Schema:
                 "description": "`valid_s` may also stand in the query.",
                 "security": [KEY],
                 "requestBody": _body(asked.body_of(parameters), {"valid_s": 600}),
-                "responses": _responses(TICKETS, {"201": answer}),
+                "responses": _responses("Tickets", {"201": answer}),
             }
         }
     )
 
 
-def _plain(operation: str, says: str, content: Schema, scopes: tuple[Scope, ...] = OPEN) -> Schema:
+def _plain(operation: str, says: str, content: Schema, refusals: str = "Open") -> Schema:
     """A file: no key, and an ETag."""
     headers = _headers("ETag", "Cache-Control")
     return _path(
@@ -202,12 +213,11 @@ def _plain(operation: str, says: str, content: Schema, scopes: tuple[Scope, ...]
                 "summary": says,
                 "security": [],
                 "responses": _responses(
-                    scopes,
+                    refusals,
                     {
                         "200": {"description": says, "headers": headers, "content": content},
                         "304": {"description": "As `If-None-Match` knows it.", "headers": headers},
                     },
-                    is_limited=False,
                 ),
             }
         }
@@ -216,9 +226,11 @@ def _plain(operation: str, says: str, content: Schema, scopes: tuple[Scope, ...]
 
 def _asset() -> Schema:
     content = {kind: {"schema": {"type": "string"}} for ending, kind in TYPES.items() if ending != ".html"}
-    path = _plain("asset", "What the page is made of.", content, ASSET)
-    name = {"name": "name", "in": "path", "required": True, "schema": {"enum": People().names()}}
-    return {"parameters": [name], **path}
+    path = _plain("asset", "What the page is made of.", content, "Asset")
+    for method, operation in path.items():
+        schema = {"type": "string"} if method == "options" else {"enum": People().names()}
+        operation["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": schema}]
+    return path
 
 
 def _path(operations: Schema) -> Schema:
@@ -229,7 +241,6 @@ def _path(operations: Schema) -> Schema:
             **get,
             "operationId": get["operationId"] + "Head",
             "summary": "Status and headers of the GET",
-            "responses": {status: _bare(answer) for status, answer in get["responses"].items()},
         }
     methods = [method.upper() for method in operations]
     operations["options"] = {
@@ -246,7 +257,7 @@ def _path(operations: Schema) -> Schema:
                     "Access-Control-Max-Age",
                 ),
             },
-            **_responses(OPEN, {}, is_limited=False),
+            **_responses("Open", {}),
         },
     }
     return operations
@@ -273,24 +284,30 @@ def _body(schema: Schema, example: Schema) -> Schema:
 # ── answers ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _responses(scopes: tuple[Scope, ...], good: Schema, *, is_limited: bool = True) -> Schema:
-    statuses = sorted({code.status for code in CODES.values() if code.scope in scopes})
-    return good | {str(status): _refusal(status, scopes, is_limited=is_limited) for status in statuses}
+def _responses(refusals: str, good: Schema) -> Schema:
+    return good | {
+        str(status): {"$ref": f"#/components/responses/{_name(refusals, status)}"}
+        for status in _statuses(REFUSALS[refusals])
+    }
 
 
-def _refusal(status: int, scopes: Iterable[Scope], *, is_limited: bool) -> Schema:
+def _name(refusals: str, status: int) -> str:
+    return f"{refusals}{status}"
+
+
+def _statuses(scopes: frozenset[Scope]) -> list[int]:
+    return sorted({code.status for code in CODES.values() if code.scope in scopes})
+
+
+def _refusal(status: int, scopes: frozenset[Scope]) -> Schema:
     codes = {name: code for name, code in CODES.items() if code.status == status and code.scope in scopes}
     own = {401: ("WWW-Authenticate",), 405: ("Allow",), 429: ("Retry-After",), 503: ("Retry-After",)}
-    limits = LIMITS if is_limited and status != 401 else ()  # nobody's limits
+    limits = LIMITS if "key" in scopes and status != 401 else ()  # who is unknown has no limits
     return {
         "description": "; ".join(f"`{name}`: {code.says}" for name, code in codes.items()),
         "headers": _headers("Cache-Control", *own.get(status, ()), *limits),
         "content": {CONTENT_TYPE: {"schema": _problem(codes, status)}},
     }
-
-
-def _bare(answer: Schema) -> Schema:
-    return {key: value for key, value in answer.items() if key != "content"}
 
 
 def _problem(codes: Mapping[str, Code], status: int = 0) -> Schema:
@@ -321,6 +338,32 @@ def _problem(codes: Mapping[str, Code], status: int = 0) -> Schema:
         "required": list(said),
         "additionalProperties": False,
         "examples": [example],
+    }
+
+
+def _event() -> Schema:
+    """OpenAPI 3.1 has no word for the items of a stream: tools read its schema as that of each event."""
+
+    def one(name: str, data: str, *, has_id: bool = True) -> Schema:
+        content = {"$ref": f"#/components/schemas/{data}"}
+        return {
+            "type": "object",
+            "properties": {
+                "event": {"const": name},
+                "id": {"type": "string"},
+                "data": {"type": "string", "contentMediaType": JSON, "contentSchema": content},
+            },
+            "required": ["event", "data", *(["id"] if has_id else [])],
+        }
+
+    return {
+        "description": "Each event as a client gets it; one that is unnamed is a `message` to it.",
+        "oneOf": [
+            one("message", "Article"),
+            one("cursor", "Cursor"),
+            one("gap", "Gap"),
+            one("bye", "Bye", has_id=False),
+        ],
     }
 
 

@@ -2,11 +2,13 @@
 
 A stream ends on an event border with `bye` where the client still takes bytes; where it does not, the
 connection is reset, so that it sees an error and not a clean end: in gzip, without the trailer too. A write
-that the client does not take has a deadline, and while it waits nothing else is encoded for it.
+that the client does not take has a deadline, and while it waits nothing else is encoded for it. Articles wait
+for their turn by the partner's bytes per second, on an event border; what must be said does not.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from aiohttp import web
@@ -16,6 +18,7 @@ from streamer.deliver.blocks import Blocks
 from streamer.deliver.encode import HEARTBEAT, NDJSON_HEARTBEAT, PREAMBLE, Frame, bye, control, cursor
 from streamer.deliver.gzipped import HEADER, Member, block
 from streamer.deliver.negotiate import Encoding
+from streamer.deliver.pace import Pace, Place
 from streamer.deliver.request import Format
 from streamer.deliver.sockets import reset
 from streamer.faultpoints import Point, is_armed, reached
@@ -56,6 +59,7 @@ class Outlet:
         partner: str,
         heartbeat_s: float,
         clock: Clock,
+        pace: Pace,
         encoding: Encoding = "identity",
     ) -> None:
         self.writing = False
@@ -66,6 +70,10 @@ class Outlet:
         self._member = Member() if encoding == "gzip" else None
         self._heartbeat_s = heartbeat_s
         self._clock = clock
+        self._pace = pace
+        self._place: Place | None = None
+        """In the queue of the partner's connections."""
+        self._interrupted = ""
         self.told = ""
         """The position that the client knows."""
         self._told_at_s = 0.0
@@ -77,6 +85,33 @@ class Outlet:
         """Sends the headers too."""
         head = HEADER if self._member is not None else b""
         await self._write(head + self._packed(PREAMBLE if self._sse else NDJSON_HEARTBEAT))
+
+    @property
+    def is_paced(self) -> bool:
+        return self._pace.is_limited
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[int]:
+        """Waits until this partner's bytes per second allow a write, of so many bytes or of one event, with
+        heartbeats meanwhile. Choose what to write only then: some may be withdrawn by now.
+        """
+        with self._pace.queued() as place:
+            self._place = place
+            try:
+                while not place.granted:
+                    if self._interrupted:
+                        raise Ended(self._interrupted)
+                    await self.keep_alive("")
+                    await place.wait(self._wrote_at_s + self._heartbeat_s - self._clock.monotonic_s())
+                yield place.advance
+            finally:
+                self._place = None
+
+    def interrupt(self, reason: str) -> None:
+        """Waits for no turn any more."""
+        self._interrupted = reason
+        if self._place is not None:
+            self._place.woken.set()
 
     async def write_frames(self, frames: Sequence[Frame], shared: Blocks | None = None) -> None:
         """`shared`: where others get the same frames' gzip blocks. Without it, they make one block."""
@@ -144,7 +179,9 @@ class Outlet:
             self.reset()
 
     async def _flush(self) -> None:
-        """Returns once the socket has taken all that was written."""
+        """Returns once the socket has taken all that was written; over TLS all but what the loop holds for it
+        below the encryption, which a close still sends.
+        """
         while self._transport.get_write_buffer_size():  # noqa: ASYNC110 - a transport has no event for it
             await asyncio.sleep(FLUSH_POLL_S)
 
@@ -159,6 +196,7 @@ class Outlet:
 
     async def _write(self, data: bytes) -> None:
         """Whole events. Raises Ended when the client takes nothing."""
+        self._pace.spend(len(data), self._place)
         self.writing = True
         try:
             for at in range(0, len(data), CHUNK_BYTES):

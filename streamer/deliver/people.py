@@ -16,6 +16,8 @@ from typing import Final
 
 from aiohttp import web
 
+from streamer.deliver.negotiate import encoding_of
+
 INDEX: Final = "index.html"
 TYPES: Final = {
     ".html": "text/html; charset=utf-8",
@@ -23,19 +25,10 @@ TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-POLICY: Final = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "connect-src 'self'",
-        "img-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
-    )
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 HEADERS: Final = {
     "Cache-Control": "no-cache",  # asked for each time, answered by 304: a new version is seen at once
@@ -106,32 +99,7 @@ class People:
 
 
 def _answer(file: File, request: web.Request) -> web.Response:
-    known = [tag.strip().removeprefix("W/").strip('"') for tag in _list(request, "If-None-Match")]
-    return file.response(packed=_takes_gzip(request), known=known)
-
-
-def _takes_gzip(request: web.Request) -> bool:
-    """RFC 9110, 12.5.3: named, or by `*`, and not refused by q=0."""
-    quality = {"gzip": -1.0, "*": -1.0}
-    for item in _list(request, "Accept-Encoding"):
-        coding, *parameters = (part.strip().lower() for part in item.split(";"))
-        coding = "gzip" if coding == "x-gzip" else coding
-        if coding in quality:
-            quality[coding] = _quality(parameters)
-    return (quality["gzip"] if quality["gzip"] >= 0 else quality["*"]) > 0
-
-
-def _quality(parameters: Iterable[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0
-
-
-def _list(request: web.Request, header: str) -> list[str]:
-    """Of a header whose values are a list, in one line or several."""
-    return [item.strip() for line in request.headers.getall(header, ()) for item in line.split(",")]
+    shown = ",".join(request.headers.getall("If-None-Match", ()))
+    known = [tag.strip().removeprefix("W/").strip('"') for tag in shown.split(",")]
+    accept = ",".join(request.headers.getall("Accept-Encoding", ()))
+    return file.response(packed=encoding_of(accept) == "gzip", known=known)

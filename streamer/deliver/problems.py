@@ -22,8 +22,8 @@ RETRY_SOON_S: Final = 5
 """What a client that came too early or too often is asked to wait."""
 
 Scope = Literal["any", "path", "method", "key", "log", "body", "parameters", "values", "articles"]
-"""Where a problem can occur: at any route; for another path or method than those of the routes; where a key is
-needed, the log is read, a body, parameters, or parameters with values are taken; at /v2/articles alone.
+"""Where a problem can occur: at any route; for another path or method than those of the routes; where a key
+is needed, the log is read, a body, parameters, or parameters with values are taken; at /v2/articles alone.
 """
 
 
@@ -40,9 +40,7 @@ CODES: Final[Mapping[str, Code]] = {
     "bad_body": Code(400, "body", "the body is no JSON object, is broken off, or did not come in time"),
     "bad_position": Code(400, "articles", "a position that this feed cannot have given"),
     "two_credentials": Code(400, "articles", "a key and a ticket; show one of them"),
-    "unauthorized": Code(
-        401, "key", "no key or ticket, or one that is not known, has expired or was revoked"
-    ),
+    "unauthorized": Code(401, "key", "no key or ticket, or one that is unknown, expired or revoked"),
     "not_granted": Code(403, "articles", "a field that this partner is never given"),
     "not_found": Code(404, "path", "there is nothing at this path"),
     "method_not_allowed": Code(405, "method", "the route does not take this method; see `Allow`"),

@@ -6,7 +6,7 @@ twice are each a 422 that names it. Where to start is decided by the first of `L
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -42,9 +42,12 @@ MEDIA: Final[Mapping[Format, tuple[str, ...]]] = {
     "ndjson": ("application/x-ndjson", "application/ndjson", "application/*", "*/*"),
 }
 """The ranges that cover each format, the more specific first."""
+EXACT_FLOAT: Final = 2**53
+"""From here on a float may stand for several whole numbers."""
 FUTURE_TOLERANCE_MS: Final = 5_000
 """A client's clock may run ahead of ours by so much: its `since` is then now."""
-PARAMETERS: Final[Mapping[str, Literal["text", "list", "json"]]] = {
+Known = Mapping[str, Literal["text", "list", "json"]]
+PARAMETERS: Final[Known] = {
     "since": "text",
     "fields": "list",
     "filters": "json",
@@ -106,7 +109,7 @@ def format_of(accept: str | None) -> Format:
 
 
 def parameters_of(
-    query: Iterable[tuple[str, str]], body: bytes, known: Collection[str] = PARAMETERS
+    query: Iterable[tuple[str, str]], body: bytes, known: Known = PARAMETERS
 ) -> dict[str, object]:
     """The two places where parameters stand, as one mapping of plain JSON values."""
     found = _of_query(query, known)
@@ -118,13 +121,13 @@ def parameters_of(
     return found
 
 
-def _of_query(query: Iterable[tuple[str, str]], known: Collection[str]) -> dict[str, object]:
+def _of_query(query: Iterable[tuple[str, str]], known: Known) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, text in query:
         if name not in known:
             raise unknown_parameter(name, known)
         value: object = text
-        form = PARAMETERS.get(name, "text")
+        form = known[name]
         if form == "json":
             try:
                 value = msgspec.json.decode(text)
@@ -142,8 +145,8 @@ def _of_query(query: Iterable[tuple[str, str]], known: Collection[str]) -> dict[
     return found
 
 
-def _of_body(body: bytes, known: Collection[str]) -> dict[str, object]:
-    if not body.strip():
+def _of_body(body: bytes, known: Known) -> dict[str, object]:
+    if not body:
         return {}
     try:
         decoded = msgspec.json.decode(body)
@@ -247,8 +250,9 @@ def _partitions(value: object, partitions: int) -> frozenset[int]:
         raise invalid("parts", f"is a list of numbers from 0 to {PARTS - 1}")
     wanted: set[int] = set()
     for item in value:
-        part = int(item) if isinstance(item, str) and re.fullmatch(r"\d{1,2}", item, re.ASCII) else item
-        if isinstance(part, bool) or not isinstance(part, int) or not 0 <= part < PARTS:
+        is_text = isinstance(item, str) and re.fullmatch(r"\d{1,2}", item, re.ASCII)
+        part = int(item) if is_text else whole(item)
+        if part is None or not 0 <= part < PARTS:
             raise invalid("parts", f"each part is a number from 0 to {PARTS - 1}")
         wanted.update(range(part * partitions // PARTS, (part + 1) * partitions // PARTS))
     return frozenset(wanted)
@@ -277,11 +281,19 @@ def _starts(
 
 
 def _offset(name: str, value: object) -> Start:
-    if isinstance(value, bool) or not isinstance(value, int):
+    offset = whole(value)
+    if offset is None:
         raise invalid(name, "an offset is a whole number")
-    if not 0 <= value <= MAX_OFFSET:
+    if not 0 <= offset <= MAX_OFFSET:
         raise bad_position(name, "an offset is never negative, nor beyond 63 bits")
-    return At(value)
+    return At(offset)
+
+
+def whole(value: object) -> int | None:
+    """A JSON number without a fraction, `1.0` too (JSON Schema's `integer`); None for anything else."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < EXACT_FLOAT else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _time(name: str, value: object, now_ms: int) -> int:

@@ -131,7 +131,11 @@ def _below(name: str) -> Tree:
 def _docstrings(module: ModuleType) -> Mapping[str, Mapping[str, str]]:
     """Of each class, by field; "" is the class itself. Those of fields are in the source alone."""
     found: dict[str, dict[str, str]] = {}
-    for node in ast.parse(inspect.getsource(module)).body:
+    try:
+        source = inspect.getsource(module)
+    except OSError:  # an installation without sources: a document without these words is better than none
+        return found
+    for node in ast.parse(source).body:
         if not isinstance(node, ast.ClassDef):
             continue
         said = found[node.name] = {}

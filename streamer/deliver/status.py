@@ -4,6 +4,7 @@ read once in a few seconds, for all who ask (streamer.deliver.recent).
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
@@ -42,6 +43,8 @@ KNOWN_S: Final = 5.0
 FRESHNESS_S: Final = 10.0
 """A sample is up to 500 articles with their text."""
 SAMPLE_BYTES: Final = 16_777_216
+SAMPLES_AT_ONCE: Final = 4
+"""A read of each is in memory."""
 ACCOUNTS_S: Final = 2.0
 READ_S: Final = 2.0
 """What was read until then is the sample."""
@@ -58,6 +61,7 @@ class Statuses:
         self._admission = admission
         self._connections = connections
         self._freshness: Recent[Freshness] = Recent(FRESHNESS_S, runtime.clock)
+        self._sampling = asyncio.Semaphore(SAMPLES_AT_ONCE)
         self._bounds: Recent[list[Bounds]] = Recent(KNOWN_S, runtime.clock)
         self._accounts: Recent[Accounts | None] = Recent(KNOWN_S, runtime.clock)
 
@@ -108,7 +112,8 @@ class Statuses:
         first = [await log.offset_at(tp, since_ms) for tp in tps]
         starts = newest(first, ends)
         todo = {tp: start for tp, start, end in zip(tps, starts, ends, strict=True) if start < end}
-        return freshness(await self._sample(info, todo, ends), since_ms=since_ms)
+        async with self._sampling:
+            return freshness(await self._sample(info, todo, ends), since_ms=since_ms)
 
     async def _sample(
         self, info: TopicInfo, todo: dict[TopicPartition, int], ends: list[int]
@@ -123,7 +128,7 @@ class Statuses:
                 records = await reader.read(max_records=SAMPLE, max_bytes=SAMPLE_BYTES // 4, wait_s=0.25)
                 for record in records:
                     size += len(record.value or b"")
-                    found.append(record)
+                    found.append(record if record.value is None else replace(record, value=b""))
                 for tp in [tp for tp in todo if reader.position(tp) >= ends[tp.partition]]:
                     reader.drop(tp)
                     del todo[tp]
@@ -132,11 +137,7 @@ class Statuses:
     # ── completeness ───────────────────────────────────────────────────────────────────────────
 
     async def _completeness(self, info: TopicInfo) -> Completeness | None:
-        try:
-            async with asyncio.timeout(ACCOUNTS_S):
-                accounts = await self._accounts.get(GROUP, self._read_accounts)
-        except TimeoutError:
-            accounts = None
+        accounts = await self._accounts.get(GROUP, self._read_accounts)
         return None if accounts is None else await self._counted(info, accounts)
 
     async def _counted(self, info: TopicInfo, accounts: Accounts) -> Completeness | None:
@@ -146,10 +147,13 @@ class Statuses:
 
     async def _read_accounts(self) -> Accounts | None:
         """All partners', by one question. None: a cluster that was not provisioned since deliver reads them
-        refuses it, and that must not hide the rest.
+        refuses it, or is slow, and that must not hide the rest.
         """
         try:
-            committed = await self._runtime.log.committed(GROUP)
+            async with asyncio.timeout(ACCOUNTS_S):
+                committed = await self._runtime.log.committed(GROUP)
+        except TimeoutError:
+            return None
         except LogError as error:
             ERRORS.labels("deliver", error.code).inc()
             return None

@@ -10,13 +10,13 @@ from streamer.clock import Clock
 from streamer.deliver.admission import Admission
 from streamer.deliver.body import body_of
 from streamer.deliver.problems import invalid
-from streamer.deliver.request import parameters_of
+from streamer.deliver.request import Known, parameters_of, whole
 from streamer.deliver.tickets import Tickets
 from streamer.model import rfc3339_ms
 
 DEFAULT_VALID_S: Final = 3_600
 MAX_VALID_S: Final = 86_400
-PARAMETERS: Final = frozenset({"valid_s"})
+PARAMETERS: Final[Known] = {"valid_s": "text"}
 
 
 class TicketRoute:
@@ -27,7 +27,8 @@ class TicketRoute:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         identity = self._admission.admit(request)
-        valid_s = valid_s_of(parameters_of(request.query.items(), await body_of(request), PARAMETERS))
+        parameters = parameters_of(request.query.items(), await body_of(request), PARAMETERS)
+        valid_s = valid_s_of(parameters)
         expires_s = self._clock.now_ms() // 1_000 + valid_s
         answer = {
             "ticket": self._tickets.issue(identity, expires_s),
@@ -47,6 +48,7 @@ def valid_s_of(parameters: Mapping[str, object]) -> int:
     value = parameters.get("valid_s", DEFAULT_VALID_S)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(MAX_VALID_S)):
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_VALID_S:
+    valid_s = whole(value)
+    if valid_s is None or not 1 <= valid_s <= MAX_VALID_S:
         raise invalid("valid_s", f"is a whole number of seconds from 1 to {MAX_VALID_S}")
-    return value
+    return valid_s

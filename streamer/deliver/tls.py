@@ -5,6 +5,7 @@ all; streams that are open keep the session that they have.
 """
 
 import asyncio
+import logging
 import ssl
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,8 @@ from streamer.metrics import DELIVER_CERTIFICATE_EXPIRY
 
 CERTIFICATE: Final = "deliver.certificate"
 PRIVATE_KEY: Final = "deliver.private_key"
+
+logger = logging.getLogger(__name__)
 
 
 class Tls:
@@ -71,6 +74,7 @@ def _wrong(settings: DeliverSettings, error: ssl.SSLError) -> tuple[str, str]:
 def _loaded(settings: DeliverSettings) -> ssl.SSLContext:
     context, validity = read_certificate(settings)
     DELIVER_CERTIFICATE_EXPIRY.set(validity.ends.timestamp())
+    logger.info("certificate in force", extra={"expires": validity.ends.isoformat()})
     return context
 
 

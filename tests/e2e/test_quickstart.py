@@ -6,6 +6,7 @@ import re
 import signal
 from pathlib import Path
 
+import aiohttp
 import pytest
 from harness.service import Service
 
@@ -35,7 +36,9 @@ async def first_articles(line: str, count: int) -> list[dict[str, object]]:
 
 
 async def test_the_printed_line_shows_articles(tmp_path: Path) -> None:
-    """The curl line works as printed, within a minute, content and licence included."""
+    """The curl line works as printed, within a minute, content and licence included; so does the page's
+    address.
+    """
     async with Service(
         tmp_path, "[deliver]\nport = 0\nadmin_port = 0\n", "quickstart", "--sandbox"
     ) as service:
@@ -52,6 +55,10 @@ async def test_the_printed_line_shows_articles(tmp_path: Path) -> None:
                 assert isinstance(body["wikitext"], str)
         key = re.search(r"wrs_[\w-]+", line)
         assert key
+        page = await service.printed(r"http://\S+:\d+/\n")
+        assert page.strip() == line.rpartition(" ")[2].removesuffix("v2/articles")
+        async with aiohttp.ClientSession() as session, session.get(page.strip()) as answer:
+            assert (answer.status, answer.content_type) == (200, "text/html")
         assert not [line for line in service.lines if key[0] in line], "a key in the logs"
         assert await service.terminate() == 0
 

@@ -97,7 +97,22 @@ async def watched(browser: Browser, **options: object) -> AsyncIterator[Watched]
         seen.watch()
         yield seen
         await page.evaluate("0")  # what was said before has arrived
-        assert not seen.wrong
+        assert not seen.wrong, seen.wrong
         assert not KEYS.search(" ".join(seen.said)), "a key on the console"
     finally:
         await context.close()
+
+
+async def connect(page: Page, key: str) -> None:
+    """Types the key and waits for the stream."""
+    await page.get_by_label("Your key").fill(key)
+    await page.get_by_role("button", name="Connect", exact=True).click()
+    await page.get_by_text("Connected.", exact=True).wait_for()
+
+
+async def titles(page: Page, count: int) -> list[str]:
+    """Of the rows, newest first, once there are so many."""
+    rows = page.locator("#rows tr")
+    await rows.nth(count - 1).wait_for()
+    assert await rows.count() == count
+    return await page.locator("#rows .name").all_text_contents()

@@ -9,7 +9,7 @@ import { SLOT_MS, Tally } from "./tally.js";
 import { age, count, inWords, rate } from "./words.js";
 
 const PATH = "/v2/articles";
-const KEPT = "key";
+const KEPT = "streamer-key";
 /** Clocks that differ by less are taken for equal: the server tells its time in whole seconds. */
 const SKEW_MS = 2_000;
 const FIGURE_SLOTS = 5; // ten seconds
@@ -263,14 +263,15 @@ function drawPlots() {
   box("worst").textContent = minute.worst === null ? "–" : age(minute.worst);
   plotRate(svg("rate-plot"), series, SLOT_MS / 1000);
   plotAge(svg("age-plot"), series);
-  if (nowMs < saidMs + SAY_MS) return;
+  if (!minute.perSecond || nowMs < saidMs + SAY_MS) return;
   saidMs = nowMs;
   const most = Math.max(...series.map((slot) => slot.count)) / (SLOT_MS / 1000);
-  if (most) box("rate-text").textContent = `${rate(minute.perSecond)}/s over the last minute, at most ${rate(most)}/s.`;
-  if (minute.median !== null && minute.worst !== null) {
-    const clock = skewMs ? ` This computer's clock is ${age(Math.abs(skewMs) / 1000)} off; that is allowed for.` : "";
-    box("age-text").textContent = `From the edit to this page, over the last minute.${clock}`;
-  }
+  box("rate-text").textContent = `${rate(minute.perSecond)}/s over the last minute, at most ${rate(most)}/s.`;
+  const clock = skewMs ? ` This computer's clock is ${age(Math.abs(skewMs) / 1000)} off; that is allowed for.` : "";
+  box("age-text").textContent =
+    minute.median === null
+      ? "These articles do not say when they were edited."
+      : `From the edit to this page, over the last minute.${clock}`;
 }
 
 function tick() {

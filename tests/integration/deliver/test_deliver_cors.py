@@ -10,7 +10,11 @@ from harness.delivering import Delivering, bearer, delivering, metric, raw
 
 from streamer.errors import LogUnavailable
 
-ROUTES = {"/v2/articles": {"GET", "HEAD", "POST"}}
+ROUTES = {
+    "/v2/articles": {"GET", "HEAD", "POST"},
+    "/v2/status": {"GET", "HEAD"},
+    "/v2/tickets": {"POST"},
+}
 PREFLIGHT = {
     "Origin": "https://partner.example",
     "Access-Control-Request-Method": "GET",
