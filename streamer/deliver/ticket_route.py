@@ -1,5 +1,6 @@
 """`POST /v2/tickets`: a key for a ticket."""
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -29,7 +30,7 @@ class TicketRoute:
         identity = self._admission.admit(request)
         parameters = parameters_of(request.query.items(), await body_of(request), PARAMETERS)
         valid_s = valid_s_of(parameters)
-        expires_s = self._clock.now_ms() // 1_000 + valid_s
+        expires_s = math.ceil(self._clock.now_ms() / 1_000) + valid_s  # rounded up: never less than was asked
         answer = {
             "ticket": self._tickets.issue(identity, expires_s),
             "expires_at": rfc3339_ms(expires_s * 1_000),

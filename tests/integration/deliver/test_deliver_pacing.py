@@ -36,9 +36,7 @@ async def articles(reader: asyncio.StreamReader, count: int) -> int:
 
 
 async def test_the_rate_is_kept_by_all_connections_together(tmp_path: Path) -> None:
-    """A second's worth goes out at once; then two that catch up get half each, and a live one gets its
-    articles all the same.
-    """
+    """Two that catch up get half each, and a live one beside them gets its articles all the same."""
     rate = 300 * KB
     async with delivering(tmp_path, limits=limits(rate)) as server, asyncio.timeout(20):
         before = metric("streamer_deliver_bytes_total", partner="acme")
@@ -46,9 +44,7 @@ async def test_the_rate_is_kept_by_all_connections_together(tmp_path: Path) -> N
         async with raw(server) as (live, _), asyncio.TaskGroup() as group, AsyncExitStack() as stack:
             await live.readuntil(b":ok\n\r\n")
             await server.write(range(55), text=TEXT)
-            await articles(live, 52)
-            assert loop_s() - began_s < 0.7
-            await articles(live, 3)
+            await articles(live, 55)  # the bucket is empty
             behind = []
             for _ in range(2):
                 reader, _ = await stack.enter_async_context(raw(server, target=SINCE))
@@ -63,7 +59,7 @@ async def test_the_rate_is_kept_by_all_connections_together(tmp_path: Path) -> N
             written = metric("streamer_deliver_bytes_total", partner="acme") - before
             assert written <= rate * (took_s + 1) + 3 * TURN_BYTES
             assert took_s > 2 * 30 * EVENT / rate - 0.2
-            assert abs(behind[0].result() - behind[1].result()) < 0.4
+            assert abs(behind[0].result() - behind[1].result()) < 0.5
             assert max(latencies) < 1
 
 

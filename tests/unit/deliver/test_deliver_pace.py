@@ -143,6 +143,18 @@ def test_an_event_larger_than_all_leaves_a_debt(time: Time) -> None:
         assert place.granted
 
 
+def test_a_seconds_worth_goes_out_at_once(time: Time) -> None:
+    """After a pause of any length; no more than that."""
+    pace = Pace(80 * KB, time.clock)
+    for pause_s in (0.0, 1.0, 3_600.0):
+        time.pass_until(time.now_s + pause_s)
+        with ExitStack() as stack:
+            turns = [stack.enter_context(pace.queued()) for _ in range(9)]
+            assert [turn.granted for turn in turns] == [True] * 8 + [False]
+            for turn in turns[:8]:
+                pace.spend(10 * KB, turn)
+
+
 def test_a_turn_that_is_not_used_costs_nothing(time: Time) -> None:
     """Its advance goes back, however often; who leaves the queue is not waited for."""
     pace = Pace(10 * KB, time.clock)
