@@ -13,6 +13,7 @@ invalid requests go by the document as it is.
 import asyncio
 import copy
 import random
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from schemathesis import Case, GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.config import SchemathesisConfig
 
+from streamer.deliver.body import MAX_BODY_BYTES
 from streamer.deliver.encode import PREAMBLE
 from streamer.deliver.guard import MAX_TARGET_CHARS
 from streamer.deliver.openapi import document
@@ -56,6 +58,8 @@ CONFIG: Described = {
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 STREAMS = ("text/event-stream", "application/x-ndjson")
 ANSWER_S = 10.0
+LINE_CHARS = 8 * MAX_TARGET_CHARS - 100
+"""Of the request line, as the server reads it; less the method and the version."""
 EXAMPLES = [5, pytest.param(300, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
 """Of each operation, at random, beside the boundaries."""
 UNLIMITED = "limits = { requests_per_minute = 1000000 }"
@@ -167,8 +171,13 @@ class Asking:
 
 
 def is_excused(answer: requests.Response) -> bool:
-    """Refused for the length of its URL, which no schema can state."""
-    return answer.status_code == 414 and len(str(answer.request.path_url)) > MAX_TARGET_CHARS
+    """Refused for the length of its URL or body, which no schema states. A URL of which the server does not
+    read the end is no HTTP to it.
+    """
+    target, body = str(answer.request.path_url), answer.request.body or b""
+    if answer.status_code == 413:
+        return len(body) > MAX_BODY_BYTES
+    return len(target) > {414: MAX_TARGET_CHARS, 400: LINE_CHARS}.get(answer.status_code, sys.maxsize)
 
 
 async def newest(url: str) -> str:
