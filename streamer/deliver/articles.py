@@ -16,6 +16,7 @@ from streamer.deliver.problems import Problem, busy, internal, of_http, refused,
 from streamer.deliver.request import Ask, Format, format_of, parameters_of, parse
 from streamer.deliver.sockets import bound_buffers
 from streamer.deliver.start import Beginning, resolve
+from streamer.deliver.wellformed import refuse_ill_formed
 from streamer.errors import LogError
 from streamer.log.base import TopicInfo
 from streamer.log.waiting import Condition
@@ -41,6 +42,7 @@ logger = logging.getLogger(__name__)
 async def problems(request: web.BaseRequest, handler: Handler) -> web.StreamResponse:
     """Every refusal as problem+json, counted by its code."""
     try:
+        refuse_ill_formed(request)
         return await handler(request)
     except Problem as problem:
         return refused(problem)

@@ -20,7 +20,9 @@ RETRY_SOON_S: Final = 5
 
 
 class Problem(Exception):
-    """An answer in place of the stream. `parameter` names what is wrong, where a parameter is."""
+    """An answer in place of the stream. `parameter` names what is wrong, where a parameter is; `closes`: no
+    other request is read from this connection.
+    """
 
     def __init__(
         self,
@@ -31,6 +33,7 @@ class Problem(Exception):
         parameter: str = "",
         headers: Mapping[str, str] | None = None,
         extra: Mapping[str, object] | None = None,
+        closes: bool = False,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -39,6 +42,7 @@ class Problem(Exception):
         self.parameter = parameter
         self.headers = dict(headers or {})
         self.extra = dict(extra or {})
+        self.closes = closes
 
     def response(self) -> web.Response:
         status = HTTPStatus(self.status)
@@ -52,11 +56,14 @@ class Problem(Exception):
         if self.parameter:
             body["parameter"] = self.parameter
         body.update(self.extra)
-        return web.Response(
+        response = web.Response(
             status=self.status,
             body=msgspec.json.encode(body),
             headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store", **self.headers},
         )
+        if self.closes:
+            response.force_close()
+        return response
 
 
 def refused(problem: Problem) -> web.Response:
@@ -94,7 +101,6 @@ def of_http(error: web.HTTPException) -> Problem:
         404: "there is nothing here; the feed is at /v2/articles",
         405: "this route takes GET and POST",
         413: "the request's body is too large",
-        417: "this server meets no expectation but 100-continue",
     }
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     code = HTTPStatus(error.status).phrase.lower().replace(" ", "_").replace("-", "_")
