@@ -38,6 +38,8 @@ KNOWN_STREAMS: Final = re.compile(
 """The five, and the twins of the last: multilingual, Wikidata's."""
 SMALL_WIKIS: Final = ("scowiki", "alswiki")
 """What ten requests a minute can follow."""
+TICKET_SECRET_CHARS: Final = 32
+"""At least: who could guess it could make tickets."""
 
 Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
@@ -159,7 +161,21 @@ class DeliverSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Frames of all feeds that this process keeps for its slow readers."""
     max_connections: Annotated[int, Meta(ge=1)] = 10_000
     behind_tls: bool = False
+    certificate: str = ""
+    """A PEM file: the chain, the server's own certificate first; with `private_key`, TLS in this process."""
+    private_key: str = ""
+    """A PEM file, not encrypted."""
+    ticket_secret: str = ""
+    """What tickets are signed with, the same in all processes behind one address; "": one of this process."""
+    ticket_secret_file: str = ""
     drain_s: NonNegative = 10.0
+
+    def __post_init__(self) -> None:
+        if bool(self.certificate) != bool(self.private_key):
+            given, missing = ("certificate", "private_key")[:: 1 if self.certificate else -1]
+            raise ValueError(f"{given} is given and {missing} is not: TLS needs both")
+        if self.ticket_secret and len(self.ticket_secret) < TICKET_SECRET_CHARS:
+            raise ValueError(f"ticket_secret has less than {TICKET_SECRET_CHARS} characters")
 
 
 class PrivacySettings(Struct, frozen=True, forbid_unknown_fields=True):

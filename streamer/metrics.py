@@ -414,3 +414,8 @@ DELIVER_WITHHELD: Final = Counter(
 DELIVER_RETAINED_BYTES: Final = Gauge(
     "streamer_deliver_retained_bytes", "Frames kept for slow readers, all feeds.", registry=REGISTRY
 )
+DELIVER_CERTIFICATE_EXPIRY: Final = Gauge(
+    "streamer_deliver_certificate_expiry_timestamp_seconds",
+    "When the certificate in force expires (Unix time); 0 without TLS in this process.",
+    registry=REGISTRY,
+)

@@ -225,56 +225,84 @@ Maybe = UnsetType
 
 class Size(Struct, frozen=True):
     value: float
+    """Bytes."""
     unit_text: str = "B"
 
 
 class Editor(Struct, frozen=True):
+    """Who made the revision. Absent where that is hidden, and in the feed of who is given no editors."""
+
     identifier: int | Maybe = UNSET
+    """Absent of who has no account."""
     name: str | Maybe = UNSET
+    """An address, of who is anonymous."""
     edit_count: int | Maybe = UNSET
+    """As the stream told it; else absent, as `groups`, `is_admin` and `date_started`."""
     groups: list[str] | Maybe = UNSET
     is_bot: bool | Maybe = UNSET
+    """Absent where it is not known."""
     is_anonymous: bool | Maybe = UNSET
     is_admin: bool | Maybe = UNSET
     is_temporary: bool | Maybe = UNSET
+    """A temporary account."""
     date_started: str | Maybe = UNSET
 
 
 class Version(Struct, frozen=True):
+    """The revision that the article shows."""
+
     identifier: int
+    """The revision's id on its wiki."""
     comment: str | Maybe = UNSET
+    """Absent where it is hidden, and of removals."""
     tags: list[str] | Maybe = UNSET
     is_minor_edit: bool | Maybe = UNSET
     number_of_characters: int | Maybe = UNSET
+    """Of the wikitext, in code points."""
     size: Size | Maybe = UNSET
     scores: dict[str, object] | Maybe = UNSET
+    """By model: `prediction`, `probability.true` and `.false`. Absent unless known in time."""
     editor: Editor | Maybe = UNSET
     is_current: bool | Maybe = UNSET
+    """Whether it was the page's newest revision when it was fetched."""
     parent_identifier: int | Maybe = UNSET
+    """0 of a page's first revision."""
     sha1: str | Maybe = UNSET
+    """Hex. Absent where text is hidden."""
     content_model: str | Maybe = UNSET
+    """`wikitext`, `wikibase-item`, …"""
 
 
 class PreviousVersion(Struct, frozen=True):
+    """The revision before; absent of a page's first one."""
+
     identifier: int
     number_of_characters: int | Maybe = UNSET
+    """Not filled by this version."""
     size: Size | Maybe = UNSET
+    """Absent where it is not known, as `sha1`."""
     sha1: str | Maybe = UNSET
 
 
 class Namespace(Struct, frozen=True):
     identifier: int
+    """0: articles."""
     name: str | Maybe = UNSET
+    """In the wiki's language, empty for articles; absent where it is not known."""
 
 
 class Language(Struct, frozen=True):
     identifier: str
+    """A language code, e.g. `en`."""
     name: str | Maybe = UNSET
+    """Not filled by this version."""
     direction: str | Maybe = UNSET
+    """`ltr` or `rtl`."""
 
 
 class Entity(Struct, frozen=True):
     identifier: str
+    """Of Wikidata, e.g. `Q42`."""
     url: str
 
 
@@ -284,7 +312,10 @@ class Link(Struct, frozen=True):
 
 
 class Project(Struct, frozen=True):
+    """The wiki."""
+
     identifier: str
+    """The wiki's database name, e.g. `enwiki`."""
     name: str | Maybe = UNSET
     url: str | Maybe = UNSET
     in_language: Language | Maybe = UNSET
@@ -298,27 +329,36 @@ class ArticleBody(Struct, frozen=True):
     leads), and absent where none could be made.
     """
     html: str | Maybe = UNSET
+    """Not filled by this version."""
 
 
 class Licence(Struct, frozen=True):
     name: str
     url: str
     identifier: str | Maybe = UNSET
+    """SPDX, e.g. `CC-BY-SA-4.0`."""
 
 
 class Protection(Struct, frozen=True):
     type: str
     level: str
     expiry: str
+    """`infinity`, or a time."""
 
 
 class Attribution(Struct, frozen=True):
+    """What the licence asks for."""
+
     text: str
+    """To be shown with the article: its title, contributors and licence."""
     revision_url: str
+    """Absent in the feed of who is given no editors."""
     history_url: str
 
 
 class PreviousPlace(Struct, frozen=True):
+    """Where a page was before a move."""
+
     name: str
     namespace: Namespace
 
@@ -331,22 +371,35 @@ class RevisionVisibility(Struct, frozen=True):
 
 
 class Event(Struct, frozen=True):
+    """What happened, and in which order."""
+
     identifier: str
+    """The same on every run and for all partners: a second event with it is a repetition."""
     type: EventType
+    """`delete`: remove the page. `visibility-change`: something was hidden, or shown again."""
     kind: Kind
+    """What happened on the wiki; `refresh` restates the page."""
     sequence: int
+    """Of two events of a page the higher one is newer."""
     date_created: str
+    """When it happened on the wiki."""
     date_published: str
+    """When the article was published by this service, for all partners."""
     late: bool | Maybe = UNSET
+    """True: a newer revision of the page came before. Never let it replace that one."""
     previous: PreviousPlace | Maybe = UNSET
+    """Of a move."""
     revision: RevisionVisibility | Maybe = UNSET
+    """Of a visibility change."""
 
 
 class Article(Struct, frozen=True):
     """The value of a record in `wiki.articles.v1`. Deliver adds event.partition and event.offset."""
 
     name: str
+    """The title, with its namespace."""
     identifier: int
+    """The page's id on its wiki."""
     url: str
     namespace: Namespace
     is_part_of: Project
@@ -354,21 +407,32 @@ class Article(Struct, frozen=True):
     abstract: str | Maybe = UNSET
     """The first paragraph; absent where there is none, and for a redirect."""
     date_created: str | Maybe = UNSET
+    """When the page was made; only of the event that made it."""
     date_modified: str | Maybe = UNSET
+    """Of the revision. Absent of removals."""
     date_previously_modified: str | Maybe = UNSET
+    """Of the revision before; absent where it is not known."""
     version: Version | Maybe = UNSET
+    """Of a removal it has the `identifier` at most."""
     previous_version: PreviousVersion | Maybe = UNSET
     in_language: Language | Maybe = UNSET
     main_entity: Entity | Maybe = UNSET
+    """The item of Wikidata; absent where there is none."""
     categories: list[Link] | Maybe = UNSET
+    """Not filled by this version, as `templates` and `redirects`."""
     templates: list[Link] | Maybe = UNSET
     redirects: list[Link] | Maybe = UNSET
     article_body: ArticleBody | Maybe = UNSET
+    """Absent where the text is hidden, and of removals."""
     license: list[Licence] | Maybe = UNSET
+    """Of the wiki. A removal may lack it, for it carries no text."""
     visibility: Visibility | Maybe = UNSET
+    """What can be seen of the revision. Absent of removals."""
     protection: list[Protection] | Maybe = UNSET
     attribution: Attribution | Maybe = UNSET
+    """Absent where there is no text to attribute."""
     redirect_target: str | Maybe = UNSET
+    """Of a redirect: the title that it leads to."""
     is_disambiguation: bool | Maybe = UNSET
 
 

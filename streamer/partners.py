@@ -155,8 +155,6 @@ def _check(partner: Partner, where: str) -> None:
         raise ConfigError(f"{where}.settle", 'is not built yet; only "0s" works in this version')
     if "html" in partner.content:
         raise ConfigError(f"{where}.content", 'HTML is not built yet; "wikitext" and "text" work')
-    if partner.limits.bytes_per_second:
-        raise ConfigError(f"{where}.limits.bytes_per_second", "is not built yet; only 0 (unlimited) works")
     if partner.editor == "pseudonym":
         raise ConfigError(f"{where}.editor", 'pseudonyms are not built yet; "full" and "none" work')
 

@@ -12,7 +12,7 @@ import msgspec
 
 from streamer.check.network import unreachable
 from streamer.check.ports import is_taken
-from streamer.config import RPM_UNIDENTIFIED, Settings
+from streamer.config import RPM_UNIDENTIFIED, DeliverSettings, Settings
 from streamer.errors import ConfigError, LogBusy
 from streamer.log.claims import locked
 from streamer.partners_edit import add_partner
@@ -56,7 +56,7 @@ async def run_quickstart(
         settings = _own(settings, log_path, file, port)
 
         def listening(bound: int) -> None:
-            _say_how(out, settings.deliver.host, bound, key)
+            _say_how(out, settings.deliver, bound, key)
 
         await run_pipeline(settings, on_listening=listening)
 
@@ -147,14 +147,15 @@ def _say_live(out: TextIO, settings: Settings) -> None:
         )
 
 
-def _say_how(out: TextIO, host: str, port: int, key: str) -> None:
-    shown = f"[{host}]" if ":" in host else host
+def _say_how(out: TextIO, deliver: DeliverSettings, port: int, key: str) -> None:
+    scheme = "https" if deliver.certificate else "http"
+    shown = f"[{deliver.host}]" if ":" in deliver.host else deliver.host
     _say(
         out,
         "",
         "  Watch articles arrive (in another terminal):",
         "",
-        f"    curl -N -H 'Authorization: Bearer {key}' http://{shown}:{port}/v2/articles",
+        f"    curl -N -H 'Authorization: Bearer {key}' {scheme}://{shown}:{port}/v2/articles",
         "",
         "  Ctrl-C stops it.",
         "",

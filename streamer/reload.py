@@ -1,7 +1,8 @@
 """SIGHUP: `streamer.toml` is read again, and what may change while the service runs is in force.
 
 What may not is named in the log and by a metric, and waits for a restart; a mistake changes nothing and
-raises an alarm (`streamer_config_reload_failed`, a log event).
+raises an alarm (`streamer_config_reload_failed`, a log event). Files that settings name (a renewed
+certificate) are read again too.
 """
 
 import asyncio
@@ -75,6 +76,7 @@ class Reload:
             wanted = await asyncio.to_thread(self._load)
             running = self._runtime.settings
             settings, waiting = merged(running, wanted)
+            await self._runtime.reread()
         except (ConfigError, OSError) as error:
             CONFIG_RELOAD_FAILED.set(1)
             # a wrong file is told by its place, not by a traceback

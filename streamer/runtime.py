@@ -1,7 +1,7 @@
 """What every role is handed: settings, the log, its health, a clock, the wish to stop."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ class Runtime:
     clock: Clock = field(default_factory=Clock)
 
     _followers: list[Callable[[Settings], None]] = field(default_factory=list)
+    _rereaders: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     async def before_drain(self, work: Coroutine[Any, Any, object]) -> bool:
         """`work` to its end. False: it was cancelled, for draining began before."""
@@ -48,6 +49,16 @@ class Runtime:
         as long as this, so it is for what is made once a process.
         """
         self._followers.append(take)
+
+    def at_reload(self, read: Callable[[], Awaitable[None]]) -> None:
+        """`read` is awaited at each reload, whether or not settings have changed: for files that they only
+        name. Where one is wrong it raises ConfigError, and keeps what it had.
+        """
+        self._rereaders.append(read)
+
+    async def reread(self) -> None:
+        for read in self._rereaders:
+            await read()
 
     def put_in_force(self, settings: Settings) -> None:
         self.settings = settings

@@ -10,6 +10,7 @@ from typing import Final, TextIO
 
 from streamer.check.cluster import cluster_of
 from streamer.check.configuration import configured, in_force, partners_of, replaceable
+from streamer.check.delivery import delivery_of
 from streamer.check.disk import disk_of
 from streamer.check.finding import Finding
 from streamer.check.network import network_of
@@ -37,6 +38,7 @@ async def _look(settings: Settings) -> list[Finding]:
         "log.bootstrap": cluster_of(settings),
         "partners.file": asyncio.to_thread(partners_of, Path(settings.partners.file)),
         "log.path": asyncio.to_thread(disk_of, settings),
+        "deliver": asyncio.to_thread(delivery_of, settings),
         "ports": asyncio.to_thread(ports_of, settings),
     }
     found = await asyncio.gather(*(_within(name, look) for name, look in looks.items()))

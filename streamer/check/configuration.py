@@ -87,7 +87,8 @@ def in_force(settings: Settings) -> list[Finding]:
 
 def replaceable() -> list[Finding]:
     keys = (f"{section}.{key}" for section, keys in LIVE.items() for key in sorted(keys))
-    return [ok(f"SIGHUP puts in force: {', '.join(keys)}; the rest needs a restart")]
+    live = ", ".join(keys)
+    return [ok(f"SIGHUP puts in force: {live}, a renewed certificate; the rest needs a restart")]
 
 
 def partners_of(file: Path) -> list[Finding]:

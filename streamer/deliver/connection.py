@@ -9,18 +9,23 @@ What a connection holds is bounded: one chunk, one read of catch-up, and the soc
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from streamer.clock import Clock
 from streamer.deliver.auth import Identity
 from streamer.deliver.encode import Frame
 from streamer.deliver.feed import Feed, reading
-from streamer.deliver.outlet import CHUNK_BYTES, LINGER_S, Ended, Outlet
+from streamer.deliver.figures import State
+from streamer.deliver.negotiate import Encoding
+from streamer.deliver.outlet import LINGER_S, Ended, Outlet
 from streamer.deliver.position import Vector
 from streamer.deliver.projected import project
-from streamer.deliver.request import Ask
+from streamer.deliver.request import Ask, Format
 from streamer.deliver.start import Beginning
+from streamer.deliver.verdicts import passes
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Log, Reader, Stored, TopicPartition
@@ -33,9 +38,26 @@ REACH_DEADLINE_S: Final = 10.0
 CUTOFFS_S: Final = 1.0
 """Cut-offs that take longer to read are behind: the stream pauses, and says that it lives."""
 PAUSE_S: Final = 0.1
+LOOK_FRAMES: Final = 200
+"""So many are looked at, at most, before others have their turn: a filter may let none of them pass."""
 RETRY_S: Final = 0.5
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a connection stands, for who wants to know; streamer.deliver.figures says what each means."""
+
+    format: Format
+    encoding: Encoding
+    since_ms: int
+    position: str
+    ends: tuple[int, ...]
+    """What the feed has read to, per partition."""
+    partitions: frozenset[int]
+    lag_s: float | None
+    state: State
 
 
 class Connection:
@@ -61,12 +83,17 @@ class Connection:
         self._cut = ""
         self._index: int | None = None
         """Of the next frame in the feed's window; None while catching up."""
+        self._since_ms = clock.now_ms()
+        self._appended_ms = 0
+        """Of the newest article that was taken; 0: none yet."""
         self._freshness = EDIT_TO_DELIVERY.labels(identity.partner.name)
 
     # ── from outside ───────────────────────────────────────────────────────────────────────────
 
     def moved(self) -> None:
         self._wake.set()
+        if self._feed.ended:
+            self._outlet.interrupt(self._feed.ended)
         if self._index is not None and self._index < self._feed.window.first:
             self.cut("slow", patience_s=0.0)
 
@@ -76,6 +103,7 @@ class Connection:
             return
         self._cut = reason
         self._wake.set()
+        self._outlet.interrupt(reason)
         if self._outlet.writing and patience_s == 0:
             self.reset()
         else:
@@ -84,6 +112,26 @@ class Connection:
     def reset(self) -> None:
         """The hard stop: the client sees an error."""
         self._outlet.reset()
+
+    def standing(self) -> Standing:
+        """As it is now."""
+        window, index = self._feed.window, self._index
+        has_all = index is not None and index == window.end and not self._outlet.writing
+        appended_ms = self._appended_ms
+        if index is not None and window.first <= index < window.end:
+            appended_ms = window[index].appended_ms
+        lag_s = max(0, self._clock.now_ms() - appended_ms) / 1000 if appended_ms else None
+        state: State = "catching-up" if index is None else "live"
+        return Standing(
+            format=self._ask.format,
+            encoding=self._ask.encoding,
+            since_ms=self._since_ms,
+            position=self._feed.vector.id() if has_all else self._outlet.told,
+            ends=tuple(self._feed.vector.offsets),
+            partitions=self._ask.partitions,
+            lag_s=0.0 if has_all else lag_s,
+            state="paused" if self._feed.judge.withdrawals.behind else state,
+        )
 
     # ── the stream ─────────────────────────────────────────────────────────────────────────────
 
@@ -217,25 +265,30 @@ class Connection:
 
     async def _write_records(self, records: Sequence[Stored], vector: Vector, target: Sequence[int]) -> None:
         """Each record is judged just before its chunk is written: a batch may take a slow client minutes."""
+        pending = deque(record for record in records if record.offset < target[record.partition])
+        while pending:
+            self._check()
+            await self._unpaused()
+            async with self._outlet.turn() as most_bytes:
+                if not self._cut and not self._feed.judge.withdrawals.behind:
+                    await self._outlet.write_frames(self._judged(pending, vector, most_bytes))
+
+    def _judged(self, pending: deque[Stored], vector: Vector, most_bytes: int) -> list[Frame]:
+        """The next chunk's frames; takes their records, and those that give none, from the left."""
         frames: list[Frame] = []
         size = 0
-        for record in records:
-            if record.offset >= target[record.partition]:
-                continue
+        while pending and size < most_bytes:
+            record = pending.popleft()
             vector.step(record.partition, record.offset + 1)
+            self._appended_ms = record.timestamp_ms
             frame = self._feed.judge.frame(record, vector.id())
-            if frame is None:
+            if frame is None or (self._ask.filters is not None and not passes(frame, self._ask.filters)):
                 continue
             if self._ask.projection is not None:
                 frame = project(frame, self._ask.projection)
             frames.append(frame)
             size += len(frame.sse)
-            if size >= CHUNK_BYTES:
-                await self._outlet.write_frames(frames)
-                frames, size = [], 0
-                self._check()
-                await self._unpaused()
-        await self._outlet.write_frames(frames)
+        return frames
 
     async def _unpaused(self) -> None:
         while self._feed.judge.withdrawals.behind:
@@ -260,29 +313,48 @@ class Connection:
             self._wake.clear()
             if self._feed.judge.withdrawals.behind:
                 await self._pause()
-                continue
-            frames = self._take()
-            if frames:
-                await self._outlet.write_frames(frames)
             elif self._index == window.end:
                 await self._idle()
+            else:
+                async with self._outlet.turn() as most_bytes:
+                    await self._write_next(most_bytes)
 
-    def _take(self) -> list[Frame]:
+    async def _write_next(self, most_bytes: int) -> None:
+        """Nothing, where the turn was so long in coming that it has to be judged anew."""
+        window = self._feed.window
+        assert self._index is not None
+        if self._cut or self._index < window.first or self._feed.judge.withdrawals.behind:
+            return
+        frames = self._take(most_bytes)
+        if frames:
+            await self._outlet.write_frames(frames, self._feed.blocks)
+        else:
+            await self._outlet.keep_alive(window[self._index - 1].position())
+            await asyncio.sleep(0)
+
+    def _take(self, most_bytes: int) -> list[Frame]:
         """The next chunk's frames; moves the index past them, and past what this client doesn't get."""
         assert self._index is not None
-        window, wanted = self._feed.window, self._ask.partitions
+        window = self._feed.window
+        end = min(window.end, self._index + LOOK_FRAMES)
         frames: list[Frame] = []
         size = 0
-        while self._index < window.end and size < CHUNK_BYTES:
+        while self._index < end and size < most_bytes:
             frame = window[self._index]
             self._index += 1
-            if frame.sse and frame.partition in wanted:
+            self._appended_ms = frame.appended_ms
+            if self._wants(frame):
                 self._observe(frame)
                 if self._ask.projection is not None:
                     frame = self._feed.projected.of(frame, self._ask.projection)
                 frames.append(frame)
                 size += len(frame.sse)
         return frames
+
+    def _wants(self, frame: Frame) -> bool:
+        if not frame.sse or frame.partition not in self._ask.partitions:
+            return False
+        return self._ask.filters is None or self._feed.verdicts.of(frame, self._ask.filters)
 
     def _observe(self, frame: Frame) -> None:
         if not frame.delivered:

@@ -6,8 +6,9 @@ stored. `event.partition` and `event.offset` are added here, since a value canno
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import count
 from typing import Final
 
 import msgspec
@@ -23,6 +24,7 @@ NDJSON_HEARTBEAT: Final = b" "
 """The one byte that every NDJSON client tolerates between lines."""
 
 _objects = msgspec.json.Decoder(dict[str, Raw])
+_serials = count()
 
 
 @dataclass(slots=True)
@@ -40,8 +42,11 @@ class Frame:
     hidden: frozenset[Hideable]
     """What was already taken out of it."""
     is_delete: bool = False
+    appended_ms: int = 0
     delivered: bool = False
     """Whether it was written to any live connection yet."""
+    serial: int = field(init=False, default_factory=lambda: next(_serials))
+    """Another one for other bytes: what is made of a frame is kept by it."""
 
     def ndjson(self) -> bytes:
         return self.sse[self.json_at : -1] if self.sse else b""
@@ -100,6 +105,7 @@ def frame_of(record: Stored, position: str, hidden: frozenset[Hideable]) -> Fram
         json_at=len(head),
         hidden=hidden,
         is_delete=is_delete(record),
+        appended_ms=record.timestamp_ms,
     )
 
 
@@ -117,6 +123,7 @@ def data_of(record: Stored, hidden: frozenset[Hideable]) -> bytes:
 def strip(frame: Frame, hidden: frozenset[Hideable]) -> None:
     """Takes what was withdrawn meanwhile out of a retained frame; with the text goes the whole frame."""
     frame.hidden |= hidden
+    frame.serial = next(_serials)
     if not frame.sse:
         return
     if "text" in hidden:
@@ -131,14 +138,13 @@ def without(article: dict[str, Raw], hidden: frozenset[Hideable]) -> dict[str, R
     if not hidden:
         return article
     version = _object_in(article, "version")
-    for name in hidden & version.keys():
-        del version[name]
-    if version:
-        article["version"] = Raw(msgspec.json.encode(version))
+    gone = hidden & version.keys()
+    if gone:
+        kept = {name: part for name, part in version.items() if name not in gone}
+        article["version"] = Raw(msgspec.json.encode(kept))  # also where nothing is left of it
     visibility = _object_in(article, "visibility")
-    for name in hidden & visibility.keys():
-        visibility[name] = Raw(b"false")
-    if visibility:
+    if hidden & visibility.keys():
+        visibility.update(dict.fromkeys(hidden & visibility.keys(), Raw(b"false")))
         article["visibility"] = Raw(msgspec.json.encode(visibility))
     return article
 

@@ -1,18 +1,24 @@
 """The way to one client: whole events out, heartbeats between them, and an end that is unmistakable.
 
 A stream ends on an event border with `bye` where the client still takes bytes; where it does not, the
-connection is reset, so that it sees an error and not a clean end. A write that the client does not take
-has a deadline, and while it waits nothing else is encoded for it.
+connection is reset, so that it sees an error and not a clean end: in gzip, without the trailer too. A write
+that the client does not take has a deadline, and while it waits nothing else is encoded for it. Articles wait
+for their turn by the partner's bytes per second, on an event border; what must be said does not.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from aiohttp import web
 
 from streamer.clock import Clock
+from streamer.deliver.blocks import Blocks
 from streamer.deliver.encode import HEARTBEAT, NDJSON_HEARTBEAT, PREAMBLE, Frame, bye, control, cursor
+from streamer.deliver.gzipped import HEADER, Member, block
+from streamer.deliver.negotiate import Encoding
+from streamer.deliver.pace import Pace, Place
 from streamer.deliver.request import Format
 from streamer.deliver.sockets import reset
 from streamer.faultpoints import Point, is_armed, reached
@@ -53,15 +59,22 @@ class Outlet:
         partner: str,
         heartbeat_s: float,
         clock: Clock,
+        pace: Pace,
+        encoding: Encoding = "identity",
     ) -> None:
         self.writing = False
         self.over = False
         self._response = response
         self._transport = transport
         self._sse = fmt == "sse"
+        self._member = Member() if encoding == "gzip" else None
         self._heartbeat_s = heartbeat_s
         self._clock = clock
-        self._told = ""
+        self._pace = pace
+        self._place: Place | None = None
+        """In the queue of the partner's connections."""
+        self._interrupted = ""
+        self.told = ""
         """The position that the client knows."""
         self._told_at_s = 0.0
         self._wrote_at_s = 0.0
@@ -70,13 +83,43 @@ class Outlet:
 
     async def begin(self) -> None:
         """Sends the headers too."""
-        await self._write(PREAMBLE if self._sse else NDJSON_HEARTBEAT)
+        head = HEADER if self._member is not None else b""
+        await self._write(head + self._packed(PREAMBLE if self._sse else NDJSON_HEARTBEAT))
 
-    async def write_frames(self, frames: Sequence[Frame]) -> None:
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[int]:
+        """Waits until this partner's bytes per second allow a write, of so many bytes or of one event, with
+        heartbeats meanwhile. Choose what to write only then: some may be withdrawn by now.
+        """
+        with self._pace.queued() as place:
+            self._place = place
+            try:
+                while not place.granted:
+                    if self._interrupted:
+                        raise Ended(self._interrupted)
+                    await self.keep_alive("")
+                    await place.wait(self._wrote_at_s + self._heartbeat_s - self._clock.monotonic_s())
+                yield place.advance
+            finally:
+                self._place = None
+
+    def interrupt(self, reason: str) -> None:
+        """Waits for no turn any more."""
+        self._interrupted = reason
+        if self._place is not None:
+            self._place.woken.set()
+
+    async def write_frames(self, frames: Sequence[Frame], shared: Blocks | None = None) -> None:
+        """`shared`: where others get the same frames' gzip blocks. Without it, they make one block."""
         if not frames:
             return
         position = frames[-1].position()
-        parts = [frame.sse if self._sse else frame.ndjson() for frame in frames]
+        if self._member is not None and shared is not None:
+            parts = [self._member.add(shared.of(frame, sse=self._sse)) for frame in frames]
+        else:
+            parts = [frame.sse if self._sse else frame.ndjson() for frame in frames]
+            if self._member is not None:
+                parts = [self._packed(b"".join(parts))]
         data = b"".join(parts)
         if is_armed(Point.DELIVER_WRITE_MIDDLE):
             cut = len(data) - len(parts[-1]) // 2
@@ -93,10 +136,10 @@ class Outlet:
         """A cursor or a heartbeat, where one is due."""
         now_s = self._clock.monotonic_s()
         if position and self._wants_cursor(position) and now_s >= self._told_at_s + CURSOR_S:
-            await self._write(cursor(position))
+            await self._write(self._packed(cursor(position)))
             self.tell(position)
         elif now_s >= self._wrote_at_s + self._heartbeat_s:
-            await self._write(HEARTBEAT if self._sse else NDJSON_HEARTBEAT)
+            await self._write(self._packed(HEARTBEAT if self._sse else NDJSON_HEARTBEAT))
 
     def due_s(self, position: str) -> float:
         """When `keep_alive` has something to say next, by the monotonic clock."""
@@ -104,16 +147,16 @@ class Outlet:
         return min(due_s, self._told_at_s + CURSOR_S) if self._wants_cursor(position) else due_s
 
     def _wants_cursor(self, position: str) -> bool:
-        return self._sse and position != self._told
+        return self._sse and position != self.told
 
     def tell(self, position: str) -> None:
         """The client knows this position, or asked from there."""
-        self._told = position
+        self.told = position
         self._told_at_s = self._clock.monotonic_s()
 
     async def say_gap(self, reason: str, position: str) -> None:
         """What could not be resumed; `position` is where the stream goes on, as an id."""
-        await self._write(control("gap", {"reason": reason, "position": position}, position))
+        await self._write(self._packed(control("gap", {"reason": reason, "position": position}, position)))
         self.tell(position)
 
     async def say_bye(self, reason: str) -> None:
@@ -123,14 +166,18 @@ class Outlet:
             return
         try:
             async with asyncio.timeout(LINGER_S):
-                if self._sse:
-                    await self._write(bye(reason))
+                end = self._packed(bye(reason)) if self._sse else b""
+                if self._member is not None:
+                    end += self._member.end()
+                await self._write(end)
                 await self._flush()
         except (ConnectionError, TimeoutError, Ended):
             self.reset()
 
     async def _flush(self) -> None:
-        """Returns once the socket has taken all that was written."""
+        """Returns once the socket has taken all that was written; over TLS all but what the loop holds for it
+        below the encryption, which a close still sends.
+        """
         while self._transport.get_write_buffer_size():  # noqa: ASYNC110 - a transport has no event for it
             await asyncio.sleep(FLUSH_POLL_S)
 
@@ -139,8 +186,13 @@ class Outlet:
         if not self.over:
             reset(self._transport)
 
+    def _packed(self, data: bytes) -> bytes:
+        """As it goes out: to be written, in this order."""
+        return data if self._member is None else self._member.add(block(data))
+
     async def _write(self, data: bytes) -> None:
         """Whole events. Raises Ended when the client takes nothing."""
+        self._pace.spend(len(data), self._place)
         self.writing = True
         try:
             for at in range(0, len(data), CHUNK_BYTES):

@@ -5,18 +5,71 @@ A problem's `code` is bounded: it is the tail of its type and a metric label. A 
 key, and of what the client sent only the names of parameters.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 from aiohttp import web
 
+from streamer.deliver.cors import methods_of
 from streamer.metrics import DELIVER_REFUSED
 
 CONTENT_TYPE: Final = "application/problem+json"
+TYPE: Final = "urn:streamer:problem:"
 RETRY_SOON_S: Final = 5
 """What a client that came too early or too often is asked to wait."""
+
+Scope = Literal["any", "path", "method", "key", "log", "body", "parameters", "values", "articles"]
+"""Where a problem can occur: at any route; for another path or method than those of the routes; where a key
+is needed, the log is read, a body, parameters, or parameters with values are taken; at /v2/articles alone.
+"""
+
+
+class Code(NamedTuple):
+    status: int
+    scope: Scope
+    says: str
+    """What it means, for /openapi.json."""
+
+
+CODES: Final[Mapping[str, Code]] = {
+    "bad_request": Code(400, "any", "what was sent is no HTTP/1.1"),
+    "key_in_query": Code(400, "key", "a key in a URL: it may stand in logs by now, so rotate it"),
+    "bad_body": Code(400, "body", "the body is no JSON object, is broken off, or did not come in time"),
+    "bad_position": Code(400, "articles", "a position that this feed cannot have given"),
+    "two_credentials": Code(400, "articles", "a key and a ticket; show one of them"),
+    "unauthorized": Code(401, "key", "no key or ticket, or one that is unknown, expired or revoked"),
+    "not_granted": Code(403, "articles", "a field that this partner is never given"),
+    "not_found": Code(404, "path", "there is nothing at this path"),
+    "method_not_allowed": Code(405, "method", "the route does not take this method; see `Allow`"),
+    "not_acceptable": Code(406, "articles", "none of the feed's formats, or encodings, will do"),
+    "expired": Code(410, "articles", "retention took what follows this position; see `earliest`"),
+    "recreated": Code(410, "articles", "the feed was made anew since this position; see `earliest`"),
+    "request_entity_too_large": Code(413, "body", "a body beyond what is taken"),
+    "uri_too_long": Code(414, "any", "put the parameters into a JSON body instead"),
+    "unsupported_encoding": Code(415, "body", "a body with a Content-Encoding"),
+    "expectation_failed": Code(417, "any", "an `Expect` other than 100-continue"),
+    "field_unknown": Code(422, "articles", "a field that articles do not have"),
+    "invalid_parameter": Code(422, "values", "a parameter's value makes no sense, or it is given twice"),
+    "unknown_parameter": Code(422, "parameters", "there is no such parameter"),
+    "too_many_connections": Code(429, "articles", "the partner has all the streams it may have"),
+    "too_many_requests": Code(429, "key", "the partner's requests of this minute are used up"),
+    "internal": Code(500, "any", "a mistake of this server's"),
+    "draining": Code(503, "articles", "this server is stopping"),
+    "full": Code(503, "articles", "this server has all the streams it takes"),
+    "log_unavailable": Code(503, "log", "the log does not answer at the moment"),
+    "not_ready": Code(503, "log", "the feed is being made; come back in a moment"),
+}
+"""Every code that a problem can have (`Problem` is given one by name; a test looks that it stands here)."""
+OF_STATUS: Final = {
+    CODES[code].status: code
+    for code in (
+        "bad_request", "not_found", "method_not_allowed", "request_entity_too_large", "expectation_failed"
+    )
+}  # fmt: skip
+"""What aiohttp refuses by itself."""
 
 
 class Problem(Exception):
@@ -44,21 +97,22 @@ class Problem(Exception):
         self.extra = dict(extra or {})
         self.closes = closes
 
-    def response(self) -> web.Response:
-        status = HTTPStatus(self.status)
+    def body(self) -> dict[str, object]:
         body: dict[str, object] = {
-            "type": f"urn:streamer:problem:{self.code}",
-            "title": status.phrase,
+            "type": TYPE + self.code,
+            "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
             "message": self.detail,
         }
         if self.parameter:
             body["parameter"] = self.parameter
-        body.update(self.extra)
+        return body | self.extra
+
+    def response(self) -> web.Response:
         response = web.Response(
             status=self.status,
-            body=msgspec.json.encode(body),
+            body=msgspec.json.encode(self.body()),
             headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store", **self.headers},
         )
         if self.closes:
@@ -75,6 +129,14 @@ def refused(problem: Problem) -> web.Response:
 def invalid(parameter: str, detail: str) -> Problem:
     """422: the parameter is known and its value makes no sense."""
     return Problem(422, "invalid_parameter", f"{parameter}: {detail}", parameter=parameter)
+
+
+def unknown_parameter(name: str, known: Iterable[str]) -> Problem:
+    """422. A name that no parameter could have is not repeated."""
+    shown = name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,40}", name, re.ASCII) else "?"
+    said = ", ".join(sorted(known)) or "none"
+    detail = f"there is no parameter {shown!r}; known are {said}"
+    return Problem(422, "unknown_parameter", detail, parameter=shown)
 
 
 def bad_position(parameter: str, detail: str) -> Problem:
@@ -97,11 +159,15 @@ def internal() -> Problem:
 
 def of_http(error: web.HTTPException) -> Problem:
     """What aiohttp itself refuses (an unknown route, a method, a body too large), in our words."""
+    headers = {}
+    methods = ""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        methods = headers["Allow"] = methods_of(error.allowed_methods)
     details = {
         404: "there is nothing here; the feed is at /v2/articles",
-        405: "this route takes GET and POST",
+        405: f"this route takes {methods}",
         413: "the request's body is too large",
     }
-    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-    code = HTTPStatus(error.status).phrase.lower().replace(" ", "_").replace("-", "_")
+    # not by the status's phrase: Python changes these
+    code = OF_STATUS.get(error.status) or ("internal" if error.status >= 500 else "bad_request")
     return Problem(error.status, code, details.get(error.status, error.reason), headers=headers)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from streamer.deliver.cors import EVERY_ANSWER
 from streamer.deliver.problems import Problem, internal, refused
 from streamer.deliver.wellformed import spoken
 
@@ -96,5 +97,6 @@ class _Protocol(web.RequestHandler):
         else:
             problem = internal()
         response = refused(problem)
+        response.headers.update(EVERY_ANSWER)  # no application has seen this request
         response.force_close()
         return response

@@ -13,6 +13,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from streamer.deliver.fields import is_name
+from streamer.deliver.filters import Filters, parse_filters
+from streamer.deliver.negotiate import Encoding, quality
 from streamer.deliver.position import (
     EARLIEST,
     LIVE,
@@ -24,7 +27,7 @@ from streamer.deliver.position import (
     Start,
     parse_id,
 )
-from streamer.deliver.problems import Problem, bad_position, invalid
+from streamer.deliver.problems import Problem, bad_position, invalid, unknown_parameter
 from streamer.errors import FieldUnknown
 from streamer.projection import Projection
 
@@ -34,27 +37,23 @@ StartOf = Callable[[str, object], Start]
 """From a parameter's name (for the message) and its value for one partition."""
 PARTS: Final = 10
 """Part p is a tenth of the partitions, as in Enterprise's API."""
+EXACT_FLOAT: Final = 2**53
+"""From here on a float may stand for several whole numbers."""
 FUTURE_TOLERANCE_MS: Final = 5_000
 """A client's clock may run ahead of ours by so much: its `since` is then now."""
-PARAMETERS: Final = frozenset(
-    {
-        "since",
-        "fields",
-        "filters",
-        "parts",
-        "offsets",
-        "since_per_partition",
-        "last_event_id",
-        "on_gap",
-    }
-)
-NOT_YET: Final = frozenset({"filters"})
+Known = Mapping[str, Literal["text", "list", "json"]]
+PARAMETERS: Final[Known] = {
+    "since": "text",
+    "fields": "list",
+    "filters": "json",
+    "parts": "list",
+    "offsets": "json",
+    "since_per_partition": "json",
+    "last_event_id": "text",
+    "on_gap": "text",
+}
+"""All there are, and how each stands in a query. streamer.deliver.openapi has the schema of each."""
 MAX_FIELDS: Final = 200
-FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_-]+|\.\*){0,9}", re.ASCII)
-"""What may be a field's name; anything else is refused without being repeated."""
-MAX_FIELD_CHARS: Final = 200
-JSON_IN_QUERY: Final = frozenset({"filters", "offsets", "since_per_partition"})
-LISTS: Final = frozenset({"fields", "parts"})
 _RFC3339: Final = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(\.\d{1,9})?([Zz]|[+ -]\d{2}:\d{2})", re.ASCII
 )
@@ -77,6 +76,9 @@ class Ask:
     continue_on_gap: bool = False
     projection: Projection | None = None
     """What of an article is asked for; None: all of it."""
+    filters: Filters | None = None
+    """Which articles are asked for; None: all of them."""
+    encoding: Encoding = "identity"
 
 
 def format_of(accept: str | None) -> Format:
@@ -92,29 +94,20 @@ def format_of(accept: str | None) -> Format:
             offered = "ndjson"
         else:
             continue
-        quality = _quality(parameters)
-        if quality > best_quality:
-            best, best_quality = offered, quality
+        weight = quality(parameters)
+        if weight > best_quality:
+            best, best_quality = offered, weight
     if best is None:
         raise Problem(406, "not_acceptable", "this feed speaks text/event-stream and application/x-ndjson")
     return best
 
 
-def _quality(parameters: Iterable[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0
-
-
-def parameters_of(query: Iterable[tuple[str, str]], body: bytes) -> dict[str, object]:
+def parameters_of(
+    query: Iterable[tuple[str, str]], body: bytes, known: Known = PARAMETERS
+) -> dict[str, object]:
     """The two places where parameters stand, as one mapping of plain JSON values."""
-    found = _of_query(query)
-    for name, value in _of_body(body).items():
+    found = _of_query(query, known)
+    for name, value in _of_body(body, known).items():
         if name in found:
             raise invalid(name, "stands in the query and in the body; say it once")
         if value is not None:  # what Enterprise's SDKs send for "not given"
@@ -122,18 +115,19 @@ def parameters_of(query: Iterable[tuple[str, str]], body: bytes) -> dict[str, ob
     return found
 
 
-def _of_query(query: Iterable[tuple[str, str]]) -> dict[str, object]:
+def _of_query(query: Iterable[tuple[str, str]], known: Known) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, text in query:
-        if name not in PARAMETERS:
-            raise _unknown(name)
+        if name not in known:
+            raise unknown_parameter(name, known)
         value: object = text
-        if name in JSON_IN_QUERY:
+        form = known[name]
+        if form == "json":
             try:
                 value = msgspec.json.decode(text)
             except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
                 raise invalid(name, "is not JSON; in a query it is written as JSON text") from None
-        elif name in LISTS:
+        elif form == "list":
             value = [part.strip() for part in text.split(",") if part.strip()]
         before = found.get(name)
         if before is None:
@@ -145,7 +139,7 @@ def _of_query(query: Iterable[tuple[str, str]]) -> dict[str, object]:
     return found
 
 
-def _of_body(body: bytes) -> dict[str, object]:
+def _of_body(body: bytes, known: Known) -> dict[str, object]:
     if not body.strip():
         return {}
     try:
@@ -155,32 +149,21 @@ def _of_body(body: bytes) -> dict[str, object]:
     if not isinstance(decoded, dict):
         raise Problem(400, "bad_body", "the body is not a JSON object of parameters")
     for name in decoded:
-        if name not in PARAMETERS:
-            raise _unknown(name)
+        if name not in known:
+            raise unknown_parameter(name, known)
     return decoded
 
 
-def _unknown(name: str) -> Problem:
-    shown = name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,40}", name) else "?"
-    return Problem(
-        422,
-        "unknown_parameter",
-        f"there is no parameter {shown!r}; known are {', '.join(sorted(PARAMETERS))}",
-        parameter=shown,
-    )
-
-
-def parse(parameters: Parameters, *, fmt: Format, last_event_id: str, partitions: int, now_ms: int) -> Ask:
+def parse(
+    parameters: Parameters,
+    *,
+    fmt: Format,
+    last_event_id: str,
+    partitions: int,
+    now_ms: int,
+    encoding: Encoding = "identity",
+) -> Ask:
     """`last_event_id` is the header ("" for none) and beats the parameter of that name."""
-    for name in sorted(NOT_YET & parameters.keys()):
-        if parameters[name] == []:  # no restriction, as Enterprise's SDKs write it
-            continue
-        raise Problem(
-            422,
-            "not_supported",
-            f"{name}: is not supported by this server yet; leave it out",
-            parameter=name,
-        )
     wanted = _partitions(parameters.get("parts"), partitions)
     offsets = _starts(parameters, "offsets", partitions, wanted, _offset)
     sinces = _starts(
@@ -189,6 +172,7 @@ def parse(parameters: Parameters, *, fmt: Format, last_event_id: str, partitions
     since = Since(_time("since", parameters["since"], now_ms)) if "since" in parameters else None
     continue_on_gap = _on_gap(parameters.get("on_gap"), fmt)
     projection = _projection(parameters.get("fields"))
+    filters = parse_filters(parameters.get("filters"))
     position = _position(parameters, last_event_id, partitions, now_ms)
     starts: Mapping[int, Start] = {}
     rest: Start = LIVE
@@ -202,7 +186,19 @@ def parse(parameters: Parameters, *, fmt: Format, last_event_id: str, partitions
         starts, parameter = sinces, "since_per_partition"
     elif since is not None:
         rest, parameter = since, "since"
-    return Ask(fmt, wanted, starts, rest, parameter, epoch, topic, continue_on_gap, projection)
+    return Ask(
+        fmt,
+        wanted,
+        starts,
+        rest,
+        parameter,
+        epoch,
+        topic,
+        continue_on_gap,
+        projection,
+        filters,
+        encoding,
+    )
 
 
 def _projection(value: object) -> Projection | None:
@@ -213,7 +209,7 @@ def _projection(value: object) -> Projection | None:
         raise invalid("fields", f"is a list of at most {MAX_FIELDS} names of fields")
     names: list[str] = []
     for name in value:
-        if not isinstance(name, str) or len(name) > MAX_FIELD_CHARS or not FIELD.fullmatch(name):
+        if not is_name(name):
             raise invalid("fields", "a field is named as in `name`, `version.identifier` or `version.*`")
         names.append(name)
     try:
@@ -248,8 +244,9 @@ def _partitions(value: object, partitions: int) -> frozenset[int]:
         raise invalid("parts", f"is a list of numbers from 0 to {PARTS - 1}")
     wanted: set[int] = set()
     for item in value:
-        part = int(item) if isinstance(item, str) and re.fullmatch(r"\d{1,2}", item, re.ASCII) else item
-        if isinstance(part, bool) or not isinstance(part, int) or not 0 <= part < PARTS:
+        is_text = isinstance(item, str) and re.fullmatch(r"\d{1,2}", item, re.ASCII)
+        part = int(item) if is_text else whole(item)
+        if part is None or not 0 <= part < PARTS:
             raise invalid("parts", f"each part is a number from 0 to {PARTS - 1}")
         wanted.update(range(part * partitions // PARTS, (part + 1) * partitions // PARTS))
     return frozenset(wanted)
@@ -278,11 +275,19 @@ def _starts(
 
 
 def _offset(name: str, value: object) -> Start:
-    if isinstance(value, bool) or not isinstance(value, int):
+    offset = whole(value)
+    if offset is None:
         raise invalid(name, "an offset is a whole number")
-    if not 0 <= value <= MAX_OFFSET:
+    if not 0 <= offset <= MAX_OFFSET:
         raise bad_position(name, "an offset is never negative, nor beyond 63 bits")
-    return At(value)
+    return At(offset)
+
+
+def whole(value: object) -> int | None:
+    """A JSON number without a fraction, `1.0` too (JSON Schema's `integer`); None for anything else."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < EXACT_FLOAT else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _time(name: str, value: object, now_ms: int) -> int:

@@ -5,22 +5,30 @@ drain   stop accepting ─► `bye` on event borders ─► reset who does not t
 """
 
 import asyncio
-import errno
-import ipaddress
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Final
 
 from aiohttp import web
 
-from streamer.config import DeliverSettings, Settings
-from streamer.deliver.articles import MAX_BODY_BYTES, MAX_TARGET_CHARS, Articles, problems
+from streamer.config import Settings
+from streamer.deliver.admission import Admission
+from streamer.deliver.articles import Articles
+from streamer.deliver.bind import bound, refuse_open_bind
+from streamer.deliver.body import MAX_BODY_BYTES
 from streamer.deliver.feed import Feeds
+from streamer.deliver.guard import MAX_TARGET_CHARS, complete, guard
+from streamer.deliver.openapi import OpenApi
+from streamer.deliver.people import People
 from streamer.deliver.protocol import SPARE_SOCKETS, Runner
 from streamer.deliver.retained import Budget
+from streamer.deliver.status import Statuses
+from streamer.deliver.ticket_route import TicketRoute
+from streamer.deliver.ticket_secret import ticket_secret
+from streamer.deliver.tickets import Tickets
+from streamer.deliver.tls import Tls
 from streamer.deliver.withdrawals import Withdrawals
-from streamer.errors import ConfigError, PortInUse
 from streamer.groups import alone_by_name
 from streamer.partners import PartnersWatch
 from streamer.runtime import Runtime
@@ -29,7 +37,6 @@ COMPONENT: Final = "deliver"
 REVOKE_PATIENCE_S: Final = 1.0
 """The partners file is polled; with this a revoked key has lost its streams within 5 s."""
 WATCH_S: Final = 0.25
-BACKLOG: Final = 1024
 MEGABYTE: Final = 1_000_000
 
 logger = logging.getLogger(__name__)
@@ -41,36 +48,48 @@ async def run_deliver(
     """Until cancelled or drained. `on_listening` gets the bound port. Raises ConfigError and PortInUse."""
     settings = runtime.settings.deliver
     refuse_open_bind(settings)
+    tls = Tls(settings) if settings.certificate else None
+    tickets = Tickets.of(ticket_secret(settings))
+    if tls is not None:
+        runtime.at_reload(tls.reload)
     runtime.health.expect(COMPONENT)
     withdrawals = Withdrawals(runtime.log, runtime.topics.withdrawals)
     if not await runtime.before_drain(withdrawals.load()):
         return
     with alone_by_name():
-        await _serve(runtime, partners, withdrawals, on_listening)
+        await _serve(runtime, partners, withdrawals, tls=tls, tickets=tickets, on_listening=on_listening)
 
 
 async def _serve(
     runtime: Runtime,
     partners: PartnersWatch,
     withdrawals: Withdrawals,
+    *,
+    tls: Tls | None,
+    tickets: Tickets,
     on_listening: Callable[[int], None] | None,
 ) -> None:
     async with asyncio.TaskGroup() as group:
         budget = Budget(_retained_bytes(runtime.settings))
         runtime.follow(lambda settings: budget.change(_retained_bytes(settings)))
         feeds = Feeds(runtime.log, withdrawals, budget, group)
-        articles = Articles(runtime, partners, feeds)
+        admission = Admission(
+            partners, tickets, lambda: runtime.settings.deliver.max_connections, runtime.clock
+        )
+        articles = Articles(runtime, partners, feeds, admission)
+        ticket_route = TicketRoute(admission, tickets, runtime.clock)
         beside = [
             group.create_task(withdrawals.run(), name="deliver-withdrawals"),
-            group.create_task(_revoke(partners, articles), name="deliver-revoke"),
+            group.create_task(_revoke(partners, articles, admission), name="deliver-revoke"),
         ]
         try:
-            async with _listening(runtime, articles) as (site, port):
+            app = application(articles, Statuses(runtime, admission, articles.connections), ticket_route)
+            async with _listening(runtime, app, articles, tls) as (listener, port):
                 beside.append(group.create_task(_watch(runtime, withdrawals), name="deliver-watch"))
                 if on_listening is not None:
                     on_listening(port)
                 await runtime.draining.wait()
-                await site.stop()
+                listener.close()
                 await _drain(articles, runtime.settings.deliver.drain_s)
         finally:
             for task in beside:
@@ -78,31 +97,26 @@ async def _serve(
             runtime.health.unready(COMPONENT, "stopped")
 
 
-def refuse_open_bind(settings: DeliverSettings) -> None:
-    """Keys travel in headers: off this machine only behind TLS."""
-    if settings.behind_tls or settings.host == "localhost":
-        return
-    try:
-        loopback = ipaddress.ip_address(settings.host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise ConfigError(
-            "deliver.host",
-            f"{settings.host or 'all addresses'} is not loopback, and keys would travel in the clear: "
-            "put a TLS proxy in front and set deliver.behind_tls = true, or use 127.0.0.1",
-        )
+def application(articles: Articles, statuses: Statuses, ticket_route: TicketRoute) -> web.Application:
+    """The routes; streamer.deliver.openapi describes each."""
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app.on_response_prepare.append(complete)
+    app.router.add_get("/v2/articles", articles.handle)  # and HEAD, as every GET
+    app.router.add_post("/v2/articles", articles.handle)
+    app.router.add_get("/v2/status", statuses.handle)
+    app.router.add_post("/v2/tickets", ticket_route.handle)
+    app.router.add_get("/openapi.json", OpenApi().handle)
+    app.router.add_routes(People().routes())
+    return app
 
 
 @asynccontextmanager
-async def _listening(runtime: Runtime, articles: Articles) -> AsyncIterator[tuple[web.TCPSite, int]]:
-    settings = runtime.settings.deliver
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app.router.add_get("/v2/articles", articles.handle, allow_head=False)
-    app.router.add_post("/v2/articles", articles.handle)
+async def _listening(
+    runtime: Runtime, app: web.Application, articles: Articles, tls: Tls | None
+) -> AsyncIterator[tuple[asyncio.Server, int]]:
     runner = Runner(
         app,
-        guard=problems,
+        guard=guard,
         max_sockets=lambda: runtime.settings.deliver.max_connections + SPARE_SOCKETS,
         access_log=None,  # targets are the partners' own business
         handler_cancellation=True,  # a client that leaves frees its place at once
@@ -113,39 +127,26 @@ async def _listening(runtime: Runtime, articles: Articles) -> AsyncIterator[tupl
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
-        try:
-            await site.start()
-        except OSError as error:
-            raise _unbindable(settings, error) from None
-        host, port = runner.addresses[0][:2]
-        logger.info("listening", extra={"host": host, "port": port})
-        yield site, port
+        assert runner.server is not None
+        with closing(await bound(runner.server, runtime.settings.deliver, tls)) as listener:
+            host, port = listener.sockets[0].getsockname()[:2]
+            logger.info("listening", extra={"host": host, "port": port, "tls": tls is not None})
+            yield listener, port
     finally:
         for connection in tuple(articles.connections):  # none after a drain that was in time
             connection.reset()
         await runner.cleanup()
 
 
-def _unbindable(settings: DeliverSettings, error: OSError) -> ConfigError:
-    if error.errno == errno.EADDRINUSE:
-        return PortInUse(
-            "deliver.port",
-            f"{settings.port} on {settings.host} is in use; stop what holds it, or choose another port "
-            "(0: any free one)",
-        )
-    reason = error.strerror or type(error).__name__
-    return ConfigError("deliver.host", f"cannot listen on {settings.host}:{settings.port}: {reason}")
-
-
 def _retained_bytes(settings: Settings) -> int:
     return int(settings.deliver.retained_mb * MEGABYTE)
 
 
-async def _revoke(partners: PartnersWatch, articles: Articles) -> None:
+async def _revoke(partners: PartnersWatch, articles: Articles, admission: Admission) -> None:
     generation = partners.generation
     while True:
         generation = await partners.changed(generation)
+        admission.changed()
         for connection in tuple(articles.connections):
             if not connection.identity.still_valid(partners.current):
                 connection.cut("expired", patience_s=REVOKE_PATIENCE_S)

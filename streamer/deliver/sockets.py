@@ -11,7 +11,12 @@ USER_TIMEOUT_MS: Final = 60_000
 """A client that acknowledges nothing for so long is gone, whatever the write deadline says."""
 
 
-def bound_buffers(transport: asyncio.BaseTransport) -> None:
+WRITE_BUFFER_BYTES: Final = 65_536
+"""What waits for the kernel in this process: the loops' default, which for TLS is eight times that."""
+
+
+def bound_buffers(transport: asyncio.WriteTransport) -> None:
+    transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
     sock = transport.get_extra_info("socket")
     if sock is None:
         return

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+from streamer.accounts import GROUP as ROUTE
 from streamer.config import LogSettings, Settings
 from streamer.deadletters import GROUP as DEFERRED
 from streamer.enrich.outbox import GROUP as ENRICH
@@ -16,7 +17,6 @@ from streamer.log.base import TopicSpec
 from streamer.log.kafka_lane import group_id
 from streamer.model import Topics
 from streamer.partners import Partners
-from streamer.route.starts import GROUP as ROUTE
 from streamer.runtime import article_spec, topic_specs
 from streamer.source.stage import GROUP as SOURCE
 
@@ -64,6 +64,8 @@ class _Rights:
     partners: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     """Positions are stored in these, in transactions of their own ids."""
+    sees: tuple[str, ...] = ()
+    """Groups whose positions it looks at; to join one, or to commit there, takes more."""
 
 
 _ROLES: Final[Mapping[str, _Rights]] = {
@@ -80,7 +82,7 @@ _ROLES: Final[Mapping[str, _Rights]] = {
         partners=("READ", "WRITE", "DESCRIBE_CONFIGS"),
         groups=(ROUTE,),
     ),
-    "deliver": _Rights(reads=("withdrawals",), partners=("READ",)),
+    "deliver": _Rights(reads=("withdrawals",), partners=("READ",), sees=(ROUTE,)),  # for /v2/status
 }
 
 
@@ -141,6 +143,8 @@ def _of_role(prefix: str, role: str) -> Iterable[Acl]:
     for group in rights.groups:
         yield Acl(user, "group", "literal", group_id(prefix, group), "READ")
         yield Acl(user, "transactional_id", "prefixed", f"{group_id(prefix, group)}-", "WRITE")
+    for group in rights.sees:
+        yield Acl(user, "group", "literal", group_id(prefix, group), "DESCRIBE")
 
 
 def _quota(log: LogSettings) -> Quota:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from streamer.accounts import GROUP
 from streamer.config import Settings
 from streamer.errors import ConfigError, LogUnavailable
 from streamer.log.base import Log
@@ -24,7 +25,7 @@ from streamer.model import Topics
 from streamer.provision.desired import partner_acls
 from streamer.provision.passwords import Passwords
 from streamer.provision.plan import is_elsewhere, of_one
-from streamer.route.starts import GROUP, Starts, record_start
+from streamer.route.starts import Starts, record_start
 
 if TYPE_CHECKING:  # the local log needs no librdkafka
     from streamer.provision.cluster import Admin

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from streamer.accounts import counts_of
 from streamer.cutoffs import Cutoffs
 from streamer.log.base import Headers, Record, Stored
 from streamer.log.position import Position, State
@@ -16,7 +17,6 @@ from streamer.route.rebuild import NOTHING, Mark, mark_of
 from streamer.route.rules import Rule, Verdict, View, view
 
 Outcome = Literal["published", "filtered", "reverted", "withdrawn", "expired", "invalid"]
-COUNTED: Final = ("published", "filtered", "reverted", "withdrawn", "expired")
 REMOVED_HEADERS: Final = frozenset({"rev", "parent", "sha1"})
 """They describe a version, and a removal carries none."""
 
@@ -78,11 +78,6 @@ class Feed:
         """Its position there is."""
         self.has_moved = False
         self.next, self.counts, self.mark = following, counts, self.mark_at(following)
-
-
-def counts_of(state: State) -> dict[str, int]:
-    stored = msgspec.convert(state.get("counts", {}), dict[str, int])
-    return {**dict.fromkeys(COUNTED, 0), **stored}
 
 
 def epoch_of(position: Position) -> str:

@@ -7,15 +7,15 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from streamer.accounts import GROUP, counts_of
 from streamer.errors import ConfigError, InputLost, TopicError, TopicMissing, TopicRefused
 from streamer.log.base import Lane, Log, TopicPartition
 from streamer.log.position import Position
 from streamer.lost import Input, skip
-from streamer.route.feed import Draft, Feed, Routing, counts_of, epoch_of
+from streamer.route.feed import Draft, Feed, Routing, epoch_of
 from streamer.route.outbox import Outbox
 from streamer.route.rebuild import NOTHING, Mark, Start, Todo, lane_todo, mark_of
 from streamer.route.shared import Shared, caught_up
-from streamer.route.starts import GROUP
 
 logger = logging.getLogger(__name__)
 

@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from streamer.accounts import GROUP
 from streamer.errors import OffsetOutOfRange
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, Log, Reader, Stored, TopicPartition
@@ -29,7 +30,6 @@ from streamer.route.feed import Article, Draft, Feed
 from streamer.route.intake import Intake
 from streamer.route.outbox import Outbox
 from streamer.route.shared import Shared, caught_up
-from streamer.route.starts import GROUP
 
 IDLE_S: Final = 0.25
 """How long a lane waits for records before it looks for other partners, parked ones and a drain."""

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
+from streamer.accounts import GROUP
 from streamer.errors import ConfigError, InputLost, TopicError
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, TopicPartition
 from streamer.metrics import COMMITTED, ROUTE_BEHIND
 from streamer.route.feed import Draft, Feed, Routing
 from streamer.route.shared import Shared
-from streamer.route.starts import GROUP
 from streamer.runtime import article_spec
 from streamer.ticks import Ticks
 

@@ -20,10 +20,10 @@ from collections.abc import Awaitable, Collection
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from streamer.accounts import GROUP
 from streamer.errors import ConfigError, InputLost, LogError, TopicError, TopicRefused
 from streamer.metrics import ERRORS, ROUTE_PARKED
 from streamer.route.feed import Feed, Routing
-from streamer.route.starts import GROUP
 from streamer.runtime import Runtime
 
 RETRY_S: Final = 5.0

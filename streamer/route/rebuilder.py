@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
+from streamer.accounts import GROUP, counts_of
 from streamer.config import Settings
 from streamer.errors import ConfigError, LogUnavailable, TopicMissing, TopicRefused
 from streamer.groups import alone_by_name
@@ -16,7 +17,6 @@ from streamer.log.base import Log
 from streamer.log.position import Position
 from streamer.log.table import Table
 from streamer.model import Topics
-from streamer.route.feed import counts_of
 from streamer.route.rebuild import (
     Append,
     Delete,
@@ -32,7 +32,7 @@ from streamer.route.rebuild import (
     next_step,
     to_go,
 )
-from streamer.route.starts import GROUP, Starts, append_start
+from streamer.route.starts import Starts, append_start
 from streamer.runtime import article_spec
 
 POLL_S: Final = 0.25

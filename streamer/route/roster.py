@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Mapping
 
+from streamer.accounts import GROUP
 from streamer.errors import ConfigError, TopicMissing
 from streamer.metrics import COMMITTED, ROUTE_PARKED
 from streamer.partners import Partners, PartnersWatch
 from streamer.route.feed import Routing
 from streamer.route.parking import RETRY_S, Parking
-from streamer.route.starts import GROUP
 from streamer.runtime import Runtime, article_spec
 
 logger = logging.getLogger(__name__)

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from streamer.accounts import GROUP
 from streamer.cutoffs import Cutoffs
 from streamer.errors import TopicRefused
 from streamer.health import NO_TOPIC, Health
@@ -23,7 +24,7 @@ from streamer.route.lane import RouteLane
 from streamer.route.parking import RETRY_S, Parking
 from streamer.route.roster import Roster
 from streamer.route.shared import Shared
-from streamer.route.starts import GROUP, Starts
+from streamer.route.starts import Starts
 from streamer.runtime import Runtime
 
 logger = logging.getLogger(__name__)

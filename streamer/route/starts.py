@@ -9,12 +9,12 @@ from typing import Final
 
 import msgspec
 
+from streamer.accounts import GROUP
 from streamer.errors import ConfigError
 from streamer.log.base import Log, Record, Stored, partition_of
 from streamer.model import Topics, encode_value
 from streamer.route.rebuild import Start
 
-GROUP: Final = "route"
 PREFIX: Final = "partner/"
 
 

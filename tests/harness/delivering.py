@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -195,15 +196,20 @@ async def raw(
     target: str = "/v2/articles",
     receive_buffer: int = 0,
     key: str = KEY,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A socket with a GET already sent, so that every byte can be looked at."""
+    """A socket with a GET already sent, so that every byte can be looked at. `key` "": without one."""
     sock = socket.socket()
     sock.setblocking(False)
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", server.port))
-    reader, writer = await asyncio.open_connection(sock=sock, limit=65_536)
-    writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n{head}\r\n".encode())
+    reader, writer = await asyncio.open_connection(
+        sock=sock, limit=65_536, ssl=tls, server_hostname=None if tls is None else "localhost"
+    )
+    if key:
+        head += f"Authorization: Bearer {key}\r\n"
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode())
     try:
         yield reader, writer
     finally:

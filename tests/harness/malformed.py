@@ -20,6 +20,8 @@ METHODS = (
     b"GET" * 9_000,
 )  # fmt: skip
 TARGETS = (
+    b"/v2/status", b"/v2/tickets", b"/openapi.json", b"/page/page.js", b"/page/../server.py",
+    b"/v2/articles?ticket=x.y.z",
     b"", b"*", b"/", b"v2/articles", b"//v2/articles", b"/v2//articles", b"/v2/articles/",
     b"/v2/../v2/articles",
     b"/v2/articles/../articles", b"/./v2/articles", b"/v2%2farticles", b"/v2/%61rticles",

@@ -15,19 +15,9 @@ PARAMETERS = (
     "since", "fields", "filters", "parts", "offsets", "since_per_partition", "last_event_id", "on_gap",
 )  # fmt: skip
 STRANGERS = (
-    "Since",
-    "since ",
-    "fields[]",
-    "topic",
-    "partner",
-    "__proto__",
-    "",
-    "\u0000",
-    "x" * 200,
-    "partition",
-    "epoch",
-    "a.b",
-)
+    "Since", "since ", "fields[]", "topic", "partner", "__proto__", "", "\u0000", "x" * 200, "partition", "epoch", "a.b",
+    "ticket", "valid_s",
+)  # fmt: skip
 DEEP = 100_000
 NUMBERS = (
     "0", "-0", "1", "-1", "9", "10", "1.0", "1.5", "1e3", "1E400", "-1e999", "2147483648",
@@ -222,10 +212,15 @@ def odd_request(
     text = "{" + ",".join(body) + "}" if body else ""
     if rng.random() < 0.05:
         text = rng.choice((any_json(rng), text[: len(text) // 2], "\ufeff" + text, text + text))
+    path = (
+        "/v2/articles"
+        if rng.random() < 0.95
+        else rng.choice(("/v2/tickets", "/v2/status", "/openapi.json", "/"))
+    )
     method = rng.choice(("GET", "POST")) if text else rng.choice(("GET", "GET", "POST"))
     return (
         method,
-        "/v2/articles" + ("?" + "&".join(query) if query else ""),
+        path + ("?" + "&".join(query) if query else ""),
         headers,
         text.encode("utf-8", "surrogatepass"),
     )

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import time
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ DEADLINE_S = 15.0
 """For each answer, or the end of the connection."""
 QUIET_S = 0.25
 """A server that has said nothing for so long after an answer waits for more of the request."""
-STATUSES = frozenset({200, 400, 401, 404, 405, 406, 410, 413, 414, 415, 417, 422})
+STATUSES = frozenset({200, 201, 204, 400, 401, 403, 404, 405, 406, 410, 413, 414, 415, 417, 422})
 PROBLEM = "application/problem+json"
 TYPE = re.compile(r"urn:streamer:problem:[a-z_]+")
 OF_GLOBEX = b"of globex alone"
@@ -46,6 +47,10 @@ class Answer:
     body: bytes
 
     @property
+    def is_stream(self) -> bool:
+        return self.status == 200 and "content-length" not in self.headers
+
+    @property
     def problem(self) -> dict[str, Any]:
         loaded: dict[str, Any] = json.loads(self.body)
         return loaded
@@ -57,11 +62,7 @@ def judge(answer: Answer, request: object) -> None:
     assert OF_GLOBEX not in answer.body, request
     said = answer.body + repr(answer.headers).encode()
     assert not any(secret.encode() in said for secret in SECRETS), (answer, request)
-    if answer.status == 200:
-        assert answer.headers["content-type"] in ("text/event-stream", "application/x-ndjson"), (
-            answer,
-            request,
-        )
+    if answer.status < 300:
         return
     if not answer.body:  # of a HEAD
         return
@@ -99,7 +100,7 @@ async def thrown(port: int, request: bytes, *, is_head: bool = False, expected: 
                 if answer is None:
                     continue
                 answers.append(answer)
-                if answer.status == 200 or len(answers) == expected:
+                if answer.is_stream or len(answers) == expected:
                     return answers
     except ConnectionError:  # closed with something unread: a reset
         return answers
@@ -123,10 +124,12 @@ async def _answer(reader: asyncio.StreamReader, head: bytes, *, is_head: bool) -
         assert colon, head
         assert name.lower() not in headers, head
         headers[name.lower()] = value
-    if status == 200:
+    if status == 200 and "content-length" not in headers:
         preamble = b":ok\n" if "event" in headers["content-type"] else b" "
         body = b""
-        if not is_head:  # and what came with it
+        if headers.get("content-encoding") == "gzip":
+            body = await _unpacked(reader, preamble)
+        elif not is_head:  # and what came with it
             body = await reader.readuntil(preamble) + bytes(reader._buffer)  # type: ignore[attr-defined]
     elif status == 204:
         body = b""
@@ -135,6 +138,15 @@ async def _answer(reader: asyncio.StreamReader, head: bytes, *, is_head: bool) -
         # a HEAD that is no HTTP is not known to be one
         body = await (_perhaps(reader, length) if is_head else reader.readexactly(length))
     return Answer(status, headers, body)
+
+
+async def _unpacked(reader: asyncio.StreamReader, preamble: bytes) -> bytes:
+    """Of a gzip stream in chunks, its beginning."""
+    unpacker, body = zlib.decompressobj(31), b""
+    while preamble not in body:
+        size = int(await reader.readuntil(b"\r\n"), 16)
+        body += unpacker.decompress(await reader.readexactly(size + 2))
+    return body
 
 
 async def _perhaps(reader: asyncio.StreamReader, length: int) -> bytes:

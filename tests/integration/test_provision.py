@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -556,11 +557,24 @@ def of_topic(user: User, topic: str, group: str, wanted: set[str]) -> set[str]:
     return found
 
 
+async def status_of(url: str, key: str) -> dict[str, Any]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(
+            url.replace("/articles", "/status"), headers={"Authorization": f"Bearer {key}"}
+        ) as answer,
+    ):
+        assert answer.status == 200
+        status: dict[str, Any] = await answer.json()
+        return status
+
+
 async def test_a_fleet_under_its_own_users_serves_and_lets_go_of_a_partner(
     brokers: Brokers, tmp_path: Path
 ) -> None:
     """Four processes, each with one role's user and nothing more, carry articles from the stream to two
-    partners, by SSE and by Kafka under the partners' own users, with no refusal anywhere. Purging one, while
+    partners, by SSE and by Kafka under the partners' own users, with no refusal anywhere, and deliver may
+    read the accounts for `/v2/status`. Purging one, while
     its articles flow, takes user, rights, quota, groups, topic and positions away, cuts it off, and the other
     notices nothing: no lane starts anew.
     """
@@ -595,6 +609,10 @@ async def test_a_fleet_under_its_own_users_serves_and_lets_go_of_a_partner(
             topic = operator.topics.of_partner(name)
             wanted = set(identifiers)
             assert wanted <= await ask(of_topic, operator.user(name), topic, f"{name}.reader", wanted)
+        status = await status_of(url, operator.keys["frank"])
+        assert status["completeness"]["published"] >= 15, status
+        assert status["completeness"]["ratio"] == 1.0, status
+        assert status["freshness"]["p99_s"] < 60, status
 
         gone, own = operator.user("eve"), operator.topics.of_partner("eve")
         lines, _ = await ask(operator.run, "partner", "remove", "eve", "--purge")

@@ -29,7 +29,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who stalls is waited for, but not long."""
     monkeypatch.setattr("streamer.deliver.protocol.HEAD_DEADLINE_S", 0.3)
     monkeypatch.setattr("streamer.deliver.protocol.KEEPALIVE_S", 0.3)
-    monkeypatch.setattr("streamer.deliver.articles.BODY_DEADLINE_S", 0.3)
+    monkeypatch.setattr("streamer.deliver.body.BODY_DEADLINE_S", 0.3)
 
 
 async def onslaught(folder: Path, rng: random.Random, requests: int) -> Counter[int]:

@@ -95,7 +95,7 @@ async def test_an_id_of_64_kb(tmp_path: Path) -> None:
             " " * 65_536 + "[]",
             "x" * 65_536,
         ):
-            assert len(text) > 65_536
+            assert len(text) >= 65_536
             told = await problem(
                 server, 400, method="POST", data=msgspec.json.encode({"last_event_id": text})
             )

@@ -75,14 +75,15 @@ async def curl(count: int, *arguments: str) -> tuple[list[int], str]:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-async def test_curl(tmp_path: Path) -> None:
-    """As in the README: -N, a key, and a Last-Event-ID to go on from."""
+@pytest.mark.parametrize("options", [(), ("--compressed",)])
+async def test_curl(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """As in the README: -N, a key, and a Last-Event-ID to go on from; with `--compressed`, unpacked live."""
     async with delivering(tmp_path) as server:
         await server.write([1] * 3)
-        got, last_id = await curl(2, f"{server.url}?{EVER}")
+        got, last_id = await curl(2, *options, f"{server.url}?{EVER}")
         assert got == [1, 2]
         await streams_open(0)
-        reading = asyncio.create_task(curl(3, server.url, "-H", f"Last-Event-ID: {last_id}"))
+        reading = asyncio.create_task(curl(3, *options, server.url, "-H", f"Last-Event-ID: {last_id}"))
         await streams_open(1)
         await server.write([1] * 2)
         got, _ = await reading

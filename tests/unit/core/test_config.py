@@ -52,6 +52,9 @@ def test_a_file_that_is_gone_is_no_wish_for_the_defaults(
         ('[source]\nstreams = ["recentchanges"]', "source", "'recentchanges' is none that is understood"),
         ("[source]\nstreams = []", "source", "streams is empty"),
         ('[mediawiki]\nendpoint = "foo"', "mediawiki", "no http(s) URL"),
+        ('[deliver]\ncertificate = "c.pem"', "deliver", "certificate is given and private_key is not"),
+        ('[deliver]\nprivate_key = "k.pem"', "deliver", "private_key is given and certificate is not"),
+        (f'[deliver]\nticket_secret = "{"x" * 31}"', "deliver", "ticket_secret has less than 32 characters"),
         ('[admit]\nwikis = ["en.wikipedia.org"]', "admit", '"en.wikipedia.org" can match no wiki'),
     ],
 )

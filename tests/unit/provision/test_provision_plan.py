@@ -113,6 +113,15 @@ def test_no_role_may_do_what_another_is_for() -> None:
     assert {operation for _, operation, _ in may} == {"READ", "WRITE", "DESCRIBE", "DESCRIBE_CONFIGS"}
 
 
+def test_deliver_may_look_at_routes_accounts_and_no_more() -> None:
+    """What faces the internet may write nothing and commit nowhere: the group of route is only seen."""
+    rights = {found for found in WANTED.acls if found.user == "wiki-deliver"}
+    assert {found.operation for found in rights} == {"READ", "DESCRIBE"}
+    assert {found for found in rights if found.kind != "topic"} == {
+        acl("wiki-deliver", "wiki-route", "DESCRIBE", kind="group")
+    }
+
+
 def test_a_partner_may_not_have_a_users_name() -> None:
     """One that is called as a role's user, or as the administrator, would get and lose what is theirs."""
     for name in (*role_users("wiki"), "admin"):

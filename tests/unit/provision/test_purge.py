@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from streamer.accounts import GROUP
 from streamer.cli_provision import check_purge
 from streamer.config import LogSettings, PartnersSettings, Settings
 from streamer.errors import ConfigError, LogUnavailable
@@ -18,7 +19,7 @@ from streamer.model import Topics
 from streamer.provision import purge
 from streamer.provision.purge import purge_from_file
 from streamer.route.rebuild import Start
-from streamer.route.starts import GROUP, Starts, record_start
+from streamer.route.starts import Starts, record_start
 from streamer.runtime import article_spec, topic_specs
 
 TOPICS = Topics()

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from streamer.accounts import counts_of
 from streamer.clock import Clock
 from streamer.config import LogSettings, Settings
 from streamer.errors import TopicMissing, TopicRefused
 from streamer.log.local import LocalLog
 from streamer.metrics import REGISTRY
 from streamer.partners import PartnersWatch
-from streamer.route.feed import Feed, Routing, counts_of
+from streamer.route.feed import Feed, Routing
 from streamer.route.roster import Roster
 from streamer.runtime import Runtime, article_spec, topic_specs
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from harness.articles import PARTITIONS
 
+from streamer.accounts import GROUP
 from streamer.errors import ConfigError, TopicMissing, TopicRefused
 from streamer.log.base import Record, Stored, TopicPartition
 from streamer.log.local import LocalLog
@@ -18,7 +19,7 @@ from streamer.model import encode_value
 from streamer.partners_edit import remove_partner
 from streamer.route.rebuild import Mark, Start, mark_of
 from streamer.route.rebuilder import Rebuilder
-from streamer.route.starts import GROUP, Starts, append_start, record_start
+from streamer.route.starts import Starts, append_start, record_start
 from streamer.runtime import article_spec, topic_specs
 from tests.unit.route.test_route_stage import ALL, SETTINGS, Place, is_parked, mixture, until
 
