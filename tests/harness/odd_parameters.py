@@ -15,8 +15,8 @@ PARAMETERS = (
     "since", "fields", "filters", "parts", "offsets", "since_per_partition", "last_event_id", "on_gap",
 )  # fmt: skip
 STRANGERS = (
-    "Since", "since ", "fields[]", "topic", "partner", "__proto__", "", "\u0000", "x" * 200, "partition", "epoch", "a.b",
-    "ticket", "valid_s",
+    "Since", "since ", "fields[]", "topic", "partner", "__proto__", "", "\u0000", "x" * 200,
+    "partition", "epoch", "a.b", "ticket", "valid_s",
 )  # fmt: skip
 DEEP = 100_000
 NUMBERS = (
