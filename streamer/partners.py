@@ -112,9 +112,7 @@ def parse_partners(text: str, where: str) -> Partners:
 
 @contextmanager
 def _telling_no_key() -> Iterator[None]:
-    """A key may have been put anywhere: for its hash, a name, another value. What is said of the
-    file is printed and logged.
-    """
+    """A key may stand anywhere: for its hash, a name, another value; what is said here is printed, logged."""
     try:
         yield
     except ConfigError as error:
