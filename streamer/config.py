@@ -318,6 +318,8 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(where, f"is not TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(where, "is nested without end") from None
 
 
 T = TypeVar("T")

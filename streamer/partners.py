@@ -10,7 +10,8 @@ import hmac
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -28,6 +29,8 @@ from streamer.projection import selection
 NAME: Final = re.compile(r"[a-z0-9-]{1,40}")
 KEY_PREFIX: Final = "wrs_"
 """What secret scanners look for."""
+_KEY: Final = re.compile(rf"{KEY_PREFIX}[^\s'\",\]]+")
+_HIDDEN_KEY: Final = f"{KEY_PREFIX}…"
 POLL_S: Final = 1.0
 MISSING_POLLS: Final = 3
 """A file that is not there for so many polls is gone; less is an editor that replaces it."""
@@ -97,13 +100,26 @@ def load_partners(file: Path) -> Partners:
 
 def parse_partners(text: str, where: str) -> Partners:
     """`text` as a partners file; errors are said of `where`."""
-    tree = parse_toml(text, where)
-    if not tree and NOBODY not in (line.strip() for line in text.splitlines()):
-        raise ConfigError(
-            where, f"holds no partner; to serve nobody, remove the file or write the line `{NOBODY}`"
-        )
-    owners: dict[str, str] = {}
-    return {name: _partner(name, table, where, owners) for name, table in tree.items()}
+    with _telling_no_key():
+        tree = parse_toml(text, where)
+        if not tree and NOBODY not in (line.strip() for line in text.splitlines()):
+            raise ConfigError(
+                where, f"holds no partner; to serve nobody, remove the file or write the line `{NOBODY}`"
+            )
+        owners: dict[str, str] = {}
+        return {name: _partner(name, table, where, owners) for name, table in tree.items()}
+
+
+@contextmanager
+def _telling_no_key() -> Iterator[None]:
+    """A key may stand anywhere: for its hash, a name, another value; what is said here is printed, logged."""
+    try:
+        yield
+    except ConfigError as error:
+        where, problem = _KEY.sub(_HIDDEN_KEY, error.where), _KEY.sub(_HIDDEN_KEY, error.problem)
+        if (where, problem) == (error.where, error.problem):
+            raise
+        raise ConfigError(where, f"{problem} (a key stands here: keep its SHA-256, and rotate it)") from None
 
 
 def mistakes(file: Path) -> list[str]:
@@ -116,7 +132,8 @@ def mistakes(file: Path) -> list[str]:
     found: list[str] = []
     for name, table in tree.items():
         try:
-            _partner(name, table, str(file), owners)
+            with _telling_no_key():
+                _partner(name, table, str(file), owners)
         except ConfigError as error:
             found.append(str(error))
     return found

@@ -31,8 +31,8 @@ def identify(partners: Partners, authorization: str | None) -> Identity:
     """Raises a 401 that says how to ask, never whether a partner exists."""
     if not authorization:
         raise unauthorized("show your key as `Authorization: Bearer <key>`")
-    scheme, _, secret = authorization.strip().partition(" ")
-    secret = secret.strip()
+    scheme, _, secret = authorization.strip(" \t").partition(" ")
+    secret = secret.strip(" \t")
     # other than ASCII is never a key of ours, and undecodable bytes would be nobody's to hash
     if scheme.lower() != "bearer" or not secret.isascii() or not secret or len(secret) > MAX_KEY_CHARS:
         raise unauthorized("the Authorization header must read `Bearer <key>`")

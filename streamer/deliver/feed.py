@@ -162,7 +162,8 @@ async def reading(log: Log, info: TopicInfo, starts: Mapping[TopicPartition, int
     reader that is opened anew would not notice. Raises TopicMissing.
     """
     async with log.reader(starts) as reader:
-        if await log.topic(info.name) != info:
+        found = await log.topic(info.name)  # which may have more partitions by now: see deliver.topic
+        if found is None or found.epoch != info.epoch:
             raise TopicMissing(f"the topic {info.name} is gone or was made anew")
         yield reader
 

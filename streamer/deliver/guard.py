@@ -12,6 +12,7 @@ from aiohttp import web
 from streamer.deliver import cors
 from streamer.deliver.admission import RATE_LIMIT
 from streamer.deliver.problems import Problem, busy, internal, of_http, refused
+from streamer.deliver.wellformed import refuse_ill_formed
 from streamer.errors import LogError
 from streamer.metrics import ERRORS
 
@@ -34,6 +35,7 @@ async def _answer(request: web.BaseRequest, handler: Handler) -> web.StreamRespo
     if len(request.raw_path) > MAX_TARGET_CHARS:
         return refused(Problem(414, "uri_too_long", "put the parameters into a JSON body instead"))
     try:
+        refuse_ill_formed(request)
         return await handler(request)
     except ConnectionError:  # the client has left
         raise

@@ -73,7 +73,9 @@ OF_STATUS: Final = {
 
 
 class Problem(Exception):
-    """An answer in place of the stream. `parameter` names what is wrong, where a parameter is."""
+    """An answer in place of the stream. `parameter` names what is wrong, where a parameter is; `closes`: no
+    other request is read from this connection.
+    """
 
     def __init__(
         self,
@@ -84,6 +86,7 @@ class Problem(Exception):
         parameter: str = "",
         headers: Mapping[str, str] | None = None,
         extra: Mapping[str, object] | None = None,
+        closes: bool = False,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -92,6 +95,7 @@ class Problem(Exception):
         self.parameter = parameter
         self.headers = dict(headers or {})
         self.extra = dict(extra or {})
+        self.closes = closes
 
     def body(self) -> dict[str, object]:
         body: dict[str, object] = {
@@ -106,11 +110,14 @@ class Problem(Exception):
         return body | self.extra
 
     def response(self) -> web.Response:
-        return web.Response(
+        response = web.Response(
             status=self.status,
             body=msgspec.json.encode(self.body()),
             headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store", **self.headers},
         )
+        if self.closes:
+            response.force_close()
+        return response
 
 
 def refused(problem: Problem) -> web.Response:
@@ -160,7 +167,6 @@ def of_http(error: web.HTTPException) -> Problem:
         404: "there is nothing here; the feed is at /v2/articles",
         405: f"this route takes {methods}",
         413: "the request's body is too large",
-        417: "this server meets no expectation but 100-continue",
     }
     # not by the status's phrase: Python changes these
     code = OF_STATUS.get(error.status) or ("internal" if error.status >= 500 else "bad_request")

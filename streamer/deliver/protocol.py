@@ -14,6 +14,7 @@ from aiohttp import web
 
 from streamer.deliver.cors import EVERY_ANSWER
 from streamer.deliver.problems import Problem, internal, refused
+from streamer.deliver.wellformed import spoken
 
 HEAD_DEADLINE_S: Final = 10.0
 """From the connection to the end of the first request's head."""
@@ -50,7 +51,7 @@ class Runner(web.AppRunner):
         async def guarded(request: web.BaseRequest) -> web.StreamResponse:
             return await self._guard(request, server.request_handler)
 
-        guarding = _Server(guarded, request_factory=server.request_factory, **self._kwargs)
+        guarding = _Server(guarded, request_factory=spoken(server.request_factory), **self._kwargs)
         guarding.max_sockets = self._max_sockets
         return guarding
 

@@ -1,14 +1,21 @@
 """A partner's topic, which one that was added seconds ago may not have yet."""
 
 import asyncio
+import logging
+from dataclasses import replace
 from typing import Final
 
 from streamer.deliver.problems import busy
 from streamer.log.base import TopicInfo
+from streamer.log.seldom import Seldom
+from streamer.metrics import ERRORS
 from streamer.runtime import Runtime
 
 WAIT_S: Final = 3.0
 LOOK_S: Final = 0.1
+
+logger = logging.getLogger(__name__)
+_raised = Seldom()
 
 
 async def topic_of(runtime: Runtime, partner: str) -> TopicInfo:
@@ -19,7 +26,24 @@ async def topic_of(runtime: Runtime, partner: str) -> TopicInfo:
     while True:
         info = await runtime.log.topic(name)
         if info is not None:
-            return info
+            return _as_made(info, runtime.settings.log.partitions)
         if loop.time() >= deadline_s:
             raise busy(503, "not_ready", "this feed is being made; come back in a moment")
         await asyncio.sleep(LOOK_S)
+
+
+def _as_made(info: TopicInfo, partitions: int) -> TopicInfo:
+    """Partitions that were added by hand hold nothing of ours: no role writes there. With them ids would name
+    what never moves, and every part would be other partitions than before, half of the parts none that
+    anything is in. So they are left out, and the operator is told.
+    """
+    if info.partitions <= partitions:
+        return info
+    ERRORS.labels("deliver", "partitions_raised").inc()
+    if times := _raised.times(info.name):
+        logger.error(
+            "a topic has more partitions than log.partitions; what was added is not read, and route refuses"
+            " the topic when it starts: `streamer partner rebuild` makes it anew",
+            extra={"topic": info.name, "partitions": info.partitions, "of": partitions, "times": times},
+        )
+    return replace(info, partitions=partitions)

@@ -71,8 +71,22 @@ async def test_a_change_comes_into_force(file: Path) -> None:
         GOOD + "[Beta]\n",
         GOOD + '[beta]\nkinds = ["edits"]\n',
         GOOD + '[beta]\nkeys = ["wrs_the-secret-itself"]\n',
+        GOOD + "[beta]\nwrs_the-secret-itself = 1\n",
+        GOOD + "[wrs_the-secret-itself]\n",
+        GOOD + "beta = " + "[" * 100_000,
     ],
-    ids=["emptied", "comments", "half-written", "typo", "name", "kind", "plain-key"],
+    ids=[
+        "emptied",
+        "comments",
+        "half-written",
+        "typo",
+        "name",
+        "kind",
+        "plain-key",
+        "key-as-key",
+        "key-as-name",
+        "deep",
+    ],
 )
 async def test_a_wrong_file_changes_nothing(file: Path, wrong: str, caplog: pytest.LogCaptureFixture) -> None:
     """The rules before it stay, an alarm is raised that quotes nothing, and the next good file is taken."""
