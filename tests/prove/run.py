@@ -12,7 +12,7 @@ from typing import Final
 
 from harness.service import free_port
 
-from prove.cutting import Hop
+from harness.cutting import Hop
 from prove.engine import Engine
 from prove.fleet import Deaths, Fleet
 from prove.harm import KINDS
