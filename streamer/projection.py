@@ -31,6 +31,11 @@ ALWAYS: Final[Tree] = {
     "license": None,
     "attribution": None,
 }
+HIDDEN_WITH_EDITOR: Final[Mapping[str, frozenset[str]]] = {
+    "version": frozenset({"editor", "comment"}),
+    "attribution": frozenset({"revision_url"}),
+}
+"""What `hides_editor` takes."""
 OF_A_REMOVAL: Final = frozenset(
     {"identifier", "name", "url", "namespace", "is_part_of", "in_language", "event", "license", "attribution"}
 )
@@ -94,6 +99,11 @@ class Projection:
     def __hash__(self) -> int:
         return hash(self._key)
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """As they were asked for; none: all."""
+        return self._key[0]
+
     def is_identity(self, body: Iterable[str]) -> bool:
         """Whether an article whose `article_body` has these parts passes as it is."""
         return (
@@ -114,8 +124,8 @@ class Projection:
             _change(article, "event", {"type": _DELETE})
         hide(article, hides)
         if self._hides_editor:
-            _drop(article, "version", {"editor", "comment"})
-            _drop(article, "attribution", {"revision_url"})
+            for name, parts in HIDDEN_WITH_EDITOR.items():
+                _drop(article, name, parts)
         if self.content is not None:
             body = _object_in(article, "article_body")
             if any(part not in self.content for part in body):

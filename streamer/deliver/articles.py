@@ -11,6 +11,8 @@ from streamer.deliver.admission import Admission
 from streamer.deliver.auth import Identity, identify, refuse_keys_in_query
 from streamer.deliver.connection import Connection
 from streamer.deliver.feed import Feed, Feeds
+from streamer.deliver.grants import refuse_not_granted
+from streamer.deliver.negotiate import encoding_of
 from streamer.deliver.outlet import Outlet
 from streamer.deliver.problems import Problem, busy, internal, of_http, refused, unauthorized
 from streamer.deliver.request import Ask, Format, format_of, parameters_of, parse
@@ -76,6 +78,7 @@ class Articles:
         refuse_keys_in_query(request.query.items())
         identity = identify(self._partners.current, request.headers.get("Authorization"))
         fmt = format_of(request.headers.get("Accept"))
+        encoding = encoding_of(",".join(request.headers.getall("Accept-Encoding", ())))
         partner = identity.partner
         self._admission.request(partner)
         with self._admission.stream(partner):
@@ -88,7 +91,9 @@ class Articles:
                 last_event_id=request.headers.get("Last-Event-ID", "").strip(),
                 partitions=info.partitions,
                 now_ms=self._runtime.clock.now_ms(),
+                encoding=encoding,
             )
+            refuse_not_granted(ask, partner)
             beginning = await resolve(self._runtime.log, info, ask)
             async with self._feeds.hold(partner.name, info) as feed:
                 return await self._stream(request, identity, ask, beginning, feed)
@@ -119,9 +124,12 @@ class Articles:
             headers={
                 "Content-Type": CONTENT_TYPE[ask.format],
                 "Cache-Control": "no-store",
+                "Vary": "Accept, Accept-Encoding",
                 "X-Accel-Buffering": "no",  # nginx would hold events back
             }
         )
+        if ask.encoding == "gzip":
+            response.headers["Content-Encoding"] = "gzip"
         response.force_close()
         bound_buffers(transport)
         connection = Connection(
@@ -134,6 +142,7 @@ class Articles:
                 transport,
                 ask.format,
                 partner=partner,
+                encoding=ask.encoding,
                 heartbeat_s=self._runtime.settings.deliver.heartbeat_s,
                 clock=self._runtime.clock,
             ),

@@ -21,6 +21,7 @@ from streamer.deliver.position import Vector
 from streamer.deliver.projected import project
 from streamer.deliver.request import Ask
 from streamer.deliver.start import Beginning
+from streamer.deliver.verdicts import passes
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Log, Reader, Stored, TopicPartition
@@ -33,6 +34,8 @@ REACH_DEADLINE_S: Final = 10.0
 CUTOFFS_S: Final = 1.0
 """Cut-offs that take longer to read are behind: the stream pauses, and says that it lives."""
 PAUSE_S: Final = 0.1
+LOOK_FRAMES: Final = 200
+"""So many are looked at, at most, before others have their turn: a filter may let none of them pass."""
 RETRY_S: Final = 0.5
 
 logger = logging.getLogger(__name__)
@@ -224,7 +227,7 @@ class Connection:
                 continue
             vector.step(record.partition, record.offset + 1)
             frame = self._feed.judge.frame(record, vector.id())
-            if frame is None:
+            if frame is None or (self._ask.filters is not None and not passes(frame, self._ask.filters)):
                 continue
             if self._ask.projection is not None:
                 frame = project(frame, self._ask.projection)
@@ -263,26 +266,35 @@ class Connection:
                 continue
             frames = self._take()
             if frames:
-                await self._outlet.write_frames(frames)
+                await self._outlet.write_frames(frames, self._feed.blocks)
             elif self._index == window.end:
                 await self._idle()
+            else:
+                await self._outlet.keep_alive(window[self._index - 1].position())
+                await asyncio.sleep(0)
 
     def _take(self) -> list[Frame]:
         """The next chunk's frames; moves the index past them, and past what this client doesn't get."""
         assert self._index is not None
-        window, wanted = self._feed.window, self._ask.partitions
+        window = self._feed.window
+        end = min(window.end, self._index + LOOK_FRAMES)
         frames: list[Frame] = []
         size = 0
-        while self._index < window.end and size < CHUNK_BYTES:
+        while self._index < end and size < CHUNK_BYTES:
             frame = window[self._index]
             self._index += 1
-            if frame.sse and frame.partition in wanted:
+            if self._wants(frame):
                 self._observe(frame)
                 if self._ask.projection is not None:
                     frame = self._feed.projected.of(frame, self._ask.projection)
                 frames.append(frame)
                 size += len(frame.sse)
         return frames
+
+    def _wants(self, frame: Frame) -> bool:
+        if not frame.sse or frame.partition not in self._ask.partitions:
+            return False
+        return self._ask.filters is None or self._feed.verdicts.of(frame, self._ask.filters)
 
     def _observe(self, frame: Frame) -> None:
         if not frame.delivered:

@@ -6,8 +6,9 @@ stored. `event.partition` and `event.offset` are added here, since a value canno
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import count
 from typing import Final
 
 import msgspec
@@ -23,6 +24,7 @@ NDJSON_HEARTBEAT: Final = b" "
 """The one byte that every NDJSON client tolerates between lines."""
 
 _objects = msgspec.json.Decoder(dict[str, Raw])
+_serials = count()
 
 
 @dataclass(slots=True)
@@ -42,6 +44,8 @@ class Frame:
     is_delete: bool = False
     delivered: bool = False
     """Whether it was written to any live connection yet."""
+    serial: int = field(init=False, default_factory=lambda: next(_serials))
+    """Another one for other bytes: what is made of a frame is kept by it."""
 
     def ndjson(self) -> bytes:
         return self.sse[self.json_at : -1] if self.sse else b""
@@ -117,6 +121,7 @@ def data_of(record: Stored, hidden: frozenset[Hideable]) -> bytes:
 def strip(frame: Frame, hidden: frozenset[Hideable]) -> None:
     """Takes what was withdrawn meanwhile out of a retained frame; with the text goes the whole frame."""
     frame.hidden |= hidden
+    frame.serial = next(_serials)
     if not frame.sse:
         return
     if "text" in hidden:

@@ -16,11 +16,13 @@ from typing import Final, Protocol
 
 import msgspec
 
+from streamer.deliver.blocks import Blocks
 from streamer.deliver.encode import Frame, frame_of, is_article, number_of, withheld
 from streamer.deliver.position import Vector
 from streamer.deliver.problems import busy
 from streamer.deliver.projected import Projected
 from streamer.deliver.retained import Budget, Window
+from streamer.deliver.verdicts import Verdicts
 from streamer.deliver.withdrawals import Withdrawals
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Log, Reader, Stored, TopicInfo, TopicPartition
@@ -88,7 +90,9 @@ class Feed:
         self.ended = ""
         """Why nothing comes any more: the reason for `bye`."""
         self.followers: set[Follower] = set()
+        self.verdicts = Verdicts()
         self.projected = Projected()
+        self.blocks = Blocks()
         self._log = log
         self._budget = budget
 

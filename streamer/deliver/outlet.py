@@ -1,8 +1,8 @@
 """The way to one client: whole events out, heartbeats between them, and an end that is unmistakable.
 
 A stream ends on an event border with `bye` where the client still takes bytes; where it does not, the
-connection is reset, so that it sees an error and not a clean end. A write that the client does not take
-has a deadline, and while it waits nothing else is encoded for it.
+connection is reset, so that it sees an error and not a clean end: in gzip, without the trailer too. A write
+that the client does not take has a deadline, and while it waits nothing else is encoded for it.
 """
 
 import asyncio
@@ -12,7 +12,10 @@ from typing import Final
 from aiohttp import web
 
 from streamer.clock import Clock
+from streamer.deliver.blocks import Blocks
 from streamer.deliver.encode import HEARTBEAT, NDJSON_HEARTBEAT, PREAMBLE, Frame, bye, control, cursor
+from streamer.deliver.gzipped import HEADER, Member, block
+from streamer.deliver.negotiate import Encoding
 from streamer.deliver.request import Format
 from streamer.deliver.sockets import reset
 from streamer.faultpoints import Point, is_armed, reached
@@ -53,12 +56,14 @@ class Outlet:
         partner: str,
         heartbeat_s: float,
         clock: Clock,
+        encoding: Encoding = "identity",
     ) -> None:
         self.writing = False
         self.over = False
         self._response = response
         self._transport = transport
         self._sse = fmt == "sse"
+        self._member = Member() if encoding == "gzip" else None
         self._heartbeat_s = heartbeat_s
         self._clock = clock
         self._told = ""
@@ -70,13 +75,20 @@ class Outlet:
 
     async def begin(self) -> None:
         """Sends the headers too."""
-        await self._write(PREAMBLE if self._sse else NDJSON_HEARTBEAT)
+        head = HEADER if self._member is not None else b""
+        await self._write(head + self._packed(PREAMBLE if self._sse else NDJSON_HEARTBEAT))
 
-    async def write_frames(self, frames: Sequence[Frame]) -> None:
+    async def write_frames(self, frames: Sequence[Frame], shared: Blocks | None = None) -> None:
+        """`shared`: where others get the same frames' gzip blocks. Without it, they make one block."""
         if not frames:
             return
         position = frames[-1].position()
-        parts = [frame.sse if self._sse else frame.ndjson() for frame in frames]
+        if self._member is not None and shared is not None:
+            parts = [self._member.add(shared.of(frame, sse=self._sse)) for frame in frames]
+        else:
+            parts = [frame.sse if self._sse else frame.ndjson() for frame in frames]
+            if self._member is not None:
+                parts = [self._packed(b"".join(parts))]
         data = b"".join(parts)
         if is_armed(Point.DELIVER_WRITE_MIDDLE):
             cut = len(data) - len(parts[-1]) // 2
@@ -93,10 +105,10 @@ class Outlet:
         """A cursor or a heartbeat, where one is due."""
         now_s = self._clock.monotonic_s()
         if position and self._wants_cursor(position) and now_s >= self._told_at_s + CURSOR_S:
-            await self._write(cursor(position))
+            await self._write(self._packed(cursor(position)))
             self.tell(position)
         elif now_s >= self._wrote_at_s + self._heartbeat_s:
-            await self._write(HEARTBEAT if self._sse else NDJSON_HEARTBEAT)
+            await self._write(self._packed(HEARTBEAT if self._sse else NDJSON_HEARTBEAT))
 
     def due_s(self, position: str) -> float:
         """When `keep_alive` has something to say next, by the monotonic clock."""
@@ -113,7 +125,7 @@ class Outlet:
 
     async def say_gap(self, reason: str, position: str) -> None:
         """What could not be resumed; `position` is where the stream goes on, as an id."""
-        await self._write(control("gap", {"reason": reason, "position": position}, position))
+        await self._write(self._packed(control("gap", {"reason": reason, "position": position}, position)))
         self.tell(position)
 
     async def say_bye(self, reason: str) -> None:
@@ -123,8 +135,10 @@ class Outlet:
             return
         try:
             async with asyncio.timeout(LINGER_S):
-                if self._sse:
-                    await self._write(bye(reason))
+                end = self._packed(bye(reason)) if self._sse else b""
+                if self._member is not None:
+                    end += self._member.end()
+                await self._write(end)
                 await self._flush()
         except (ConnectionError, TimeoutError, Ended):
             self.reset()
@@ -138,6 +152,10 @@ class Outlet:
         """Nothing once the stream is over: the socket may be another's by then."""
         if not self.over:
             reset(self._transport)
+
+    def _packed(self, data: bytes) -> bytes:
+        """As it goes out: to be written, in this order."""
+        return data if self._member is None else self._member.add(block(data))
 
     async def _write(self, data: bytes) -> None:
         """Whole events. Raises Ended when the client takes nothing."""

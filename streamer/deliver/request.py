@@ -13,6 +13,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from streamer.deliver.fields import is_name
+from streamer.deliver.filters import Filters, parse_filters
+from streamer.deliver.negotiate import Encoding, quality
 from streamer.deliver.position import (
     EARLIEST,
     LIVE,
@@ -48,11 +51,7 @@ PARAMETERS: Final = frozenset(
         "on_gap",
     }
 )
-NOT_YET: Final = frozenset({"filters"})
 MAX_FIELDS: Final = 200
-FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_-]+|\.\*){0,9}", re.ASCII)
-"""What may be a field's name; anything else is refused without being repeated."""
-MAX_FIELD_CHARS: Final = 200
 JSON_IN_QUERY: Final = frozenset({"filters", "offsets", "since_per_partition"})
 LISTS: Final = frozenset({"fields", "parts"})
 _RFC3339: Final = re.compile(
@@ -77,6 +76,9 @@ class Ask:
     continue_on_gap: bool = False
     projection: Projection | None = None
     """What of an article is asked for; None: all of it."""
+    filters: Filters | None = None
+    """Which articles are asked for; None: all of them."""
+    encoding: Encoding = "identity"
 
 
 def format_of(accept: str | None) -> Format:
@@ -92,23 +94,12 @@ def format_of(accept: str | None) -> Format:
             offered = "ndjson"
         else:
             continue
-        quality = _quality(parameters)
-        if quality > best_quality:
-            best, best_quality = offered, quality
+        weight = quality(parameters)
+        if weight > best_quality:
+            best, best_quality = offered, weight
     if best is None:
         raise Problem(406, "not_acceptable", "this feed speaks text/event-stream and application/x-ndjson")
     return best
-
-
-def _quality(parameters: Iterable[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0
 
 
 def parameters_of(query: Iterable[tuple[str, str]], body: bytes) -> dict[str, object]:
@@ -170,17 +161,16 @@ def _unknown(name: str) -> Problem:
     )
 
 
-def parse(parameters: Parameters, *, fmt: Format, last_event_id: str, partitions: int, now_ms: int) -> Ask:
+def parse(
+    parameters: Parameters,
+    *,
+    fmt: Format,
+    last_event_id: str,
+    partitions: int,
+    now_ms: int,
+    encoding: Encoding = "identity",
+) -> Ask:
     """`last_event_id` is the header ("" for none) and beats the parameter of that name."""
-    for name in sorted(NOT_YET & parameters.keys()):
-        if parameters[name] == []:  # no restriction, as Enterprise's SDKs write it
-            continue
-        raise Problem(
-            422,
-            "not_supported",
-            f"{name}: is not supported by this server yet; leave it out",
-            parameter=name,
-        )
     wanted = _partitions(parameters.get("parts"), partitions)
     offsets = _starts(parameters, "offsets", partitions, wanted, _offset)
     sinces = _starts(
@@ -189,6 +179,7 @@ def parse(parameters: Parameters, *, fmt: Format, last_event_id: str, partitions
     since = Since(_time("since", parameters["since"], now_ms)) if "since" in parameters else None
     continue_on_gap = _on_gap(parameters.get("on_gap"), fmt)
     projection = _projection(parameters.get("fields"))
+    filters = parse_filters(parameters.get("filters"))
     position = _position(parameters, last_event_id, partitions, now_ms)
     starts: Mapping[int, Start] = {}
     rest: Start = LIVE
@@ -202,7 +193,19 @@ def parse(parameters: Parameters, *, fmt: Format, last_event_id: str, partitions
         starts, parameter = sinces, "since_per_partition"
     elif since is not None:
         rest, parameter = since, "since"
-    return Ask(fmt, wanted, starts, rest, parameter, epoch, topic, continue_on_gap, projection)
+    return Ask(
+        fmt,
+        wanted,
+        starts,
+        rest,
+        parameter,
+        epoch,
+        topic,
+        continue_on_gap,
+        projection,
+        filters,
+        encoding,
+    )
 
 
 def _projection(value: object) -> Projection | None:
@@ -213,7 +216,7 @@ def _projection(value: object) -> Projection | None:
         raise invalid("fields", f"is a list of at most {MAX_FIELDS} names of fields")
     names: list[str] = []
     for name in value:
-        if not isinstance(name, str) or len(name) > MAX_FIELD_CHARS or not FIELD.fullmatch(name):
+        if not is_name(name):
             raise invalid("fields", "a field is named as in `name`, `version.identifier` or `version.*`")
         names.append(name)
     try:

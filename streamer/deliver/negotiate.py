@@ -1,0 +1,46 @@
+"""Which of the encodings that we speak a client likes best: `Accept-Encoding`, as RFC 9110 reads it."""
+
+from collections.abc import Iterable
+from typing import Final, Literal
+
+from streamer.deliver.problems import Problem
+
+Encoding = Literal["identity", "gzip"]
+GZIP: Final = ("gzip", "x-gzip")
+
+
+def encoding_of(accept: str | None) -> Encoding:
+    """Gzip where the client says that it takes it, unless it says that it likes identity better.
+
+    A client that says nothing gets identity: every client can read that. So does one that names only
+    encodings that we do not speak; only one that rules out identity as well is told 406.
+    """
+    said = dict(_weights(accept or ""))
+    anything = said.get("*")
+    gzip = max((said[name] for name in GZIP if name in said), default=anything or 0.0)
+    identity = said.get("identity", anything)
+    if gzip > 0 and gzip >= (identity or 0.0):
+        return "gzip"
+    if identity == 0:
+        raise Problem(406, "not_acceptable", "this feed is sent as it is (identity) or as gzip")
+    return "identity"
+
+
+def _weights(accept: str) -> Iterable[tuple[str, float]]:
+    for item in accept.split(","):
+        coding, *parameters = (part.strip().lower() for part in item.split(";"))
+        if coding:
+            yield coding, quality(parameters)
+
+
+def quality(parameters: Iterable[str]) -> float:
+    """The `q` among the parameters of an item; what is no number from 0 to 1 is no wish: 0."""
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                weight = float(value)
+            except ValueError:
+                return 0.0
+            return weight if 0 <= weight <= 1 else 0.0
+    return 1.0
