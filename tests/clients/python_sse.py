@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-import httpx
 import requests
 import requests_sse
 import sseclient
 from clients.reading import SILENCE_S, SINCE, Sink, Stopped, Target
-from httpx_sse import connect_sse
 
 TIMEOUT = (5.0, SILENCE_S)
 
@@ -35,11 +33,11 @@ class Sseclient:
             except ValueError:  # the connection broke in it
                 self._sink.torn += 1
                 return
-            _take(self._sink, event.event, data)
+            take(self._sink, event.event, data)
             self.last_id = event.id or self.last_id
 
 
-def _take(sink: Sink, name: str, data: dict[str, object]) -> None:
+def take(sink: Sink, name: str, data: dict[str, object]) -> None:
     if name == "message":
         sink.take(data)
     else:
@@ -103,40 +101,6 @@ async def by_sseclient_over_http_1_0(target: Target, sink: Sink) -> None:
     await in_thread(read)
 
 
-async def by_httpx_sse(target: Target, sink: Sink) -> None:
-    """Resumed by this loop; every event without data would be a heartbeat that was taken for one."""
-
-    def read() -> None:
-        last_id = ""
-        with httpx.Client(timeout=httpx.Timeout(5.0, read=SILENCE_S)) as client:
-            while True:
-                try:
-                    with connect_sse(
-                        client,
-                        "GET",
-                        target.url,
-                        params={} if last_id else {"since": SINCE},
-                        headers=target.headers(last_id),
-                    ) as source:
-                        source.response.raise_for_status()
-                        sink.opened(source.response.headers)
-                        for event in source.iter_sse():
-                            if not event.data:
-                                sink.empty += 1
-                                continue
-                            _take(sink, event.event, event.json())
-                            last_id = event.id
-                except httpx.HTTPStatusError as error:
-                    sink.refused.append(
-                        f"{error.response.status_code} {error.response.headers.get('Retry-After')}"
-                    )
-                except httpx.TransportError:
-                    pass
-                sink.go_on()
-
-    await in_thread(read)
-
-
 async def by_requests_sse(target: Target, sink: Sink) -> None:
     """Resumes by itself; any status but 200 ends it, and the loop starts another one at its last id."""
 
@@ -163,7 +127,7 @@ async def by_requests_sse(target: Target, sink: Sink) -> None:
                 try:
                     with source:
                         for event in source:
-                            _take(sink, event.type or "", json.loads(event.data or ""))
+                            take(sink, event.type or "", json.loads(event.data or ""))
                             last_id = event.last_event_id
                 except requests_sse.InvalidStatusCodeError as error:
                     assert error.response is not None

@@ -1,0 +1,134 @@
+"""Clients in other languages: built once into the folder `build`, spoken to by JSON lines."""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clients.curl import running
+from clients.ndjson import PARTITIONS
+from clients.reading import SINCE, Sink, Target
+
+HERE = Path(__file__).resolve().parent
+BUILD = HERE.parent.parent / "build" / "clients"
+BUILD_S = 110.0
+
+
+def node() -> list[str]:
+    """The command of the reader in Node. Skips where there is no Node, and where the registry is not there."""
+    _need("node", "npm")
+    folder = BUILD / "node"
+    with _alone(folder):
+        sources = [HERE / "node" / name for name in ("package.json", "package-lock.json", "read.mjs")]
+        if _stale(folder / "node_modules" / ".package-lock.json", sources):
+            for source in sources:
+                shutil.copy(source, folder)
+            _run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
+    return ["node", str(folder / "read.mjs")]
+
+
+def go() -> list[str]:
+    """The command of the reader in Go, of its standard library alone. Skips where there is no Go."""
+    _need("go")
+    folder = BUILD / "go"
+    with _alone(folder):
+        sources = [HERE / "go" / name for name in ("go.mod", "main.go")]
+        if _stale(folder / "read", sources):
+            _run(["go", "build", "-o", str(folder / "read"), "."], HERE / "go")
+    return [str(folder / "read")]
+
+
+def _need(*names: str) -> None:
+    for name in names:
+        if shutil.which(name) is None:
+            pytest.skip(f"{name} is not installed")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One worker of the tests builds, the others wait for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (BUILD / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _stale(made: Path, sources: list[Path]) -> bool:
+    return not made.exists() or made.stat().st_mtime < max(source.stat().st_mtime for source in sources)
+
+
+def _run(command: list[str], folder: Path) -> None:
+    settings = {"GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local", "GOPROXY": "off"}
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=os.environ | settings,
+            capture_output=True,
+            text=True,
+            timeout=BUILD_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"`{command[0]} {command[1]}` took longer than {BUILD_S} s")
+    if done.returncode:
+        if command[0] == "npm":
+            pytest.skip(f"npm ci failed: {done.stderr.strip().splitlines()[:1]}")
+        pytest.fail(done.stderr)
+
+
+async def lines(command: list[str], settings: dict[str, object]) -> AsyncIterator[dict[str, Any]]:
+    """What the program tells, until it ends; it is killed where nobody listens any more."""
+    async with running([*command, json.dumps(settings)]) as process:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            yield json.loads(line)
+
+
+async def by_eventsource(target: Target, sink: Sink) -> None:
+    """npm's `eventsource`: resumes by itself."""
+    settings: dict[str, object] = {
+        "url": f"{target.url}?since={SINCE}",
+        "key": target.key,
+        "encoding": target.encoding,
+        "follow": True,
+    }
+    async with aclosing(lines(node(), settings)) as told:
+        async for line in told:
+            if line.get("event") == "message":
+                sink.take(line["data"])
+            elif "event" in line:
+                sink.controls[line["event"]] += 1
+            elif line.get("status") == 200:
+                sink.encodings[line["encoding"]] += 1
+            elif "status" in line:
+                sink.refused.append(f"{line['status']} {line['retryAfter']}")
+
+
+async def by_go_sdk(target: Target, sink: Sink) -> None:
+    """As Enterprise's Go SDK: resumed by the program's loop."""
+    settings: dict[str, object] = {
+        "url": target.url.removesuffix("v2/articles"),
+        "token": target.key,
+        "encoding": target.encoding,
+        "request": {"since": SINCE},
+        "follow": True,
+        "partitions": PARTITIONS,
+    }
+    async with aclosing(lines(go(), settings)) as told:
+        async for line in told:
+            if "article" in line:  # its model has no sequence; the harness makes revisions of them
+                article = line["article"]
+                sink.got.append((article["identifier"], article["revision"] - 1000))
+            elif "status" in line:
+                sink.encodings[line["encoding"]] += 1
+            elif line.get("error", "").startswith("{"):
+                problem = json.loads(line["error"])
+                if "status" in problem:
+                    sink.refused.append(str(problem["status"]))
