@@ -5,25 +5,26 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from clients.reading import PAUSE_S, SINCE, Sink, Target
+from clients.reading import PAUSE_S, Sink, Target
 
+STATUS = "%{stderr}%{http_code} %header{retry-after} %header{content-encoding}"
 LINE_BYTES = 1 << 25
 """An article has at most 16 MB."""
 
 
 @asynccontextmanager
-async def running(command: Sequence[str], *, text: bytes = b"") -> AsyncIterator[asyncio.subprocess.Process]:
-    """Killed at the end, if it has not ended by itself. `text` goes to its stdin."""
+async def running(
+    command: Sequence[str], *, errors: bool = False
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Killed at the end, if it has not ended by itself. `errors`: its stderr is read too."""
     process = await asyncio.create_subprocess_exec(
         *command,
-        stdin=asyncio.subprocess.PIPE if text else asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE if errors else None,
         limit=LINE_BYTES,
     )
     try:
-        if process.stdin is not None:
-            process.stdin.write(text)
-            process.stdin.close()
         yield process
     finally:
         if process.returncode is None:
@@ -39,13 +40,17 @@ def command(target: Target, *more: str) -> list[str]:
 async def by_curl(target: Target, sink: Sink) -> None:
     """An event counts once its blank line has come: what curl was given before a break, it prints."""
     last_id = ""
+    seen = ["-f", "-w", STATUS]
     while not sink.stopped:
-        more = ["-H", f"Last-Event-ID: {last_id}", target.url] if last_id else [f"{target.url}?since={SINCE}"]
-        async with running(command(target, *more)) as process:
+        where = ["-H", f"Last-Event-ID: {last_id}", target.url] if last_id else [target.first_url()]
+        async with running(command(target, *seen, *where), errors=True) as process:
             assert process.stdout is not None
+            assert process.stderr is not None
             event: dict[str, str] = {}
             async for line in process.stdout:
-                name, _, value = line.decode().rstrip("\n").partition(": ")
+                if not line.endswith(b"\n"):  # broken off, perhaps inside a character
+                    break
+                name, _, value = line.decode()[:-1].partition(": ")
                 if name:
                     event[name] = value
                 elif event.get("data"):
@@ -55,4 +60,10 @@ async def by_curl(target: Target, sink: Sink) -> None:
                         sink.take(json.loads(event["data"]))
                     last_id = event.get("id", last_id)
                     event = {}
+            status, _, rest = (await process.stderr.read()).decode().partition(" ")
+            retry_after, _, encoding = rest.partition(" ")
+            if status == "200":
+                sink.encodings[encoding or "identity"] += 1
+            elif status != "000":
+                sink.refuse(int(status), {"Retry-After": retry_after})
         await asyncio.sleep(PAUSE_S)

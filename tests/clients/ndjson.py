@@ -12,7 +12,7 @@ PARTITIONS = 10
 
 async def by_aiohttp(target: Target, sink: Sink) -> None:
     """POST with a JSON body. Lines are split here: aiohttp's own `readline` gives up at 128 KiB."""
-    offsets = Offsets(PARTITIONS)
+    offsets = Offsets(PARTITIONS, target.start)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENCE_S)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         while not sink.stopped:
@@ -29,7 +29,7 @@ async def by_aiohttp(target: Target, sink: Sink) -> None:
                             if offsets.is_new(article):
                                 sink.take(article)
             except aiohttp.ClientResponseError as error:
-                sink.refused.append(f"{error.status} {(error.headers or {}).get('Retry-After')}")
+                sink.refuse(error.status, error.headers or {})
             except (aiohttp.ClientError, TimeoutError):
                 pass
             await asyncio.sleep(PAUSE_S)

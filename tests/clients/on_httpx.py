@@ -1,7 +1,6 @@
 """The clients on httpx: httpx-sse, and Enterprise's Python SDK."""
 
 import json
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,10 +9,8 @@ from typing import Any
 import httpx
 from clients.ndjson import PARTITIONS
 from clients.python_sse import in_thread, take
-from clients.reading import SILENCE_S, SINCE, Offsets, Sink, Target
+from clients.reading import SILENCE_S, Offsets, Sink, Target
 from httpx_sse import connect_sse
-
-logger = logging.getLogger(__name__)
 
 
 async def by_httpx_sse(target: Target, sink: Sink) -> None:
@@ -28,7 +25,7 @@ async def by_httpx_sse(target: Target, sink: Sink) -> None:
                         client,
                         "GET",
                         target.url,
-                        params={} if last_id else {"since": SINCE},
+                        params={} if last_id else target.start,
                         headers=target.headers(last_id),
                     ) as source:
                         source.response.raise_for_status()
@@ -40,9 +37,7 @@ async def by_httpx_sse(target: Target, sink: Sink) -> None:
                             take(sink, event.event, event.json())
                             last_id = event.id
                 except httpx.HTTPStatusError as error:
-                    sink.refused.append(
-                        f"{error.response.status_code} {error.response.headers.get('Retry-After')}"
-                    )
+                    sink.refuse(error.response.status_code, error.response.headers)
                 except httpx.TransportError:
                     pass
                 sink.go_on()
@@ -126,8 +121,8 @@ def strict_dates(article: Mapping[str, Any]) -> list[datetime]:
 
 async def by_python_sdk(target: Target, sink: Sink) -> None:
     """Resumed by this loop, from event.partition and event.offset."""
-    offsets = Offsets(PARTITIONS)
-    sdk = PythonSdk(target.url.removesuffix("v2/articles"), target.key)
+    offsets = Offsets(PARTITIONS, target.start)
+    sdk = PythonSdk(target.base(), target.key)
 
     def each(article: dict[str, Any]) -> bool:
         if offsets.is_new(article):
@@ -139,11 +134,10 @@ async def by_python_sdk(target: Target, sink: Sink) -> None:
             try:
                 sdk.stream_articles(each, opened=sink.opened, encoding=target.encoding, **offsets.ask())
             except httpx.HTTPStatusError as error:
-                sink.refused.append(
-                    f"{error.response.status_code} {error.response.headers.get('Retry-After')}"
-                )
+                sink.refuse(error.response.status_code, error.response.headers)
             except httpx.RequestError:
                 pass
+            sink.torn += sum(bool(line.strip()) for line in sdk.skipped)
             sink.go_on()
 
     await in_thread(read)

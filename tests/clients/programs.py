@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from clients.curl import running
 from clients.ndjson import PARTITIONS
-from clients.reading import SINCE, Sink, Target
+from clients.reading import Sink, Target
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parent.parent / "build" / "clients"
@@ -21,7 +21,7 @@ BUILD_S = 110.0
 
 
 def node() -> list[str]:
-    """The command of the reader in Node. Skips where there is no Node, and where the registry is not there."""
+    """The command of the reader in Node. Skips where there is no Node, or no registry."""
     _need("node", "npm")
     folder = BUILD / "node"
     with _alone(folder):
@@ -92,9 +92,9 @@ async def lines(command: list[str], settings: dict[str, object]) -> AsyncIterato
 
 
 async def by_eventsource(target: Target, sink: Sink) -> None:
-    """npm's `eventsource`: resumes by itself."""
+    """The npm package of that name: resumes by itself."""
     settings: dict[str, object] = {
-        "url": f"{target.url}?since={SINCE}",
+        "url": target.first_url(),
         "key": target.key,
         "encoding": target.encoding,
         "follow": True,
@@ -108,16 +108,16 @@ async def by_eventsource(target: Target, sink: Sink) -> None:
             elif line.get("status") == 200:
                 sink.encodings[line["encoding"]] += 1
             elif "status" in line:
-                sink.refused.append(f"{line['status']} {line['retryAfter']}")
+                sink.refuse(line["status"], {"Retry-After": line["retryAfter"]})
 
 
 async def by_go_sdk(target: Target, sink: Sink) -> None:
     """As Enterprise's Go SDK: resumed by the program's loop."""
     settings: dict[str, object] = {
-        "url": target.url.removesuffix("v2/articles"),
+        "url": target.base(),
         "token": target.key,
         "encoding": target.encoding,
-        "request": {"since": SINCE},
+        "request": dict(target.start),
         "follow": True,
         "partitions": PARTITIONS,
     }
@@ -131,4 +131,4 @@ async def by_go_sdk(target: Target, sink: Sink) -> None:
             elif line.get("error", "").startswith("{"):
                 problem = json.loads(line["error"])
                 if "status" in problem:
-                    sink.refused.append(str(problem["status"]))
+                    sink.refuse(problem["status"], {})  # the SDK's error is the body alone

@@ -4,13 +4,14 @@ import asyncio
 import http.client
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 import requests
 import requests_sse
 import sseclient
-from clients.reading import SILENCE_S, SINCE, Sink, Stopped, Target
+from clients.reading import SILENCE_S, Sink, Stopped, Target
 
 TIMEOUT = (5.0, SILENCE_S)
 
@@ -18,8 +19,9 @@ TIMEOUT = (5.0, SILENCE_S)
 class Sseclient:
     """sseclient-py across connections.
 
-    What stands at a stream's end it gives out as if it were whole, with its id. So nothing counts, the id
-    least of all, before the data was parsed: then each article comes exactly once.
+    What stands at a stream's end it gives out as if it were whole, with its id, or fails on half a
+    character of it. So nothing counts, the id least of all, before the data was parsed: then each article
+    comes exactly once.
     """
 
     def __init__(self, sink: Sink) -> None:
@@ -27,14 +29,12 @@ class Sseclient:
         self._sink = sink
 
     def read(self, stream: Iterable[bytes]) -> None:
-        for event in sseclient.SSEClient(stream).events():
-            try:
-                data = json.loads(event.data)
-            except ValueError:  # the connection broke in it
-                self._sink.torn += 1
-                return
-            take(self._sink, event.event, data)
-            self.last_id = event.id or self.last_id
+        try:
+            for event in sseclient.SSEClient(stream).events():
+                take(self._sink, event.event, json.loads(event.data))
+                self.last_id = event.id or self.last_id
+        except ValueError:  # no JSON, or no UTF-8: the connection broke in it
+            self._sink.torn += 1
 
 
 def take(sink: Sink, name: str, data: dict[str, object]) -> None:
@@ -53,7 +53,7 @@ async def by_sseclient(target: Target, sink: Sink) -> None:
             try:
                 with requests.get(
                     target.url,
-                    params={} if client.last_id else {"since": SINCE},
+                    params={} if client.last_id else target.start,
                     headers=target.headers(client.last_id),
                     stream=True,
                     timeout=TIMEOUT,
@@ -62,7 +62,7 @@ async def by_sseclient(target: Target, sink: Sink) -> None:
                     sink.opened(response.headers)
                     client.read(response.iter_content(None))
             except requests.HTTPError as error:
-                sink.refused.append(f"{error.response.status_code} {error.response.headers.get('Retry-After')}")
+                sink.refuse(error.response.status_code, error.response.headers)
             except requests.RequestException:
                 pass
             sink.go_on()
@@ -82,16 +82,18 @@ async def by_sseclient_over_http_1_0(target: Target, sink: Sink) -> None:
 
     def read() -> None:
         client = Sseclient(sink)
-        place = urlsplit(target.url)
+        place = urlsplit(target.first_url())
         while True:
             connection = _Old(place.netloc, timeout=SILENCE_S)
             try:
-                query = "" if client.last_id else f"?since={SINCE}"
+                query = "" if client.last_id else f"?{place.query}"
                 connection.request("GET", place.path + query, headers=target.headers(client.last_id))
                 response = connection.getresponse()
-                assert response.status == 200
-                sink.opened(response.headers)
-                client.read(iter(response.readline, b""))
+                if response.status == 200:
+                    sink.opened(response.headers)
+                    client.read(iter(response.readline, b""))
+                else:
+                    sink.refuse(response.status, response.headers)
             except (OSError, http.client.HTTPException):
                 pass
             finally:
@@ -116,7 +118,7 @@ async def by_requests_sse(target: Target, sink: Sink) -> None:
         with Noting() as session:
             while True:
                 source = requests_sse.EventSource(
-                    f"{target.url}?since={SINCE}",
+                    target.first_url(),
                     session=session,
                     timeout=TIMEOUT,  # type: ignore[arg-type] # requests' own forms
                     headers=target.headers(),
@@ -130,8 +132,9 @@ async def by_requests_sse(target: Target, sink: Sink) -> None:
                             take(sink, event.type or "", json.loads(event.data or ""))
                             last_id = event.last_event_id
                 except requests_sse.InvalidStatusCodeError as error:
-                    assert error.response is not None
-                    sink.refused.append(f"{error.status_code} {error.response.headers.get('Retry-After')}")
+                    sink.refuse(
+                        error.status_code, error.response.headers if error.response is not None else {}
+                    )
                 except requests.RequestException:
                     pass
                 sink.go_on()
@@ -143,9 +146,7 @@ async def in_thread(read: Callable[[], None]) -> None:
     """A reader that blocks ends at its next byte, or its next try, after its sink was stopped."""
 
     def until_stopped() -> None:
-        try:
+        with suppress(Stopped):
             read()
-        except Stopped:
-            pass
 
     await asyncio.to_thread(until_stopped)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 from harness.delivering import KEY
 
@@ -25,6 +26,15 @@ class Target:
     url: str
     encoding: Encoding = "identity"
     key: str = KEY
+    start: Mapping[str, object] = field(default_factory=lambda: {"since": SINCE})
+    """The parameters of the first request; later ones say where to go on."""
+
+    def first_url(self) -> str:
+        return f"{self.url}?{urlencode(self.start)}"
+
+    def base(self) -> str:
+        """As Enterprise's SDKs are configured."""
+        return self.url.removesuffix("v2/articles")
 
     def headers(self, last_id: str = "", **more: str) -> dict[str, str]:
         headers = {"Authorization": f"Bearer {self.key}", "Accept-Encoding": self.encoding, **more}
@@ -45,7 +55,7 @@ class Sink:
     torn: int = 0
     """Events that the client gave out though the connection broke in them."""
     refused: list[str] = field(default_factory=list)
-    """How the client tells a status that is not 200."""
+    """Status and Retry-After, as far as the client tells them."""
     stopped: bool = False
 
     @property
@@ -54,6 +64,10 @@ class Sink:
 
     def opened(self, headers: Mapping[str, str]) -> None:
         self.encodings[headers.get("Content-Encoding", "identity")] += 1
+
+    def refuse(self, status: int, headers: Mapping[str, str]) -> None:
+        """What a client can tell of a status that is not 200."""
+        self.refused.append(f"{status} {headers.get('Retry-After') or '-'}")
 
     def take(self, article: Mapping[str, Any]) -> None:
         self.got.append((article["identifier"], article["event"]["sequence"]))
@@ -74,15 +88,16 @@ class Offsets:
     """How NDJSON is resumed: by the next offset of each partition, once each was seen.
 
     `offsets` that name some partitions start the others live; so until all are known the reader goes back
-    to its `since` and drops what it has.
+    to its beginning and drops what it has.
     """
 
     partitions: int
+    start: Mapping[str, object]
     next: dict[int, int] = field(default_factory=dict)
 
     def ask(self) -> dict[str, object]:
         if len(self.next) < self.partitions:
-            return {"since": SINCE}
+            return dict(self.start)
         return {"offsets": {str(partition): offset for partition, offset in self.next.items()}}
 
     def is_new(self, article: Mapping[str, Any]) -> bool:
