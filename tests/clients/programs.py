@@ -44,10 +44,13 @@ def go() -> list[str]:
     return [str(folder / "read")]
 
 
+def missing(*names: str) -> str | None:
+    return next((name for name in names if shutil.which(name) is None), None)
+
+
 def _need(*names: str) -> None:
-    for name in names:
-        if shutil.which(name) is None:
-            pytest.skip(f"{name} is not installed")
+    if absent := missing(*names):
+        pytest.skip(f"{absent} is not installed")
 
 
 @contextmanager

@@ -204,6 +204,9 @@ func main() {
 	for {
 		err := stream(client, settings.URL, settings.Token, &asked, func(one *article) {
 			line := map[string]interface{}{"identifier": one.Identifier, "name": one.Name}
+			if one.ArticleBody != nil {
+				line["wikitext"] = one.ArticleBody.WikiText
+			}
 			if one.Version != nil {
 				line["revision"] = one.Version.Identifier
 			}
