@@ -14,6 +14,7 @@ run: $(READY)
 
 test: $(READY) system wiki
 	@$(MAKE) -s apt-java || echo "the tests on Kafka are skipped"
+	@$(MAKE) -s clients
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: $(READY)
@@ -59,6 +60,12 @@ $(READY): requirements.lock pyproject.toml
 apt-java:
 	@command -v java >/dev/null && command -v mvn >/dev/null || \
 	  $(MAKE) -s apt PACKAGES="openjdk-17-jre-headless maven"
+
+# Clients in other languages for tests/clients, where there is a Node and a Go. These are not installed for
+# them: npm alone is some 400 Debian packages.
+.PHONY: clients
+clients: $(READY)
+	@PYTHONPATH=tests:. $(BIN)/python -m clients.programs
 
 system:
 	@if [ -n "$(APT)" ]; then $(MAKE) -s apt PACKAGES="$(APT)"; fi

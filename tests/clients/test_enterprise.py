@@ -7,6 +7,7 @@ their models take.
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
@@ -253,7 +254,7 @@ async def test_what_an_sdk_does_not_take(body: bytes, in_python: list[int], in_g
     another form fails in both; spaces between lines pass. So these clients can tell.
     """
     async with canned(body) as (base, _):
-        if programs.missing("go") is None:
+        if shutil.which("go"):
             settings: dict[str, object] = {"url": base, "token": KEY}
             told = [line async for line in programs.lines(programs.go(), settings)]
             assert [line["article"]["identifier"] for line in told if "article" in line] == in_go
