@@ -3,11 +3,11 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from clients.reading import PAUSE_S, Sink, Target
 
-STATUS = "%{stderr}%{http_code} %header{retry-after} %header{content-encoding}"
+STATUS = "%{stderr}%{http_code} %header{retry-after}"
 LINE_BYTES = 1 << 25
 """An article has at most 16 MB."""
 
@@ -27,8 +27,10 @@ async def running(
     try:
         yield process
     finally:
-        if process.returncode is None:
-            process.kill()
+        assert process.stdout is not None
+        if not process.stdout.at_eof():  # else it is ending: a kill would race asyncio for its exit status
+            with suppress(ProcessLookupError):
+                process.kill()
         await process.communicate()
 
 
@@ -46,6 +48,7 @@ async def by_curl(target: Target, sink: Sink) -> None:
         async with running(command(target, *seen, *where), errors=True) as process:
             assert process.stdout is not None
             assert process.stderr is not None
+            sink.encoding = target.encoding
             event: dict[str, str] = {}
             async for line in process.stdout:
                 if not line.endswith(b"\n"):  # broken off, perhaps inside a character
@@ -60,10 +63,7 @@ async def by_curl(target: Target, sink: Sink) -> None:
                         sink.take(json.loads(event["data"]))
                     last_id = event.get("id", last_id)
                     event = {}
-            status, _, rest = (await process.stderr.read()).decode().partition(" ")
-            retry_after, _, encoding = rest.partition(" ")
-            if status == "200":
-                sink.encodings[encoding or "identity"] += 1
-            elif status != "000":
+            status, _, retry_after = (await process.stderr.read()).decode().partition(" ")
+            if status not in ("200", "000"):
                 sink.refuse(int(status), {"Retry-After": retry_after})
         await asyncio.sleep(PAUSE_S)

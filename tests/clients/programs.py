@@ -125,7 +125,7 @@ async def by_eventsource(target: Target, sink: Sink) -> None:
             elif "event" in line:
                 sink.controls[line["event"]] += 1
             elif line.get("status") == 200:
-                sink.encodings[line["encoding"]] += 1
+                sink.encoding = line["encoding"]
             elif "status" in line:
                 sink.refuse(line["status"], {"Retry-After": line["retryAfter"]})
 
@@ -144,9 +144,9 @@ async def by_go_sdk(target: Target, sink: Sink) -> None:
         async for line in told:
             if "article" in line:  # its model has no sequence; the harness makes revisions of them
                 article = line["article"]
-                sink.got.append((article["identifier"], article["revision"] - 1000))
+                sink.add(article["identifier"], article["revision"] - 1000)
             elif "status" in line:
-                sink.encodings[line["encoding"]] += 1
+                sink.encoding = line["encoding"]
             elif line.get("error", "").startswith("{"):
                 problem = json.loads(line["error"])
                 if "status" in problem:

@@ -49,7 +49,8 @@ class Sink:
     """(page, sequence) of each article, as they came."""
     controls: Counter[str] = field(default_factory=Counter)
     encodings: Counter[str] = field(default_factory=Counter)
-    """Content-Encoding, once a connection."""
+    """Content-Encoding, for each article: a head that broke off has none, and for http.client is a head."""
+    encoding: str = ""
     empty: int = 0
     """Events without data, which a client made of heartbeats or of the preamble."""
     torn: int = 0
@@ -63,14 +64,18 @@ class Sink:
         return {sequence for _, sequence in self.got}
 
     def opened(self, headers: Mapping[str, str]) -> None:
-        self.encodings[headers.get("Content-Encoding", "identity")] += 1
+        self.encoding = headers.get("Content-Encoding", "identity")
 
     def refuse(self, status: int, headers: Mapping[str, str]) -> None:
         """What a client can tell of a status that is not 200."""
         self.refused.append(f"{status} {headers.get('Retry-After') or '-'}")
 
     def take(self, article: Mapping[str, Any]) -> None:
-        self.got.append((article["identifier"], article["event"]["sequence"]))
+        self.add(article["identifier"], article["event"]["sequence"])
+
+    def add(self, page: int, sequence: int) -> None:
+        self.got.append((page, sequence))
+        self.encodings[self.encoding] += 1
 
     def go_on(self) -> None:
         """Before a client connects again. Raises Stopped."""

@@ -148,10 +148,14 @@ async def test_a_goodbye_does_not_move_a_client_past_what_broke_off() -> None:
     assert asked[:3] == ["", "first", "first"]
 
 
-async def lines_of_curl(server: Delivering, count: int, *more: str) -> list[str]:
+async def lines_of_curl(server: Delivering, last: str, *more: str) -> list[str]:
+    """Up to the line in which `last` stands."""
+    lines: list[str] = []
     async with running(command(Target(server.url), *more)) as process, asyncio.timeout(10):
         assert process.stdout is not None
-        return [(await process.stdout.readline()).decode().rstrip("\n") for _ in range(count)]
+        while not lines or last not in lines[-1]:
+            lines.append((await process.stdout.readline()).decode().rstrip("\r\n"))
+    return lines
 
 
 async def test_curl_by_hand(tmp_path: Path) -> None:
@@ -159,13 +163,15 @@ async def test_curl_by_hand(tmp_path: Path) -> None:
     prepare("curl")
     async with delivering(tmp_path) as server:
         await server.write([1, 1, 1])
-        first = await lines_of_curl(server, 8, f"{server.url}?since={SINCE}")
+        first = await lines_of_curl(server, '"sequence":2', f"{server.url}?since={SINCE}")
         assert first[:2] == ["retry: 3000", ":ok"]
-        assert [line[:4] for line in first[2:5]] == ["id: ", "data", ""]
-        last_id = first[5].removeprefix("id: ")
-        packed = await lines_of_curl(server, 4, "--compressed", "-H", f"Last-Event-ID: {last_id}", server.url)
-        assert '"sequence":3' in packed[3]
+        assert [line[:4] for line in first[2:]] == ["id: ", "data", "", "id: ", "data"]
+        last_id = ["-H", f"Last-Event-ID: {first[5].removeprefix('id: ')}"]
+        packed = await lines_of_curl(server, '"sequence":3', "-i", "--compressed", *last_id, server.url)
+        assert "Content-Encoding: gzip" in packed
+        assert sum(line.startswith("data: ") for line in packed) == 1
         asked = '{"since": "2020-01-01T00:00:00Z", "fields": ["name", "event.*"]}'
         ndjson = ["-H", "Accept: application/x-ndjson", "-H", "Content-Type: application/json", "-d", asked]
-        got = await lines_of_curl(server, 3, *ndjson, server.url)
+        got = await lines_of_curl(server, '"sequence":3', *ndjson, server.url)
+        assert len(got) == 3
         assert all('"name":"Page 1"' in line and "article_body" not in line for line in got)
