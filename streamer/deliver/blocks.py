@@ -6,8 +6,8 @@ from streamer.deliver.encode import Frame
 from streamer.deliver.gzipped import Block, block
 from streamer.deliver.kept import Kept
 
-KEPT_BYTES: Final = 1_048_576
-"""A feed's: what one read of the feed comes to in both formats, and half as much again."""
+KEPT_BYTES: Final = 2_097_152
+"""A feed's: what one read of the feed comes to in both formats, twice."""
 
 
 class Blocks:

@@ -191,6 +191,7 @@ class Connection:
                 await self._write_records(records, vector, target)
                 self._advance(reader, todo, vector, target)
                 await self._outlet.keep_alive(vector.id())
+                await asyncio.sleep(0)  # where nothing passes, nothing else may wait
         for p, offset in enumerate(target):  # partitions that are not asked for
             if vector.offsets[p] < offset:
                 vector.step(p, offset)

@@ -136,14 +136,13 @@ def without(article: dict[str, Raw], hidden: frozenset[Hideable]) -> dict[str, R
     if not hidden:
         return article
     version = _object_in(article, "version")
-    for name in hidden & version.keys():
-        del version[name]
-    if version:
-        article["version"] = Raw(msgspec.json.encode(version))
+    gone = hidden & version.keys()
+    if gone:
+        kept = {name: part for name, part in version.items() if name not in gone}
+        article["version"] = Raw(msgspec.json.encode(kept))  # also where nothing is left of it
     visibility = _object_in(article, "visibility")
-    for name in hidden & visibility.keys():
-        visibility[name] = Raw(b"false")
-    if visibility:
+    if hidden & visibility.keys():
+        visibility.update(dict.fromkeys(hidden & visibility.keys(), Raw(b"false")))
         article["visibility"] = Raw(msgspec.json.encode(visibility))
     return article
 

@@ -34,7 +34,7 @@ def _weights(accept: str) -> Iterable[tuple[str, float]]:
 
 
 def quality(parameters: Iterable[str]) -> float:
-    """The `q` among the parameters of an item; what is no number from 0 to 1 is no wish: 0."""
+    """The `q` among the parameters of an item; one that is no number is no wish: 0."""
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":
@@ -42,5 +42,5 @@ def quality(parameters: Iterable[str]) -> float:
                 weight = float(value)
             except ValueError:
                 return 0.0
-            return weight if 0 <= weight <= 1 else 0.0
+            return min(weight, 1.0) if weight >= 0 else 0.0
     return 1.0

@@ -70,6 +70,15 @@ def test_hidden_parts_are_left_out() -> None:
     assert (frame.sse, frame.ndjson()) == (b"", b"")
 
 
+def test_a_comment_that_stands_alone_is_left_out() -> None:
+    """A partner's projection may leave nothing but it of the version."""
+    value = b'{"version":{"comment":"c"},"event":{}}'
+    assert json.loads(framed(value, frozenset({"comment"})).data())["version"] == {}
+    frame = framed(value)
+    strip(frame, frozenset({"comment"}))
+    assert json.loads(frame.data())["version"] == {}
+
+
 def test_tombstones_and_ticks_are_no_events() -> None:
     """They only move the position."""
     assert not is_article(stored(None))

@@ -38,6 +38,6 @@ def test_what_is_kept_is_bounded() -> None:
     projection = Projection(["abstract"])
     frames = [frame(offset, 1_000) for offset in range(50)]
     first = [projected.of(one, projection) for one in frames]
-    assert projected._bytes <= 10_000
+    assert projected.kept.size <= 10_000
     assert projected.of(frames[-1], projection) is first[-1]
     assert projected.of(frames[0], projection) is not first[0]

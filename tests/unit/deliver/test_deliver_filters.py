@@ -1,0 +1,240 @@
+"""What filters mean, and what is none."""
+
+import json
+from typing import Any
+
+import pytest
+
+from streamer.deliver.encode import Frame, strip
+from streamer.deliver.fields import SHAPE, Shape
+from streamer.deliver.filters import MAX_FILTERS, MAX_VALUE_CHARS, MAX_VALUES, Filters, parse_filters
+from streamer.deliver.problems import Problem
+from streamer.deliver.verdicts import Verdicts
+from streamer.projection import FIELDS, Tree
+
+
+def filters(*asked: tuple[str, object]) -> Filters:
+    parsed = parse_filters([{"field": field, "value": value} for field, value in asked])
+    assert parsed is not None
+    return parsed
+
+
+def match(article: dict[str, Any], *asked: tuple[str, object]) -> bool:
+    article.setdefault("event", {"type": "update"})
+    return filters(*asked).match(json.dumps(article).encode())
+
+
+def refused(value: object) -> Problem:
+    with pytest.raises(Problem) as caught:
+        parse_filters(value)
+    assert (caught.value.status, caught.value.parameter) == (422, "filters")
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "matches"),
+    [
+        (1, 1, True),
+        (1, 1.0, True),
+        (1.0, 1, True),
+        (1_000_000, 1_000_000, True),
+        (1e6, 1_000_000, True),
+        (1_234_567_890, 1_234_567_890, True),
+        (2**53 + 1, 2**53 + 1, True),
+        (2**53 + 1, 2**53, False),
+        (2**70, 2**70, True),
+        (0, False, False),
+        (1, True, False),
+        (True, 1, False),
+        (True, True, True),
+        (False, False, True),
+        (False, True, False),
+        ("1", 1, False),
+        (1, "1", False),
+        ("true", True, False),
+        ("Straße", "Straße", True),
+        ("strasse", "Straße", False),
+        ('"\\\n\u2028', '"\\\n\u2028', True),
+        (None, "", False),
+        ("", "", True),
+        ([1, "a"], "a", True),
+        ([1, "a"], "b", False),
+        ([], "a", False),
+        ({"a": 1}, 1, False),
+    ],
+)
+def test_values_compare_by_type(value: object, wanted: object, matches: bool) -> None:
+    """Numbers by value, strings exactly, booleans with booleans; null is no value."""
+    assert match({"version": {"scores": {"m": value}}}, ("version.scores.m", wanted)) is matches
+
+
+def test_fields_are_all_to_be_met_and_values_any() -> None:
+    """AND over fields; OR over the values of one field, in a list or in several filters."""
+    article = {"name": "A", "identifier": 1_000_001, "version": {"tags": ["x", "y"]}}
+    assert match(article, ("name", "A"), ("identifier", 1_000_001))
+    assert not match(article, ("name", "A"), ("identifier", 2))
+    assert match(article, ("name", ["B", "A"]), ("version.tags", ["y", "z"]))
+    assert match(article, ("name", "B"), ("name", "A"))
+    assert not match(article, ("name", "B"), ("name", "C"))
+
+
+def test_paths_go_through_lists() -> None:
+    """Any element's field counts; two filters may be met by two elements."""
+    article = {"categories": [{"name": "A", "url": "1"}, {"url": "2"}, {"name": "C"}]}
+    assert match(article, ("categories.name", "C"))
+    assert not match(article, ("categories.name", "B"))
+    assert match(article, ("categories.name", "A"), ("categories.url", "2"))
+    assert not match({"categories": []}, ("categories.name", "A"))
+
+
+@pytest.mark.parametrize(
+    "removal",
+    [
+        {"event": {"type": "delete"}},
+        {"event": {"type": "visibility-change", "revision": {"visibility": {"text": False}}}},
+        {"event": {"type": "update"}, "visibility": {"text": False}},
+    ],
+)
+def test_a_removal_passes_what_it_lacks(removal: dict[str, Any]) -> None:
+    """But not a filter on what it says; a record that lacks the text, and is none, does not pass."""
+    removal["name"] = "A"
+    assert match(removal, ("version.tags", "x"), ("article_body.text", "y"))
+    assert match(removal, ("version.tags", "x"), ("name", "A"))
+    assert not match(removal, ("version.tags", "x"), ("name", "B"))
+    assert not match({"name": "A", "visibility": {"text": True}}, ("version.tags", "x"))
+    shown_again = {"event": {"type": "visibility-change", "revision": {"visibility": {"text": True}}}}
+    assert not match(shown_again, ("version.tags", "x"))
+    assert filters(("version.tags", "x")).match(b'{"event":{}}', is_delete=True)
+
+
+def test_equal_filters_are_one() -> None:
+    """Whatever their order and however often a value is said; types stay apart, though Python's 1 is True."""
+    one = filters(("name", ["a", "b"]), ("identifier", 1), ("image.contentUrl", "u"))
+    other = filters(
+        ("image.content_url", "u"), ("identifier", [1.0, 1]), ("name", "b"), ("name", ["a", "b", "a"])
+    )
+    assert one == other
+    assert hash(one) == hash(other)
+    scores = [filters(("version.scores.m", value)) for value in (1, True, "1", "true", [1, True])]
+    assert len(set(scores)) == len(scores)
+
+
+def test_nothing_filtered() -> None:
+    """An empty list is no filter, as Enterprise's SDKs write it."""
+    assert parse_filters([]) is None
+    assert parse_filters(None) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("nmae", "field with name 'nmae' not found"),
+        ("version.nmae", "field with name 'version.nmae' not found"),
+        ("name.x", "field with name 'name.x' not found"),
+        ("version", "'version' is an object; filter by one of its fields, as in 'version.identifier'"),
+        ("categories", "'categories' is an object; filter by one of its fields, as in 'categories.name'"),
+        ("version.scores", "'version.scores' is an object; filter by one of its fields, as in"),
+        ("version.*", "'version.*' is a wildcard"),
+        ("version.scores.*.x", "is a wildcard"),
+    ],
+)
+def test_what_is_no_field_is_told_by_its_name(field: str, message: str) -> None:
+    """In Enterprise's words where it has some."""
+    assert message in refused([{"field": field, "value": "x"}]).detail
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x",
+        {},
+        True,
+        ["x"],
+        [[]],
+        [{"field": "name"}],
+        [{"value": "x"}],
+        [{"field": "name", "value": "x", "op": "="}],
+        [{"field": 1, "value": "x"}],
+        [{"field": "", "value": "x"}],
+        [{"field": "<script>", "value": "x"}],
+        [{"field": "a" * 300, "value": "x"}],
+        [{"field": "name", "value": None}],
+        [{"field": "name", "value": {}}],
+        [{"field": "name", "value": []}],
+        [{"field": "name", "value": ["x", None]}],
+        [{"field": "name", "value": [["x"]]}],
+        [{"field": "name", "value": 1}],
+        [{"field": "name", "value": True}],
+        [{"field": "identifier", "value": "1"}],
+        [{"field": "identifier", "value": True}],
+        [{"field": "event.offset", "value": "1"}],
+        [{"field": "version.is_minor_edit", "value": 1}],
+        [{"field": "version.is_minor_edit", "value": [True, "true"]}],
+        [{"field": "version.tags", "value": 1}],
+        [{"field": "event.kind", "value": 1}],
+        [{"field": "name", "value": "x" * (MAX_VALUE_CHARS + 1)}],
+        [{"field": "name", "value": "x"}] * (MAX_FILTERS + 1),
+        [{"field": "name", "value": ["x"] * (MAX_VALUES // 2 + 1)}] * 2,
+    ],
+)
+def test_what_can_never_match_is_refused(value: object) -> None:
+    """422, whatever the shape; what was asked for is not repeated where it does not look like a field."""
+    problem = refused(value)
+    assert "<script>" not in problem.detail
+    assert "aaaa" not in problem.detail
+
+
+def test_what_is_just_allowed() -> None:
+    """As many filters, values and characters as the bounds say."""
+    assert parse_filters([{"field": "name", "value": "x" * MAX_VALUE_CHARS}])
+    assert parse_filters([{"field": "name", "value": ["x"] * (MAX_VALUES // MAX_FILTERS)}] * MAX_FILTERS)
+
+
+def test_every_field_has_its_types() -> None:
+    """What can be asked for in `fields` can be filtered by, and nothing else."""
+
+    def names(shape: Shape | Tree, at: str = "") -> set[str]:
+        if not isinstance(shape, dict) or not shape:
+            return {at}
+        return set().union(*(names(below, f"{at}.{name}") for name, below in shape.items()))
+
+    assert names(SHAPE) == names(FIELDS)
+
+
+def test_a_number_beyond_all_numbers_matches_nothing() -> None:
+    """Of another writer's making; it is no error."""
+    for number in (b"1e999", b"-1" + b"0" * 5_000):
+        data = b'{"event":{},"version":{"scores":{"m":%b}}}' % number
+        assert not filters(("version.scores.m", 1)).match(data)
+
+
+def test_a_verdict_is_of_what_is_still_shown() -> None:
+    """A frame that has lost its comment is judged anew: to match by what it was would tell what is hidden."""
+    data = b'{"event":{"type":"update"},"version":{"comment":"secret"},"visibility":{"comment":true}}'
+    head = b"id: e7c14a09.0:1\ndata: "
+    frame = Frame("enwiki:1", 1, 1, 0, 0, head + data + b"\n\n", len(head), frozenset())
+    verdicts, asked = Verdicts(), filters(("version.comment", "secret"))
+    assert verdicts.of(frame, asked)
+    strip(frame, frozenset({"comment"}))
+    assert not verdicts.of(frame, asked)
+    assert verdicts.of(frame, filters(("visibility.comment", False)))
+
+
+def test_a_frame_is_judged_once_for_equal_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many connections ask, and in whatever order they say it; what is kept is bounded."""
+    judged: list[bytes] = []
+    match = Filters.match
+
+    def counted(self: Filters, data: bytes, *, is_delete: bool = False) -> bool:
+        judged.append(data)
+        return match(self, data, is_delete=is_delete)
+
+    monkeypatch.setattr(Filters, "match", counted)
+    verdicts = Verdicts(kept=50)
+    frames = [Frame("k", 1, 1, 0, 0, b'{"name":"A"}\n\n', 0, frozenset()) for _ in range(100)]
+    for frame in frames:
+        for _ in range(3):
+            assert verdicts.of(frame, filters(("name", ["A", "B"])))
+            assert verdicts.of(frame, filters(("name", "B"), ("name", "A")))
+    assert len(judged) == 100
+    assert len(verdicts.kept) == 50
