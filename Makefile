@@ -15,6 +15,8 @@ run: $(READY)
 test: $(READY) system wiki
 	@$(MAKE) -s apt-java || echo "the tests on Kafka are skipped"
 	@$(MAKE) -s apt-chromium || echo "the tests in a browser are skipped"
+
+	@$(MAKE) -s clients
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: $(READY)
@@ -66,6 +68,12 @@ apt-chromium:
 	@command -v chromium >/dev/null || { \
 	  echo "installing Chromium for the tests of the page (once, about a minute)"; \
 	  $(MAKE) -s apt PACKAGES="--no-install-recommends chromium fonts-dejavu-core"; }
+
+# Clients in other languages for tests/clients, where there is a Node and a Go. These are not installed for
+# them: npm alone is some 400 Debian packages.
+.PHONY: clients
+clients: $(READY)
+	@PYTHONPATH=tests:. $(BIN)/python -m clients.programs
 
 system:
 	@if [ -n "$(APT)" ]; then $(MAKE) -s apt PACKAGES="$(APT)"; fi

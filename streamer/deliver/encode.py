@@ -173,5 +173,8 @@ def cursor(position: str) -> bytes:
     return control("cursor", {"position": position}, position)
 
 
-def bye(reason: str) -> bytes:
-    return control("bye", {"reason": reason})
+def bye(reason: str, position: str) -> bytes:
+    """With the position that the client has: requests-sse goes on from the id of an event that broke off in
+    an earlier connection, if the first event of the next one has none.
+    """
+    return b"id: %b\n%b" % (position.encode(), control("bye", {"reason": reason}))

@@ -10,9 +10,9 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from harness.cutting import Hop
 from harness.service import free_port
 
-from prove.cutting import Hop
 from prove.engine import Engine
 from prove.fleet import Deaths, Fleet
 from prove.harm import KINDS

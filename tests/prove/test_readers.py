@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from harness.cutting import Hop
 
-from prove.cutting import Hop
 from prove.readers import Reader, WithAiohttp, WithCurl, WithSseclient
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"

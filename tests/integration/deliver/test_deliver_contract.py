@@ -544,14 +544,16 @@ async def test_a_partner_that_comes_back_resumes(tmp_path: Path) -> None:
 
 
 async def test_a_drain_says_bye_and_ends(tmp_path: Path) -> None:
-    """Streams end cleanly on an event border, and the role returns."""
+    """Streams end cleanly on an event border, with the id that the client has, and the role returns."""
     async with delivering(tmp_path) as server, asyncio.timeout(5), raw(server) as (reader, _):
         await reader.readuntil(b":ok\n")
+        await server.write([1])
+        last_id = (await reader.readuntil(b"\n\n")).partition(b"id: ")[2].partition(b"\n")[0]
         server.runtime.draining.set()
         end = b""
         while chunk := await reader.read(65_536):
             end += chunk
-        assert end.endswith(b'event: bye\ndata: {"reason":"drain"}\n\n\r\n0\r\n\r\n')
+        assert end.endswith(b'id: %b\nevent: bye\ndata: {"reason":"drain"}\n\n\r\n0\r\n\r\n' % last_id)
 
 
 async def test_a_port_in_use_is_named(tmp_path: Path) -> None:

@@ -21,12 +21,12 @@ class _Cut:
 
 
 class Hop:
-    """Listens on `port` and passes everything to `target` and back. `cuts` counts those that happened,
-    `answered` the connections on which at least a byte came back.
+    """Listens on `port` and passes everything to the port `target` and back, another one after a restart.
+    `cuts` counts those that happened, `answered` the connections on which at least a byte came back.
     """
 
     def __init__(self, target: int) -> None:
-        self._target = target
+        self.target = target
         self._waiting: deque[_Cut] = deque()
         self._open: set[asyncio.StreamWriter] = set()
         self._stack = AsyncExitStack()
@@ -37,7 +37,7 @@ class Hop:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             group = await stack.enter_async_context(asyncio.TaskGroup())
-            stack.callback(self._close)
+            stack.callback(self.close)
             server = await asyncio.start_server(
                 lambda reader, writer: group.create_task(self._serve(reader, writer)), "127.0.0.1", 0
             )
@@ -72,7 +72,7 @@ class Hop:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             with suppress(OSError):
-                theirs, ours = await asyncio.open_connection("127.0.0.1", self._target)
+                theirs, ours = await asyncio.open_connection("127.0.0.1", self.target)
                 self._open.add(writer)
                 try:
                     async with asyncio.TaskGroup() as group:
@@ -112,7 +112,8 @@ class Hop:
         else:
             writer.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """All that is connected is reset."""
         for writer in list(self._open):
             writer.transport.abort()
 
