@@ -15,7 +15,6 @@ run: $(READY)
 test: $(READY) system wiki
 	@$(MAKE) -s apt-java || echo "the tests on Kafka are skipped"
 	@$(MAKE) -s apt-chromium || echo "the tests in a browser are skipped"
-
 	@$(MAKE) -s clients
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 

@@ -170,7 +170,7 @@ class Outlet:
             return
         try:
             async with asyncio.timeout(LINGER_S):
-                end = self._packed(bye(reason, self._told)) if self._sse else b""
+                end = self._packed(bye(reason, self.told)) if self._sse else b""
                 if self._member is not None:
                     end += self._member.end()
                 await self._write(end)
