@@ -16,7 +16,7 @@ test: $(READY) system wiki
 	@$(MAKE) -s apt-java || echo "the tests on Kafka are skipped"
 	@$(MAKE) -s apt-chromium || echo "the tests in a browser are skipped"
 	@$(MAKE) -s clients
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
 check: $(READY)
 	@$(BIN)/ruff check .

@@ -19,7 +19,8 @@ from streamer.faultpoints import Point
 from streamer.log.local import LocalLog
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
-KILLS = 30
+KILLS = [10, pytest.param(30, marks=pytest.mark.soak)]
+"""Of the whole service, while the recording runs."""
 
 
 async def run_under_kills(
@@ -28,8 +29,10 @@ async def run_under_kills(
     rng: random.Random,
     kafka: OnKafka | None = None,
     points: Sequence[Point] = (),
+    *,
+    kills: int,
 ) -> None:
-    """KILLS in all: one at each of `points`, the rest at random."""
+    """`kills` in all: one at each of `points`, the rest at random."""
     faults = Faults(folder / "fired")
     wanted = expected(recording)
     total = len(wanted["everything"])
@@ -43,7 +46,7 @@ async def run_under_kills(
         async with Service(folder, text) as service, Readers(url, KEYS) as readers:
             log = kafka.open() if kafka else LocalLog(folder / "streamer.db", clean_every_s=3600)
             await until_routed_from_the_start(log)
-            for number in range(KILLS - len(points)):
+            for number in range(kills - len(points)):
                 # sometimes while it starts, sometimes in the middle of its work
                 await asyncio.sleep(rng.uniform(0.3, 3.0))
                 await service.kill()
@@ -64,16 +67,18 @@ async def run_under_kills(
 
 
 @pytest.mark.timeout(300)
-async def test_real_recording_survives_thirty_kills(
-    shared_data: Path, tmp_path: Path, rng: random.Random
+@pytest.mark.parametrize("kills", KILLS)
+async def test_real_recording_survives_kills(
+    shared_data: Path, tmp_path: Path, rng: random.Random, kills: int
 ) -> None:
-    """30 kill -9 of the whole service; readers that resume by id see one sequence without hole or double."""
-    await run_under_kills(shared_data / "recentchange-2021.sse", tmp_path, rng)
+    """kill -9 of the whole service; readers that resume by id see one sequence without hole or double."""
+    await run_under_kills(shared_data / "recentchange-2021.sse", tmp_path, rng, kills=kills)
 
 
 @pytest.mark.timeout(300)
-async def test_own_recording_survives_thirty_kills(tmp_path: Path, rng: random.Random) -> None:
-    """The same on a recording of our own."""
+@pytest.mark.parametrize("kills", KILLS)
+async def test_own_recording_survives_kills(tmp_path: Path, rng: random.Random, kills: int) -> None:
+    """The same on a recording of our own, of two seconds a kill."""
     recording = tmp_path / "own.sse"
-    write_recording(recording, rng, seconds=60, events=900)
-    await run_under_kills(recording, tmp_path, rng)
+    write_recording(recording, rng, seconds=2 * kills, events=30 * kills)
+    await run_under_kills(recording, tmp_path, rng, kills=kills)
