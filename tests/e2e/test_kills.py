@@ -71,7 +71,7 @@ async def run_under_kills(
 async def test_real_recording_survives_kills(
     shared_data: Path, tmp_path: Path, rng: random.Random, kills: int
 ) -> None:
-    """kill -9 of the whole service; readers that resume by id see one sequence without hole or double."""
+    """Kill -9 of the whole service; readers that resume by id see one sequence without hole or double."""
     await run_under_kills(shared_data / "recentchange-2021.sse", tmp_path, rng, kills=kills)
 
 

@@ -48,11 +48,11 @@ async def test_own_recording_reaches_each_partner_exactly(
 
 
 @pytest.mark.timeout(580)
-@pytest.mark.parametrize("kills", [14, pytest.param(30, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [18, pytest.param(30, marks=pytest.mark.soak)])
 async def test_own_recording_survives_kills(
     tmp_path: Path, rng: random.Random, brokers: Brokers, kills: int
 ) -> None:
-    """kill -9 of the whole service, at random and at fault points; readers that resume by id see one
+    """Kill -9 of the whole service, at random and at fault points; readers that resume by id see one
     sequence without hole or double, and so do librdkafka and Kafka's own console consumer in the partners'
     topics.
     """
