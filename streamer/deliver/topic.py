@@ -42,8 +42,8 @@ def _as_made(info: TopicInfo, partitions: int) -> TopicInfo:
     ERRORS.labels("deliver", "partitions_raised").inc()
     if times := _raised.times(info.name):
         logger.error(
-            "a topic has more partitions than log.partitions; what was added is not read, and route refuses"
-            " the topic when it starts: `streamer partner rebuild` makes it anew",
+            "a topic has more partitions than log.partitions; what was added is neither written nor read:"
+            " `streamer partner rebuild` makes the topic anew",
             extra={"topic": info.name, "partitions": info.partitions, "of": partitions, "times": times},
         )
     return replace(info, partitions=partitions)

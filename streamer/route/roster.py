@@ -59,8 +59,9 @@ class Roster:
     async def ready_topic(self, routing: Routing, *, is_new: bool) -> None:
         """Makes the topic of a new partner. One that was written before and is gone is not made anew
         without a word: not at all where this process wrote it; else nobody can tell it from a new one,
-        as its positions may have gone with it, and the log says what may have happened. Raises ConfigError
-        or LogError where the topic can't be used.
+        as its positions may have gone with it, and the log says what may have happened. Partitions that were
+        added to it by hand stay empty, so that each page stays where it is. Raises ConfigError or LogError
+        where the topic can't be used.
         """
         if is_new and routing.name not in self._established:
             is_made = await self._runtime.log.topic(routing.topic) is None
@@ -76,7 +77,7 @@ class Roster:
                 f" `streamer partner rebuild {routing.name}` makes it anew",
                 routing.topic,
             )
-        if info.partitions != partitions:
+        if info.partitions < partitions:
             raise ConfigError(routing.topic, f"has {info.partitions} partitions, not {partitions}")
 
     async def _tell_made(self, name: str) -> None:

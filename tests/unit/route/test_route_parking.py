@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from streamer.accounts import counts_of
 from streamer.clock import Clock
 from streamer.config import LogSettings, Settings
-from streamer.errors import TopicMissing, TopicRefused
+from streamer.errors import ConfigError, TopicMissing, TopicRefused
 from streamer.log.local import LocalLog
 from streamer.metrics import REGISTRY
 from streamer.partners import PartnersWatch
@@ -27,10 +28,10 @@ class Bench:
         self.now_s = 0.0
         self.log = log
         self.runtime = Runtime(SETTINGS, log, clock=Clock(monotonic_s=lambda: self.now_s))
-        roster = Roster(self.runtime, PartnersWatch(file))
-        self.routing: Routing = roster.routings()["acme"]
-        self.parking = roster.parking
-        roster.established("acme")
+        self.roster = Roster(self.runtime, PartnersWatch(file))
+        self.routing: Routing = self.roster.routings()["acme"]
+        self.parking = self.roster.parking
+        self.roster.established("acme")
 
     async def make(self) -> None:
         await self.log.ensure_topics([article_spec(SETTINGS, self.routing.topic)])
@@ -197,3 +198,18 @@ async def test_what_another_process_has_taken_is_its_to_tell(bench: Bench) -> No
     assert not bench.is_parked
     assert not bench.parking.lanes()
     assert "acme" not in bench.parking.stood(3)
+
+
+@pytest.mark.parametrize(("partitions", "fits"), [(20, True), (5, False)])
+async def test_partitions_added_by_hand_are_no_reason_to_stop(
+    bench: Bench, partitions: int, *, fits: bool
+) -> None:
+    """They are left empty; where some of ours are missing the topic can't be used."""
+    await bench.log.ensure_topics(
+        [replace(article_spec(SETTINGS, bench.routing.topic), partitions=partitions)]
+    )
+    if fits:
+        await bench.roster.ready_topic(bench.routing, is_new=False)
+        return
+    with pytest.raises(ConfigError, match="has 5 partitions, not 10"):
+        await bench.roster.ready_topic(bench.routing, is_new=False)
