@@ -344,7 +344,7 @@ def _problem(codes: Mapping[str, Code], status: int = 0) -> Schema:
 def _event() -> Schema:
     """OpenAPI 3.1 has no word for the items of a stream: tools read its schema as that of each event."""
 
-    def one(name: str, data: str, *, has_id: bool = True) -> Schema:
+    def one(name: str, data: str) -> Schema:
         content = {"$ref": f"#/components/schemas/{data}"}
         return {
             "type": "object",
@@ -353,7 +353,7 @@ def _event() -> Schema:
                 "id": {"type": "string"},
                 "data": {"type": "string", "contentMediaType": JSON, "contentSchema": content},
             },
-            "required": ["event", "data", *(["id"] if has_id else [])],
+            "required": ["event", "data", "id"],
         }
 
     return {
@@ -362,7 +362,7 @@ def _event() -> Schema:
             one("message", "Article"),
             one("cursor", "Cursor"),
             one("gap", "Gap"),
-            one("bye", "Bye", has_id=False),
+            one("bye", "Bye"),
         ],
     }
 

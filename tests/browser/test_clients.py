@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from harness.browsing import Watched, watched
+from harness.cutting import Hop
 from harness.delivering import KEY, Delivering, delivering, metric, streams_open
 from playwright.async_api import Browser, Page, Response
-from prove.cutting import Hop
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 BROKEN = r"net::ERR_(CONNECTION_|INCOMPLETE_|EMPTY_|CONTENT_DECODING)"

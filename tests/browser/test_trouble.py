@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from harness.browsing import Watched, connect, titles, watched
+from harness.cutting import Hop
 from harness.delivering import KEY, Delivering, delivering, partners_toml, streams_open
 from harness.telling import tell
 from playwright.async_api import Browser, Page, expect
-from prove.cutting import Hop
 
 from streamer.runtime import article_spec
 

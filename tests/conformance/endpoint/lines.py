@@ -12,7 +12,10 @@ SPLITTERS = ("\x85", "\u2028", "\u2029")
 """What some clients take for the end of a line."""
 BOM = b"\xef\xbb\xbf"
 EVENT = re.compile(rb"id: ([^\n]+)\ndata: (\{[^\n]*\})\n\n")
-CONTROL_EVENT = re.compile(rb"event: ([a-z]+)\n(?:id: ([^\n]+)\n)?data: (\{[^\n]*\})\n\n")
+CONTROL_EVENT = re.compile(
+    rb"(?:id: (?P<before>[^\n]+)\n)?event: (?P<name>[a-z]+)\n(?:id: (?P<id>[^\n]+)\n)?"
+    rb"data: (?P<data>\{[^\n]*\})\n\n"
+)
 COMMENT = re.compile(rb":([a-z]+)\n")
 PLACE = re.compile(rb'"partition":(\d+),"offset":(\d+)')
 ID = re.compile(r"([0-9a-f]{8})\.(\d+:\d+(?:,\d+:\d+)*)")
@@ -105,8 +108,9 @@ class Sse:
                 assert match[1] == b"hb", f"the comment {match[1]!r}"
                 found.append(Item("hb"))
             elif match := CONTROL_EVENT.match(buffer, at):
-                assert match[1].decode() in CONTROL, f"an event named {match[1]!r}"
-                found.append(Item(match[1].decode(), (match[2] or b"").decode(), match[3]))
+                assert match["name"].decode() in CONTROL, f"an event named {match['name']!r}"
+                position = match["before"] or match["id"] or b""
+                found.append(Item(match["name"].decode(), position.decode(), match["data"]))
             else:
                 break
             at = match.end()

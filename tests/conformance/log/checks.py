@@ -387,7 +387,8 @@ async def check_topics(engine: Engine) -> None:
         assert await log.topic("a") == before
         assert before is not None
         assert len(before.epoch) == 8
-        assert sorted(t.name for t in await log.topics()) == sorted(spec.name for spec in SPECS)
+        ours = [t.name for t in await log.topics() if "." not in t.name]
+        assert sorted(ours) == sorted(spec.name for spec in SPECS)
         with pytest.raises(ConfigError, match="partitions"):
             await log.ensure_topics([TopicSpec("a", 20, compact=False, retention_ms=None)])
         await log.check_topic("a", batch_bytes=10_000)

@@ -140,7 +140,7 @@ def test_the_reasons_of_ends_and_gaps_are_all_that_the_code_has() -> None:
     [
         examples.SSE.encode(),
         cursor("e7c14a09.0:1"),
-        bye("drain"),
+        bye("drain", "e7c14a09.0:1"),
         control("gap", {"reason": "expired", "position": "e7c14a09.0:1"}, "e7c14a09.0:1"),
     ],
 )
@@ -166,7 +166,7 @@ def test_events_are_what_the_document_says(event: bytes) -> None:
         ("Status", examples.STATUS),
         ("Ticket", examples.TICKET),
         ("Cursor", json.loads(cursor("e7c14a09.0:1").split(b"data: ")[1])),
-        *[("Bye", json.loads(bye(reason).split(b"data: ")[1])) for reason in BYE_REASONS],
+        *[("Bye", json.loads(bye(reason, "e7c14a09.0:1").split(b"data: ")[1])) for reason in BYE_REASONS],
         ("Problem", DOCUMENT["components"]["schemas"]["Problem"]["examples"][0]),
     ],
 )
