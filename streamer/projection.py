@@ -8,6 +8,7 @@ attribution` stay: without them a record could not be placed, ordered or lawfull
 """
 
 from collections.abc import Iterable, Mapping
+from hashlib import blake2b
 from types import UnionType
 from typing import Final, Union, get_args, get_origin, get_type_hints
 
@@ -74,7 +75,7 @@ _DELETE: Final = Raw(b'"delete"')
 class Projection:
     """Compiled once per distinct selection. Equal ones compare equal, so that their output is shared."""
 
-    __slots__ = ("_hides_editor", "_key", "_tree", "content")
+    __slots__ = ("_hides_editor", "_key", "_tree", "content", "digest")
 
     def __init__(
         self,
@@ -92,6 +93,9 @@ class Projection:
         self.content = None if content is None else frozenset(content)
         self._hides_editor = hides_editor
         self._key = (wanted, self.content, hides_editor)
+        parts = None if self.content is None else sorted(self.content)
+        self.digest = blake2b(repr((wanted, parts, hides_editor)).encode(), digest_size=16).digest()
+        """Equal selections have equal ones, and only they."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Projection) and self._key == other._key

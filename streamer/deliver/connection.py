@@ -29,6 +29,7 @@ from streamer.deliver.start import Beginning
 from streamer.deliver.verdicts import passes
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.faultpoints import Point, reached
+from streamer.groups import alone_by_name
 from streamer.log.base import Log, Reader, Stored, TopicPartition
 from streamer.metrics import EDIT_TO_DELIVERY, ERRORS
 
@@ -200,6 +201,8 @@ class Connection:
                 raise Ended("expired") from None
             except LogError as error:
                 ERRORS.labels("deliver", error.code).inc()
+                self._check()
+                await self._outlet.keep_alive(vector.id())
                 await asyncio.sleep(RETRY_S)
                 continue
             if index >= window.first:
@@ -244,13 +247,12 @@ class Connection:
 
     async def _judgeable(self) -> None:
         """Waits for the cut-offs before what was read, with heartbeats where they are long in coming."""
-        while True:
-            try:
-                async with asyncio.timeout(CUTOFFS_S):
-                    return await self._feed.judge.withdrawals.current()
-            except TimeoutError:
-                self._check()
-                await self._outlet.keep_alive("")
+        with alone_by_name():
+            async with asyncio.TaskGroup() as group:
+                current = group.create_task(self._feed.judge.withdrawals.current())
+                while not (await asyncio.wait({current}, timeout=CUTOFFS_S))[0]:
+                    self._check()
+                    await self._outlet.keep_alive("")
 
     @staticmethod
     def _advance(
@@ -286,10 +288,10 @@ class Connection:
             frame = self._feed.judge.frame(record, vector.id())
             if frame is None or (self._ask.filters is not None and not passes(frame, self._ask.filters)):
                 continue
-            if self._ask.projection is not None:
-                frame = project(frame, self._ask.projection)
-            frames.append(frame)
-            size += len(frame.sse)
+            shown = frame if self._ask.projection is None else project(frame, self._ask.projection)
+            if shown is not None:
+                frames.append(shown)
+                size += len(shown.sse)
         return frames
 
     async def _unpaused(self) -> None:
@@ -318,8 +320,11 @@ class Connection:
             elif self._index == window.end:
                 await self._idle()
             elif self._outlet.is_paced:
-                async with self._outlet.turn() as most_bytes:
-                    await self._write_next(most_bytes)
+                if self._skip():  # who wants nothing of what is there keeps nobody waiting
+                    async with self._outlet.turn() as most_bytes:
+                        await self._write_next(most_bytes)
+                else:
+                    await self._passed()
             else:  # the hot path: thousands of these at once
                 await self._write_next(TURN_BYTES)
 
@@ -333,8 +338,23 @@ class Connection:
         if frames:
             await self._outlet.write_frames(frames, self._feed.blocks)
         else:
-            await self._outlet.keep_alive(window[self._index - 1].position())
-            await asyncio.sleep(0)
+            await self._passed()
+
+    async def _passed(self) -> None:
+        """Frames without any for this client."""
+        assert self._index is not None
+        await self._outlet.keep_alive(self._feed.window[self._index - 1].position())
+        await asyncio.sleep(0)
+
+    def _skip(self) -> bool:
+        """Moves the index past what this client doesn't get; True where it then stands at what it does."""
+        assert self._index is not None
+        window = self._feed.window
+        end = min(window.end, self._index + LOOK_FRAMES)
+        while self._index < end and not self._wants(window[self._index]):
+            self._appended_ms = window[self._index].appended_ms
+            self._index += 1
+        return self._index < end
 
     def _take(self, most_bytes: int) -> list[Frame]:
         """The next chunk's frames; moves the index past them, and past what this client doesn't get."""
@@ -349,10 +369,11 @@ class Connection:
             self._appended_ms = frame.appended_ms
             if self._wants(frame):
                 self._observe(frame)
-                if self._ask.projection is not None:
-                    frame = self._feed.projected.of(frame, self._ask.projection)
-                frames.append(frame)
-                size += len(frame.sse)
+                wanted = self._ask.projection
+                shown = frame if wanted is None else self._feed.projected.of(frame, wanted)
+                if shown is not None:
+                    frames.append(shown)
+                    size += len(shown.sse)
         return frames
 
     def _wants(self, frame: Frame) -> bool:

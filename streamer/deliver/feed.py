@@ -33,6 +33,8 @@ READ_RECORDS: Final = 100
 """At a time: encoding so many articles of 17 KB keeps the loop for some 5 ms."""
 READ_BYTES: Final = 1_048_576
 RETRY_S: Final = 0.5
+HOLES_S: Final = 1.0
+"""Markers of transactions follow almost every commit: not each is worth waking all connections."""
 OPEN_DEADLINE_S: Final = 5.0
 
 logger = logging.getLogger(__name__)
@@ -126,6 +128,8 @@ class Feed:
                 self.vector.step(tp.partition, (await self._log.bounds(tp)).end)
             self.opened.set()
         starts = dict(zip(tps, self.vector.offsets, strict=True))
+        untold_s: float | None = None  # since when the vector moved over holes that nobody was told of
+        now_s = asyncio.get_running_loop().time
         async with reading(self._log, self.info, starts) as reader:
             while True:
                 records = await reader.read(max_records=READ_RECORDS, max_bytes=READ_BYTES, wait_s=1.0)
@@ -136,8 +140,10 @@ class Feed:
                 for tp in tps:
                     if reader.position(tp) > self.vector.offsets[tp.partition]:
                         self.vector.step(tp.partition, reader.position(tp))
-                if records:
+                        untold_s = untold_s or now_s()
+                if records or (untold_s and now_s() - untold_s >= HOLES_S):
                     self._wake()
+                    untold_s = None
                     await asyncio.sleep(0)
 
     def _publish(self, records: Sequence[Stored]) -> None:

@@ -14,6 +14,7 @@ a field that it lacks; any other record that lacks it does not match.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -28,6 +29,7 @@ MAX_FILTERS: Final = 100
 MAX_VALUES: Final = 1_000
 """Of all filters together."""
 MAX_VALUE_CHARS: Final = 1_000
+DIGEST_BYTES: Final = 16
 
 Value = str | int | float | bool
 Object = dict[str, Raw]
@@ -62,19 +64,20 @@ class Values:
 class Filters:
     """Compiled once per request. Equal ones compare equal, so that their verdicts are shared."""
 
-    __slots__ = ("_branches", "_hash", "_key", "fields")
+    __slots__ = ("__weakref__", "_branches", "_key", "digest", "fields")
 
     def __init__(self, wanted: Mapping[Path, Values]) -> None:
         self._key = tuple(sorted(wanted.items(), key=lambda item: item[0]))
-        self._hash = hash(self._key)
+        self.digest = _digest(self._key)
+        """Equal filters have equal ones, and only they."""
         self._branches = _tree(self._key)
         self.fields = tuple(".".join(path) for path, _ in self._key)
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Filters) and self._key == other._key)
+        return self is other or (isinstance(other, Filters) and self.digest == other.digest)
 
     def __hash__(self) -> int:
-        return self._hash
+        return hash(self.digest)
 
     def match(self, data: bytes, *, is_delete: bool = False) -> bool:
         """Whether this article is wanted. `is_delete`: its headers say that it is one. Raises
@@ -88,6 +91,19 @@ class Filters:
                 if OTHER in said:
                     return False
         return LACKED not in said or is_delete or is_removal(article)
+
+
+def _digest(wanted: tuple[tuple[Path, Values], ...]) -> bytes:
+    said = [
+        (
+            path,
+            sorted(values.strings),
+            sorted(int(n) if isinstance(n, float) and n.is_integer() else n for n in values.numbers),
+            sorted(values.booleans),
+        )
+        for path, values in wanted
+    ]
+    return blake2b(repr(said).encode(), digest_size=DIGEST_BYTES).digest()
 
 
 class _Node:

@@ -8,6 +8,7 @@ from typing import Final
 from streamer.deliver.position import At, Earliest, Live, Since, Start, format_id
 from streamer.deliver.problems import Problem, bad_position
 from streamer.deliver.request import Ask
+from streamer.deliver.topic import bounds_of
 from streamer.log.base import Bounds, Log, TopicInfo, TopicPartition
 
 AHEAD_S: Final = 1.0
@@ -35,7 +36,7 @@ async def resolve(log: Log, info: TopicInfo, ask: Ask) -> Beginning:
     offsets: list[int | None] = [None] * info.partitions
     if all(isinstance(start, Live) for start in starts.values()):
         return Beginning(tuple(offsets))
-    bounds = await _bounds_reaching(log, info.name, starts)
+    bounds = await _bounds_reaching(log, info, starts)
     for partition, start in starts.items():
         offsets[partition] = _offset(start, bounds[partition], partition, ask.parameter)
     for partition, offset in (await _offsets_at(log, info.name, starts)).items():
@@ -55,13 +56,13 @@ def _offset(start: Start, bounds: Bounds, partition: int, parameter: str) -> int
     return bounds.earliest if isinstance(start, Earliest) else None
 
 
-async def _bounds_reaching(log: Log, topic: str, starts: Mapping[int, Start]) -> list[Bounds]:
+async def _bounds_reaching(log: Log, info: TopicInfo, starts: Mapping[int, Start]) -> list[Bounds]:
     """Of all partitions, by one question: on a cluster each costs a round trip."""
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + AHEAD_S
     wanted = {partition: start.offset for partition, start in starts.items() if isinstance(start, At)}
     while True:
-        bounds = await log.all_bounds(topic)
+        bounds = await bounds_of(log, info)
         reached = all(offset <= bounds[partition].end for partition, offset in wanted.items())
         if reached or loop.time() >= deadline_s:
             return bounds
@@ -87,7 +88,7 @@ async def _gap(
     expired: Container[int] | None = None,
 ) -> Beginning:
     """Goes on at the earliest of what expired where the client wants that, else a 410 that names it."""
-    earliest = [bounds.earliest for bounds in await log.all_bounds(info.name)]
+    earliest = [bounds.earliest for bounds in await bounds_of(log, info)]
     if not ask.continue_on_gap:
         why = "was made anew" if reason == "recreated" else "no longer holds what follows this position"
         raise Problem(

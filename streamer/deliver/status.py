@@ -29,7 +29,7 @@ from streamer.deliver.figures import (
 from streamer.deliver.position import format_id
 from streamer.deliver.problems import busy, unknown_parameter
 from streamer.deliver.recent import Recent
-from streamer.deliver.topic import topic_of
+from streamer.deliver.topic import bounds_of, topic_of
 from streamer.errors import LogError
 from streamer.log.base import Bounds, Stored, TopicInfo, TopicPartition
 from streamer.log.position import Position
@@ -100,14 +100,14 @@ class Statuses:
         )
 
     async def _bounds_of(self, info: TopicInfo) -> list[Bounds]:
-        return await self._bounds.get(info, lambda: self._runtime.log.all_bounds(info.name))
+        return await self._bounds.get(info, lambda: bounds_of(self._runtime.log, info))
 
     # ── freshness ──────────────────────────────────────────────────────────────────────────────
 
     async def _measure(self, info: TopicInfo) -> Freshness:
         log = self._runtime.log
         since_ms = self._runtime.clock.now_ms() - FRESHNESS_WINDOW_S * 1000
-        ends = [bound.end for bound in await log.all_bounds(info.name)]
+        ends = [bound.end for bound in await bounds_of(log, info)]
         tps = [TopicPartition(info.name, partition) for partition in range(info.partitions)]
         first = [await log.offset_at(tp, since_ms) for tp in tps]
         starts = newest(first, ends)

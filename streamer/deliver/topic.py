@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from streamer.deliver.problems import busy
-from streamer.log.base import TopicInfo
+from streamer.log.base import Bounds, Log, TopicInfo
 from streamer.log.seldom import Seldom
 from streamer.metrics import ERRORS
 from streamer.runtime import Runtime
@@ -30,6 +30,11 @@ async def topic_of(runtime: Runtime, partner: str) -> TopicInfo:
         if loop.time() >= deadline_s:
             raise busy(503, "not_ready", "this feed is being made; come back in a moment")
         await asyncio.sleep(LOOK_S)
+
+
+async def bounds_of(log: Log, info: TopicInfo) -> list[Bounds]:
+    """Of the partitions that `info` tells, which may be fewer than the topic has by now."""
+    return (await log.all_bounds(info.name))[: info.partitions]
 
 
 def _as_made(info: TopicInfo, partitions: int) -> TopicInfo:

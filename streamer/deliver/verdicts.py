@@ -16,11 +16,13 @@ class Verdicts:
     """The newest ones of a feed."""
 
     def __init__(self, kept: int = KEPT) -> None:
-        self.kept: Kept[tuple[Filters, int], bool] = Kept(kept, lambda _: 1)
-        """By serial: a frame that lost its comment meanwhile is judged anew, by what is left of it."""
+        self.kept: Kept[tuple[bytes, int], bool] = Kept(kept, lambda _: 1)
+        """By the filters' digest, so that nothing of a client is kept, and by serial: a frame that lost its
+        comment meanwhile is judged anew, by what is left of it.
+        """
 
     def of(self, frame: Frame, filters: Filters) -> bool:
-        return self.kept.of((filters, frame.serial), lambda: passes(frame, filters))
+        return self.kept.of((filters.digest, frame.serial), lambda: passes(frame, filters))
 
 
 def passes(frame: Frame, filters: Filters) -> bool:

@@ -39,14 +39,16 @@ def key_of(config: pytest.Config) -> Key:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "service" in metafunc.fixturenames:
         engines = ("url",) if foreign(metafunc.config) else OWN
-        metafunc.parametrize("service", engines, indirect=True, scope="session")
+        metafunc.parametrize("service", engines, indirect=True, scope="package")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service | None]:
-    """None: there is a URL instead."""
+    """None: there is a URL instead. Gone when the next test is none of this folder: what its thread draws
+    from `random` would be an error to Hypothesis.
+    """
     if request.param == "url":
         yield None
         return

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions
 from harness.delivering import KEY, OTHER_KEY, Delivering, article_record, bearer, metric, problem
 from harness.delivering_on_kafka import delivering_on_kafka
@@ -18,6 +19,7 @@ from streamer.config import DeliverSettings
 from streamer.deliver.blocks import Blocks
 from streamer.deliver.encode import Frame
 from streamer.deliver.outlet import Outlet
+from streamer.log.base import Record
 from streamer.runtime import article_spec
 
 pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(120)]
@@ -127,6 +129,60 @@ async def test_partitions_raised_under_live_ids(brokers: Brokers, server: Delive
                 lines.sequences.append(json.loads(line)["event"]["sequence"])
         answer.close()
     assert sorted(lines.sequences) == sorted(s for _, s in server.written)
+    await ids_are_of_ten(server)
+
+
+async def ids_are_of_ten(server: Delivering) -> None:
+    """Those that the service gives out resume: of /v2/status, of a 410, of a gap."""
+    url = server.url.replace("/v2/articles", "/v2/status")
+    async with aiohttp.ClientSession() as session, session.get(url, headers=bearer()) as answer:
+        assert answer.status == 200
+        status = await answer.json()
+    assert status["partitions"] == 10
+    earliest = status["positions"]["earliest"]
+    old = earliest.replace(earliest.partition(".")[0], "e0000000")  # of a topic that is no more
+    body = await problem(server, 410, headers=bearer(**{"Last-Event-ID": old}))
+    assert body["type"] == "urn:streamer:problem:recreated"
+    wanted = sorted(s for _, s in server.written)
+    for position in (earliest, str(body["earliest"])):
+        client = Client(server, KEY, last_id=position)
+        async with reading(client):
+            await holds(client, wanted)
+    client = Client(server, KEY, "?on_gap=continue", last_id=old)
+    async with reading(client):
+        await holds(client, wanted)
+    assert client.events[0].name == "gap"
+    assert {len(event.id.split(",")) for event in client.events} == {10}
+
+
+async def test_a_position_that_moves_over_markers_is_told(brokers: Brokers, tmp_path: Path) -> None:
+    """A commit's marker takes an offset after its articles: a quiet stream's `cursor` comes within 5 s all
+    the same, long before a heartbeat.
+    """
+    async with delivering_on_kafka(brokers, tmp_path, deliver=DeliverSettings(port=0)) as server:
+        client, loop = Client(server, KEY, f"?since={EVER}"), asyncio.get_running_loop()
+        await server.write([1])
+        async with reading(client):
+            await holds(client, [1])
+            record = article_record(server.topic, 1, 1002, 2)
+            await asyncio.to_thread(committed, brokers, record)
+            await holds(client, [1, 2])
+            began_s, article = loop.time(), client.events[-1].id
+            async with asyncio.timeout(DEADLINE_S):
+                while client.events[-1].name != "cursor":
+                    await asyncio.sleep(0.02)
+            assert loop.time() - began_s < 5 + 1
+            assert client.events[-1].id != article
+
+
+def committed(brokers: Brokers, record: Record) -> None:
+    """In a transaction, as routing does."""
+    producer = Producer({"bootstrap.servers": brokers.bootstrap, "transactional.id": record.topic})
+    producer.init_transactions(DEADLINE_S)
+    producer.begin_transaction()
+    headers = list(record.headers)
+    producer.produce(record.topic, record.value, record.key, record.partition, headers=headers)  # type: ignore[arg-type] # bytes
+    producer.commit_transaction(DEADLINE_S)
 
 
 async def test_a_topic_deleted_by_hand(server: Delivering) -> None:

@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Never
 
 import aiohttp
 import pytest
@@ -12,6 +13,7 @@ from harness.delivering import KEY, PARTITIONS, Delivering, delivering, raw, ser
 from harness.feed import Feed
 
 from streamer.config import DeliverSettings
+from streamer.errors import LogUnavailable
 from streamer.log.base import TopicPartition
 from streamer.log.local import LocalLog
 from streamer.log.local_reader import LocalReader
@@ -141,3 +143,24 @@ async def test_an_id_from_a_faster_process_is_waited_for(
             await server.write([1])
             event = await reader.readuntil(b"\n\n")
     assert b'"sequence":3' in event
+
+
+async def test_catch_up_beats_and_ends_while_the_log_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For as long as it takes: a client must not take it for dead, nor a drain wait for it."""
+    async with delivering(tmp_path, deliver=DeliverSettings(heartbeat_s=0.1)) as server, asyncio.timeout(20):
+        await server.write([1])
+        async with raw(server) as (live, _):  # the feed is read before the log fails
+            await live.readuntil(b":ok\n\r\n")
+
+            def fails(_: object) -> Never:
+                raise LogUnavailable("the test's")
+
+            monkeypatch.setattr(server.log, "reader", fails)
+            async with raw(server, target="/v2/articles?since=2020-01-01T00:00:00Z") as (reader, _):
+                for _ in range(3):
+                    assert b"data: {" not in await reader.readuntil(b":hb\n")
+                server.runtime.draining.set()
+                rest = await reader.read()
+                assert rest.endswith(b'event: bye\ndata: {"reason":"drain"}\n\n\r\n0\r\n\r\n')

@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.delivering import Delivering, delivering, metric, partners_toml, raw, streams_open
 
 from streamer.config import DeliverSettings
+from streamer.deliver.outlet import CURSOR_S
 from streamer.deliver.pace import TURN_BYTES
 
 KB = 1_000
@@ -152,3 +153,25 @@ async def test_who_is_paced_behind_the_window_ends_as_slow(tmp_path: Path) -> No
             await streams_open(1)
             await unlimited(server)
             await articles(behind, 35)
+
+
+async def test_quiet_filters_keep_nobody_waiting(tmp_path: Path) -> None:
+    """Of a partner whose bytes are used up: streams to which nothing passes take no turns, and their
+    positions move on.
+    """
+    quiet = '/v2/articles?filters=[{"field":"name","value":"None"}]'
+    deliver = DeliverSettings(heartbeat_s=0.05)
+    async with (
+        delivering(tmp_path, limits=limits(500), deliver=deliver) as server,
+        asyncio.timeout(20),
+        raw(server) as (live, _),
+        raw(server, target=quiet) as (filtered, _),
+    ):
+        await filtered.readuntil(b":ok\n\r\n")
+        await live.readuntil(b":ok\n\r\n")
+        began_s = loop_s()
+        await server.write(range(10), text=TEXT)  # a turn comes about every 11 s
+        await articles(live, 1)
+        cursor = await filtered.readuntil(b"event: cursor\n")
+        assert loop_s() - began_s < CURSOR_S + 1
+        assert b"data: {" not in cursor

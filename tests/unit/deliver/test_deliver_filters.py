@@ -1,6 +1,8 @@
 """What filters mean, and what is none."""
 
+import gc
 import json
+import weakref
 from typing import Any
 
 import pytest
@@ -238,3 +240,35 @@ def test_a_frame_is_judged_once_for_equal_filters(monkeypatch: pytest.MonkeyPatc
             assert verdicts.of(frame, filters(("name", "B"), ("name", "A")))
     assert len(judged) == 100
     assert len(verdicts.kept) == 50
+
+
+def test_equal_filters_have_one_digest_and_no_others() -> None:
+    """However they are said: order, doubles and 1.0 for 1 mean the same; types, paths and values do not."""
+    one = filters(("name", ["A", "B"]), ("version.identifier", [1, 2]))
+    same = filters(("version.identifier", 2.0), ("name", ["B", "A", "A"]), ("version.identifier", 1))
+    assert one == same
+    assert hash(one) == hash(same)
+    others = [
+        filters(("name", ["A", "B"])),
+        filters(("name", ["A", "B"]), ("version.identifier", [1, 3])),
+        filters(("name", ["A", "B', 'C"]), ("version.identifier", [1, 2])),
+        filters(("name", ["AB"]), ("version.identifier", [1, 2])),
+        filters(("abstract", ["A", "B"]), ("version.identifier", [1, 2])),
+        filters(("version.scores.m", 1)),
+        filters(("version.scores.m", True)),
+        filters(("version.scores.m", "1")),
+        filters(("version.scores.m", 1.5)),
+    ]
+    assert len({each.digest for each in (one, *others)}) == 1 + len(others)
+
+
+def test_verdicts_keep_nothing_of_the_clients() -> None:
+    """Filters may be 300 kB each, and whoever asked with them may be gone."""
+    verdicts = Verdicts()
+    asked = filters(("name", [f"{number:01000d}" for number in range(300)]))
+    gone = weakref.ref(asked)
+    verdicts.of(Frame("k", 1, 1, 0, 0, b'{"name":"A"}\n\n', 0, frozenset()), asked)
+    del asked
+    gc.collect()
+    assert gone() is None
+    assert len(verdicts.kept) == 1

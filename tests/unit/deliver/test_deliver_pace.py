@@ -1,12 +1,12 @@
 """Turns at a partner's bytes per second, by a clock of the test's own."""
 
-import asyncio
 import heapq
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
@@ -56,7 +56,8 @@ class Timer:
 @pytest.fixture
 def time(monkeypatch: pytest.MonkeyPatch) -> Iterator[Time]:
     made = Time()
-    monkeypatch.setattr(asyncio, "get_running_loop", lambda: made)
+    # in that module alone: loops of other tests may be running in other threads
+    monkeypatch.setattr("streamer.deliver.pace.asyncio", SimpleNamespace(get_running_loop=lambda: made))
     yield made
     assert not made.waiting  # a queue that is empty wakes nobody
 
