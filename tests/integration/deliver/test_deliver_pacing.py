@@ -170,8 +170,9 @@ async def test_quiet_filters_keep_nobody_waiting(tmp_path: Path) -> None:
         await filtered.readuntil(b":ok\n\r\n")
         await live.readuntil(b":ok\n\r\n")
         began_s = loop_s()
-        await server.write(range(10), text=TEXT)  # a turn comes about every 11 s
-        await articles(live, 1)
+        await server.write([1], text=TEXT)
+        await articles(live, 1)  # and so the next turn comes in 11 s
+        await server.write(range(10), text=TEXT)
         cursor = await filtered.readuntil(b"event: cursor\n")
         assert loop_s() - began_s < CURSOR_S + 1
         assert b"data: {" not in cursor
