@@ -16,7 +16,6 @@ from streamer.deliver.outlet import Outlet
 from streamer.deliver.pace import Pace
 from streamer.deliver.problems import busy, unauthorized
 from streamer.deliver.request import Ask, Format, format_of, parameters_of, parse
-from streamer.deliver.sockets import bound_buffers
 from streamer.deliver.start import Beginning, resolve
 from streamer.deliver.topic import topic_of
 from streamer.log.waiting import Condition
@@ -96,7 +95,6 @@ class Articles:
         assert transport is not None  # a client that left has cancelled its handler
         response = web.StreamResponse(headers=_headers(ask))
         response.force_close()
-        bound_buffers(transport)
         connection = Connection(
             log=self._runtime.log,
             feed=feed,
