@@ -10,7 +10,7 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from streamer.config import DeliverSettings
+from streamer.config import NO_FILE_NAME, DeliverSettings
 from streamer.deliver.certificate import Validity, validity_of
 from streamer.errors import ConfigError
 from streamer.metrics import DELIVER_CERTIFICATE_EXPIRY
@@ -83,3 +83,5 @@ def _read(where: str, file: str) -> str:
         return Path(file).read_bytes().decode("latin-1")
     except OSError as error:
         raise ConfigError(where, f"{file}: {error.strerror}") from None
+    except ValueError:  # a NUL, or what the file system's encoding does not have
+        raise ConfigError(where, f"{file!r}: {NO_FILE_NAME}") from None

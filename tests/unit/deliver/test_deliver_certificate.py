@@ -97,21 +97,27 @@ def test_check_says_when_it_expires(pair: Pair) -> None:
 
 
 def test_check_says_what_would_stop_the_start(tmp_path: Path) -> None:
-    """An open bind, a certificate that is not there, a secret that is short or out of reach: by its key."""
+    """An open bind, a certificate that is not there, a secret that is none or out of reach: by its key."""
     short = tmp_path / "short"
     short.write_text("x" * 31 + "\n")
+    same = tmp_path / "same"
+    same.write_text("x" * 64)
     for deliver, where in [
         (DeliverSettings(host="0.0.0.0"), "deliver.host"),
         (DeliverSettings(certificate="nowhere", private_key="nowhere"), "deliver.certificate"),
         (DeliverSettings(ticket_secret_file=str(short)), "deliver.ticket_secret_file"),
         (DeliverSettings(ticket_secret_file=str(short / "x")), "deliver.ticket_secret_file"),
-        (DeliverSettings(ticket_secret_file="nowhere", ticket_secret="x" * 32), "deliver.ticket_secret_file"),
+        (DeliverSettings(ticket_secret_file=str(same)), "deliver.ticket_secret_file"),
+        (
+            DeliverSettings(ticket_secret_file="nowhere", ticket_secret="xy" * 16),
+            "deliver.ticket_secret_file",
+        ),
     ]:
         problems = [
             finding for finding in delivery_of(Settings(deliver=deliver)) if finding.level == "PROBLEM"
         ]
         assert [finding.text.partition(":")[0] for finding in problems] == [where]
         assert "xxx" not in problems[0].text
-    short.write_text("x" * 32)
+    short.write_text("xy" * 16)
     for deliver in (DeliverSettings(), DeliverSettings(ticket_secret_file=str(short))):
         assert [finding.level for finding in delivery_of(Settings(deliver=deliver))] == ["ok"]
