@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from harness.certificates import Pair, self_signed
+from harness.certificates import RSA, Pair, self_signed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,7 +53,7 @@ def test_a_broken_certificate_is_a_value_error(pair: Pair, at: int, byte: bytes)
 
 def test_each_wrong_file_is_named_by_its_setting(tmp_path: Path, pair: Pair) -> None:
     """Which of the two, and what about it; an encrypted key is not asked a password for at the terminal."""
-    other = self_signed(tmp_path, "other")
+    other, rsa = self_signed(tmp_path, "other"), self_signed(tmp_path, "rsa", key=RSA)
     encrypted = tmp_path / "encrypted.pem"
     command = ["openssl", "pkey", "-in", str(pair.private_key), "-aes256", "-passout", "pass:secret"]
     subprocess.run([*command, "-out", str(encrypted)], check=True, capture_output=True, timeout=20)
@@ -72,6 +72,8 @@ def test_each_wrong_file_is_named_by_its_setting(tmp_path: Path, pair: Pair) -> 
         (certificate, certificate, "private_key", "holds no PEM private key"),
         (certificate, encrypted, "private_key", "that can be read without a password"),
         (certificate, other.private_key, "private_key", "does not belong to"),
+        (certificate, rsa.private_key, "private_key", "does not belong to"),
+        (rsa.certificate, key, "private_key", "does not belong to"),
     ]:
         with pytest.raises(ConfigError) as caught:
             read_certificate(DeliverSettings(certificate=str(cert), private_key=str(private)))
