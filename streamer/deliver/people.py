@@ -33,7 +33,6 @@ POLICY: Final = (
 HEADERS: Final = {
     "Cache-Control": "no-cache",  # asked for each time, answered by 304: a new version is seen at once
     "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from streamer.deliver.cors import EVERY_ANSWER
+from streamer.deliver.headers import put_every
 from streamer.deliver.problems import Problem, internal, refused
 from streamer.deliver.sockets import bound_buffers, reset
 from streamer.deliver.wellformed import spoken
@@ -116,6 +116,6 @@ class _Protocol(web.RequestHandler):
         else:
             problem = internal()
         response = refused(problem)
-        response.headers.update(EVERY_ANSWER)  # no application has seen this request
+        put_every(request, response)  # no application has seen this request
         response.force_close()
         return response
