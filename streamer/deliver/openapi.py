@@ -36,6 +36,8 @@ ALWAYS_WITH: Final[Mapping[int, tuple[str, ...]]] = {
     422: ("parameter",),
 }
 """What a problem of this status has beyond the rest."""
+UNCOUNTED: Final = (401, 414, 417)
+"""Who is unknown has no limits, and the others are told before anybody asks who it is."""
 KEY: Final[Schema] = {"key": []}
 ABOUT: Final = """\
 Wikipedia's edits, with their articles, as a live feed for every partner. `GET /v2/articles` never ends by\
@@ -302,7 +304,7 @@ def _statuses(scopes: frozenset[Scope]) -> list[int]:
 def _refusal(status: int, scopes: frozenset[Scope]) -> Schema:
     codes = {name: code for name, code in CODES.items() if code.status == status and code.scope in scopes}
     own = {401: ("WWW-Authenticate",), 405: ("Allow",), 429: ("Retry-After",), 503: ("Retry-After",)}
-    limits = LIMITS if "key" in scopes and status != 401 else ()  # who is unknown has no limits
+    limits = LIMITS if "key" in scopes and status not in UNCOUNTED else ()
     return {
         "description": "; ".join(f"`{name}`: {code.says}" for name, code in codes.items()),
         "headers": _headers("Cache-Control", *own.get(status, ()), *limits),
@@ -395,12 +397,13 @@ HEADERS: Final[Mapping[str, Schema]] = {
     "Content-Encoding": _header("Where `Accept-Encoding` allows it.", always=False, schema={"const": "gzip"}),
     "ETag": _header("For `If-None-Match`."),
     "RateLimit": _header(
-        'Requests that are left, and seconds until all are: `"requests";r=599;t=1`. Where they are limited.',
+        'Requests that are left, and seconds until all are: `"requests";r=599;t=1`. Where they are limited,'
+        " once the key was looked at.",
         always=False,
         schema={"pattern": '^"requests";r=[0-9]+;t=[0-9]+$'},
     ),
     "RateLimit-Policy": _header(
-        'So many requests in so many seconds: `"requests";q=600;w=60`. Where they are limited.',
+        'So many requests in so many seconds: `"requests";q=600;w=60`. As `RateLimit`.',
         always=False,
         schema={"pattern": '^"requests";q=[0-9]+;w=60$'},
     ),
