@@ -11,11 +11,11 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from streamer.deliver import asked, cors, examples, schemas
+from streamer.deliver import asked, cors, examples, schemas, ticket_route
 from streamer.deliver.body import MAX_BODY_BYTES
 from streamer.deliver.people import TYPES, People
 from streamer.deliver.problems import CODES, CONTENT_TYPE, TYPE, Code, Scope, invalid
-from streamer.deliver.request import PARAMETERS
+from streamer.deliver.request import PARAMETERS, Form, Known
 
 Schema = dict[str, Any]
 JSON: Final = "application/json"
@@ -36,6 +36,7 @@ ALWAYS_WITH: Final[Mapping[int, tuple[str, ...]]] = {
     422: ("parameter",),
 }
 """What a problem of this status has beyond the rest."""
+EACH_ONCE: Final = "A parameter stands in the query or in the body, never in both."
 UNCOUNTED: Final = (401, 414, 417)
 """Who is unknown has no limits, and the others are told before anybody asks who it is."""
 KEY: Final[Schema] = {"key": []}
@@ -114,14 +115,14 @@ def encoded() -> bytes:
 
 def _articles() -> Schema:
     parameters = asked.article_parameters()
-    query = [_in_query(name, schema) for name, schema in parameters.items()]
-    query += [
+    taken = [
+        *_in_query(parameters, PARAMETERS),
         {
             "name": "Last-Event-ID",
             "in": "header",
             "description": "Resume behind the event of this id. Beats all that says where to begin.",
             "schema": {"type": "string"},
-        }
+        },
     ]
     answer: Schema = {
         "description": SSE,
@@ -141,7 +142,7 @@ def _articles() -> Schema:
             },
         },
     }
-    reading = {"security": [KEY, {"ticket": []}], "parameters": query}
+    reading = {"security": [KEY, {"ticket": []}], "parameters": taken}
     return _path(
         {
             "get": {
@@ -153,10 +154,10 @@ def _articles() -> Schema:
             },
             "post": {
                 "operationId": "postArticles",
-                "summary": "The same, with the parameters in a JSON body",
-                "description": "They may also stand in the query, each in one of the two.",
+                "summary": "The same, also with the parameters in a JSON body",
+                "description": EACH_ONCE,
                 "security": [KEY],
-                "parameters": query[-1:],
+                "parameters": taken,
                 "requestBody": _body(
                     asked.body_of(parameters), {"fields": ["name", "event.*"], "parts": [0]}
                 ),
@@ -196,8 +197,9 @@ def _tickets() -> Schema:
             "post": {
                 "operationId": "ticket",
                 "summary": "A ticket for a browser's EventSource, which can't send a key",
-                "description": "`valid_s` may also stand in the query.",
+                "description": EACH_ONCE,
                 "security": [KEY],
+                "parameters": _in_query(parameters, ticket_route.PARAMETERS),
                 "requestBody": _body(asked.body_of(parameters), {"valid_s": 600}),
                 "responses": _responses("Tickets", {"201": answer}),
             }
@@ -265,13 +267,17 @@ def _path(operations: Schema) -> Schema:
     return operations
 
 
-def _in_query(name: str, schema: Schema) -> Schema:
+def _in_query(parameters: Mapping[str, Schema], forms: Known) -> list[Schema]:
+    return [_one_in_query(name, schema, forms[name]) for name, schema in parameters.items()]
+
+
+def _one_in_query(name: str, schema: Schema, form: Form) -> Schema:
     parameter: Schema = {"name": name, "in": "query"}
     says = schema["description"]
     plain = {key: value for key, value in schema.items() if key != "description"}
-    if PARAMETERS[name] == "json":
+    if form == "json":
         return {**parameter, "description": f"{says} As JSON.", "content": {JSON: {"schema": plain}}}
-    if plain.get("type") == "array":
+    if form == "list":
         says += " Repeated, or separated by commas."
     return {**parameter, "description": says, "schema": plain}
 

@@ -46,7 +46,8 @@ EXACT_FLOAT: Final = 2**53
 """From here on a float may stand for several whole numbers."""
 FUTURE_TOLERANCE_MS: Final = 5_000
 """A client's clock may run ahead of ours by so much: its `since` is then now."""
-Known = Mapping[str, Literal["text", "list", "json"]]
+Form = Literal["text", "list", "json"]
+Known = Mapping[str, Form]
 PARAMETERS: Final[Known] = {
     "since": "text",
     "fields": "list",
