@@ -11,6 +11,7 @@ from streamer.deliver.body import body_of
 from streamer.deliver.connection import Connection
 from streamer.deliver.feed import Feed, Feeds
 from streamer.deliver.grants import refuse_not_granted
+from streamer.deliver.headers import VARY
 from streamer.deliver.negotiate import encoding_of
 from streamer.deliver.outlet import Outlet
 from streamer.deliver.pace import Pace
@@ -47,6 +48,7 @@ class Articles:
         self._admission = admission
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        request[VARY] = "Accept, Accept-Encoding"
         identity = self._admission.admit(request, by_ticket=request.method in READING)
         partner = identity.partner
         fmt = format_of(request.headers.get("Accept"))
@@ -131,7 +133,6 @@ def _headers(ask: Ask) -> dict[str, str]:
     headers = {
         "Content-Type": CONTENT_TYPE[ask.format],
         "Cache-Control": "no-store",
-        "Vary": "Accept, Accept-Encoding",
         "X-Accel-Buffering": "no",  # nginx would hold events back
     }
     if ask.encoding == "gzip":

@@ -311,9 +311,11 @@ def _refusal(status: int, scopes: frozenset[Scope]) -> Schema:
     codes = {name: code for name, code in CODES.items() if code.status == status and code.scope in scopes}
     own = {401: ("WWW-Authenticate",), 405: ("Allow",), 429: ("Retry-After",), 503: ("Retry-After",)}
     limits = LIMITS if "key" in scopes and status not in UNCOUNTED else ()
+    is_handlers = all(code.scope != "any" for code in codes.values())  # the others come before the route does
+    varies = ("Vary",) if "articles" in scopes and is_handlers else ()
     return {
         "description": "; ".join(f"`{name}`: {code.says}" for name, code in codes.items()),
-        "headers": _headers("Cache-Control", *own.get(status, ()), *limits),
+        "headers": _headers("Cache-Control", *own.get(status, ()), *varies, *limits),
         "content": {CONTENT_TYPE: {"schema": _problem(codes, status)}},
     }
 

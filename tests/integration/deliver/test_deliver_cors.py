@@ -119,6 +119,23 @@ async def test_every_answer_can_be_read_by_any_page(tmp_path: Path, monkeypatch:
         assert_open(parse_headers(BytesIO(answer_bytes.partition(b"\r\n")[2])))
 
 
+async def test_what_the_feeds_answers_depend_on(tmp_path: Path) -> None:
+    """A cache is told so by problems, too: another `Accept` would have had another answer."""
+    async with delivering(tmp_path) as server:
+        for status, path, headers in [
+            (200, "/v2/articles", bearer()),
+            (400, "/v2/articles?key=x", {}),
+            (401, "/v2/articles", {}),
+            (406, "/v2/articles", bearer(Accept="text/html")),
+            (422, "/v2/articles?since=x", bearer()),
+        ]:
+            for method in ("GET", "HEAD"):
+                got, said, _ = await asked(server, method, path, headers)
+                assert (got, said.get("Vary")) == (status, "Accept, Accept-Encoding")
+        _, said, _ = await asked(server, "GET", "/v2/status", bearer())
+        assert "Vary" not in said
+
+
 async def test_head_is_the_get_without_its_body(tmp_path: Path) -> None:
     """The same status and headers, of a stream and of each refusal; no byte behind, and no stream held."""
     hop_by_hop = {"Date", "Connection", "Transfer-Encoding"}
