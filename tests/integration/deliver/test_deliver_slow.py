@@ -112,4 +112,4 @@ async def test_who_asks_and_never_reads_is_dropped(
                     sock.send(b" ")  # a kernel that gives up says so only to who speaks
                     await asyncio.sleep(0.02)
         held = SEND_BUFFER_BYTES + WRITE_BUFFER_BYTES
-        assert 1 < made <= 2 + held // len(encoded())
+        assert 0 < made <= 2 + held // len(encoded())
