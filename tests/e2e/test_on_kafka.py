@@ -24,7 +24,6 @@ from test_roles_apart import run_apart
 
 from deploy.kafka import Brokers
 from streamer.faultpoints import Point
-from streamer.log.kafka_cluster import ASK_S
 from streamer.model import Topics
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
@@ -112,7 +111,10 @@ async def test_enrich_killed_in_its_transaction_goes_on_at_once(
             assert await enrich.wait() == -signal.SIGKILL, enrich.lines[-10:]
             enrich.environ = {}
             await enrich.start()
-            await enrich.until(lambda metrics: published(metrics) == total, timeout_s=ASK_S)
+            await enrich.until(lambda metrics: published(metrics) == total, timeout_s=90)
+            # a question that was asked until its deadline takes its client along
+            replaced = 'streamer_log_clients_replaced_total{client="questions"}'
+            assert not (await enrich.metrics()).get(replaced)
 
 
 @pytest.mark.timeout(400)
