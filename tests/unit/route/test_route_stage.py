@@ -18,6 +18,7 @@ from streamer.cutoffs import cutoff_record
 from streamer.errors import ConfigError, LogUnavailable, TopicRefused
 from streamer.health import Health
 from streamer.log.base import Record, Stored, TopicPartition
+from streamer.log.kafka import KafkaLog
 from streamer.log.local import LocalLog
 from streamer.log.local_lanes import LocalLane
 from streamer.log.local_reader import LocalReader
@@ -47,12 +48,12 @@ ALL = EVERYTHING + WORDS + HUMANS
 class Place:
     """One log, one partners file, and the role when it is wanted."""
 
-    def __init__(self, log: LocalLog, file: Path) -> None:
+    def __init__(self, log: LocalLog | KafkaLog, file: Path, settings: Settings = SETTINGS) -> None:
         self.log = log
         self.file = file
-        self.settings = SETTINGS
+        self.settings = settings
         self.clock = Clock()
-        self.runtime = Runtime(SETTINGS, log)
+        self.runtime = Runtime(settings, log)
         self.topics = self.runtime.topics
 
     @asynccontextmanager
