@@ -20,6 +20,7 @@ from streamer.enrich.article import (
     removal_of,
     visibility_of,
 )
+from streamer.enrich.hides import Hides
 from streamer.enrich.memory import HiddenRevisions, Hints, Newest, Removal, Removals, Told
 from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Removed, Work
 from streamer.errors import HostNotAllowed
@@ -90,6 +91,7 @@ class Memory:
     removals: Removals = field(default_factory=Removals)
     told: Told = field(default_factory=Told)
     hidden: HiddenRevisions = field(default_factory=HiddenRevisions)
+    hides: Hides = field(default_factory=Hides)
     hints: Hints = field(default_factory=Hints)
 
 
@@ -118,6 +120,8 @@ class Batch:
         self._emptied: list[tuple[str, int]] = []
         """Pages that were cut off by a change that came to nothing."""
         self._cutoffs = {"page": 0, "revision": 0}
+        self._hides: dict[str, frozenset[Hideable]] = {}
+        """Of the revisions that are cut off here: with what was hidden of them before."""
         self._bytes = 0
         self.last_sequence = last_sequence
         self.replayed = replayed
@@ -168,6 +172,11 @@ class Batch:
                 ENRICH_LATE.inc()
         for wiki, page_id in self._emptied:
             newest.removed(wiki, page_id)
+        for key, hides in self._hides.items():
+            self._memory.hides.add(key, hides)
+        self._count()
+
+    def _count(self) -> None:
         for scope, count in self._cutoffs.items():
             ENRICH_CUTOFFS.labels(scope).inc(count)
         for code in self.errors:
@@ -344,6 +353,11 @@ class Batch:
         self, wiki: str, page_id: int, revision: int, sequence: int, hides: Sequence[Hideable]
     ) -> None:
         self._cutoffs["revision" if revision else "page"] += 1
+        if revision:
+            key = revision_key(wiki, page_id, revision)
+            before = self._hides.get(key) or self._memory.hides.of(key)
+            self._hides[key] = before.union(hides)
+            hides = [each for each in EVERYTHING if each in self._hides[key]]
         self._append(
             cutoff_record(
                 self._topics.withdrawals,
