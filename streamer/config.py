@@ -40,6 +40,8 @@ SMALL_WIKIS: Final = ("scowiki", "alswiki")
 """What ten requests a minute can follow."""
 TICKET_SECRET_CHARS: Final = 32
 """At least: who could guess it could make tickets."""
+PRIVACY_SECRET_CHARS: Final = 32
+"""At least: who could guess it could make every user's pseudonym, and look for it."""
 
 Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
@@ -181,7 +183,11 @@ class DeliverSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class PrivacySettings(Struct, frozen=True, forbid_unknown_fields=True):
     secret_file: str = ""
     secret: str = ""
-    """From the environment; a file is better."""
+    """What pseudonyms are made with, from the environment; a file is better, and beats it."""
+
+    def __post_init__(self) -> None:
+        if self.secret and len(self.secret) < PRIVACY_SECRET_CHARS:
+            raise ValueError(f"secret has less than {PRIVACY_SECRET_CHARS} characters")
 
 
 class PartnersSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -311,6 +317,21 @@ def read_text(file: Path) -> str:
         raise ConfigError(str(file), "may not be read: check its owner and mode") from None
     except UnicodeDecodeError as error:
         raise ConfigError(str(file), f"is not UTF-8 (byte {error.start})") from None
+
+
+def read_secret(file: str, key: str, *, chars: int) -> str:
+    """The secret in a file that the setting `key` names, of `chars` characters at least. Raises ConfigError,
+    which names the setting and never quotes what stands there.
+    """
+    try:
+        secret = read_text(Path(file)).strip()
+    except ConfigError as error:
+        raise ConfigError(key, f"{file}: {error.problem}") from None
+    except OSError as error:
+        raise ConfigError(key, f"{file}: {error.strerror}") from None
+    if len(secret) < chars:
+        raise ConfigError(key, f"{file} holds less than {chars} characters")
+    return secret
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:

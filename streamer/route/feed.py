@@ -29,7 +29,7 @@ class Routing:
         self.topic: Final = topic
         self.rule: Final = Rule(partner)
         self.projection: Final = Projection(
-            partner.fields, content=partner.content, hides_editor=partner.editor == "none"
+            partner.fields, content=partner.content, hides_editor=partner.editor != "full"
         )
 
 

@@ -55,6 +55,7 @@ def test_a_file_that_is_gone_is_no_wish_for_the_defaults(
         ('[deliver]\ncertificate = "c.pem"', "deliver", "certificate is given and private_key is not"),
         ('[deliver]\nprivate_key = "k.pem"', "deliver", "private_key is given and certificate is not"),
         (f'[deliver]\nticket_secret = "{"x" * 31}"', "deliver", "ticket_secret has less than 32 characters"),
+        (f'[privacy]\nsecret = "{"x" * 31}"', "privacy", "secret has less than 32 characters"),
         ('[admit]\nwikis = ["en.wikipedia.org"]', "admit", '"en.wikipedia.org" can match no wiki'),
     ],
 )
