@@ -12,6 +12,7 @@ from streamer.log.base import Headers, Record, Stored
 from streamer.log.position import Position, State
 from streamer.model import DELETE_TYPE, TICK_KEY, is_tick
 from streamer.partners import Partner
+from streamer.privacy import Policy
 from streamer.projection import Projection
 from streamer.route.rebuild import NOTHING, Mark, mark_of
 from streamer.route.rules import Rule, Verdict, View, view
@@ -24,13 +25,12 @@ REMOVED_HEADERS: Final = frozenset({"rev", "parent", "sha1"})
 class Routing:
     """A partner's rules, compiled; shared by all lanes of the process."""
 
-    def __init__(self, partner: Partner, topic: str) -> None:
+    def __init__(self, partner: Partner, topic: str, policy: Policy) -> None:
+        """`policy` is that of the partner's `editor`."""
         self.name: Final = partner.name
         self.topic: Final = topic
         self.rule: Final = Rule(partner)
-        self.projection: Final = Projection(
-            partner.fields, content=partner.content, hides_editor=partner.editor != "full"
-        )
+        self.projection: Final = Projection(partner.fields, content=partner.content, policy=policy)
 
 
 @dataclass(slots=True)
