@@ -61,7 +61,7 @@ def scrubbed(comment: str, names: Iterable[str], spaces: UserSpaces) -> str | No
         deeper = _decoded(shown)
         if deeper == shown:
             return found.replace(_GONE, MARK)
-        shown = _once(deeper, known, spaces)
+        shown = _once(deeper, known, spaces)  # with what was learned before
         if shown != deeper:  # what is kept encoded stays as it was written where there was no name in it
             found = shown
     return None
@@ -81,8 +81,8 @@ def _decoded(text: str) -> str:
     return plain(_GONE.join(parts))
 
 
-def _once(text: str, known: set[str], spaces: UserSpaces) -> str:
-    names = set(known)
+def _once(text: str, names: set[str], spaces: UserSpaces) -> str:
+    """`names` grows by those that are found."""
     text = _LINK.sub(lambda link: _link(link, names, spaces), text)
     if "{{" in text:
         text = _TEMPLATE.sub(lambda found: _learned(found[1].split("|"), names), text)
@@ -106,7 +106,13 @@ def _link(link: re.Match[str], names: set[str], spaces: UserSpaces) -> str:
 
 
 def _learned(found: Iterable[str], names: set[str]) -> str:
-    names.update(filter(None, (plain(name).replace("_", " ").strip() for name in found)))
+    """They may stand encoded in an address, and as they are elsewhere."""
+    for name in found:
+        for _ in range(LEVELS):
+            names.add(name)
+            name, before = _decoded(name), name  # noqa: PLW2901 - peeled
+            if name == before:
+                break
     return _GONE
 
 

@@ -17,7 +17,7 @@ NAMING: Final = frozenset({-1, *USER})
 CANONICAL: Final = ("User", "User talk", "Special")
 """Understood by every wiki beside its own."""
 _LETTERS: Final = 3
-"""A shorter alias (`U:`, `BD:`) stands at the end of other words, where these are of Latin letters."""
+"""A shorter alias of Latin letters (`U:`, `BD:`) is looked for as a word: others end with it."""
 _UNSEEN: Final = dict.fromkeys(
     (0x00AD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF)
 )
@@ -51,8 +51,8 @@ class UserSpaces:
     def __init__(self) -> None:
         self._wikis: set[str] = set()
         self._names: set[str] = set()
-        self._endings: set[str] = set()
         self._lengths: tuple[int, ...] = ()
+        """Of the names."""
         for name in CANONICAL:
             self._add(name)
 
@@ -78,9 +78,7 @@ class UserSpaces:
         if not name:
             return
         self._names.add(name)
-        if len(name) >= _LETTERS or not name.isascii():
-            self._endings.add(name)
-            self._lengths = tuple(sorted({len(ending) for ending in self._endings}))
+        self._lengths = tuple(sorted({*self._lengths, len(name)}))
 
     def knows(self, wiki: str) -> bool:
         """Whether it has said what its namespaces are called."""
@@ -91,10 +89,16 @@ class UserSpaces:
 
     def ends(self, text: str) -> bool:
         """Whether the text ends with such a name: in some scripts no space would stand before it."""
-        if not self._lengths:
-            return False
         tail = folded(text[-2 * self._lengths[-1] :])
-        return any(tail[-length:] in self._endings for length in self._lengths)
+        return any(
+            tail[-length:] in self._names
+            and (
+                length >= _LETTERS
+                or not tail[-length:].isascii()
+                or not tail[-length - 1 : -length].isalnum()
+            )
+            for length in self._lengths
+        )
 
     def split(self, title: str) -> tuple[str, str] | None:
         """A title that names somebody, parted behind its namespace; other wikis' prefixes may stand before
