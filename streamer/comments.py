@@ -41,6 +41,8 @@ _TEMPLATE: Final = re.compile(
     r"\|([^{}\x00]*)\}\}",
     re.IGNORECASE,
 )
+_WIKIBASE: Final = re.compile(r"(/\*\s*(?:undo|restore)[^|*\x00]{0,40}\|\|\d+\|)([^*\x00]+)")
+"""`/* undo:0||1234|Name */`: how Wikidata writes it, to be shown in each reader's language."""
 _TEMPORARY: Final = re.compile(r"~2\d{3}-\d[\d-]*")
 _V4: Final = re.compile(r"\d{1,3}\.\d{1,3}\.\d{1,3}\.(?:\d{1,3}|[x*]{1,3})(?:/\d{1,2})?", re.IGNORECASE)
 _V6: Final = re.compile(r"(?<![0-9A-Za-z:])([0-9A-Fa-f:]{3,45})(/\d{1,3})?(?![0-9A-Za-z:])")
@@ -86,6 +88,8 @@ def _once(text: str, names: set[str], spaces: UserSpaces) -> str:
     text = _LINK.sub(lambda link: _link(link, names, spaces), text)
     if "{{" in text:
         text = _TEMPLATE.sub(lambda found: _learned(found[1].split("|"), names), text)
+    if "||" in text:
+        text = _WIKIBASE.sub(lambda found: found[1] + _learned([found[2].strip()], names), text)
     if "=" in text:
         text = _PARAMETER.sub(lambda found: found[1] + _learned([found[2]], names), text)
     text = _titles(text, names, spaces)
@@ -130,7 +134,7 @@ def _titles(text: str, names: set[str], spaces: UserSpaces) -> str:
         if name:
             kept += (text[begin:at], _GONE)
             begin = until
-            _learned([name.partition("/")[0]], names)
+            _learned(map(str.strip, name.split("/")), names)
     return "".join([*kept, text[begin:]])
 
 

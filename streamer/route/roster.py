@@ -56,7 +56,14 @@ class Roster:
                 ROUTE_PARKED.remove(name)
                 COMMITTED.forget(GROUP, name)
             for name, partner in partners.items():
-                if self._partners.get(name) != partner:
+                before = self._partners.get(name)
+                if before is not None and before.editor != partner.editor:
+                    logger.warning(
+                        "another privacy policy from the next record on; what the topic holds already stays"
+                        " as it is until `streamer partner rebuild`",
+                        extra={"partner": name, "policy": partner.editor},
+                    )
+                if before != partner:
                     policy = Policy.of(partner.editor, name, self._secret, self.spaces)
                     self._routings[name] = Routing(partner, topics.of_partner(name), policy)
                 if name not in self._partners:

@@ -75,6 +75,10 @@ def spaces() -> UserSpaces:
         ("&#91;&#91;User&#58;Marvin&#93;&#93; 100%25 sure", "[…] 100% sure"),
         ("by Zap\u200ehod, Zaphod\u200f, Za%70hod, %5A%61phod", "by […], […], […], […]"),
         ("%255Aaphod", "[…]"),
+        ("/* undo:0||2093345|Marvin */ marvin's", "/* undo:0||2093345|[…]*/ […]'s"),
+        ("/* restore:0||2093345|192.0.2.1 */", "/* restore:0||2093345|[…]*/"),
+        ("[[Special:Contributions/Marvin", "[[Special:[…]"),
+        ("[[User:Marvin|[Marvin]]], cut [[User talk:Trillian#x, by Marvin, trillian", None),
         ("[[User:%4Darvin]] of Marvin", "[…] of […]"),
         ("[[User:Marvin]] of M&#97;rvin", "[…] of […]"),
         ("Marvin wrote", "Marvin wrote"),  # nothing says that this is a user
@@ -88,6 +92,7 @@ def test_what_is_left_of_a_comment(spaces: UserSpaces, comment: str, left: str |
     if left is None:
         assert found is not None
         assert "arvin" not in found
+        assert "rillian" not in found
     else:
         assert found == left
 
@@ -151,6 +156,8 @@ def test_what_can_not_be_looked_through_is_left_out(spaces: UserSpaces) -> None:
         "::",
         "1.",
         "~2",
+        "/* undo||1|",
+        "||",
         "{{u|",
         "{{u|x}}",
         "user=",
