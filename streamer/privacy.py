@@ -92,11 +92,12 @@ class Policy:
         name = " ".join(plain(name).replace("_", " ").split())
         if not name or is_nameless(name):
             return None
-        return self._keyed("editor", name[0].upper() + name[1:])
+        return PREFIX + self._keyed("editor", name[0].upper() + name[1:])
 
     def _keyed(self, what: str, text: str) -> str:
+        """Two purposes never share a result."""
         message = f"{what}\0{self.partner}\0{text}".encode()
-        return PREFIX + b32encode(hmac.digest(self.secret, message, sha256)[:BYTES]).decode().lower()
+        return b32encode(hmac.digest(self.secret, message, sha256)[:BYTES]).decode().lower()
 
     def apply(self, article: Object) -> None:
         """In place."""
