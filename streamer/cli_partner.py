@@ -14,7 +14,7 @@ from streamer.config import Settings, load
 from streamer.errors import ConfigError, TopicRefused
 from streamer.log.open import open_log
 from streamer.model import Topics
-from streamer.partners import load_partners
+from streamer.partners import Demands, load_partners
 from streamer.partners_edit import add_partner, check_new, list_partners, remove_partner, rotate_partner
 from streamer.route.rebuilder import Rebuilder
 from streamer.route.starts import record_start
@@ -70,19 +70,20 @@ def _add_rebuild(actions: Any, loop: Loop) -> None:  # noqa: ANN401 - argparse h
     action.set_defaults(command=partial(_rebuild, loop))
 
 
-def _file_of(options: argparse.Namespace) -> tuple[Settings, Path]:
+def _file_of(options: argparse.Namespace) -> tuple[Settings, Path, Demands]:
+    """No command makes a pseudonym: who runs them needs no secret."""
     settings = load(options.config)
-    return settings, Path(settings.partners.file)
+    return settings, Path(settings.partners.file), Demands.of(settings)
 
 
 def _add(loop: Loop, options: argparse.Namespace) -> None:
-    settings, file = _file_of(options)
+    settings, file, demands = _file_of(options)
     since_ms = None if options.since is None else past_ms("--since", options.since)
-    check_new(file, options.name, load_partners(file) if file.exists() else {})
+    check_new(file, options.name, load_partners(file, demands) if file.exists() else {})
     if since_ms is not None or settings.log.kind == "kafka" or Path(settings.log.path).exists():
         # before it stands in the file, so that a running service never takes it as starting now
         loop(_record_start(settings, options.name, since_ms))
-    print(add_partner(file, options.name))
+    print(add_partner(file, options.name, demands=demands))
 
 
 async def _record_start(settings: Settings, name: str, since_ms: int | None) -> None:
@@ -96,8 +97,8 @@ async def _record_start(settings: Settings, name: str, since_ms: int | None) -> 
 
 
 def _list(options: argparse.Namespace) -> None:
-    _, file = _file_of(options)
-    lines = list_partners(file)
+    _, file, demands = _file_of(options)
+    lines = list_partners(file, demands)
     for line in lines:
         print(line)
     if not lines:  # beside stdout, which holds partners and nothing else
@@ -105,14 +106,14 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _rotate(options: argparse.Namespace) -> None:
-    _, file = _file_of(options)
-    print(rotate_partner(file, options.name, drop_old=options.drop_old))
+    _, file, demands = _file_of(options)
+    print(rotate_partner(file, options.name, drop_old=options.drop_old, demands=demands))
 
 
 def _remove(loop: Loop, options: argparse.Namespace) -> None:
-    settings, file = _file_of(options)
+    settings, file, demands = _file_of(options)
     if not options.purge:
-        remove_partner(file, options.name)
+        remove_partner(file, options.name, demands)
         if settings.log.kind == "kafka":
             print("on the cluster its user reads its topic until `streamer provision`", file=sys.stderr)
         return
@@ -122,19 +123,18 @@ def _remove(loop: Loop, options: argparse.Namespace) -> None:
         """First, so that a running service lets go of it."""
         is_partner = file.exists() and options.name in load_partners(file)
         if is_partner:
-            remove_partner(file, options.name)
+            remove_partner(file, options.name, demands)
         return is_partner
 
     loop(purge(settings, options.name, options.secrets, take_out))
 
 
 def _rebuild(loop: Loop, options: argparse.Namespace) -> None:
-    settings = load(options.config)
-    file = Path(settings.partners.file)
+    settings, file, demands = _file_of(options)
     name: str = options.name
 
     def is_known() -> bool:
-        return file.exists() and name in load_partners(file)
+        return file.exists() and name in load_partners(file, demands)
 
     if not is_known():
         raise ConfigError(f"{file}: {name}", "there is no such partner")

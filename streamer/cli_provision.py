@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from streamer.config import Settings, load
 from streamer.errors import ConfigError, LogUnavailable
 from streamer.log.open import open_log
-from streamer.partners import NAME, NOBODY, Partners, load_partners
+from streamer.partners import NAME, NOBODY, Demands, Partners, load_partners
 
 if TYPE_CHECKING:
     from streamer.provision.plan import Step
@@ -67,7 +67,7 @@ def _provision(loop: Loop, options: argparse.Namespace) -> None:
 
 def _partners(settings: Settings) -> Partners:
     file = Path(settings.partners.file)
-    return load_partners(file) if file.exists() else {}
+    return load_partners(file, Demands.of(settings)) if file.exists() else {}
 
 
 async def _bring(

@@ -40,6 +40,8 @@ SMALL_WIKIS: Final = ("scowiki", "alswiki")
 """What ten requests a minute can follow."""
 TICKET_SECRET_CHARS: Final = 32
 """At least: who could guess it could make tickets."""
+PRIVACY_SECRET_CHARS: Final = 32
+"""At least: who could guess it could make every user's pseudonym, and look for it."""
 
 NO_FILE_NAME: Final = "is nothing that a file can be called"
 
@@ -176,19 +178,17 @@ class DeliverSettings(Struct, frozen=True, forbid_unknown_fields=True):
         if bool(self.certificate) != bool(self.private_key):
             given, missing = ("certificate", "private_key")[:: 1 if self.certificate else -1]
             raise ValueError(f"{given} is given and {missing} is not: TLS needs both")
-        if self.ticket_secret and (problem := ticket_secret_problem(self.ticket_secret)):
+        if self.ticket_secret and (problem := secret_problem(self.ticket_secret, TICKET_SECRET_CHARS)):
             raise ValueError(f"ticket_secret {problem}")
 
 
-def ticket_secret_problem(secret: str) -> str:
-    """Why tickets can't be signed with it, never what it is; "": they can. White space around it is none of
-    it.
-    """
+def secret_problem(secret: str, chars: int) -> str:
+    """Why nothing can be made with it, never what it is; "": it can. White space around it is none of it."""
     secret = secret.strip()
     if any("\ud800" <= character <= "\udfff" for character in secret):
         return "is no text: in the environment it must be UTF-8"
-    if len(secret) < TICKET_SECRET_CHARS:
-        return f"has less than {TICKET_SECRET_CHARS} characters"
+    if len(secret) < chars:
+        return f"has less than {chars} characters"
     if len(set(secret)) == 1:
         return "is one character again and again: make one by `openssl rand -hex 32`"
     return ""
@@ -197,7 +197,11 @@ def ticket_secret_problem(secret: str) -> str:
 class PrivacySettings(Struct, frozen=True, forbid_unknown_fields=True):
     secret_file: str = ""
     secret: str = ""
-    """From the environment; a file is better."""
+    """What pseudonyms are made with, from the environment; a file is better, and beats it."""
+
+    def __post_init__(self) -> None:
+        if self.secret and (problem := secret_problem(self.secret, PRIVACY_SECRET_CHARS)):
+            raise ValueError(f"secret {problem}")
 
 
 class PartnersSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -329,6 +333,21 @@ def read_text(file: Path) -> str:
         raise ConfigError(str(file), f"is not UTF-8 (byte {error.start})") from None
     except ValueError:  # a NUL, or what the file system's encoding does not have
         raise ConfigError(repr(str(file)), NO_FILE_NAME) from None
+
+
+def read_secret(file: str, key: str, *, chars: int) -> str:
+    """The secret in a file that the setting `key` names, of `chars` characters at least. Raises ConfigError,
+    which names the setting and never quotes what stands there.
+    """
+    try:
+        secret = read_text(Path(file)).strip()
+    except ConfigError as error:
+        raise ConfigError(key, str(error)) from None
+    except OSError as error:
+        raise ConfigError(key, f"{file}: {error.strerror}") from None
+    if problem := secret_problem(secret, chars):
+        raise ConfigError(key, f"what {file} holds {problem}")
+    return secret
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:

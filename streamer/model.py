@@ -230,12 +230,16 @@ class Size(Struct, frozen=True):
 
 
 class Editor(Struct, frozen=True):
-    """Who made the revision. Absent where that is hidden, and in the feed of who is given no editors."""
+    """Who made the revision. Absent where that is hidden, and in the feed of who is given no editors. In the
+    feed of who is given pseudonyms, `name` and what begins with `is_` but `is_admin` are all there is.
+    """
 
     identifier: int | Maybe = UNSET
     """Absent of who has no account."""
     name: str | Maybe = UNSET
-    """An address, of who is anonymous."""
+    """An address, of who is anonymous. Where pseudonyms are given it is one, `user-…`, and absent of who has
+    no account or a temporary one.
+    """
     edit_count: int | Maybe = UNSET
     """As the stream told it; else absent, as `groups`, `is_admin` and `date_started`."""
     groups: list[str] | Maybe = UNSET
@@ -254,7 +258,9 @@ class Version(Struct, frozen=True):
     identifier: int
     """The revision's id on its wiki."""
     comment: str | Maybe = UNSET
-    """Absent where it is hidden, and of removals."""
+    """Absent where it is hidden, and of removals. In feeds without names of editors, names of users in it are
+    `[…]`, as far as they can be told; where they can't be looked for it is absent.
+    """
     tags: list[str] | Maybe = UNSET
     is_minor_edit: bool | Maybe = UNSET
     number_of_characters: int | Maybe = UNSET
@@ -397,7 +403,9 @@ class Article(Struct, frozen=True):
     """The value of a record in `wiki.articles.v1`. Deliver adds event.partition and event.offset."""
 
     name: str
-    """The title, with its namespace."""
+    """The title, with its namespace. In feeds without names of editors that of a user's page has a pseudonym
+    or `[…]` for the user, and links to it name the page by its id.
+    """
     identifier: int
     """The page's id on its wiki."""
     url: str

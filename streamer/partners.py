@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -19,7 +20,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from streamer.clock import Clock
-from streamer.config import convert, parse_toml, read_text
+from streamer.config import Settings, convert, parse_toml, read_text
 from streamer.errors import ConfigError, FieldUnknown
 from streamer.globs import check_globs
 from streamer.metrics import PARTNERS_FILE_INVALID, PARTNERS_RELOADS
@@ -87,18 +88,49 @@ class Partner(Struct, frozen=True, forbid_unknown_fields=True):
 
 Partners = Mapping[str, Partner]
 
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What partners' tables must go with, beyond themselves."""
+
+    history_s: float
+    """`log.history_hours`: what is held back for longer than half of it could be compacted first."""
+    has_secret: bool = True
+    """False: a process that would have to make pseudonyms has no secret for it."""
+
+    @classmethod
+    def of(cls, settings: Settings, *, has_secret: bool = True) -> "Demands":
+        return cls(settings.log.history_hours * 3600, has_secret)
+
+    def check(self, partner: Partner, where: str) -> None:
+        """Raises ConfigError. Protection that is asked for and can't be had is refused, never left out."""
+        if partner.settle_s * 2 > self.history_s:
+            raise ConfigError(
+                f"{where}.settle",
+                f"{partner.settle} is more than half of log.history_hours = {self.history_s / 3600:g}:"
+                f" at most {int(self.history_s / 2)}s, or keep a longer history",
+            )
+        if partner.editor == "pseudonym" and not self.has_secret:
+            raise ConfigError(
+                f"{where}.editor",
+                "pseudonyms are made with a secret, and there is none: name a file with one as"
+                " privacy.secret_file, or set $STREAMER_PRIVACY__SECRET",
+            )
+
+
 NOBODY: Final = "# streamer: no partners"
 """The line by which a file says that it is empty on purpose."""
 
 
-def load_partners(file: Path) -> Partners:
+def load_partners(file: Path, demands: Demands | None = None) -> Partners:
     """All partners of the file, by name. ConfigError names file, partner and key; an empty file is one
-    too, so that a file caught half-written never reads as "no partners".
+    too, so that a file caught half-written never reads as "no partners". Without `demands` the file is
+    judged by itself.
     """
-    return parse_partners(read_text(file), str(file))
+    return parse_partners(read_text(file), str(file), demands)
 
 
-def parse_partners(text: str, where: str) -> Partners:
+def parse_partners(text: str, where: str, demands: Demands | None = None) -> Partners:
     """`text` as a partners file; errors are said of `where`."""
     with _telling_no_key():
         tree = parse_toml(text, where)
@@ -107,7 +139,7 @@ def parse_partners(text: str, where: str) -> Partners:
                 where, f"holds no partner; to serve nobody, remove the file or write the line `{NOBODY}`"
             )
         owners: dict[str, str] = {}
-        return {name: _partner(name, table, where, owners) for name, table in tree.items()}
+        return {name: _partner(name, table, where, owners, demands) for name, table in tree.items()}
 
 
 @contextmanager
@@ -122,7 +154,7 @@ def _telling_no_key() -> Iterator[None]:
         raise ConfigError(where, f"{problem} (a key stands here: keep its SHA-256, and rotate it)") from None
 
 
-def mistakes(file: Path) -> list[str]:
+def mistakes(file: Path, demands: Demands | None = None) -> list[str]:
     """One of each partner, for who has to mend them; empty where there is none, or no TOML."""
     try:
         tree = parse_toml(read_text(file), str(file))
@@ -133,13 +165,15 @@ def mistakes(file: Path) -> list[str]:
     for name, table in tree.items():
         try:
             with _telling_no_key():
-                _partner(name, table, str(file), owners)
+                _partner(name, table, str(file), owners, demands)
         except ConfigError as error:
             found.append(str(error))
     return found
 
 
-def _partner(name: str, table: object, where: str, owners: dict[str, str]) -> Partner:
+def _partner(
+    name: str, table: object, where: str, owners: dict[str, str], demands: Demands | None
+) -> Partner:
     """`owners`: who has which key, of the partners before this one; its own are added."""
     if not NAME.fullmatch(name):
         raise ConfigError(f"{where}: {name}", "a partner's name is 1 to 40 of a-z, 0-9 and -")
@@ -149,6 +183,8 @@ def _partner(name: str, table: object, where: str, owners: dict[str, str]) -> Pa
         raise ConfigError(f"{where}: {name}.name", "unknown key; the name is the table's")
     partner = replace(convert(table, Partner, where, name), name=name)
     _check(partner, f"{where}: {name}")
+    if demands is not None:
+        demands.check(partner, f"{where}: {name}")
     for key in partner.keys:
         if owners.setdefault(key, name) != name:
             raise ConfigError(f"{where}: {name}.keys", f"the partner {owners[key]} has the same key")
@@ -167,13 +203,8 @@ def _check(partner: Partner, where: str) -> None:
         selection(partner.fields)
     except FieldUnknown as error:
         raise ConfigError(f"{where}.fields", str(error)) from None
-    # promised protection that isn't there would be worse than none
-    if partner.settle_s:
-        raise ConfigError(f"{where}.settle", 'is not built yet; only "0s" works in this version')
     if "html" in partner.content:
         raise ConfigError(f"{where}.content", 'HTML is not built yet; "wikitext" and "text" work')
-    if partner.editor == "pseudonym":
-        raise ConfigError(f"{where}.editor", 'pseudonyms are not built yet; "full" and "none" work')
 
 
 def hash_key(secret: str) -> str:
@@ -208,15 +239,23 @@ class PartnersWatch:
     Raises ConfigError where the file is wrong at the start.
     """
 
-    def __init__(self, file: Path, *, poll_s: float = POLL_S, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        demands: Demands | None = None,
+        *,
+        poll_s: float = POLL_S,
+        clock: Clock | None = None,
+    ) -> None:
         self._file = file
+        self._demands = demands
         self._poll_s = poll_s
         self._clock = clock or Clock()
         self._loaded = self._seen = _stamp(file)
         self._missed = 0
         self._changed = asyncio.Event()
         self.generation = 1
-        self.current: Partners = load_partners(file) if self._loaded else {}
+        self.current: Partners = load_partners(file, demands) if self._loaded else {}
         self._since_ms = dict.fromkeys(self.current, self._clock.now_ms())
         PARTNERS_FILE_INVALID.set(0)
 
@@ -254,7 +293,7 @@ class PartnersWatch:
         if stamp == self._loaded or not stands or (stamp is None and self._missed < MISSING_POLLS):
             return
         try:
-            partners = await asyncio.to_thread(load_partners, self._file) if stamp else {}
+            partners = await asyncio.to_thread(load_partners, self._file, self._demands) if stamp else {}
         except (ConfigError, OSError) as error:
             self._loaded = stamp
             PARTNERS_FILE_INVALID.set(1)

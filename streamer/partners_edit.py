@@ -24,6 +24,7 @@ from streamer.partners import (
     KEY_PREFIX,
     NAME,
     NOBODY,
+    Demands,
     Partner,
     Partners,
     hash_key,
@@ -38,10 +39,13 @@ KEYS_KEPT: Final = 2
 LOCK_WAIT_S: Final = 10.0
 
 
-def add_partner(file: Path, name: str, rules: Mapping[str, Any] | None = None) -> str:
+def add_partner(
+    file: Path, name: str, rules: Mapping[str, Any] | None = None, demands: Demands | None = None
+) -> str:
     """A new table at the end of the file, which is made if need be. Returns the secret, this once.
 
-    `rules` are keys of the table, e.g. {"wikis": ["enwiki"]}. Raises ConfigError.
+    `rules` are keys of the table, e.g. {"wikis": ["enwiki"]}. Raises ConfigError: a file that does not fit
+    `demands` is not touched, since the service would not take it.
     """
     check_new(file, name, {})
     secret = new_secret()
@@ -54,7 +58,7 @@ def add_partner(file: Path, name: str, rules: Mapping[str, Any] | None = None) -
         table = tomlkit.dumps({name: {"keys": [hash_key(secret)], **(rules or {})}})
         return f"{kept}\n{table}" if kept.strip() else f"{kept}{table}"
 
-    _edit(file, edit)
+    _edit(file, edit, demands)
     return secret
 
 
@@ -66,9 +70,9 @@ def check_new(file: Path, name: str, partners: Partners) -> None:
         raise ConfigError(f"{file}: {name}", "this partner exists already; `rotate` gives it a further key")
 
 
-def rotate_partner(file: Path, name: str, *, drop_old: bool = False) -> str:
+def rotate_partner(file: Path, name: str, *, drop_old: bool = False, demands: Demands | None = None) -> str:
     """A further key; the newest two stay valid, with `drop_old` the new one alone. Returns the secret, this
-    once. Raises ConfigError.
+    once. Raises ConfigError, as `add_partner`.
     """
     secret = new_secret()
 
@@ -85,12 +89,14 @@ def rotate_partner(file: Path, name: str, *, drop_old: bool = False) -> str:
             del keys[0]
         return tomlkit.dumps(document)
 
-    _edit(file, edit)
+    _edit(file, edit, demands)
     return secret
 
 
-def remove_partner(file: Path, name: str) -> None:
-    """The partner's table goes; its topic and positions stay. Raises ConfigError."""
+def remove_partner(file: Path, name: str, demands: Demands | None = None) -> None:
+    """The partner's table goes; its topic and positions stay. Raises ConfigError. `demands` are those on who
+    stays.
+    """
 
     def edit(text: str, partners: Partners) -> str:
         _known(file, name, partners)
@@ -108,16 +114,16 @@ def remove_partner(file: Path, name: str) -> None:
             )
         return shorter
 
-    _edit(file, edit)
+    _edit(file, edit, demands)
 
 
-def list_partners(file: Path) -> list[str]:
+def list_partners(file: Path, demands: Demands | None = None) -> list[str]:
     """A line for each partner: its name, how many keys are valid, and its rules where they aren't the
     default. A missing file lists nobody. Raises ConfigError.
     """
     if not file.exists():
         return []
-    partners = load_partners(file)
+    partners = load_partners(file, demands)
     width = max(map(len, partners), default=0)
     return [f"{name:{width}}  {_described(partner)}" for name, partner in sorted(partners.items())]
 
@@ -175,8 +181,10 @@ def _without(text: str, name: str) -> str:
     return tomlkit.dumps(document)
 
 
-def _edit(file: Path, edit: Callable[[str, Partners], str]) -> None:
-    """Reads, changes, checks and replaces the file, alone."""
+def _edit(file: Path, edit: Callable[[str, Partners], str], demands: Demands | None) -> None:
+    """Reads, changes, checks and replaces the file, alone. `demands` are on what comes of it: so a table that
+    doesn't fit them can be taken out.
+    """
     target = file.resolve()  # a link stays a link
     if not target.parent.is_dir():
         raise ConfigError(str(file), f"there is no directory {target.parent}")
@@ -188,7 +196,7 @@ def _edit(file: Path, edit: Callable[[str, Partners], str]) -> None:
                 text = read_text(target)
                 partners = dict(parse_partners(text, str(file)))
             changed = edit(text, partners)
-            parse_partners(changed, str(file))
+            parse_partners(changed, str(file), demands)
             _replace(target, changed)
     except LogBusy:
         raise ConfigError(str(file), "another command is changing it; try again") from None

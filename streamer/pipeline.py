@@ -34,7 +34,8 @@ from streamer.log_watch import COMPONENT as LOG
 from streamer.log_watch import LogWatch
 from streamer.metrics import LOOP_LAG
 from streamer.origin.mediawiki import Origin
-from streamer.partners import PartnersWatch
+from streamer.partners import Demands, PartnersWatch
+from streamer.privacy import privacy_secret
 from streamer.reload import Reload, loaded
 from streamer.route.stage import run_route
 from streamer.runtime import Runtime, topic_specs
@@ -117,7 +118,9 @@ def _parts(
     watch = LogWatch(runtime, reads={inputs[role] for role in roles}, writes=bool(set(roles) - {"deliver"}))
     parts: dict[str, Part] = {LOG: watch.run, "lag": lambda: watch_lag(runtime.log)}
     if "route" in roles or "deliver" in roles:
-        partners = PartnersWatch(Path(settings.partners.file))
+        # of the roles route alone makes pseudonyms: the others need no secret, and read none
+        has_secret = "route" not in roles or bool(privacy_secret(settings.privacy))
+        partners = PartnersWatch(Path(settings.partners.file), Demands.of(settings, has_secret=has_secret))
         parts["partners"] = partners.run
         if "deliver" in roles:
             parts["deliver"] = lambda: run_deliver(runtime, partners, on_listening=on_listening)

@@ -12,15 +12,15 @@ from hashlib import blake2b
 from types import UnionType
 from typing import Final, Union, get_args, get_origin, get_type_hints
 
-import msgspec
 from msgspec import Raw, Struct
 
 from streamer.errors import FieldUnknown
 from streamer.model import Article, Hideable
+from streamer.objects import Object, change, drop, encode, lists, object_in, objects, put, raw
+from streamer.privacy import FULL, Policy
 
 Tree = dict[str, "Tree | None"]
 """Names to what is wanted of them; None: all."""
-Object = dict[str, Raw]
 
 NOTHING_HIDDEN: Final[frozenset[Hideable]] = frozenset()
 ALWAYS: Final[Tree] = {
@@ -32,11 +32,6 @@ ALWAYS: Final[Tree] = {
     "license": None,
     "attribution": None,
 }
-HIDDEN_WITH_EDITOR: Final[Mapping[str, frozenset[str]]] = {
-    "version": frozenset({"editor", "comment"}),
-    "attribution": frozenset({"revision_url"}),
-}
-"""What `hides_editor` takes."""
 OF_A_REMOVAL: Final = frozenset(
     {"identifier", "name", "url", "namespace", "is_part_of", "in_language", "event", "license", "attribution"}
 )
@@ -62,12 +57,6 @@ NOT_HERE: Final[Tree] = {
 }
 """Fields of the Enterprise API that may be asked for, and that our articles do not hold (yet)."""
 
-_objects: Final = msgspec.json.Decoder(Object)
-_encode: Final = msgspec.json.Encoder().encode
-"""Line separators are escaped in what is copied already, and no name of a field holds one; looking for
-them in every copy took four times as long as all the rest.
-"""
-_lists: Final = msgspec.json.Decoder(list[Raw])
 _FALSE: Final = Raw(b"false")
 _DELETE: Final = Raw(b'"delete"')
 
@@ -75,26 +64,25 @@ _DELETE: Final = Raw(b'"delete"')
 class Projection:
     """Compiled once per distinct selection. Equal ones compare equal, so that their output is shared."""
 
-    __slots__ = ("_hides_editor", "_key", "_tree", "content", "digest")
+    __slots__ = ("_key", "_policy", "_tree", "content", "digest")
 
     def __init__(
         self,
         fields: Iterable[str] = (),
         *,
         content: Iterable[str] | None = None,
-        hides_editor: bool = False,
+        policy: Policy = FULL,
     ) -> None:
-        """No `fields`: all. `content`: the parts of `article_body` to keep, None: all. Raises FieldUnknown.
-
-        `hides_editor` takes the comment too, since it may name people, and the link to the revision.
+        """No `fields`: all. `content`: the parts of `article_body` to keep, None: all. `policy`: what is told
+        of editors. Raises FieldUnknown.
         """
         wanted = tuple(sorted(set(fields)))
         self._tree = selection(wanted) if wanted else None
         self.content = None if content is None else frozenset(content)
-        self._hides_editor = hides_editor
-        self._key = (wanted, self.content, hides_editor)
+        self._policy = policy
+        self._key = (wanted, self.content, policy)
         parts = None if self.content is None else sorted(self.content)
-        self.digest = blake2b(repr((wanted, parts, hides_editor)).encode(), digest_size=16).digest()
+        self.digest = blake2b(repr((wanted, parts, policy.digest)).encode(), digest_size=16).digest()
         """Equal selections have equal ones, and only they."""
 
     def __eq__(self, other: object) -> bool:
@@ -112,7 +100,7 @@ class Projection:
         """Whether an article whose `article_body` has these parts passes as it is."""
         return (
             self._tree is None
-            and not self._hides_editor
+            and self._policy.is_full
             and (self.content is None or all(part in self.content for part in body))
         )
 
@@ -122,21 +110,19 @@ class Projection:
         """The record's value as its reader may see it. `hides` is what cut-offs take from it; `removed`
         makes it a `delete` without text. Raises msgspec.DecodeError where `value` is no JSON object.
         """
-        article = _objects.decode(value)
+        article = objects.decode(value)
         if removed:
             article = {name: part for name, part in article.items() if name in OF_A_REMOVAL}
-            _change(article, "event", {"type": _DELETE})
+            change(article, "event", {"type": _DELETE})
+        self._policy.apply(article)  # before the editor is hidden: the comment may repeat the name
         hide(article, hides)
-        if self._hides_editor:
-            for name, parts in HIDDEN_WITH_EDITOR.items():
-                _drop(article, name, parts)
         if self.content is not None:
-            body = _object_in(article, "article_body")
+            body = object_in(article, "article_body")
             if any(part not in self.content for part in body):
-                _put(article, "article_body", {k: v for k, v in body.items() if k in self.content})
+                put(article, "article_body", {k: v for k, v in body.items() if k in self.content})
         if self._tree is not None:
             article = _select(article, self._tree)
-        return _encode(article)
+        return encode(article)
 
 
 def hide(article: Object, hides: frozenset[Hideable]) -> None:
@@ -145,8 +131,8 @@ def hide(article: Object, hides: frozenset[Hideable]) -> None:
     """
     gone = hides & {"comment", "editor"}
     if gone:
-        _drop(article, "version", gone)
-        _change(article, "visibility", dict.fromkeys(sorted(gone), _FALSE))
+        drop(article, "version", gone)
+        change(article, "visibility", dict.fromkeys(sorted(gone), _FALSE))
 
 
 def selection(fields: Iterable[str]) -> Tree:
@@ -209,40 +195,10 @@ def _select_in(part: Raw, tree: Tree) -> Raw:
     """Of an object, or of each object of a list; anything else (null) stays."""
     start = bytes(memoryview(part)[:1])
     if start == b"{":
-        return _raw(_select(_objects.decode(part), tree))
+        return raw(_select(objects.decode(part), tree))
     if start == b"[":
-        return _raw([_select_in(element, tree) for element in _lists.decode(part)])
+        return raw([_select_in(element, tree) for element in lists.decode(part)])
     return part
-
-
-def _change(article: Object, name: str, changes: Object) -> None:
-    if _is_object(article, name):
-        _put(article, name, {**_objects.decode(article[name]), **changes})
-
-
-def _drop(article: Object, name: str, parts: Iterable[str]) -> None:
-    if _is_object(article, name):
-        kept = _objects.decode(article[name])
-        for part in parts:
-            kept.pop(part, None)
-        _put(article, name, kept)
-
-
-def _object_in(article: Object, name: str) -> Object:
-    return _objects.decode(article[name]) if _is_object(article, name) else {}
-
-
-def _is_object(article: Object, name: str) -> bool:
-    """A null, which other writers of JSON put for what is absent, has no parts to be taken."""
-    return name in article and bytes(memoryview(article[name])[:1]) == b"{"
-
-
-def _put(article: Object, name: str, value: Object) -> None:
-    article[name] = _raw(value)
-
-
-def _raw(value: Object | list[Raw]) -> Raw:
-    return Raw(_encode(value))
 
 
 def _fields_of(kind: type[Struct]) -> Tree:

@@ -5,7 +5,6 @@ All is looked at side by side, so that it takes some seconds even where everythi
 
 import asyncio
 from collections.abc import Awaitable
-from pathlib import Path
 from typing import Final, TextIO
 
 from streamer.check.cluster import cluster_of
@@ -36,7 +35,7 @@ async def _look(settings: Settings) -> list[Finding]:
     looks = {
         "network": network_of(settings),
         "log.bootstrap": cluster_of(settings),
-        "partners.file": asyncio.to_thread(partners_of, Path(settings.partners.file)),
+        "partners.file": asyncio.to_thread(partners_of, settings),
         "log.path": asyncio.to_thread(disk_of, settings),
         "deliver": asyncio.to_thread(delivery_of, settings),
         "ports": asyncio.to_thread(ports_of, settings),

@@ -8,7 +8,8 @@ from typing import Any, get_type_hints
 from streamer.check.finding import Finding, ok, problem, warning
 from streamer.config import RPM_UNIDENTIFIED, Settings, convert, load, named_file, overlay, read_toml
 from streamer.errors import ConfigError
-from streamer.partners import load_partners, mistakes
+from streamer.partners import Demands, load_partners, mistakes
+from streamer.privacy import privacy_secret
 from streamer.reload import LIVE
 
 
@@ -91,11 +92,22 @@ def replaceable() -> list[Finding]:
     return [ok(f"SIGHUP puts in force: {live}, a renewed certificate; the rest needs a restart")]
 
 
-def partners_of(file: Path) -> list[Finding]:
+def partners_of(settings: Settings) -> list[Finding]:
+    file = Path(settings.partners.file)
+    findings: list[Finding] = []
+    try:
+        has_secret = bool(privacy_secret(settings.privacy))
+    except ConfigError as error:
+        has_secret = True  # one mistake is told once
+        findings.append(problem(str(error)))
+    return findings + _partners_in(file, Demands.of(settings, has_secret=has_secret))
+
+
+def _partners_in(file: Path, demands: Demands) -> list[Finding]:
     if not file.exists():
         return [warning(f"{file}: no such file: nobody is served; `streamer partner add NAME` makes it")]
     try:
-        partners = load_partners(file)
+        partners = load_partners(file, demands)
     except ConfigError as error:
-        return [problem(text) for text in mistakes(file) or [str(error)]]
+        return [problem(text) for text in mistakes(file, demands) or [str(error)]]
     return [ok(f"{file}: {len(partners)} partners")]

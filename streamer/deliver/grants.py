@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from streamer.deliver.problems import Problem, shown
 from streamer.deliver.request import Ask
 from streamer.partners import Partner
-from streamer.projection import ALIASES, HIDDEN_WITH_EDITOR, Tree, selection
+from streamer.privacy import WITHHELD
+from streamer.projection import ALIASES, Tree, selection
 
 
 def refuse_not_granted(ask: Ask, partner: Partner) -> None:
@@ -48,4 +49,5 @@ def _leaves(partner: Partner, path: list[str]) -> bool:
     """Whether its `content` and `editor` do."""
     if path[0] == "article_body":
         return path[1] in partner.content
-    return partner.editor != "none" or path[1:2] == [] or path[1] not in HIDDEN_WITH_EDITOR.get(path[0], ())
+    withheld = WITHHELD[partner.editor]
+    return not any(".".join(path[:depth]) in withheld for depth in range(1, len(path) + 1))

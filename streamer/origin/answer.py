@@ -25,6 +25,8 @@ class SiteInfo(Struct, frozen=True):
     server: str
     """Base URL with scheme, e.g. `https://en.wikipedia.org`."""
     fetched_ms: int
+    aliases: dict[str, int] = {}
+    """Further names of namespaces: short ones, and those for women and men."""
 
 
 class PageAnswer(Struct, frozen=True):

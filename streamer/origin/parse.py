@@ -6,11 +6,9 @@ each key is looked up by revision id, page id or normalised title, and what can'
 *unreached* (ask again), never *missing* (the wiki said so).
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import Final
 
 import msgspec
@@ -18,12 +16,10 @@ from msgspec import UNSET, Struct, UnsetType
 
 from streamer.errors import AnswerInvalid
 from streamer.model import Protection
+from streamer.nameless import TEMPORARY_USER, is_address
 from streamer.origin.answer import Answer, Found, Missing, PageAnswer, RevisionAnswer, SiteInfo
 from streamer.origin.budget import By
 from streamer.origin.siteinfo import SiteQuery, site_info
-
-TEMPORARY_USER: Final = re.compile(r"~2\d{3}-\d")
-"""Temporary accounts are `~2026-12881-95`; older APIs have no flag for them."""
 
 
 class Unparsable(Exception):
@@ -366,7 +362,7 @@ def _revision_answer(revision: _Revision) -> RevisionAnswer:
         comment="" if revision.commenthidden else revision.comment,
         user=user,
         user_id=0 if revision.userhidden else revision.userid,
-        is_anonymous=bool(user) and not temporary and (revision.anon or _is_address(user)),
+        is_anonymous=bool(user) and not temporary and (revision.anon or is_address(user)),
         is_temporary=bool(user) and temporary,
         tags=revision.tags,
         text_hidden=text_hidden,
@@ -374,14 +370,6 @@ def _revision_answer(revision: _Revision) -> RevisionAnswer:
         user_hidden=revision.userhidden,
         suppressed=revision.suppressed,
     )
-
-
-def _is_address(user: str) -> bool:
-    try:
-        ip_address(user)
-    except ValueError:
-        return False
-    return True
 
 
 def _time_ms(text: str) -> int:

@@ -19,7 +19,7 @@ _PAGES: Final[Parameters] = {
     "inprop": "protection",
     "ppprop": "wikibase_item|disambiguation",
 }
-_SITE: Final[Parameters] = {"meta": "siteinfo", "siprop": "general|namespaces|rightsinfo"}
+_SITE: Final[Parameters] = {"meta": "siteinfo", "siprop": "general|namespaces|namespacealiases|rightsinfo"}
 
 _NO_TITLE: Final = frozenset("|#\x1f")
 """These would cut a title or join two; no wiki has them in titles."""

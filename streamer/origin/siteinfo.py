@@ -27,6 +27,11 @@ class NamespaceInfo(Struct):
     name: str = ""
 
 
+class NamespaceAlias(Struct):
+    id: int
+    alias: str = ""
+
+
 class Rights(Struct):
     url: str = ""
     text: str = ""
@@ -37,6 +42,7 @@ class SiteQuery(Struct):
 
     general: General | None = None
     namespaces: dict[str, NamespaceInfo] = field(default_factory=dict)
+    namespacealiases: list[NamespaceAlias] = field(default_factory=list)
     rightsinfo: Rights | None = None
 
 
@@ -60,6 +66,7 @@ def site_info(query: SiteQuery, server_name: str, now_ms: int) -> SiteInfo | Non
         script_path=general.scriptpath,
         server=_absolute(server),
         fetched_ms=now_ms,
+        aliases={alias.alias: alias.id for alias in query.namespacealiases},
     )
 
 

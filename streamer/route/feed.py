@@ -13,6 +13,7 @@ from streamer.log.base import Headers, Record, Stored
 from streamer.log.position import Position, State
 from streamer.model import DELETE_TYPE, TICK_KEY, is_counted, is_tick
 from streamer.partners import Partner
+from streamer.privacy import Policy
 from streamer.projection import Projection
 from streamer.route.rebuild import NOTHING, Mark, mark_of
 from streamer.route.rules import Rule, Verdict, View, view
@@ -27,14 +28,13 @@ SEVERAL: Final = "*"
 class Routing:
     """A partner's rules, compiled; shared by all lanes of the process."""
 
-    def __init__(self, partner: Partner, topic: str) -> None:
+    def __init__(self, partner: Partner, topic: str, policy: Policy) -> None:
+        """`policy` is that of the partner's `editor`."""
         self.name: Final = partner.name
         self.topic: Final = topic
         self.rule: Final = Rule(partner)
         self.places: Final = _digest(partner)
-        self.projection: Final = Projection(
-            partner.fields, content=partner.content, hides_editor=partner.editor == "none"
-        )
+        self.projection: Final = Projection(partner.fields, content=partner.content, policy=policy)
 
 
 def _digest(partner: Partner) -> str:

@@ -2,22 +2,29 @@
 
 import logging
 from collections.abc import Mapping
+from typing import Final
 
 from streamer.accounts import GROUP
 from streamer.errors import ConfigError, TopicMissing
 from streamer.metrics import COMMITTED, ROUTE_PARKED
 from streamer.partners import Partners, PartnersWatch
+from streamer.privacy import Policy, privacy_secret
 from streamer.route.feed import Routing
 from streamer.route.parking import RETRY_S, Parking
 from streamer.runtime import Runtime, article_spec
+from streamer.userspaces import UserSpaces
 
 logger = logging.getLogger(__name__)
 
 
 class Roster:
     def __init__(self, runtime: Runtime, watch: PartnersWatch, *, retry_s: float = RETRY_S) -> None:
+        """Raises ConfigError where the secret of pseudonyms can't be read."""
         self._runtime = runtime
         self._watch = watch
+        self.spaces: Final = UserSpaces()
+        """Of all wikis, as the meta topic tells them."""
+        self._secret = privacy_secret(runtime.settings.privacy)
         self.parking = Parking(runtime, self.ready_topic, retry_s=retry_s)
         self._partners: Partners = {}
         self._routings: dict[str, Routing] = {}
@@ -49,8 +56,16 @@ class Roster:
                 ROUTE_PARKED.remove(name)
                 COMMITTED.forget(GROUP, name)
             for name, partner in partners.items():
-                if self._partners.get(name) != partner:
-                    self._routings[name] = Routing(partner, topics.of_partner(name))
+                before = self._partners.get(name)
+                if before is not None and before.editor != partner.editor:
+                    logger.warning(
+                        "another privacy policy from the next record on; what the topic holds already stays"
+                        " as it is until `streamer partner rebuild`",
+                        extra={"partner": name, "policy": partner.editor},
+                    )
+                if before != partner:
+                    policy = Policy.of(partner.editor, name, self._secret, self.spaces)
+                    self._routings[name] = Routing(partner, topics.of_partner(name), policy)
                 if name not in self._partners:
                     ROUTE_PARKED.labels(name).set(0)
             self._partners = partners

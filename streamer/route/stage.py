@@ -16,7 +16,7 @@ from streamer.accounts import GROUP
 from streamer.cutoffs import Cutoffs
 from streamer.errors import TopicRefused
 from streamer.health import NO_TOPIC, Health
-from streamer.log.base import Lane
+from streamer.log.base import Lane, Stored
 from streamer.log.table import Table
 from streamer.lost import Stops
 from streamer.partners import PartnersWatch
@@ -37,10 +37,16 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
     runtime.health.expect(COMPONENT)
     cutoffs, starts = Cutoffs(), Starts()
     withdrawals = Table(runtime.log, runtime.topics.withdrawals, cutoffs.apply)
-    meta = Table(runtime.log, runtime.topics.meta, starts.apply)
+    roster = Roster(runtime, partners, retry_s=retry_s)
+
+    def learn(stored: Stored) -> None:
+        starts.apply(stored)
+        roster.spaces.apply(stored)
+
+    meta = Table(runtime.log, runtime.topics.meta, learn)
     shared = Shared(
         runtime=runtime,
-        roster=Roster(runtime, partners, retry_s=retry_s),
+        roster=roster,
         cutoffs=cutoffs,
         withdrawals=withdrawals,
         starts=starts,

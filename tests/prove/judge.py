@@ -15,7 +15,7 @@ whose state is not what it was before the first deed.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from prove.mirror import Mirror, event_of, mirror_of, page_of, sequence_of, state_of
@@ -155,11 +155,17 @@ def _compare(
         mine = held.get(page)
         if page in wanted and not wanted[page].is_newest:
             by_log += 1
-            if mine != wanted[page].state:
-                differing.append(Differing(page, mine, wanted[page].state, "log"))
-        elif not is_as(mine, truth.get(page)):
-            differing.append(Differing(page, mine, truth.get(page), "api"))
+            if mine != (its := _as_shown(partner, mine, wanted[page].state)):
+                differing.append(Differing(page, mine, its, "log"))
+        elif not is_as(mine, its := _as_shown(partner, mine, truth.get(page))):
+            differing.append(Differing(page, mine, its, "api"))
     return differing, len(pages) - by_log, by_log
+
+
+def _as_shown(partner: Partner, mine: Truth | None, its: Truth | None) -> Truth | None:
+    if mine is None or its is None:
+        return its
+    return replace(its, title=partner.title_of(mine.title, its.title))
 
 
 def is_as(mine: Truth | None, its: Truth | None) -> bool:

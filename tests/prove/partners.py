@@ -17,6 +17,10 @@ Passing = Literal["no", "yes", "left"]
 ALWAYS: Final = frozenset(
     {"identifier", "name", "namespace", "is_part_of", "event", "license", "attribution"}
 )
+USERS: Final = frozenset({2, 3})
+"""The namespaces whose titles name people."""
+MARK: Final = "[…]"
+"""What stands there in the feed of who is told of none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +85,20 @@ class Partner:
             and (self.minor or not is_minor)
         )
 
+    def title_of(self, shown: str, title: str) -> str:
+        """What the partner may be shown for a title, where it is shown `shown`: of a user's page no name."""
+        space, colon, _ = title.partition(":")
+        is_masked = self.editor == "none" and colon and shown.startswith(f"{space}:{MARK}")
+        return shown if is_masked else title
+
     def unasked(self, article: Json) -> str | None:
         """What a received article holds against its partner's wishes; None where it is as it should be."""
         version = _object(article, "version")
-        if self.editor == "none" and (named := {"editor", "comment"} & version.keys()):
-            return f"version holds {' and '.join(sorted(named))}"
+        if self.editor == "none":
+            if "editor" in version:
+                return "version holds editor"
+            if _object(article, "namespace").get("identifier") in USERS and MARK not in str(article["name"]):
+                return "names the user whose page it is"
         if self.fields:
             wanted = ALWAYS | {field.partition(".")[0] for field in self.fields}
             if beyond := article.keys() - wanted:

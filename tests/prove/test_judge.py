@@ -136,6 +136,17 @@ def test_what_a_partner_did_not_ask_for_is_seen() -> None:
     assert found.foreign == ["1-1 edit version holds editor"]
 
 
+def test_a_users_page_without_the_user() -> None:
+    """Is right for a partner that is told of nobody, and wrong for others; the name is wrong for it."""
+    named = article(1, 1, "one", namespace=2, name="User:Writer")
+    masked = article(1, 1, "one", namespace=2, name="User:[…]")
+    wanted = {(WIKI, 1): Truth("User:Writer", False, hashlib.sha1(b"one").hexdigest())}
+    assert verdict([masked], log=[named], partner=NAMELESS, wanted=wanted).is_right
+    assert not verdict([masked], log=[named], wanted=wanted).is_right
+    found = verdict([named], log=[named], partner=NAMELESS, wanted=wanted)
+    assert found.foreign == ["1-1 edit names the user whose page it is"]
+
+
 def test_what_was_told_and_not_admitted_is_seen() -> None:
     """And what was admitted twice, or never told."""
     meta = {"domain": "en.proof.example", "dt": "2026-01-01T00:00:00.5Z", "stream": "mediawiki.recentchange"}

@@ -1,7 +1,16 @@
 """What `streamer check` says of settings that are in force."""
 
-from streamer.check.configuration import in_force
-from streamer.config import LogSettings, MediaWikiSettings, Settings, SourceSettings
+from pathlib import Path
+
+from streamer.check.configuration import in_force, partners_of
+from streamer.config import (
+    LogSettings,
+    MediaWikiSettings,
+    PartnersSettings,
+    PrivacySettings,
+    Settings,
+    SourceSettings,
+)
 
 
 def said(settings: Settings) -> str:
@@ -17,3 +26,25 @@ def test_the_share_of_each_worker_is_told() -> None:
     text = said(Settings(source=source, mediawiki=mediawiki))
     assert "warning mediawiki.workers = 3 has no effect" in text
     assert "workers" not in said(Settings(source=source))
+
+
+def test_what_partners_ask_for_and_the_settings_can_not_give(tmp_path: Path) -> None:
+    """Pseudonyms without a secret, or with one that is too short; settling beyond half of the history."""
+    file, secret = tmp_path / "partners.toml", tmp_path / "secret"
+    file.write_text('[acme]\neditor = "pseudonym"\n[slow]\nsettle = "4h"\n')
+    secret.write_text("s" * 31)
+
+    def found(privacy: PrivacySettings) -> list[str]:
+        """The level and the key of each finding."""
+        findings = partners_of(Settings(partners=PartnersSettings(str(file)), privacy=privacy))
+        assert not [finding for finding in findings if "sss" in finding.text]
+        return [
+            f"{finding.level} {finding.text.removeprefix(f'{file}: ').partition(':')[0]}"
+            for finding in findings
+        ]
+
+    assert found(PrivacySettings()) == ["PROBLEM acme.editor", "PROBLEM slow.settle"]
+    assert found(PrivacySettings(str(secret))) == ["PROBLEM privacy.secret_file", "PROBLEM slow.settle"]
+    assert found(PrivacySettings(secret="st" * 16)) == ["PROBLEM slow.settle"]
+    file.write_text('[acme]\neditor = "pseudonym"\nsettle = "3h"\n')
+    assert found(PrivacySettings(secret="st" * 16)) == ["ok 1 partners"]

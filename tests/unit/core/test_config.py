@@ -63,6 +63,7 @@ def test_a_file_that_is_gone_is_no_wish_for_the_defaults(
             "ticket_secret has less than 32 characters",
         ),
         (f'[deliver]\nticket_secret = "{"x" * 64}"', "deliver", "ticket_secret is one character again and"),
+        (f'[privacy]\nsecret = "{"x" * 31}"', "privacy", "secret has less than 32 characters"),
         ('[admit]\nwikis = ["en.wikipedia.org"]', "admit", '"en.wikipedia.org" can match no wiki'),
     ],
 )

@@ -8,8 +8,13 @@ from streamer.deliver.grants import refuse_not_granted
 from streamer.deliver.problems import Problem
 from streamer.deliver.request import parse
 from streamer.partners import Partner
+from streamer.privacy import Policy
 from streamer.projection import FIELDS, Projection, Tree
+from streamer.userspaces import UserSpaces
 
+MASKED = Partner(name="r", editor="pseudonym")
+SPACES = UserSpaces()
+SPACES.take("x", {})
 LEAN = Partner(name="p", fields=("url", "version.*", "article_body.*"), content=("text",), editor="none")
 
 
@@ -34,7 +39,7 @@ def verdict(partner: Partner, **parameters: object) -> str:
         ("namespace.identifier", True),
         ("namespace.name", False),
         ("version.tags", True),
-        ("version.comment", False),
+        ("version.comment", True),
         ("version.editor.name", False),
         ("version.scores.m.probability", True),
         ("article_body.text", True),
@@ -83,10 +88,10 @@ def test_what_is_granted_is_what_a_projection_leaves() -> None:
         return found
 
     article = whole(FIELDS)
-    for partner in (LEAN, Partner(name="q", fields=("version.editor.name", "main_entity.*"), content=())):
-        projection = Projection(
-            partner.fields, content=partner.content, hides_editor=partner.editor == "none"
-        )
+    lean = Partner(name="q", fields=("version.editor.name", "main_entity.*"), content=())
+    for partner in (LEAN, MASKED, lean):
+        policy = Policy.of(partner.editor, partner.name, b"secret", SPACES)
+        projection = Projection(partner.fields, content=partner.content, policy=policy)
         left = leaves(json.loads(projection.apply(json.dumps(article).encode())))
         for field in leaves(article):
             assert (verdict(partner, fields=[field]) == "") == left.get(field, False), field

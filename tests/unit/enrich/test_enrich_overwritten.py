@@ -15,6 +15,7 @@ from streamer.log.base import Stored
 from streamer.log.local import LocalLog
 from streamer.model import OUTCOME_HEADER, Change, Topics, Visibility
 from streamer.partners import Partner
+from streamer.privacy import Policy
 from streamer.replays import replay_of
 from streamer.route.feed import Article, Draft, Feed, Routing
 from tests.unit.enrich.test_enrich_stage import articles, balanced, body, running
@@ -190,7 +191,7 @@ def test_a_partner_gets_it_and_counts_nothing() -> None:
     headers = (*record.headers, (OUTCOME_HEADER, b"deadletter"))
     stored = Stored(record.topic, record.partition, 0, 0, record.key, record.value, headers)
     for rules, gets in ((Partner("acme"), 1), (Partner("acme", wikis=("dewiki",)), 0)):
-        draft = Draft.of(Feed(Routing(rules, "t"), 0, {"published": 3, "filtered": 2}))
+        draft = Draft.of(Feed(Routing(rules, "t", Policy()), 0, {"published": 3, "filtered": 2}))
         draft.take(stored, Article(stored, Cutoffs()))
         assert draft.counts == {"published": 3, "filtered": 2}
         assert len(draft.records) == gets

@@ -274,6 +274,7 @@ def test_site_info_rides_along() -> None:
         a_page(1, a_revision(3)),
         general=GENERAL,
         namespaces={"0": {"id": 0, "name": ""}, "2": {"id": 2, "name": "مستخدم"}},
+        namespacealiases=[{"id": 2, "alias": "مستخدمة"}, {"id": 4, "alias": "وب"}],
         rightsinfo={"url": "//creativecommons.org/l/", "text": "CC"},
     )
     reading = read(body, "revision", [3], Asked("xwiki", "x.example.org", 5, None))
@@ -283,6 +284,7 @@ def test_site_info_rides_along() -> None:
     assert (site.direction, site.language, site.server) == ("rtl", "ar", "https://x.example.org")
     assert (site.licence_name, site.licence_url) == ("CC", "https://creativecommons.org/l/")
     assert site.namespaces == {0: "", 2: "مستخدم"}
+    assert site.aliases == {"مستخدمة": 2, "وب": 4}
 
 
 def test_without_site_info_nothing_is_answered() -> None:

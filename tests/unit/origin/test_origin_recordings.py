@@ -122,6 +122,7 @@ def test_recorded_siteinfo(shared_data: Path) -> None:
     )
     assert site.namespaces[3] == "User talk"
     assert site.namespaces[-1] == "Special"
+    assert site.aliases == {"Image": 6, "Image talk": 7}
 
 
 def test_recorded_errors(shared_data: Path) -> None:

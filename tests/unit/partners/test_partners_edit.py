@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streamer.errors import ConfigError
-from streamer.partners import KEY_PREFIX, NOBODY, authenticate, hash_key, load_partners
+from streamer.partners import KEY_PREFIX, NOBODY, Demands, authenticate, hash_key, load_partners
 from streamer.partners_edit import add_partner, list_partners, remove_partner, rotate_partner
 
 OLD_KEY = "sha256:" + "1" * 64
@@ -182,3 +182,16 @@ def test_two_commands_at_once(file: Path) -> None:
     assert [process.wait(30) for process in running] == [0, 0]
     names = {f"{name}-{i}" for name in ("x", "y") for i in range(8)}
     assert set(load_partners(file)) == names | {"acme", "beta"}
+
+
+def test_what_the_service_would_not_take(file: Path) -> None:
+    """A file that does not go with the settings is not written; the table that doesn't can be taken out."""
+    file.write_text(file.read_text() + '[slow]\nsettle = "4h"\n')
+    before, demands = file.read_text(), Demands(history_s=6 * 3600)
+    with pytest.raises(ConfigError, match=r"slow\.settle: 4h is more than half of log\.history_hours = 6"):
+        add_partner(file, "new", demands=demands)
+    with pytest.raises(ConfigError, match=r"slow\.settle"):
+        rotate_partner(file, "acme", demands=demands)
+    assert file.read_text() == before
+    remove_partner(file, "slow", demands)
+    assert set(load_partners(file, demands)) == {"acme", "beta"}

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from streamer import partners
+from streamer.config import LogSettings, Settings
 from streamer.errors import ConfigError
 from streamer.metrics import REGISTRY
-from streamer.partners import NOBODY, PartnersWatch, load_partners, parse_partners
+from streamer.partners import NOBODY, Demands, PartnersWatch, load_partners, mistakes, parse_partners
 
 POLL_S = 0.002
 GOOD = '[acme]\nwikis = ["enwiki"]\n'
@@ -162,10 +163,10 @@ def test_wrong_at_the_start(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[a]\nsettle = "10m"\n', r"a\.settle: is not built yet"),
         ('[a]\nsettle = """0s\n"""\n', r"a\.settle: .* regex"),
         (f'[a]\nkeys = ["""sha256:{"a" * 64}\n"""]\n', r"a\.keys.* regex"),
-        ('[a]\neditor = "pseudonym"\n', r"a\.editor: .*not built yet"),
+        ('[a]\neditor = "nobody"\n', r"a\.editor"),
+        ('[a]\ncontent = ["html"]\n', r"a\.content: HTML is not built yet"),
         ('[a]\nfields = ["verzion.*"]\n', r"a\.fields: field with name 'verzion\.\*' not found"),
         ('[a]\nwikis = ["en.wikipedia.org"]\n', r"a\.wikis: .*database names"),
         ("[a]\nmin_size = 10\nmax_size = 5\n", r"a\.max_size: is below min_size"),
@@ -177,7 +178,7 @@ def test_wrong_at_the_start(file: Path) -> None:
     ],
 )
 def test_what_tables_may_not_say(text: str, message: str) -> None:
-    """Each refusal names the partner and the key; protection that isn't built is refused, not ignored."""
+    """Each refusal names the partner and the key; what isn't built is refused, not ignored."""
     with pytest.raises(ConfigError, match=message):
         parse_partners(text, "partners.toml")
 
@@ -185,7 +186,38 @@ def test_what_tables_may_not_say(text: str, message: str) -> None:
 def test_settle_of_nothing_is_allowed(file: Path) -> None:
     """`0s`, however it is written."""
     file.write_text('[a]\nsettle = "0m"\neditor = "none"\n')
-    assert load_partners(file)["a"].settle_s == 0
+    assert load_partners(file, Demands(history_s=0.5, has_secret=False))["a"].settle_s == 0
+
+
+def test_settle_of_half_the_history(file: Path) -> None:
+    """It is the most; what is more names both settings and the limit."""
+    file.write_text('[a]\nsettle = "3h"\n')
+    assert load_partners(file, Demands(history_s=6 * 3600))["a"].settle_s == 3 * 3600
+    short = Demands.of(Settings(log=LogSettings(history_hours=5.5)))
+    with pytest.raises(ConfigError, match=r"a\.settle: 3h .* log\.history_hours = 5\.5: at most 9900s"):
+        load_partners(file, short)
+    assert mistakes(file, short)
+    assert not mistakes(file)
+
+
+def test_pseudonyms_without_a_secret(file: Path) -> None:
+    """A process that could not make them does not start, and says what it wants."""
+    file.write_text('[a]\neditor = "pseudonym"\n')
+    with pytest.raises(ConfigError, match=r"a\.editor: .*privacy\.secret_file.*STREAMER_PRIVACY__SECRET"):
+        PartnersWatch(file, Demands(3600, has_secret=False))
+    assert PartnersWatch(file, Demands(3600)).current["a"].editor == "pseudonym"
+
+
+async def test_pseudonyms_wished_for_while_there_is_no_secret(file: Path) -> None:
+    """The rules before stay in force, for nobody may get more of people than was asked for; an alarm."""
+    file.write_text('[a]\neditor = "none"\n')
+    watch = PartnersWatch(file, Demands(3600, has_secret=False), poll_s=POLL_S)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(watch.run())
+        file.write_text('[a]\neditor = "pseudonym"\n')
+        await alarm()
+        assert watch.current["a"].editor == "none"
+        running.cancel()
 
 
 async def test_a_file_out_of_reach_changes_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

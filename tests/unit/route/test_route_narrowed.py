@@ -16,6 +16,7 @@ from streamer.log.position import Position
 from streamer.metrics import REGISTRY
 from streamer.model import is_tick
 from streamer.partners import Partner
+from streamer.privacy import Policy
 from streamer.route.feed import SEVERAL, Feed, Routing
 from streamer.runtime import topic_specs
 from tests.unit.route.test_route_stage import SETTINGS, Place, until
@@ -139,8 +140,8 @@ async def test_the_tombstone_of_a_late_record_follows_it(place: Place) -> None:
 
 def test_a_topic_that_held_other_places_says_so_until_it_is_made_anew() -> None:
     """Even where the rules are again what they were: what was let in between may be there still."""
-    wide, narrow = (Routing(Partner("acme", wikis=wikis), "t") for wikis in (("a", "b"), ("a",)))
-    reordered = Routing(Partner("acme", wikis=("b", "a"), kinds=("edit",)), "t")
+    wide, narrow = (Routing(Partner("acme", wikis=wikis), "t", Policy()) for wikis in (("a", "b"), ("a",)))
+    reordered = Routing(Partner("acme", wikis=("b", "a"), kinds=("edit",)), "t", Policy())
     feed = Feed(wide, 0, {})
     for routing, several in ((wide, False), (reordered, False), (narrow, True), (wide, True)):
         feed = Feed.restore(routing, again(feed))

@@ -1,0 +1,228 @@
+"""What a partner learns of editors: `editor = "full"`, `"pseudonym"` or `"none"`.
+
+Under `pseudonym` a name with an account becomes `user-…`, the same one for this partner as long as the
+secret stays, another one for every other partner; addresses and temporary accounts become nothing. Under
+`none` there is no editor and no link to the revision. Under both, comments (streamer.comments), titles of
+users' pages and what is made of these titles lose the names. What a page's own text says stays: it is what
+was asked for.
+"""
+
+import hmac
+import re
+from base64 import b32encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from msgspec import Raw
+
+from streamer.comments import MARK, scrubbed, without
+from streamer.config import PRIVACY_SECRET_CHARS, PrivacySettings, read_secret
+from streamer.errors import ConfigError
+from streamer.nameless import is_nameless
+from streamer.objects import Object, drop, is_object, lists, object_in, objects, put, put_text, raw, text_in
+from streamer.userspaces import USER, UserSpaces, plain
+
+Kind = Literal["full", "pseudonym", "none"]
+
+KEY: Final = "privacy.secret_file"
+PREFIX: Final = "user-"
+"""No account of Wikimedia's begins in lower case."""
+BYTES: Final = 15
+"""Of a pseudonym: 24 letters. Of a billion names two share one with a chance of 10^-18."""
+KEPT_OF_EDITOR: Final[tuple[str, ...]] = ("is_bot", "is_anonymous", "is_temporary")
+"""Beside the pseudonym. Groups, edit count and registration tell editors apart: on a small wiki each by
+itself.
+"""
+WITHHELD: Final[Mapping[Kind, frozenset[str]]] = {
+    "full": frozenset(),
+    "pseudonym": frozenset(
+        f"version.editor.{part}"
+        for part in ("identifier", "edit_count", "groups", "is_admin", "date_started")
+    ),
+    "none": frozenset({"version.editor", "attribution.revision_url"}),
+}
+"""What a feed never holds, nor anything below it."""
+LINKS: Final = ("categories", "templates", "redirects")
+
+
+def privacy_secret(settings: PrivacySettings) -> bytes:
+    """What pseudonyms are made with, empty where there is none; the file beats the setting. Raises
+    ConfigError.
+    """
+    if not settings.secret_file:
+        return settings.secret.strip().encode()
+    return read_secret(settings.secret_file, KEY, chars=PRIVACY_SECRET_CHARS).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One partner's. Equal ones make the same of an article."""
+
+    kind: Kind = "full"
+    partner: str = ""
+    """Of pseudonyms alone."""
+    secret: bytes = field(default=b"", repr=False)
+    spaces: UserSpaces = field(default_factory=UserSpaces, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, kind: Kind, partner: str, secret: bytes, spaces: UserSpaces) -> "Policy":
+        """Raises ConfigError where pseudonyms are to be made without a secret: never is one left out."""
+        if kind != "pseudonym":
+            return cls(kind, spaces=spaces)
+        if not secret:
+            raise ConfigError(
+                KEY, f"the partner {partner} is to get pseudonyms, and there is no secret for them"
+            )
+        return cls(kind, partner, secret, spaces)
+
+    @property
+    def is_full(self) -> bool:
+        return self.kind == "full"
+
+    @property
+    def digest(self) -> str:
+        """Equal policies have equal ones, and only they; of the secret it tells nothing."""
+        return f"{self.kind}/{self.partner}/{self._keyed('digest', '')}"
+
+    def pseudonym(self, name: str) -> str | None:
+        """None of who has no account: addresses and temporary accounts leave in no form."""
+        name = " ".join(plain(name).replace("_", " ").split())
+        if not name or is_nameless(name):
+            return None
+        return PREFIX + self._keyed("editor", name[0].upper() + name[1:])
+
+    def _keyed(self, what: str, text: str) -> str:
+        """Two purposes never share a result."""
+        message = f"{what}\0{self.partner}\0{text}".encode()
+        return b32encode(hmac.digest(self.secret, message, sha256)[:BYTES]).decode().lower()
+
+    def apply(self, article: Object) -> None:
+        """In place."""
+        if self.kind == "full":
+            return
+        names = self._titles(article)
+        self._version(article, names)
+        if self.kind == "none":
+            drop(article, "attribution", ("revision_url",))
+
+    # ── the version ────────────────────────────────────────────────────────────────────────────
+
+    def _version(self, article: Object, names: set[str]) -> None:
+        """`names` of users are known beside the editor's."""
+        version = object_in(article, "version")
+        editor = object_in(version, "editor")
+        name = text_in(editor, "name")
+        if "comment" in version:
+            wiki = text_in(object_in(article, "is_part_of"), "identifier")
+            comment = text_in(version, "comment")
+            shown = None
+            if comment and name and wiki and self.spaces.knows(wiki):
+                shown = scrubbed(comment, {name, *names}, self.spaces)
+            if shown is not None:
+                put_text(version, "comment", shown)
+            elif comment != "":  # what can't be looked through: nothing says whom it names
+                del version["comment"]
+        version.pop("editor", None)
+        if editor and self.kind == "pseudonym":
+            kept = {part: editor[part] for part in KEPT_OF_EDITOR if part in editor}
+            if name and not _is_nameless(editor) and (pseudonym := self.pseudonym(name)):
+                put_text(kept, "name", pseudonym)
+            put(version, "editor", kept)
+        if is_object(article, "version"):
+            put(article, "version", version)
+
+    # ── titles ─────────────────────────────────────────────────────────────────────────────────
+
+    def _titles(self, article: Object) -> set[str]:
+        """Those of users' pages lose the user. Returns these names."""
+        names: set[str] = set()
+        if _space(article) in USER:
+            name = text_in(article, "name") or ""
+            title = self._title(name, names)
+            put_text(article, "name", title)
+            self._addresses(article, name, title)
+        if b'"previous"' in bytes(article.get("event", b"")):
+            self._previous(article, names)
+        target = text_in(article, "redirect_target")
+        if target is not None and (parted := self.spaces.split(target)):
+            put_text(article, "redirect_target", parted[0] + MARK)
+            names.update(parted[1].split("/"))
+        for links in LINKS:
+            if bytes(article.get(links, b""))[:1] == b"[":
+                article[links] = self._links(article[links])
+        return names
+
+    def _title(self, title: str, names: set[str]) -> str:
+        """`User:Name/subpage` with the user's pseudonym, or with none; `names` gets the name."""
+        space, colon, rest = title.partition(":")
+        if not colon:
+            return MARK
+        user, slash, subpage = rest.partition("/")
+        names.add(user)
+        shown = (self.pseudonym(user) if self.kind == "pseudonym" else None) or MARK
+        return f"{space}:{shown}{slash}{without(subpage, [user])}"
+
+    def _addresses(self, article: Object, title: str, shown: str) -> None:
+        """Those of the page name it by its id: MediaWiki takes that for the title."""
+        page = bytes(article.get("identifier", b"0")).decode()
+        attribution = object_in(article, "attribution")
+        history = text_in(attribution, "history_url")
+        url = text_in(article, "url")
+        index = _index(history, url)
+        if url is not None:
+            put_text(article, "url", f"{index}?curid={page}")
+        if not attribution:
+            return
+        if history is not None:
+            put_text(attribution, "history_url", f"{index}?curid={page}&action=history")
+        revision = re.search(r"[?&]oldid=(\d+)", text_in(attribution, "revision_url") or "", re.ASCII)
+        if revision:
+            put_text(attribution, "revision_url", f"{index}?oldid={revision[1]}")
+        else:
+            attribution.pop("revision_url", None)
+        text = text_in(attribution, "text")
+        if text is not None:
+            put_text(attribution, "text", text.replace(title, shown))
+        put(article, "attribution", attribution)
+
+    def _previous(self, article: Object, names: set[str]) -> None:
+        event = object_in(article, "event")
+        previous = object_in(event, "previous")
+        if _space(previous) in USER:
+            put_text(previous, "name", self._title(text_in(previous, "name") or "", names))
+            put(event, "previous", previous)
+            put(article, "event", event)
+
+    def _links(self, links: Raw) -> Raw:
+        """A link to a user's page is left out: its address has nothing else to be made of."""
+        kept = []
+        for link in lists.decode(links):
+            name = text_in(objects.decode(link), "name") if bytes(link)[:1] == b"{" else None
+            if name is not None and self.spaces.split(name) is None:
+                kept.append(link)
+        return raw(kept)
+
+
+FULL: Final = Policy()
+
+
+def _is_nameless(editor: Object) -> bool:
+    """By what the wiki said; a policy looks at the name too."""
+    return any(bytes(editor.get(flag, b"")) == b"true" for flag in ("is_anonymous", "is_temporary"))
+
+
+def _space(of: Object) -> int:
+    """The namespace's number; 0 where there is none."""
+    number = bytes(object_in(of, "namespace").get("identifier", b""))
+    return int(number) if re.fullmatch(rb"-?\d{1,9}", number) else 0
+
+
+def _index(history: str | None, url: str | None) -> str:
+    """The address of the wiki's index.php."""
+    if history and "?" in history:
+        return history.partition("?")[0]
+    parts = urlsplit(url or "")
+    return f"{parts.scheme}://{parts.netloc}/w/index.php"

@@ -1,0 +1,112 @@
+"""What the wikis call the namespaces whose titles name people: users', their talk, special pages.
+
+Told by their own site info in `wiki.meta.v1`, and taken together: a comment on one wiki links to another's.
+"""
+
+import unicodedata
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from streamer.log.base import Stored
+
+USER: Final = frozenset({2, 3})
+NAMING: Final = frozenset({-1, *USER})
+"""`Special:Contributions/Name` is the most usual of all."""
+CANONICAL: Final = ("User", "User talk", "Special")
+"""Understood by every wiki beside its own."""
+_LETTERS: Final = 3
+"""A shorter alias of Latin letters (`U:`, `BD:`) is looked for as a word: others end with it."""
+_UNSEEN: Final = dict.fromkeys(
+    (0x00AD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF)
+)
+"""Marks of direction and joiners: MediaWiki takes them out of titles, and they split no name."""
+_DOT_ABOVE: Final = {0x0307: None}
+"""What is left over of a lowered İ."""
+
+
+def plain(text: str) -> str:
+    """Without what is not seen, in Unicode's composed form."""
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFC", text.translate(_UNSEEN))
+
+
+def folded(text: str) -> str:
+    """What MediaWiki takes for the same, and a reader too: spaces and underscores, upper and lower case."""
+    return " ".join(plain(text).replace("_", " ").casefold().translate(_DOT_ABOVE).split())
+
+
+class _Site(Struct):
+    """As much of a wiki's site info as is looked at."""
+
+    namespaces: dict[int, str]
+    aliases: dict[str, int] = {}
+
+
+class UserSpaces:
+    """Follows the meta topic through a Table. A name that a wiki gives up is kept: old comments have it."""
+
+    def __init__(self) -> None:
+        self._wikis: set[str] = set()
+        self._names: set[str] = set()
+        self._lengths: tuple[int, ...] = ()
+        """Of the names."""
+        for name in CANONICAL:
+            self._add(name)
+
+    def apply(self, stored: Stored) -> None:
+        if stored.value is None or "/" in stored.key or "." in stored.key:
+            return  # a partner's start, a topic's epoch, a tick
+        try:
+            site = msgspec.json.decode(stored.value, type=_Site)
+        except msgspec.MsgspecError:
+            return  # enrich says so
+        self.take(stored.key, site.namespaces, site.aliases)
+
+    def take(self, wiki: str, namespaces: dict[int, str], aliases: dict[str, int] | None = None) -> None:
+        for number in NAMING & namespaces.keys():
+            self._add(namespaces[number])
+        for name, number in (aliases or {}).items():
+            if number in NAMING:
+                self._add(name)
+        self._wikis.add(wiki)
+
+    def _add(self, name: str) -> None:
+        name = folded(name)
+        if not name:
+            return
+        self._names.add(name)
+        self._lengths = tuple(sorted({*self._lengths, len(name)}))
+
+    def knows(self, wiki: str) -> bool:
+        """Whether it has said what its namespaces are called."""
+        return wiki in self._wikis
+
+    def has(self, name: str) -> bool:
+        return folded(name) in self._names
+
+    def ends(self, text: str) -> bool:
+        """Whether the text ends with such a name: in some scripts no space would stand before it."""
+        tail = folded(text[-2 * self._lengths[-1] :])
+        return any(
+            tail[-length:] in self._names
+            and (
+                length >= _LETTERS
+                or not tail[-length:].isascii()
+                or not tail[-length - 1 : -length].isalnum()
+            )
+            for length in self._lengths
+        )
+
+    def split(self, title: str) -> tuple[str, str] | None:
+        """A title that names somebody, parted behind its namespace; other wikis' prefixes may stand before
+        it. None: it names nobody.
+        """
+        *prefixes, rest = title.split(":")
+        while prefixes:
+            if self.has(prefixes[-1].rpartition("/")[2]):
+                return ":".join([*prefixes, ""]), rest
+            rest = f"{prefixes.pop()}:{rest}"
+        return None
