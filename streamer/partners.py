@@ -168,8 +168,6 @@ def _check(partner: Partner, where: str) -> None:
     except FieldUnknown as error:
         raise ConfigError(f"{where}.fields", str(error)) from None
     # promised protection that isn't there would be worse than none
-    if partner.settle_s:
-        raise ConfigError(f"{where}.settle", 'is not built yet; only "0s" works in this version')
     if "html" in partner.content:
         raise ConfigError(f"{where}.content", 'HTML is not built yet; "wikitext" and "text" work')
     if partner.editor == "pseudonym":

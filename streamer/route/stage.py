@@ -22,6 +22,7 @@ from streamer.lost import Stops
 from streamer.partners import PartnersWatch
 from streamer.route.lane import RouteLane
 from streamer.route.parking import RETRY_S, Parking
+from streamer.route.reverts import Horizon
 from streamer.route.roster import Roster
 from streamer.route.shared import Shared
 from streamer.route.starts import Starts
@@ -45,6 +46,7 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
         withdrawals=withdrawals,
         starts=starts,
         meta=meta,
+        horizon=Horizon(runtime),
     )
     if await runtime.before_drain(_load(withdrawals, meta)):
         logger.info("cut-offs loaded", extra={"cutoffs": len(cutoffs)})

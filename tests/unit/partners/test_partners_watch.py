@@ -162,7 +162,6 @@ def test_wrong_at_the_start(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[a]\nsettle = "10m"\n', r"a\.settle: is not built yet"),
         ('[a]\nsettle = """0s\n"""\n', r"a\.settle: .* regex"),
         (f'[a]\nkeys = ["""sha256:{"a" * 64}\n"""]\n', r"a\.keys.* regex"),
         ('[a]\neditor = "pseudonym"\n', r"a\.editor: .*not built yet"),
