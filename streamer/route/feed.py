@@ -67,7 +67,9 @@ class Feed:
         return cls(routing, seen_by(position), counts, mark, hold=hold, owes=hold is not None)
 
     def mark_at(self, following: int) -> Mark:
-        if self.mark.phase == "behind" and following >= self.until and not self.owes:
+        # of what this pass has seen it is not known yet whether it is due
+        seen = following if self.hold is None else self.next
+        if self.mark.phase == "behind" and seen >= self.until and not self.owes:
             return Mark(self.mark.rebuild, "met")
         return self.mark
 
@@ -82,7 +84,7 @@ class Feed:
         state: State = {"counts": dict(counts), "input": unread}
         if self.mark.rebuild:
             state["rebuild"] = msgspec.to_builtins(self.mark_at(following))
-        if hold is None:
+        if hold is None or following == at:
             return Position(at, (), state)
         return Position(at, hold.done(), {**state, "seen": following})
 

@@ -108,9 +108,7 @@ class RouteLane:
         asked_ms = self._shared.runtime.clock.now_ms()
         had = await self._pass(reader, feeds, None, wait_s, is_front=True)
         if not had and reader.position(self._tp) == feeds[0].next:
-            for feed in feeds:
-                if feed.ahead is not None:
-                    feed.ahead.saw_end(asked_ms)
+            await self._settling.saw_end(feeds, asked_ms)
             await self._intake.say_met(feeds)
         LAG.at(GROUP, *self._tp, feeds[0].next)
         return had

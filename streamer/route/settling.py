@@ -89,6 +89,14 @@ class Settling:
             ROUTE_SETTLING.labels(feed.routing.name, str(self._tp.partition)).set(held)
         self._forget(feeds)
 
+    async def saw_end(self, feeds: Sequence[Feed], time_ms: int) -> None:
+        """At that time nothing stood behind what these have seen."""
+        aheads = [feed.ahead for feed in feeds if feed.ahead is not None]
+        for ahead in aheads:
+            ahead.saw_end(time_ms)
+        if aheads:
+            await self.refresh()
+
     def _settles(self, feed: Feed) -> bool:
         if feed.hold is None and feed.routing.settle_ms:
             feed.hold = Hold(feed.next)
