@@ -26,7 +26,8 @@ class Freshness(Struct, frozen=True):
     """How old the edits were when their articles were appended to this feed: from the time of the edit on
     the wiki to the append, in seconds. Of the articles appended within the window, the newest 500 at most.
     Repairs (`event.kind` `refresh`) and late edits are left out. After a feed was made anew, or begun in the
-    past, its older edits count with the age that they then had. What the way to the client takes comes on
+    past, its older edits count with the age that they then had; where the partner asked for a settle time,
+    that is in them. What the way to the client takes comes on
     top.
     """
 

@@ -73,7 +73,7 @@ class RouteLane:
                         async with asyncio.timeout(IDLE_S):
                             await self._intake.changed()
                     continue
-                await settling.refresh()
+                settling.refresh()
                 front, behind = self._cohorts()
                 is_busy = bool(behind) or settling.is_busy()
                 had = await self._front_pass(front_reader, front, wait_s=0.0 if is_busy else IDLE_S)
@@ -108,7 +108,7 @@ class RouteLane:
         asked_ms = self._shared.runtime.clock.now_ms()
         had = await self._pass(reader, feeds, None, wait_s, is_front=True)
         if not had and reader.position(self._tp) == feeds[0].next:
-            await self._settling.saw_end(feeds, asked_ms)
+            self._settling.saw_end(feeds, asked_ms)
             await self._intake.say_met(feeds)
         LAG.at(GROUP, *self._tp, feeds[0].next)
         return had

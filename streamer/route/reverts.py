@@ -8,17 +8,19 @@ alarm.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Final, NoReturn
 
 import msgspec
 
-from streamer.accounts import ENRICH_GROUP
-from streamer.errors import OffsetOutOfRange
+from streamer.accounts import ENRICH_GROUP, GROUP
+from streamer.errors import LogError, OffsetOutOfRange
 from streamer.log.base import Log, Reader, Stored, TopicPartition
 from streamer.log.position import Position
+from streamer.log.seldom import Seldom
 from streamer.metrics import ERRORS
 from streamer.model import Signal, is_tick
 from streamer.runtime import Runtime
@@ -27,9 +29,14 @@ SIGNAL_LEAD_MS: Final = 3_600_000
 """So much earlier than its article a signal may have come: enrich reads thousands of changes ahead of what
 the budget lets it ask for."""
 FORGET_EVERY: Final = 256
+MARGIN_MS: Final = 60_000
+"""So much more is kept: to read again what was forgotten a moment ago would be dear."""
 LOOK_S: Final = 1.0
+"""Between two questions how far enrich is."""
 MOST_SAMPLES: Final = 600
 """With more, every other one goes: the horizon then moves in longer steps."""
+
+logger = logging.getLogger(__name__)
 
 _signals: Final = msgspec.json.Decoder(Signal)
 
@@ -116,39 +123,43 @@ class Reverts:
         try:
             self.told.take(record)
         except (msgspec.DecodeError, ValueError):
-            ERRORS.labels("route", "signal_invalid").inc()
+            ERRORS.labels(GROUP, "signal_invalid").inc()
 
     def forget(self, article_ms: int) -> None:
         """No article from before that will be asked about; cheap to say often."""
         self._forgotten += 1
-        if self._forgotten % FORGET_EVERY == 0 and article_ms - SIGNAL_LEAD_MS > self._since_ms:
-            self._since_ms = article_ms - SIGNAL_LEAD_MS
-            self.told.forget(self._since_ms)
+        since_ms = article_ms - SIGNAL_LEAD_MS - MARGIN_MS
+        if self._forgotten % FORGET_EVERY == 0 and since_ms > self._since_ms:
+            self._since_ms = since_ms
+            self.told.forget(since_ms)
 
 
 class Horizon:
     """Up to when all reverts are told: enrich has read, and committed, every change of before. One a process;
-    asks the log at most every LOOK_S, and moves a few seconds behind where little happens.
+    `run` it. It moves a few seconds behind the present where little happens.
     """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._looked_s = float("-inf")
-        self._looking = asyncio.Lock()
         self._samples: deque[tuple[int, tuple[int, ...]]] = deque()
         """When the changes ended where."""
+        self._seldom = Seldom()
+        self.wanted = asyncio.Event()
+        """Somebody settles; until then nothing is asked."""
         self.ms = 0
 
-    async def look(self) -> int:
-        """Raises LogError."""
-        async with self._looking:
-            now_s = self._runtime.clock.monotonic_s()
-            if now_s - self._looked_s >= LOOK_S:
-                await self._look()
-                self._looked_s = now_s
-        return self.ms
+    async def run(self) -> NoReturn:
+        """For ever; where the log does not tell, it stays where it is, and so does what settles."""
+        await self.wanted.wait()
+        while True:
+            try:
+                await self.look()
+            except LogError as error:
+                tell_unknown(error, self._seldom)
+            await asyncio.sleep(LOOK_S)
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Raises LogError."""
         now_ms = self._runtime.clock.now_ms()
         topic = self._runtime.topics.changes
         bounds = await self._runtime.log.all_bounds(topic)
@@ -159,6 +170,16 @@ class Horizon:
             self.ms = max(self.ms, self._samples.popleft()[0])
         if len(self._samples) > MOST_SAMPLES:
             self._samples = deque(list(self._samples)[::2])
+
+
+def tell_unknown(error: LogError, seldom: Seldom) -> None:
+    """The alarm that nothing settles."""
+    ERRORS.labels(GROUP, "reverts_unknown").inc()
+    if times := seldom.times(error.code):
+        logger.error(
+            "what was reverted can't be found out: nothing settles, partners without settle go on",
+            extra={"code": error.code, "reason": str(error), "times": times},
+        )
 
 
 def _read_to(committed: Mapping[TopicPartition, Position], tp: TopicPartition) -> int:

@@ -29,7 +29,7 @@ from streamer.route.rules import View
 
 Fate = Literal["", "reverted", "ended"]
 
-REMEMBERED: Final = 5_000
+REMEMBERED: Final = 2_000
 """Offsets before `released` that are remembered too: what a page was before the edit that is held."""
 MOST_HELD: Final = 400_000
 """Records held in one lane, at some 140 bytes each; then the partner reads no further until some are due."""

@@ -9,29 +9,27 @@ Looks and releases take turns with the other work of the lane. Who has much that
 until that is out, so what is held spans the settle time and little more, in a feed that catches up as well.
 """
 
-import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Final, Literal, Self
 
-from streamer.accounts import GROUP
 from streamer.errors import LogError, OffsetOutOfRange
 from streamer.log.base import Lane, Reader, Stored, TopicPartition
 from streamer.log.seldom import Seldom
-from streamer.metrics import ERRORS, ROUTE_SETTLING
+from streamer.metrics import ROUTE_SETTLING
 from streamer.route.feed import Article, Draft, Feed
 from streamer.route.outbox import Outbox
 from streamer.route.passes import PASS_RECORDS, Passes
-from streamer.route.reverts import Reverts
+from streamer.route.reverts import Reverts, tell_unknown
 from streamer.route.settle import MOST_HELD, REMEMBERED, Ahead, Fate, Hold
 from streamer.route.shared import Shared
 
 RELEASE_S: Final = 0.25
 """Between two releases of few records: each is a commit."""
+AGAIN_S: Final = 1.0
+"""After it could not be found out what was reverted."""
 MOST_DUE: Final = 4 * PASS_RECORDS
 """Records that may be due while a partner reads on."""
-
-logger = logging.getLogger(__name__)
 
 
 class Settling:
@@ -49,7 +47,7 @@ class Settling:
         self._readers: dict[str, Reader] = {}
         self._due: dict[str, int] = {}
         """By partner: the offset before which all that is held is due."""
-        self._released_s = float("-inf")
+        self._released_s = self._again_s = float("-inf")
         self._turn = 0
         self._served: dict[str, int] = {}
         self._seldom = Seldom()
@@ -63,14 +61,14 @@ class Settling:
 
     # ── what is to be done ─────────────────────────────────────────────────────────────────────
 
-    async def refresh(self) -> None:
+    def refresh(self) -> None:
         """Looks at the feeds of the lane: who begins and ends to settle, who shares, what is due."""
         feeds = [feed for feed in self._outbox.feeds.values() if self._settles(feed)]
         self._due = {}
         if not feeds:
             return
         self._share(feeds)
-        horizon_ms = await self._horizon_ms()
+        self._shared.horizon.wanted.set()
         for feed in feeds:
             assert feed.hold is not None
             if not _is_ready(feed):
@@ -79,7 +77,7 @@ class Settling:
             assert feed.ahead is not None
             due = feed.next
             if feed.routing.settle_ms:
-                until_ms = min(feed.ahead.known_ms, horizon_ms) - feed.routing.settle_ms
+                until_ms = min(feed.ahead.known_ms, self._shared.horizon.ms) - feed.routing.settle_ms
                 due = feed.ahead.due(feed.hold.released, feed.next, until_ms)
             if not feed.ahead.count(feed.hold.released, due):
                 feed.release_to(due)
@@ -89,13 +87,13 @@ class Settling:
             ROUTE_SETTLING.labels(feed.routing.name, str(self._tp.partition)).set(held)
         self._forget(feeds)
 
-    async def saw_end(self, feeds: Sequence[Feed], time_ms: int) -> None:
+    def saw_end(self, feeds: Sequence[Feed], time_ms: int) -> None:
         """At that time nothing stood behind what these have seen."""
         aheads = [feed.ahead for feed in feeds if feed.ahead is not None]
         for ahead in aheads:
             ahead.saw_end(time_ms)
         if aheads:
-            await self.refresh()
+            self.refresh()
 
     def _settles(self, feed: Feed) -> bool:
         if feed.hold is None and feed.routing.settle_ms:
@@ -118,14 +116,6 @@ class Settling:
             shared = widest.get(feed.next)
             if shared is not None and shared.start <= feed.hold.released:
                 feed.ahead = shared
-
-    async def _horizon_ms(self) -> int:
-        """0 where that can't be found out: then nothing settles, and the others go on."""
-        try:
-            return await self._shared.horizon.look()
-        except LogError as error:
-            self._tell(error)
-            return self._shared.horizon.ms
 
     def _forget(self, feeds: Sequence[Feed]) -> None:
         aheads: dict[int, tuple[Ahead, int]] = {}
@@ -158,6 +148,8 @@ class Settling:
             return "look"
         due = self._due.get(feed.routing.name, 0)
         if due <= feed.hold.released:
+            return ""
+        if self._now_s() < self._again_s:
             return ""
         waited_s = self._now_s() - self._released_s
         return "release" if due - feed.hold.released >= PASS_RECORDS or waited_s >= RELEASE_S else ""
@@ -266,23 +258,10 @@ class Settling:
         try:
             await self._reverts.catch_up(article_ms)
         except LogError as error:
-            self._tell(error)
-            self._released_s = self._now_s()  # tried again after a while
+            tell_unknown(error, self._seldom)
+            self._again_s = self._now_s() + AGAIN_S
             return False
         return True
-
-    def _tell(self, error: LogError) -> None:
-        ERRORS.labels(GROUP, "reverts_unknown").inc()
-        if times := self._seldom.times(error.code):
-            logger.error(
-                "what was reverted can't be found out: nothing settles, partners without settle go on",
-                extra={
-                    "partition": self._tp.partition,
-                    "code": error.code,
-                    "reason": str(error),
-                    "times": times,
-                },
-            )
 
     async def _reader(self, use: int | str, at: int) -> Reader:
         """One for each settle time: those who release by turns do not seek to and fro."""

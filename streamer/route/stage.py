@@ -2,7 +2,7 @@
 
     wiki.articles.v1/p ──► lane p ──► wiki.articles.v1.<partner>/p, with each partner's position
                              ▲
-    partners.toml, wiki.withdrawals.v1, wiki.meta.v1
+    partners.toml, wiki.withdrawals.v1, wiki.meta.v1; of who settles wiki.signals.v1
 
 Draining: a lane commits the pass that it is in and returns; the tables stop after the last lane.
 """
@@ -81,6 +81,7 @@ async def _route(shared: Shared) -> None:
             tasks.create_task(shared.withdrawals.run(), name="route-withdrawals"),
             tasks.create_task(shared.meta.run(), name="route-meta"),
             tasks.create_task(parking.run(), name="route-parking"),
+            tasks.create_task(shared.horizon.run(), name="route-horizon"),
         ]
         stops = Stops(runtime, GROUP)
         await runtime.log.run_lanes(
