@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from streamer.cutoffs import cutoff_record
 from streamer.enrich.article import BY_REVISION, Stamp, article_of, least_revision, removal_of, visibility_of
-from streamer.enrich.memory import HiddenRevisions, Hints, Newest, Removal, Removals, Told
+from streamer.enrich.memory import Contents, HiddenRevisions, Hints, Newest, Removal, Removals, Told
 from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Removed, Work
 from streamer.log.base import MAX_RECORD_BYTES, Record, partition_of
 from streamer.metrics import EDIT_TO_PUBLISH, ENRICH_CUTOFFS, ENRICH_LATE, ENRICH_PUBLISHED, ERRORS
@@ -79,6 +79,7 @@ class Memory:
     told: Told = field(default_factory=Told)
     hidden: HiddenRevisions = field(default_factory=HiddenRevisions)
     hints: Hints = field(default_factory=Hints)
+    contents: Contents = field(default_factory=Contents)
 
 
 class Batch:

@@ -24,7 +24,7 @@ from msgspec import Struct
 from streamer.accounts import seen_by
 from streamer.log.base import Stored
 from streamer.log.position import Position, Ranges
-from streamer.model import is_tick
+from streamer.model import content_of, is_tick
 from streamer.route.rules import View
 
 Fate = Literal["", "reverted", "ended"]
@@ -268,11 +268,3 @@ class Ahead:
         if wiki_number is None:
             wiki_number = self._wikis[wiki] = len(self._wikis) + 1
         return wiki_number << _PAGE_BITS | int(page)
-
-
-def content_of(sha1: str) -> int:
-    """As many bits of the hash as tell a page's revisions apart; 0: not known."""
-    try:
-        return int(sha1[:16], 16)
-    except ValueError:
-        return 0
