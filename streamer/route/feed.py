@@ -220,7 +220,8 @@ class Draft:
                 self._take_tombstone(stored)
         elif goes_at_once(stored, article.view) or stored.offset in self.told:
             pass  # it went out when it was seen
-        elif fate and (fate != "reverted" or article.view.has_text):
+        elif fate and not (fate == "reverted" and article.view.is_removal):
+            # who got what a removal hides must learn of it, whatever else the record says
             self.counts[OF_FATE[fate]] += 1
         else:
             self._put(article)

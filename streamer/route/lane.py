@@ -85,7 +85,8 @@ class RouteLane:
                     self._owed_s += time.monotonic() - began_s
                 await self._outbox.tick()
                 await self._outbox.tell_holes()
-                self._gauge()
+                if had or behind:
+                    self._gauge()
 
     # ── passes ─────────────────────────────────────────────────────────────────────────────────
 

@@ -190,6 +190,20 @@ async def test_reverted_by_what_the_wiki_says(place: Settled, *, is_early: bool)
     assert await place.counts("settled") == {"published": 2, "reverted": 3}
 
 
+async def test_a_removal_is_told_though_its_text_was_reverted(place: Settled) -> None:
+    """A record that says that an older text is hidden restates the page as it is, be that vandalised. Who got
+    the older one must learn of it.
+    """
+    page = Page(3, revision=2, kind="visibility", hides_revision=True, sha1=SHA["B"])
+    async with place.routing():
+        await place.publish(*edits("AB"), page, *edits("A", first=4))
+        await place.looked("settled")
+        place.later(10 * MINUTE_MS)
+        await place.settled("settled", 4)
+    assert await place.order("settled") == [1, 3, 4]
+    assert await place.counts("settled") == {"published": 3, "reverted": 1}
+
+
 async def test_withdrawn_while_it_is_held(place: Settled) -> None:
     """A cut-off that comes while an edit is held is heeded when it would go."""
     page, other = Page(1, sha1=SHA["A"]), Page(2, sha1=SHA["B"])
