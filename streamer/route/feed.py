@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Final, Literal
 
 import msgspec
@@ -10,7 +11,7 @@ from streamer.accounts import counts_of, seen_by
 from streamer.cutoffs import Cutoffs
 from streamer.log.base import Headers, Record, Stored
 from streamer.log.position import Position, State
-from streamer.model import DELETE_TYPE, TICK_KEY, is_tick
+from streamer.model import DELETE_TYPE, TICK_KEY, is_counted, is_tick
 from streamer.partners import Partner
 from streamer.projection import Projection
 from streamer.route.rebuild import NOTHING, Mark, mark_of
@@ -22,6 +23,8 @@ OF_FATE: Final[Mapping[str, Outcome]] = {"reverted": "reverted", "ended": "withd
 """What was held counts so: reverted; its page gone or hidden; its page moved out of the partner's scope."""
 REMOVED_HEADERS: Final = frozenset({"rev", "parent", "sha1"})
 """They describe a version, and a removal carries none."""
+SEVERAL: Final = "*"
+"""Places of a topic whose partner's wikis or namespaces were others before."""
 
 
 class Routing:
@@ -32,9 +35,16 @@ class Routing:
         self.topic: Final = topic
         self.rule: Final = Rule(partner)
         self.settle_ms: Final = partner.settle_s * 1000
+        self.places: Final = _digest(partner)
         self.projection: Final = Projection(
             partner.fields, content=partner.content, hides_editor=partner.editor == "none"
         )
+
+
+def _digest(partner: Partner) -> str:
+    """Of the wikis and namespaces that it asks for."""
+    said = repr((sorted(set(partner.wikis)), sorted(set(partner.namespaces))))
+    return blake2b(said.encode(), digest_size=6).hexdigest()
 
 
 @dataclass(slots=True)
@@ -60,11 +70,26 @@ class Feed:
     owes: bool = False
     """Something that it holds is due, or that is not known yet: it has not met anyone."""
 
+    was_routed: str = ""
+    """The places that its topic was made with (Routing.places), or SEVERAL; "": none yet."""
+
     @classmethod
     def restore(cls, routing: Routing, position: Position) -> "Feed":
-        hold = hold_of(position)
-        counts, mark = counts_of(position.state), mark_of(position.state)
-        return cls(routing, seen_by(position), counts, mark, hold=hold, owes=hold is not None)
+        state, hold = position.state, hold_of(position)
+        return cls(
+            routing,
+            seen_by(position),
+            counts_of(state),
+            mark_of(state),
+            hold=hold,
+            owes=hold is not None,
+            was_routed=str(state.get("places", "")),
+        )
+
+    @property
+    def places(self) -> str:
+        """Those of all that its topic may hold."""
+        return self.routing.places if self.was_routed in ("", self.routing.places) else SEVERAL
 
     def mark_at(self, following: int) -> Mark:
         # of what this pass has seen it is not known yet whether it is due
@@ -81,7 +106,7 @@ class Feed:
         """
         at = following if hold is None else hold.released
         unread = {"topic": source, "next": at, "epoch": epoch if self.epoch is None else self.epoch}
-        state: State = {"counts": dict(counts), "input": unread}
+        state: State = {"counts": dict(counts), "input": unread, "places": self.places}
         if self.mark.rebuild:
             state["rebuild"] = msgspec.to_builtins(self.mark_at(following))
         if hold is None or following == at:
@@ -102,6 +127,7 @@ class Feed:
     def committed(self, following: int, counts: dict[str, int], hold: Hold | None = None) -> None:
         """Its position there is."""
         self.has_moved = False
+        self.was_routed = self.places
         self.next, self.counts, self.mark = following, counts, self.mark_at(following)
         self.hold = hold
 
@@ -124,6 +150,7 @@ class Article:
         self.hidden: Final = cutoffs.hidden(
             stored.key, int(stored.header("rev") or 0), int(stored.header("ce_sequence") or 0)
         )
+        self.is_counted: Final = is_counted(stored)
         self._made: dict[tuple[Projection, bool], bytes] = {}
 
     def value_for(self, projection: Projection, *, left: bool) -> bytes:
@@ -176,7 +203,6 @@ class Draft:
     """As it will be."""
     records: list[Record] = field(default_factory=list)
     size: int = 0
-
     told: tuple[int, ...] = ()
     """Offsets of what is held, that need no release any more."""
 
@@ -222,7 +248,7 @@ class Draft:
             pass  # it went out when it was seen
         elif fate and not (fate == "reverted" and article.view.is_removal):
             # who got what a removal hides must learn of it, whatever else the record says
-            self.counts[OF_FATE[fate]] += 1
+            self.counts[OF_FATE[fate]] += article.is_counted
         else:
             self._put(article)
 
@@ -233,15 +259,24 @@ class Draft:
 
     def _put(self, article: Article) -> None:
         outcome, record = route(article, self.feed.routing)
-        self.counts[outcome] += 1
+        if article.is_counted:
+            self.counts[outcome] += 1
         if record is not None:
             self._append(record)
+        elif outcome == "filtered" and article.view.is_removal and self.feed.places == SEVERAL:
+            self._append_tombstone(article.stored)
 
     def _take_tombstone(self, stored: Stored) -> None:
         """Of a late record. It goes to all who may have got that record: one too many harms nobody."""
-        routing = self.feed.routing
-        if routing.rule.has_wiki(stored.key.partition(":")[0]):
-            self._append(Record(routing.topic, stored.partition, stored.key, None, stored.headers))
+        if self.feed.routing.rule.has_wiki(stored.key.partition(":")[0]) or self.feed.places == SEVERAL:
+            self._append_tombstone(stored)
+
+    def _append_tombstone(self, stored: Stored) -> None:
+        """What the topic holds under this key must leave the disk, and is no event to anybody. So a removal
+        that rules filter takes away what they let in while they asked for its wiki or namespace. Where they
+        always were the same there is nothing of it, or the delete of a page that left, which must stay.
+        """
+        self._append(Record(self.feed.routing.topic, stored.partition, stored.key, None))
 
     def _append(self, record: Record) -> None:
         self.records.append(record)

@@ -13,6 +13,7 @@ from streamer.model import (
     Editor,
     Event,
     EventType,
+    Hideable,
     Kind,
     Language,
     Licence,
@@ -55,7 +56,11 @@ class Page:
     tags: tuple[str, ...] = ()
     text: str | None = "some text"
     hides_revision: bool | None = None
-    """Of a visibility change: whether it hides the text of an older revision, or shows it again."""
+    """Of a visibility change: whether it hides something of an older revision, or shows it again."""
+    hidden: Hideable = "text"
+    """What that is."""
+    comment: str = "a comment"
+    editor: str = "Somebody"
     late: bool = False
     event_type: EventType | None = None
     revision: int | None = None
@@ -84,7 +89,7 @@ class Page:
             previous = PreviousPlace("Old title", Namespace(self.was_in))
         revision: RevisionVisibility | Maybe = UNSET
         if self.hides_revision is not None:
-            revision = RevisionVisibility(1, Visibility(text=not self.hides_revision))
+            revision = RevisionVisibility(1, Visibility(**{self.hidden: not self.hides_revision}))
         article = Article(
             name=f"Page {self.page_id}",
             identifier=self.page_id,
@@ -124,11 +129,11 @@ def _with_version(page: Page, article: Article) -> Article:
 
     version = Version(
         page.number,
-        comment="a comment",
+        comment=page.comment or UNSET,
         tags=list(page.tags),
         is_minor_edit=page.minor,
         size=Size(page.size) if page.size is not None else UNSET,
-        editor=Editor(name="Somebody", is_bot=page.bot) if page.bot is not None else UNSET,
+        editor=Editor(name=page.editor, is_bot=page.bot) if page.bot is not None else UNSET,
         sha1=page.sha1 or UNSET,
     )
     previous = PreviousVersion(page.parent, sha1=page.parent_sha1 or UNSET) if page.parent else UNSET

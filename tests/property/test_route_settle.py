@@ -245,6 +245,8 @@ class Settler:
     def commit(self, world: World, draft: Draft, following: int) -> None:
         by_sequence = {s.header("ce_sequence"): s.offset for s in world.stored if s.value is not None}
         for record in draft.records:
+            if record.value is None and "/" not in record.key:
+                continue  # of a removal that rules leave out where they were others before
             if record.value is None:
                 offset = next(s.offset for s in world.stored if s.key == record.key and s.value is None)
                 self.out.append(("tombstone", offset))
