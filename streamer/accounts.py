@@ -8,9 +8,11 @@ from typing import Final
 
 import msgspec
 
-from streamer.log.position import State
+from streamer.log.position import Position, State
 
 GROUP: Final = "route"
+ENRICH_GROUP: Final = "enrich"
+"""Whose positions say how far all that was reverted is known (streamer.route.reverts)."""
 COUNTED: Final = ("published", "filtered", "reverted", "withdrawn", "expired")
 
 
@@ -18,6 +20,14 @@ def counts_of(state: State) -> dict[str, int]:
     """By outcome. Beside those of COUNTED there may be `invalid`."""
     stored = msgspec.convert(state.get("counts", {}), dict[str, int])
     return {**dict.fromkeys(COUNTED, 0), **stored}
+
+
+def seen_by(position: Position) -> int:
+    """Up to where the articles were looked at. Of a partner that settles that is beyond `next`: between the
+    two what is held waits for its time.
+    """
+    seen = position.state.get("seen")
+    return max(position.next, seen) if isinstance(seen, int) else position.next
 
 
 def is_behind(state: State) -> bool:

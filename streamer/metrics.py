@@ -375,6 +375,12 @@ ROUTE_BEHIND: Final = Gauge(
     ["partner", "partition"],
     registry=REGISTRY,
 )
+ROUTE_SETTLING: Final = Gauge(
+    "streamer_route_settling_records",
+    "Records that are held for a partner until they have settled.",
+    ["partner", "partition"],
+    registry=REGISTRY,
+)
 ROUTE_PASS: Final = Histogram(
     "streamer_route_pass_seconds",
     "From what was read to its commit, for all partners of a pass.",

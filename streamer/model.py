@@ -472,6 +472,14 @@ class Signal(Struct, frozen=True, omit_defaults=True):
     upstream_ms: int
 
 
+def content_of(sha1: str) -> int:
+    """As many bits of a hash as tell a page's contents apart; 0: not known."""
+    try:
+        return int(sha1[:16], 16)
+    except ValueError:
+        return 0
+
+
 class Withdrawal(Struct, frozen=True):
     """The value of a record in `wiki.withdrawals.v1` (streamer.cutoffs)."""
 

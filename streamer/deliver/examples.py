@@ -96,7 +96,7 @@ STATUS: Final[dict[str, Any]] = msgspec.to_builtins(
         partner="acme",
         time="2026-11-21T12:00:05.000Z",
         freshness=Freshness(600, 412, 1.21, 4.5),
-        completeness=Completeness(41_200, 310, 0, 2, 0, 0, 0, 1.0, 3, rebuilding=False),
+        completeness=Completeness(41_200, 310, 0, 2, 0, 0, 0, 1.0, 3, 0, rebuilding=False),
         positions=Positions(format_id(EPOCH, (17, 4)), AFTER),
         partitions=2,
         history_hours=6.0,

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from streamer.accounts import COUNTED, counts_of, is_behind
+from streamer.accounts import COUNTED, counts_of, is_behind, seen_by
 from streamer.deliver.encode import edited_ms_of, is_article
 from streamer.deliver.position import At, parse_id
 from streamer.log.base import Bounds, Stored
@@ -26,7 +26,8 @@ class Freshness(Struct, frozen=True):
     """How old the edits were when their articles were appended to this feed: from the time of the edit on
     the wiki to the append, in seconds. Of the articles appended within the window, the newest 500 at most.
     Repairs (`event.kind` `refresh`) and late edits are left out. After a feed was made anew, or begun in the
-    past, its older edits count with the age that they then had. What the way to the client takes comes on
+    past, its older edits count with the age that they then had; where the partner asked for a settle time,
+    that is in them. What the way to the client takes comes on
     top.
     """
 
@@ -62,7 +63,9 @@ class Completeness(Struct, frozen=True):
     ratio: float
     """1 less the share of `missing` in all that was counted; 1 where nothing was."""
     waiting_offsets: int
-    """Not judged yet, as distances of offsets, which have holes: at most so many articles."""
+    """Not looked at yet, as distances of offsets, which have holes: at most so many articles."""
+    settling_offsets: int
+    """Held until they have settled, where the partner asks for that; as distances of offsets as well."""
     rebuilding: bool
     """The feed is being made anew, and has not met the present yet."""
 
@@ -154,12 +157,14 @@ def completeness(positions: Mapping[int, Position], articles: Sequence[Bounds]) 
     are offsets in.
     """
     counts = dict.fromkeys((*COUNTED, "invalid"), 0)
-    waiting = 0
+    waiting = settling = 0
     for partition, position in positions.items():
         for outcome, count in counts_of(position.state).items():
             counts[outcome] = counts.get(outcome, 0) + count
         if partition < len(articles):
-            waiting += max(0, articles[partition].end - max(position.next, articles[partition].earliest))
+            seen = seen_by(position)
+            waiting += max(0, articles[partition].end - max(seen, articles[partition].earliest))
+            settling += seen - position.next
     missing = counts["expired"] + counts["invalid"]
     total = sum(counts.values())
     return Completeness(
@@ -167,6 +172,7 @@ def completeness(positions: Mapping[int, Position], articles: Sequence[Bounds]) 
         missing=missing,
         ratio=1 - missing / total if total else 1.0,
         waiting_offsets=waiting,
+        settling_offsets=settling,
         rebuilding=any(is_behind(position.state) for position in positions.values()),
     )
 

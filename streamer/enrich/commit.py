@@ -21,7 +21,7 @@ from streamer.enrich.article import (
     visibility_of,
 )
 from streamer.enrich.hides import Hides
-from streamer.enrich.memory import HiddenRevisions, Hints, Newest, Removal, Removals, Told
+from streamer.enrich.memory import Contents, HiddenRevisions, Hints, Newest, Removal, Removals, Told
 from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Removed, Work
 from streamer.errors import HostNotAllowed
 from streamer.log.base import MAX_RECORD_BYTES, Headers, Record, partition_of
@@ -93,6 +93,7 @@ class Memory:
     hidden: HiddenRevisions = field(default_factory=HiddenRevisions)
     hides: Hides = field(default_factory=Hides)
     hints: Hints = field(default_factory=Hints)
+    contents: Contents = field(default_factory=Contents)
 
 
 class Batch:

@@ -209,7 +209,7 @@ class LaneWorker:
 
     def _take_hint(self, record: Stored, hint: Hint) -> None:
         self._memory.hints.add(hint)
-        signal = signal_of(hint)
+        signal = signal_of(hint, self._memory.contents)
         if signal and self._progress.take(record.offset):
             topic = self._runtime.topics.signals
             made = signal_record(topic, self._shared.partitions, hint.wiki, signal)

@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 
 from msgspec.structs import replace
 
-from streamer.model import Change, Hint, Place, Visibility
+from streamer.model import Change, Hint, Place, Visibility, content_of
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -21,6 +21,12 @@ MAX_TOLD: Final = 20_000
 MAX_HIDDEN: Final = 20_000
 MAX_HINTS: Final = 20_000
 """Hints come within seconds of their edit: some minutes of all wikis."""
+
+
+MAX_CONTENTS: Final = 20_000
+"""Pages, some 10 MB: vandalism that is undone by hand is mostly undone within the hour."""
+CONTENTS_OF_A_PAGE: Final = 15
+"""As many as the wikis themselves look back for a revert."""
 
 
 class Recent(Generic[K, V]):
@@ -186,6 +192,34 @@ class Hints:
 
     def of(self, wiki: str, revision: int) -> Hint | None:
         return self._revisions.get((wiki, revision))
+
+
+class Contents:
+    """What pages consisted of lately, by the SHA-1s that hints tell: so that an edit that only has an old
+    text again is known for a revert, whatever the wiki says of it.
+    """
+
+    def __init__(self, limit: int = MAX_CONTENTS) -> None:
+        self._pages: Recent[tuple[str, int], tuple[tuple[int, int], ...]] = Recent(limit)
+
+    def take(self, hint: Hint) -> tuple[int, int] | None:
+        """The ends of what this revision undoes: all revisions of its page between them. None: of nothing, or
+        it was taken before.
+        """
+        if not (hint.page_id and hint.revision and hint.sha1):
+            return None
+        key = hint.wiki, hint.page_id
+        known = self._pages.get(key) or ()
+        if any(revision == hint.revision for revision, _ in known):
+            return None
+        content = content_of(hint.sha1)
+        if hint.parent and hint.parent_sha1 and all(revision != hint.parent for revision, _ in known):
+            known = (*known, (hint.parent, content_of(hint.parent_sha1)))
+        before = max((one for one, its in known if its == content and one < hint.revision), default=0)
+        self._pages.put(key, (*known, (hint.revision, content))[-CONTENTS_OF_A_PAGE:])
+        if not before or before in (hint.parent, hint.revision - 1):
+            return None
+        return before + 1, hint.revision - 1
 
 
 def _joined(before: Hint, after: Hint) -> Hint:

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from streamer.accounts import ENRICH_GROUP
 from streamer.enrich.commit import Batch, Item, Memory
 from streamer.enrich.outcome import Work
 from streamer.errors import LaneLost, LogError
@@ -22,7 +23,7 @@ from streamer.metrics import COMMITTED, ENRICH_OPEN, LAG, QUEUE_DEPTH
 from streamer.runtime import Runtime, article_spec
 from streamer.ticks import Ticks
 
-GROUP: Final = "enrich"
+GROUP: Final = ENRICH_GROUP
 LOG_COMPONENT: Final = "enrich_log"
 IDLE_COMMIT_S: Final = 5.0
 """Hints alone move the position so often, that retention can follow and a restart reads little."""

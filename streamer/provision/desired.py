@@ -77,10 +77,11 @@ _ROLES: Final[Mapping[str, _Rights]] = {
         groups=(ENRICH, DEFERRED),
     ),
     "route": _Rights(
-        reads=("articles", "withdrawals", "meta"),
+        reads=("articles", "withdrawals", "signals", "meta"),
         # the last tells it when a topic that was too small takes more
         partners=("READ", "WRITE", "DESCRIBE_CONFIGS"),
         groups=(ROUTE,),
+        sees=(ENRICH,),  # up to where all that was reverted is known
     ),
     "deliver": _Rights(reads=("withdrawals",), partners=("READ",), sees=(ROUTE,)),  # for /v2/status
 }

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from streamer.accounts import counts_of
+from streamer.accounts import counts_of, seen_by
 from streamer.cutoffs import Cutoffs
 from streamer.log.base import Headers, Record, Stored
 from streamer.log.position import Position, State
@@ -17,8 +17,11 @@ from streamer.privacy import Policy
 from streamer.projection import Projection
 from streamer.route.rebuild import NOTHING, Mark, mark_of
 from streamer.route.rules import Rule, Verdict, View, view
+from streamer.route.settle import MOST_LEFT, Ahead, Fate, Hold, goes_at_once, hold_of
 
 Outcome = Literal["published", "filtered", "reverted", "withdrawn", "expired", "invalid"]
+OF_FATE: Final[Mapping[str, Outcome]] = {"reverted": "reverted", "ended": "withdrawn", "left": "filtered"}
+"""What was held counts so: reverted; its page gone or hidden; its page moved out of the partner's scope."""
 REMOVED_HEADERS: Final = frozenset({"rev", "parent", "sha1"})
 """They describe a version, and a removal carries none."""
 SEVERAL: Final = "*"
@@ -33,6 +36,7 @@ class Routing:
         self.name: Final = partner.name
         self.topic: Final = topic
         self.rule: Final = Rule(partner)
+        self.settle_ms: Final = partner.settle_s * 1000
         self.places: Final = _digest(partner)
         self.projection: Final = Projection(partner.fields, content=partner.content, policy=policy)
 
@@ -59,14 +63,28 @@ class Feed:
     """Over offsets that hold no record; the next commit says it."""
     epoch: str | None = None
     """Of the articles that `next` stands in, where nobody has looked whether they are the lane's."""
+    hold: Hold | None = None
+    """Of one that settles: `next` is then what was seen."""
+    ahead: Ahead | None = None
+    """What it holds, once that was read; shared with others at the same offset."""
+    owes: bool = False
+    """Something that it holds is due, or that is not known yet: it has not met anyone."""
+
     was_routed: str = ""
     """The places that its topic was made with (Routing.places), or SEVERAL; "": none yet."""
 
     @classmethod
     def restore(cls, routing: Routing, position: Position) -> "Feed":
-        state = position.state
-        places = str(state.get("places", ""))
-        return cls(routing, position.next, counts_of(state), mark_of(state), was_routed=places)
+        state, hold = position.state, hold_of(position)
+        return cls(
+            routing,
+            seen_by(position),
+            counts_of(state),
+            mark_of(state),
+            hold=hold,
+            owes=hold is not None,
+            was_routed=str(state.get("places", "")),
+        )
 
     @property
     def places(self) -> str:
@@ -74,30 +92,44 @@ class Feed:
         return self.routing.places if self.was_routed in ("", self.routing.places) else SEVERAL
 
     def mark_at(self, following: int) -> Mark:
-        if self.mark.phase == "behind" and following >= self.until:
+        # of what this pass has seen it is not known yet whether it is due
+        seen = following if self.hold is None else self.next
+        if self.mark.phase == "behind" and seen >= self.until and not self.owes:
             return Mark(self.mark.rebuild, "met")
         return self.mark
 
-    def position(self, source: str, epoch: str, following: int, counts: Mapping[str, int]) -> Position:
+    def position(
+        self, source: str, epoch: str, following: int, counts: Mapping[str, int], hold: Hold | None = None
+    ) -> Position:
         """`input` says to the log's retention what is still to be read: not the partner's own topic; and to
         the next start of the lane in which making of its topic that was (`epoch` is the lane's).
         """
-        unread = {"topic": source, "next": following, "epoch": epoch if self.epoch is None else self.epoch}
+        at = following if hold is None else hold.released
+        unread = {"topic": source, "next": at, "epoch": epoch if self.epoch is None else self.epoch}
         state: State = {"counts": dict(counts), "input": unread, "places": self.places}
         if self.mark.rebuild:
             state["rebuild"] = msgspec.to_builtins(self.mark_at(following))
-        return Position(following, (), state)
+        if hold is None or following == at:
+            return Position(at, (), state)
+        return Position(at, hold.done(), {**state, "seen": following})
 
     def move_to(self, following: int) -> None:
         """There was no record before that."""
         self.has_moved |= following != self.next
         self.next = following
 
-    def committed(self, following: int, counts: dict[str, int]) -> None:
+    def release_to(self, released: int) -> None:
+        """Nothing is held before that."""
+        assert self.hold is not None
+        self.has_moved |= released != self.hold.released
+        self.hold = self.hold.at(released)
+
+    def committed(self, following: int, counts: dict[str, int], hold: Hold | None = None) -> None:
         """Its position there is."""
         self.has_moved = False
         self.was_routed = self.places
         self.next, self.counts, self.mark = following, counts, self.mark_at(following)
+        self.hold = hold
 
 
 def epoch_of(position: Position) -> str:
@@ -167,12 +199,21 @@ class Draft:
 
     feed: Feed
     counts: dict[str, int]
+    hold: Hold | None = None
+    """As it will be."""
     records: list[Record] = field(default_factory=list)
     size: int = 0
+    told: tuple[int, ...] = ()
+    """Offsets of what is held, that need no release any more."""
 
     @classmethod
-    def of(cls, feed: Feed) -> "Draft":
-        return cls(feed, dict(feed.counts))
+    def of(cls, feed: Feed, released: int | None = None) -> "Draft":
+        """`released`: how far what is held will have gone, where that is another offset than now."""
+        hold = feed.hold
+        if hold is None:
+            return cls(feed, dict(feed.counts))
+        after = hold if released is None else hold.at(released)
+        return cls(feed, dict(feed.counts), after, told=hold.left)
 
     @property
     def is_stop(self) -> bool:
@@ -185,19 +226,45 @@ class Draft:
         return any(record.key != TICK_KEY for record in self.records)
 
     def take(self, stored: Stored, article: Article | None) -> None:
-        """`article` None: the record holds none."""
-        if article is not None:
-            outcome, record = route(article, self.feed.routing)
-            if article.is_counted:
-                self.counts[outcome] += 1
-            if record is not None:
-                self._append(record)
-            elif outcome == "filtered" and article.view.is_removal and self.feed.places == SEVERAL:
-                self._append_tombstone(stored)
-        elif stored.value is None:
-            self._take_tombstone(stored)
-        elif not is_tick(stored):  # ticks are for the topic that they stand in
-            self.counts["invalid"] = self.counts.get("invalid", 0) + 1
+        """`article` None: the record holds none. Of one that settles it is seen, and perhaps held."""
+        if article is None:
+            if stored.value is None:
+                if self.hold is None:
+                    self._take_tombstone(stored)
+            elif not is_tick(stored):  # ticks are for the topic that they stand in
+                self.counts["invalid"] = self.counts.get("invalid", 0) + 1
+        elif self.hold is None or goes_at_once(stored, article.view):
+            self._put(article)
+        elif self._has_left(article) and len(self.hold.left) < MOST_LEFT:
+            self.hold = Hold(self.hold.released, (*self.hold.left, stored.offset))
+            self._put(article)
+
+    def release(self, stored: Stored, article: Article | None, fate: Fate | Literal["left"]) -> None:
+        """Of one that settles: a record that was held, and what has become of it meanwhile."""
+        if article is None:
+            if stored.value is None:
+                self._take_tombstone(stored)
+        elif goes_at_once(stored, article.view) or stored.offset in self.told:
+            pass  # it went out when it was seen
+        elif fate and not (fate == "reverted" and article.view.is_removal):
+            # who got what a removal hides must learn of it, whatever else the record says
+            self.counts[OF_FATE[fate]] += article.is_counted
+        else:
+            self._put(article)
+
+    def _has_left(self, article: Article) -> bool:
+        if article.view.event.previous is None:
+            return False
+        return self.feed.routing.rule.judge(article.view) is Verdict.LEFT
+
+    def _put(self, article: Article) -> None:
+        outcome, record = route(article, self.feed.routing)
+        if article.is_counted:
+            self.counts[outcome] += 1
+        if record is not None:
+            self._append(record)
+        elif outcome == "filtered" and article.view.is_removal and self.feed.places == SEVERAL:
+            self._append_tombstone(article.stored)
 
     def _take_tombstone(self, stored: Stored) -> None:
         """Of a late record. It goes to all who may have got that record: one too many harms nobody."""

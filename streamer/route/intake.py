@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from streamer.accounts import GROUP, counts_of
+from streamer.accounts import GROUP, counts_of, seen_by
 from streamer.errors import ConfigError, InputLost, TopicError, TopicMissing, TopicRefused
 from streamer.log.base import Lane, Log, TopicPartition
 from streamer.log.position import Position
@@ -75,7 +75,7 @@ class Intake:
 
     async def say_met(self, feeds: Iterable[Feed]) -> None:
         """Nothing is left to be read: who is made anew has met those who are live."""
-        met = [feed for feed in feeds if feed.mark.phase == "behind"]
+        met = [feed for feed in feeds if feed.mark.phase == "behind" and not feed.owes]
         for feed in met:
             feed.until = min(feed.until, feed.next)
         await self._outbox.commit([Draft.of(feed) for feed in met], None)
@@ -168,18 +168,19 @@ class Intake:
         """
         there = await Input.of(self._log, self._tp)
         self._outbox.epoch = there.epoch
-        lost = [there.beyond(position.next, epoch_of(position)) for position in positions.values()]
+        lost = [there.beyond(seen_by(position), epoch_of(position)) for position in positions.values()]
         if lost and lost[0] and all(lost) and not self._outbox.feeds and self._stops:
             raise lost[0]
         return there
 
     def _standing(self, position: Position, there: Input) -> Position:
         """Where the partner goes on. Raises InputLost."""
-        lost = there.beyond(position.next, epoch_of(position))
+        lost = there.beyond(seen_by(position), epoch_of(position))
         if lost is None:
             return position
         skip(self._shared.runtime, GROUP, self._lane.partition, lost)
-        return Position(there.earliest, (), position.state)
+        state = {name: part for name, part in position.state.items() if name != "seen"}
+        return Position(there.earliest, (), state)
 
     @property
     def _stops(self) -> bool:

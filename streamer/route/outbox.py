@@ -12,7 +12,7 @@ from streamer.accounts import GROUP
 from streamer.errors import ConfigError, InputLost, TopicError
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, TopicPartition
-from streamer.metrics import COMMITTED, ROUTE_BEHIND
+from streamer.metrics import COMMITTED, ROUTE_BEHIND, ROUTE_SETTLING
 from streamer.route.feed import Draft, Feed, Routing
 from streamer.route.shared import Shared
 from streamer.runtime import article_spec
@@ -49,7 +49,9 @@ class Outbox:
         records = [record for draft in drafts for record in draft.records]
         ends = [draft.feed.next if following is None else following for draft in drafts]
         positions = {
-            self.place(draft.feed.routing): draft.feed.position(self._tp.topic, self.epoch, end, draft.counts)
+            self.place(draft.feed.routing): draft.feed.position(
+                self._tp.topic, self.epoch, end, draft.counts, draft.hold
+            )
             for draft, end in zip(drafts, ends, strict=True)
         }
         try:
@@ -70,7 +72,7 @@ class Outbox:
         self._committed_s = self._now_s()
         self._ticks.committed(records, self._now_s())
         for draft, end in zip(drafts, ends, strict=True):
-            draft.feed.committed(end, draft.counts)
+            draft.feed.committed(end, draft.counts, draft.hold)
             self._parking.written(draft.feed.routing.name, self._lane.partition)
             self._count(draft.feed)
         return list(drafts)
@@ -103,6 +105,7 @@ class Outbox:
         """The lane routes it from now on."""
         name = feed.routing.name
         feed.served = self.turn
+        feed.ahead = None  # what was remembered while others had it is not its own any more
         self.feeds[name] = feed
         self._ticks.assume([self.place(feed.routing)], self._now_s())
         self._roster.established(name)
@@ -126,8 +129,9 @@ class Outbox:
     def drop(self, name: str) -> None:
         """The lane does not route it any more."""
         self.feeds.pop(name, None)
-        with suppress(KeyError):
-            ROUTE_BEHIND.remove(name, str(self._lane.partition))
+        for gauge in (ROUTE_BEHIND, ROUTE_SETTLING):
+            with suppress(KeyError):
+                gauge.remove(name, str(self._lane.partition))
 
     def silence(self) -> None:
         """The lane ends: what it said of partners is for the next one to say."""

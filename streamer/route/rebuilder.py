@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
-from streamer.accounts import GROUP, counts_of
+from streamer.accounts import GROUP, counts_of, seen_by
 from streamer.config import Settings
 from streamer.errors import ConfigError, LogUnavailable, TopicMissing, TopicRefused
 from streamer.groups import alone_by_name
@@ -171,7 +171,7 @@ class Rebuilder:
         assert seen.start is not None
         wanted = seen.start.rebuild
         marks: dict[int, Mark] = {p: mark for p, mark in seen.marks.items() if mark.rebuild == wanted}
-        nexts = {p: self._positions[p].next for p in marks if marks[p].phase != "stopped"}
+        nexts = {p: seen_by(self._positions[p]) for p in marks if marks[p].phase != "stopped"}
         met = seen.reached("met")
         left = to_go(bounds, nexts, marks)
         return f"routed {self._routed()}, {left} to go; {met} of {seen.partitions} partitions are live"

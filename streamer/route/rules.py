@@ -80,13 +80,19 @@ class _Version(Struct, frozen=True):
     editor: _Editor | None = None
 
 
+class _Previous(Struct, frozen=True):
+    identifier: int
+    sha1: str | None = None
+
+
 class View(Struct, frozen=True):
-    """As much of an article as rules look at; the rest is skipped undecoded."""
+    """As much of an article as rules and settling look at; the rest is skipped undecoded."""
 
     namespace: _Namespace
     is_part_of: _Project
     event: _Event
     version: _Version | None = None
+    previous_version: _Previous | None = None
     in_language: _Language | None = None
     article_body: dict[str, Raw] | None = None
 

@@ -7,6 +7,7 @@ from typing import Final
 from streamer.cutoffs import Cutoffs
 from streamer.errors import LogUnavailable
 from streamer.log.table import Table
+from streamer.route.reverts import Horizon
 from streamer.route.roster import Roster
 from streamer.route.starts import Starts
 from streamer.runtime import Runtime
@@ -23,6 +24,7 @@ class Shared:
     withdrawals: Table
     starts: Starts
     meta: Table
+    horizon: Horizon
 
 
 async def caught_up(table: Table) -> None:

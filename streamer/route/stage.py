@@ -2,7 +2,7 @@
 
     wiki.articles.v1/p ──► lane p ──► wiki.articles.v1.<partner>/p, with each partner's position
                              ▲
-    partners.toml, wiki.withdrawals.v1, wiki.meta.v1
+    partners.toml, wiki.withdrawals.v1, wiki.meta.v1; of who settles wiki.signals.v1
 
 Draining: a lane commits the pass that it is in and returns; the tables stop after the last lane.
 """
@@ -22,6 +22,7 @@ from streamer.lost import Stops
 from streamer.partners import PartnersWatch
 from streamer.route.lane import RouteLane
 from streamer.route.parking import RETRY_S, Parking
+from streamer.route.reverts import Horizon
 from streamer.route.roster import Roster
 from streamer.route.shared import Shared
 from streamer.route.starts import Starts
@@ -51,6 +52,7 @@ async def run_route(runtime: Runtime, partners: PartnersWatch, *, retry_s: float
         withdrawals=withdrawals,
         starts=starts,
         meta=meta,
+        horizon=Horizon(runtime),
     )
     if await runtime.before_drain(_load(withdrawals, meta)):
         logger.info("cut-offs loaded", extra={"cutoffs": len(cutoffs)})
@@ -85,6 +87,7 @@ async def _route(shared: Shared) -> None:
             tasks.create_task(shared.withdrawals.run(), name="route-withdrawals"),
             tasks.create_task(shared.meta.run(), name="route-meta"),
             tasks.create_task(parking.run(), name="route-parking"),
+            tasks.create_task(shared.horizon.run(), name="route-horizon"),
         ]
         stops = Stops(runtime, GROUP)
         await runtime.log.run_lanes(

@@ -1,8 +1,9 @@
 """Those who edit the invented wikis by themselves, each going round a cycle of stories.
 
 A cycle holds one of each thing that a consumer must cope with, its second half included: a create, a
-move that leaves a redirect, a delete with its restore, vandalism with its rollback, what is hidden of
-a newest and of an older revision, a suppression. The other actions are ordinary edits.
+move that leaves a redirect, a delete with its restore, vandalism with its rollback, of one edit and of
+several, and with its end by an edit that only has the old text, what is hidden of a newest and of an older
+revision, a suppression. Now and then vandalism stays for LONG_CYCLES. The other actions are ordinary edits.
 """
 
 import contextlib
@@ -28,6 +29,9 @@ CYCLE: Final = 24
 MAX_EDITORS: Final = 20
 """Above so many edits a second the editors work faster instead of becoming more."""
 LATE_MS: Final = 5_000
+LONG_SHARE: Final = 0.1
+"""Of the cycles: vandalism that nobody notices for long begins in so many."""
+LONG_CYCLES: Final = 3
 MAX_PAGES: Final = 600
 """From then on each cycle also deletes a page and a redirect for good."""
 
@@ -62,15 +66,23 @@ class Editor:
         self._tick = 0
         self._held: dict[str, tuple[Wiki, Page]] = {}
         self._hidden: list[tuple[Wiki, Page, Revision]] = []
+        self._long_since = 0
+        """The cycle in which vandalism began that is not noticed yet."""
         self._stories: Mapping[int, Callable[[int], None]] = {
             0: self._create,
+            1: lambda now_ms: self._spoil("several", now_ms),
             2: self._move,
-            4: self._vandalise,
+            3: lambda now_ms: self._spoil("several", now_ms),
+            4: lambda now_ms: self._spoil("vandal", now_ms),
             5: self._delete,
+            6: lambda now_ms: self._spoil("quiet", now_ms),
             7: self._hide_newest,
+            8: lambda now_ms: self._roll_back("several", 2, now_ms),
             9: self._hide_older,
-            10: self._roll_back,
+            10: lambda now_ms: self._roll_back("vandal", 1, now_ms),
+            11: self._spoil_for_long,
             12: self._restore,
+            13: self._put_back,
             14: self._suppress,
             16: self._unhide,
             18: self._protect,
@@ -152,17 +164,35 @@ class Editor:
             wiki, page, redirect.title, Deed(user, self._comment(wiki), now_ms), redirect=False
         )
 
-    def _vandalise(self, now_ms: int) -> None:
+    def _spoil(self, story: str, now_ms: int) -> None:
+        """A page, or once more the page of this story."""
         world = self._world
-        wiki, page = self._hold("vandal")
+        wiki, page = self._held.get(story) or self._hold(story)
         vandal = world.users[wiki.site.wiki][-1]
         text = world.authors[wiki.site.wiki].vandalised(page.current.text)
         world.edit(wiki, page, text, Deed(vandal, "", now_ms))
 
-    def _roll_back(self, now_ms: int) -> None:
-        held = self._release("vandal")
+    def _roll_back(self, story: str, count: int, now_ms: int) -> None:
+        held = self._release(story)
         if held:
-            self._world.roll_back(*held, self._world.administrator(held[0]), now_ms)
+            wiki, page = held
+            self._world.roll_back(wiki, page, self._world.administrator(wiki), now_ms, count=count)
+
+    def _put_back(self, now_ms: int) -> None:
+        held = self._release("quiet")
+        if held and len(held[1].revisions) > 1:
+            wiki, page = held
+            deed = Deed(self._world.some_user(wiki), self._comment(wiki), now_ms)
+            self._world.put_back(wiki, page, page.revisions[-2], deed)
+
+    def _spoil_for_long(self, now_ms: int) -> None:
+        if "long" not in self._held and self._rng.random() < LONG_SHARE:
+            self._long_since = self._cycle
+            self._spoil("long", now_ms)
+        elif "long" in self._held and self._cycle - self._long_since >= LONG_CYCLES:
+            self._roll_back("long", 1, now_ms)
+        else:
+            self._ordinary(now_ms)
 
     def _delete(self, now_ms: int) -> None:
         wiki, page = self._hold("delete")

@@ -132,21 +132,26 @@ class World:
         self._score(wiki, page, revision, deed.time_ms)
         return revision
 
-    def roll_back(self, wiki: Wiki, page: Page, user: User, now_ms: int) -> Revision:
-        """Undoes the newest revision: the tags of both say so, once before the edit and once after it."""
-        bad = page.current
-        if len(page.revisions) < 2:
-            raise WikiError(f"{page.title!r} has one revision: nothing to roll back to")
-        good = page.revisions[-2]
+    def roll_back(self, wiki: Wiki, page: Page, user: User, now_ms: int, *, count: int = 1) -> Revision:
+        """Undoes the newest revisions: the tags of all say so, once before the edit and once after it."""
+        if len(page.revisions) <= count:
+            raise WikiError(f"{page.title!r} has {len(page.revisions)} revisions: nothing to roll back to")
+        good, *undone = page.revisions[-1 - count :]
+        bad = undone[-1]
         comment = f"Reverted edits by [[Special:Contributions/{bad.user.name if bad.user else ''}]]"
         deed = Deed(user, comment, now_ms)
         revision = wiki.edit(page, good.text, deed, minor=True, tags=["mw-rollback"])
-        told = events.edited(wiki, page, revision, bad, (bad, bad))
+        told = events.edited(wiki, page, revision, bad, (undone[0], bad))
         self._tell(events.tagged(wiki, page, revision, ()) + told, deed.time_ms)
-        before = tuple(bad.tags)
-        bad.tags.append("mw-reverted")
-        self._tell(events.tagged(wiki, page, bad, before), deed.time_ms + 30)
+        for one in undone:
+            before = tuple(one.tags)
+            one.tags.append("mw-reverted")
+            self._tell(events.tagged(wiki, page, one, before), deed.time_ms + 30)
         return revision
+
+    def put_back(self, wiki: Wiki, page: Page, revision: Revision, deed: Deed) -> Revision:
+        """An ordinary edit with the text of an older revision: nothing says that it reverts any."""
+        return self.edit(wiki, page, revision.text, deed)
 
     def move(self, wiki: Wiki, page: Page, title: str, deed: Deed, *, redirect: bool) -> None:
         old = page.current

@@ -20,6 +20,7 @@ from streamer.model import (
     Maybe,
     Namespace,
     PreviousPlace,
+    PreviousVersion,
     Project,
     RevisionVisibility,
     Size,
@@ -38,7 +39,9 @@ PARTITIONS = 10
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One record's worth; what isn't given is an ordinary edit. `sequence` is its revision too."""
+    """One record's worth; what isn't given is an ordinary edit. `sequence` is its revision too, where that
+    is not given.
+    """
 
     sequence: int
     page_id: int = 1
@@ -60,6 +63,15 @@ class Page:
     editor: str = "Somebody"
     late: bool = False
     event_type: EventType | None = None
+    revision: int | None = None
+    sha1: str | None = None
+    parent: int = 0
+    parent_sha1: str | None = None
+
+    @property
+    def number(self) -> int:
+        """Of the revision."""
+        return self.sequence if self.revision is None else self.revision
 
     @property
     def identifier(self) -> str:
@@ -68,7 +80,7 @@ class Page:
     @property
     def key(self) -> str:
         if self.late:
-            return revision_key(self.wiki, self.page_id, self.sequence)
+            return revision_key(self.wiki, self.page_id, self.number)
         return page_key(self.wiki, self.page_id)
 
     def article(self) -> Article:
@@ -116,17 +128,20 @@ def _with_version(page: Page, article: Article) -> Article:
     from msgspec.structs import replace as replaced  # noqa: PLC0415 - beside the dataclasses' one
 
     version = Version(
-        page.sequence,
+        page.number,
         comment=page.comment or UNSET,
         tags=list(page.tags),
         is_minor_edit=page.minor,
         size=Size(page.size) if page.size is not None else UNSET,
         editor=Editor(name=page.editor, is_bot=page.bot) if page.bot is not None else UNSET,
+        sha1=page.sha1 or UNSET,
     )
+    previous = PreviousVersion(page.parent, sha1=page.parent_sha1 or UNSET) if page.parent else UNSET
     body = ArticleBody(page.text, page.text) if page.text is not None else UNSET
     return replaced(
         article,
         version=version,
+        previous_version=previous,
         in_language=Language(page.language),
         article_body=body,
         visibility=Visibility(text=page.text is not None),

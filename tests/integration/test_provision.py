@@ -30,8 +30,8 @@ from harness.service import Service, free_port
 
 from deploy.kafka import Brokers
 from streamer.check.cluster import cluster_of
-from streamer.config import load
-from streamer.log.base import Record
+from streamer.config import LogSettings, Settings, load
+from streamer.log.base import Record, TopicPartition
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka_client import Access
 from streamer.log.kafka_protocol import AlterTopics
@@ -43,8 +43,9 @@ from streamer.provision.desired import Acl, role_users
 from streamer.provision.passwords import Passwords
 from streamer.provision.plan import Step
 from streamer.provision.purge import purge_from_cluster
+from streamer.route.reverts import Horizon, Reverts
 from streamer.route.starts import Starts, record_start
-from streamer.runtime import article_spec
+from streamer.runtime import Runtime, article_spec
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
 pytestmark = [pytest.mark.xdist_group("kafka-secure"), pytest.mark.timeout(240)]
@@ -494,6 +495,20 @@ async def test_roles_are_refused_what_they_do_not_need(filled: Operator) -> None
         {topics.changes, topics.articles, topics.withdrawals, topics.deadletter, topics.meta},
         {topics.withdrawals, partner},
     ]
+
+
+async def test_route_finds_out_what_was_reverted(filled: Operator) -> None:
+    """Under its own user it reads the signals, and sees how far enrich has read the changes: here not at all,
+    for none has run.
+    """
+    settings = Settings(log=LogSettings(prefix=filled.prefix))
+    async with filled.log(filled.user("wiki-route")) as log:
+        horizon = Horizon(Runtime(settings, log))
+        await horizon.look()
+        assert horizon.ms == 0
+        reverts = Reverts(log, TopicPartition(filled.topics.signals, 0))
+        await reverts.catch_up(0)
+        await reverts.aclose()
 
 
 async def test_quota_is_set_and_holds(operator: Operator) -> None:

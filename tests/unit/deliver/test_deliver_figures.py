@@ -87,8 +87,16 @@ def test_completeness_is_the_sum_of_the_committed_counts() -> None:
     )
     assert (found.published, found.filtered, found.withdrawn, found.reverted) == (87, 9, 1, 0)
     assert (found.missing, found.ratio) == (3, 0.97)
+    assert found.settling_offsets == 0
     assert found.waiting_offsets == 10 + 150  # from the earliest that is kept; never below 0
     assert not found.rebuilding
+
+
+def test_what_settles_waits_for_its_time_and_not_to_be_looked_at() -> None:
+    """Of a partner that settles the position has two offsets: what lies between them is held."""
+    settling = Position(40, ((45, 46),), {"counts": {"published": 41}, "seen": 90})
+    found = completeness({0: settling}, [Bounds(0, 100)])
+    assert (found.waiting_offsets, found.settling_offsets) == (10, 50)
 
 
 def test_completeness_of_a_new_feed_is_whole() -> None:

@@ -5,13 +5,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from streamer.enrich.address import encode_title
 from streamer.enrich.article import Stamp, article_of, removal_of, visibility_of
 from streamer.enrich.licence import licence_identifier
+from streamer.enrich.memory import Contents
 from streamer.enrich.signals import signal_of
 from streamer.enrich.text import PlainText
-from streamer.model import EditorFigures, Hint, Visibility, encode_value
+from streamer.model import EditorFigures, Hint, Signal, Visibility, encode_value
 
 Make = Callable[..., Any]
 SHOWN = Visibility()
@@ -223,17 +225,53 @@ def test_titles_are_encoded_as_mediawiki_does() -> None:
     assert encode_title("AC/DC: a (b), c?! d&e+f'g") == "AC/DC:_a_(b),_c%3F!_d%26e%2Bf%27g"
 
 
+def told(hint: Hint) -> Signal | None:
+    return signal_of(hint, Contents())
+
+
 def test_which_hints_are_signals() -> None:
     """A revert names its ends; the tag counts when it is new; without a page there is nothing to tell."""
-    reverting = signal_of(Hint("w", 1, 9, 5, reverted_oldest=6, reverted_newest=8))
+    reverting = told(Hint("w", 1, 9, 5, reverted_oldest=6, reverted_newest=8))
     assert reverting
     assert (reverting.by, reverting.reverted) == (9, (6, 8))
-    single = signal_of(Hint("w", 1, 9, 5, reverted_newest=8))
+    single = told(Hint("w", 1, 9, 5, reverted_newest=8))
     assert single
     assert single.reverted == (8,)
-    tagged = signal_of(Hint("w", 1, 9, 5, tags=("mw-reverted",), previous_tags=()))
+    tagged = told(Hint("w", 1, 9, 5, tags=("mw-reverted",), previous_tags=()))
     assert tagged
     assert (tagged.by, tagged.reverted) == (0, (9,))
-    assert signal_of(Hint("w", 1, 9, 5, tags=("mw-reverted", "x"), previous_tags=("mw-reverted",))) is None
-    assert signal_of(Hint("w", 0, 9, 5, reverted_newest=8)) is None
-    assert signal_of(Hint("w", 1, 9, 5)) is None
+    assert told(Hint("w", 1, 9, 5, tags=("mw-reverted", "x"), previous_tags=("mw-reverted",))) is None
+    assert told(Hint("w", 0, 9, 5, reverted_newest=8)) is None
+    assert told(Hint("w", 1, 9, 5)) is None
+
+
+def test_the_same_content_again_is_a_revert() -> None:
+    """Of all that came between; by what hints say of a revision and of the one before it. A null edit reverts
+    nothing, a hint that comes twice says nothing new, pages and wikis are apart.
+    """
+    contents = Contents()
+    a, b, c = (letter * 40 for letter in "abc")
+
+    def reverted(revision: int, parent: int, sha1: str, parent_sha1: str = "", **of: object) -> object:
+        hint = Hint(
+            str(of.get("wiki", "w")), 1, revision, 5, parent=parent, sha1=sha1, parent_sha1=parent_sha1
+        )
+        signal = signal_of(hint, contents)
+        return signal and (signal.by, signal.reverted)
+
+    assert reverted(20, 10, b, a) is None
+    assert reverted(30, 20, c, b) is None
+    assert reverted(40, 30, a, c) == (40, (11, 39))
+    assert reverted(40, 30, a, c) is None
+    assert reverted(50, 40, a, a) is None
+    assert reverted(60, 50, b) == (60, (21, 59))
+    assert reverted(70, 60, a, wiki="v") is None
+
+
+def test_contents_are_remembered_as_far_as_the_wikis_do() -> None:
+    """Fifteen of a page."""
+    contents = Contents()
+    hints = [Hint("w", 1, n, 5, parent=n - 1, sha1=f"{n:02x}" * 20) for n in range(1, 30)]
+    assert all(contents.take(hint) is None for hint in hints)
+    assert contents.take(replace(hints[2], revision=40, parent=29)) is None
+    assert contents.take(replace(hints[20], revision=50, parent=40)) == (22, 49)

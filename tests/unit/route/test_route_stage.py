@@ -459,7 +459,7 @@ async def test_rules_that_change_between_the_commits_of_a_pass(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Partners whose part of a pass has not been committed yet are judged by the new rules."""
-    monkeypatch.setattr("streamer.route.lane.COMMIT_BYTES", 1)
+    monkeypatch.setattr("streamer.route.passes.COMMIT_BYTES", 1)
     commit = LocalLane.commit
     changed = False
 
@@ -707,7 +707,7 @@ async def test_refused_topic_parks_one_partner(place: Place) -> None:
 
 async def test_pass_in_several_commits(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where one commit would be too large, each partner's part is whole in its own, and the sums stay."""
-    monkeypatch.setattr("streamer.route.lane.COMMIT_BYTES", 1)
+    monkeypatch.setattr("streamer.route.passes.COMMIT_BYTES", 1)
     async with place.routing():
         await place.publish(*mixture(100))
         for partner in ("everything", "words", "humans"):

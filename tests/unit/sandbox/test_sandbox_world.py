@@ -77,13 +77,40 @@ def reverted_within_20_s(emissions: list[Emission]) -> list[Span]:
             continue
         bad = (event["wiki_id"], revert["rev_reverted_newest_id"])
         undoing = (event["wiki_id"], event["revision"]["rev_id"])
-        if bad not in written or bad not in tags:
-            continue
-        assert at - written[bad] <= 20_000
+        if bad not in written or bad not in tags or at - written[bad] > 20_000:
+            continue  # some stay for long
         assert tags[undoing][1] == ["mw-rollback"]
         assert tags[undoing][0] < at, "tags can come before their edit"
         assert tags[bad][1] == ["mw-reverted"]
         spans.append((written[bad], max(at, tags[bad][0])))
+    return spans
+
+
+def reverted_several(emissions: list[Emission]) -> list[Span]:
+    """Two edits and one that undoes both, by its revert field."""
+    written = {(e["wiki_id"], e["revision"]["rev_id"]): at for at, e in kinds(emissions, "edit")}
+    spans = []
+    for at, event in kinds(emissions, "edit"):
+        revert = event["revision"].get("revert")
+        if revert and revert["rev_reverted_oldest_id"] != revert["rev_reverted_newest_id"]:
+            ends = [(event["wiki_id"], revert[f"rev_reverted_{which}_id"]) for which in ("oldest", "newest")]
+            if all(end in written for end in ends):
+                spans.append((written[ends[0]], at))
+    return spans
+
+
+def put_back(emissions: list[Emission]) -> list[Span]:
+    """An edit and one that has the content of before again, which nothing else says."""
+    spans = []
+    spoilt: dict[tuple[str, int], tuple[int, str]] = {}
+    for at, event in kinds(emissions, "edit"):
+        revision, before = event["revision"], event["prior_state"]["revision"]
+        if "rev_sha1" not in revision or "rev_sha1" not in before:
+            continue
+        since = spoilt.get(page(event))
+        if since and since[1] == revision["rev_sha1"] and "revert" not in revision:
+            spans.append((since[0], at))
+        spoilt[page(event)] = at, before["rev_sha1"]
     return spans
 
 
@@ -126,6 +153,8 @@ STORIES: dict[str, Callable[[list[Emission]], list[Span]]] = {
     "move with redirect": moves_with_redirect,
     "delete and restore": deletes_with_restore,
     "reverted within 20 s": reverted_within_20_s,
+    "reverted, several at once": reverted_several,
+    "reverted by its content": put_back,
     "hidden, newest": lambda emissions: hidden(emissions, newest=True),
     "hidden, older": lambda emissions: hidden(emissions, newest=False),
     "suppression": suppressions,
@@ -143,6 +172,20 @@ def test_any_minute_holds_the_whole_of_each_story(seed: int, rate: float) -> Non
             assert any(a >= start_ms and b <= start_ms + 60_000 for a, b in spans), (
                 f"seed {seed}: no {name} within 60 s from {(start_ms - START_MS) / 1000} s on"
             )
+
+
+def test_some_vandalism_stays_for_long() -> None:
+    """Longer than a partner with a short settle time waits: it gets that, whatever it does."""
+    _, emissions = live(5, 1_200, step_ms=1_000)
+    written = {(e["wiki_id"], e["revision"]["rev_id"]): at for at, e in kinds(emissions, "edit")}
+    ages = [
+        at - written[key]
+        for at, e in kinds(emissions, "edit")
+        if (revert := e["revision"].get("revert"))
+        and (key := (e["wiki_id"], revert["rev_reverted_oldest_id"])) in written
+    ]
+    assert any(age > 60_000 for age in ages)
+    assert sum(age > 20_000 for age in ages) < 0.1 * len(ages)
 
 
 def test_the_default_rate_is_about_one_edit_a_second() -> None:
