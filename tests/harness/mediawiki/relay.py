@@ -62,8 +62,8 @@ class Relay:
 
     @contextmanager
     def drop(self, matching: Callable[[Told], bool]) -> Iterator[list[Told]]:
-        """What is told and matches never reaches the streams, as if upstream had lost it; what that was. It is
-        no lost event, for it came here: wait until all is `settled` before the end.
+        """What is told and matches never reaches the streams, as if upstream had lost it; what that was. It
+        came here, so it is no lost event: wait until all is `settled` before the end.
         """
         dropped: list[Told] = []
         self._drops.append((matching, dropped))
