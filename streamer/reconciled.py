@@ -67,12 +67,12 @@ class Standing(Struct, frozen=True, omit_defaults=True):
         return replace(self, until_ms=max(self.until_ms, until_ms))
 
     def asked(
-        self, ask: int, since_ms: int, at_ms: int, *, listed: int, found: Mapping[str, int]
+        self, ask: int, since_ms: int, at_ms: int, *, listed: int = 0, found: Mapping[str, int] | None = None
     ) -> "Standing":
         """As far as `at_ms` with that ask. It does the schedule's work too, where it leaves no hole."""
         mine = self if self.ask == ask else replace(self, ask=ask, since_ms=since_ms, listed=0, found={})
         total = dict(mine.found)
-        for kind, count in found.items():
+        for kind, count in (found or {}).items():
             total[kind] = total.get(kind, 0) + count
         joins = mine.since_ms <= self.until_ms
         return replace(

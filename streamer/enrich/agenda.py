@@ -11,7 +11,8 @@ from streamer.reconciled import DAY_MS, LISTED_DAYS, Ask, Reconciled, Standing
 from streamer.runtime import HOUR_MS, Runtime
 
 RETRY_S: Final = 300.0
-"""Of a scheduled comparison that met no answer."""
+RETRY_MOST_S: Final = 6 * 3_600.0
+"""Of a scheduled comparison that met no answer, or one that is none: at first, and at most."""
 ASKED_TRIES: Final = 4
 ASKED_RETRY_S: Final = 10.0
 """Somebody waits: that a wiki is silent is told after so many times of it."""
@@ -68,7 +69,9 @@ class Agenda:
         return any(self._open_ask(wiki) for wiki in self.wikis())
 
     def until_ms(self) -> int | None:
-        """Up to when all have been compared by the schedule; None: there is no wiki."""
+        """Up to when all have been compared by the schedule; None: there is no wiki, or no schedule."""
+        if not self._every_ms():
+            return None
         standings = [standing for wiki in self.wikis() if (standing := self.standing(wiki))]
         return min((standing.until_ms for standing in standings), default=None)
 
@@ -137,12 +140,17 @@ class Agenda:
     def ended(self, target: Target) -> Standing | None:
         """After a sweep; what is to be told of an ask that has come to its end."""
         wiki, problem = target.wiki, target.problem
-        if problem:
-            self._failures[wiki] = self._failures.get(wiki, 0) + 1
-            self._pause(wiki, ASKED_RETRY_S if target.ask else RETRY_S)
-            if isinstance(problem, OriginUnavailable) and self._failures[wiki] < ASKED_TRIES:
+        if problem is None:
+            self._failures.pop(wiki, None)
+        else:
+            failures = self._failures[wiki] = self._failures.get(wiki, 0) + 1
+            if not target.ask:
+                self._pause(wiki, min(RETRY_S * 2 ** (failures - 1), RETRY_MOST_S))
+            elif isinstance(problem, OriginUnavailable) and failures < ASKED_TRIES:
+                self._pause(wiki, ASKED_RETRY_S)
                 return None
-        self._failures.pop(wiki, None)
+            else:
+                del self._failures[wiki]
         before = self.standing(wiki)
         if not target.ask or before is None:
             return None

@@ -11,7 +11,7 @@ comparison and not the repair. Requests go behind all others and count against t
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -166,8 +166,8 @@ class ReconcileLane:
         admits, tells = _admitting(rules), _telling(rules)
 
         async def settle(lost: list[Change]) -> None:
-            await self._append(lost)
-            await self._note(self._compared(targets, lost))
+            await self._append(lost, targets)
+            await self._note(self._compared(targets))
 
         await Sweep(
             self._runtime.log,
@@ -191,21 +191,34 @@ class ReconcileLane:
                 ended[target.wiki] = standing
         await self._note(ended)
 
-    async def _append(self, lost: list[Change]) -> None:
-        """A few at a time, the next when enrich has finished those: live changes are read behind them."""
+    async def _append(self, lost: list[Change], targets: list[Target]) -> None:
+        """A few at a time, the next when enrich has finished those: live changes are read behind them. With
+        each goes that it was found.
+        """
         for start in range(0, len(lost), BATCH):
             batch = lost[start : start + BATCH]
             while await self._pace.room() < len(batch):  # noqa: ASYNC110 - it is another process's to finish
                 await asyncio.sleep(WAIT_S)
             records = [change_record(self._topics.changes, self._partitions, change) for change in batch]
-            offsets = await self._commit(records, found=_by_kind(batch))
+            offsets = await self._note(self._found(targets, batch), records, found=_by_kind(batch))
             self._pace.appended(records, offsets)
             log.warning(
                 "the stream lost changes: their pages are restated",
                 extra={"partition": self._tp.partition, "found": len(batch)},
             )
 
-    def _compared(self, targets: list[Target], lost: list[Change]) -> dict[str, Standing]:
+    def _found(self, targets: list[Target], batch: list[Change]) -> dict[str, Standing]:
+        """Of those that were asked for: how far they are does not change by it."""
+        standings: dict[str, Standing] = {}
+        for target in targets:
+            before = self._agenda.standing(target.wiki)
+            found = _by_kind([change for change in batch if change.wiki == target.wiki])
+            if before and target.ask and found:
+                at_ms = before.at_ms if before.ask == target.ask else target.since_ms
+                standings[target.wiki] = before.asked(target.ask, target.since_ms, at_ms, found=found)
+        return standings
+
+    def _compared(self, targets: list[Target]) -> dict[str, Standing]:
         """How far each wiki is by now."""
         standings: dict[str, Standing] = {}
         for target in targets:
@@ -213,31 +226,37 @@ class ReconcileLane:
             if before is None or not target.reached_ms:
                 continue
             RECONCILE_LISTED.inc(target.listed)
-            if not target.ask:
+            if target.ask:
+                standings[target.wiki] = before.asked(
+                    target.ask, target.since_ms, target.reached_ms, listed=target.listed
+                )
+            else:
                 standings[target.wiki] = before.compared(target.reached_ms)
-                continue
-            found = _by_kind([change for change in lost if change.wiki == target.wiki])
-            standings[target.wiki] = before.asked(
-                target.ask, target.since_ms, target.reached_ms, listed=target.listed, found=found
-            )
         return standings
 
     # ── the log ────────────────────────────────────────────────────────────────────────────────
 
-    async def _note(self, standings: dict[str, Standing]) -> None:
-        if not standings:
-            return
-        await self._commit(
-            [
-                standing_record(self._topics.meta, self._partitions, wiki, standing)
-                for wiki, standing in standings.items()
-            ]
-        )
+    async def _note(
+        self,
+        standings: dict[str, Standing],
+        records: Sequence[Record] = (),
+        *,
+        found: Mapping[str, int] | None = None,
+    ) -> list[int]:
+        """The offsets of `records`."""
+        if not standings and not records:
+            return []
+        notes = [
+            standing_record(self._topics.meta, self._partitions, wiki, standing)
+            for wiki, standing in standings.items()
+        ]
+        offsets = await self._commit([*records, *notes], found=found)
         self._agenda.note(standings)
         self._export()
+        return offsets[: len(records)]
 
     async def _commit(
-        self, records: list[Record] | None = None, *, found: dict[str, int] | None = None, alive: int = 0
+        self, records: list[Record] | None = None, *, found: Mapping[str, int] | None = None, alive: int = 0
     ) -> list[int]:
         async with self._committing:
             counts = dict(self._counts.counts)

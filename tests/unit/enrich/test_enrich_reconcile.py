@@ -1,6 +1,7 @@
 """What the stream lost is found in the wikis' own lists, and nothing else: over the real embedded log."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from streamer.log.base import Lane, Record, Stored, TopicPartition, partition_of
 from streamer.log.position import Position
 from streamer.metrics import COMMITTED
 from streamer.model import Change, DeadLetter, Place, Visibility, encode_value
-from streamer.origin.listing import Edited, Logged
+from streamer.origin.listing import Edited, Listing, Logged, More, Span
 from streamer.reconciled import (
     GROUP,
     SOURCE,
@@ -321,6 +322,24 @@ async def test_a_silent_wiki_is_told_and_holds_nobody(
         assert again.problem == ""
 
 
+async def test_a_list_without_an_end_is_given_up(
+    case: Case, bench: Any, wikis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many more answers a wiki promises: a window takes so many requests, and no more."""
+    monkeypatch.setattr("streamer.enrich.sweep.REQUESTS_MOST", 20)
+    await case.begin()
+    numbers = itertools.count()
+
+    async def endless(wiki: str, _server: str, span: Span, more: More = (), /) -> Listing:
+        wikis.listed.append((wiki, span, more))
+        return Listing(more=(("rccontinue", str(next(numbers))),))
+
+    wikis.listing = endless
+    async with running(bench, wikis):
+        assert (await case.ask())[WIKI].problem == "endless"
+    assert len(wikis.listed) == 21
+
+
 async def test_killed_at_any_instant_each_repair_comes_once(
     case: Case, found: Make, rng: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -350,7 +369,7 @@ async def test_killed_at_any_instant_each_repair_comes_once(
         await bench.until_admitted(30)
         assert COMMITTED.totals(GROUP) == {"edit": 30}
     assert sorted(change.page_id for change in await case.repairs()) == list(pages)
-    assert told.is_done
+    assert told.found == {"edit": 30}
 
 
 async def test_memory_is_bounded_by_what_is_judged_at_once(
@@ -406,7 +425,7 @@ async def test_an_ask_goes_on_where_it_was(
 
     async def is_under_way() -> bool:
         standing = (await case.known()).standings[WIKI]
-        return bool(standing.found)
+        return bool(standing.found) and standing.at_ms > case.ago_ms(24)
 
     monkeypatch.setattr("streamer.enrich.sweep.CARRIED_MOST", 5)
     await bench.until(is_under_way)
