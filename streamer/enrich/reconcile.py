@@ -219,7 +219,7 @@ class ReconcileLane:
         return standings
 
     def _compared(self, targets: list[Target]) -> dict[str, Standing]:
-        """How far each wiki is by now."""
+        """How far each wiki is by now, where that is news."""
         standings: dict[str, Standing] = {}
         for target in targets:
             before = self._agenda.standing(target.wiki)
@@ -227,11 +227,11 @@ class ReconcileLane:
                 continue
             RECONCILE_LISTED.inc(target.listed)
             if target.ask:
-                standings[target.wiki] = before.asked(
-                    target.ask, target.since_ms, target.reached_ms, listed=target.listed
-                )
+                standing = before.asked(target.ask, target.since_ms, target.reached_ms, listed=target.listed)
             else:
-                standings[target.wiki] = before.compared(target.reached_ms)
+                standing = before.compared(target.reached_ms)
+            if standing != before:
+                standings[target.wiki] = standing
         return standings
 
     # ── the log ────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,8 @@ own hour leaves open is carried on, for the scans to the end cost most; they are
 at the end. The scan comes behind the list, so that what was told while it was listed is known.
 """
 
-import logging
+import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,11 +39,14 @@ REQUESTS_MOST: Final = 5_000
 HOUR_S: Final = 3_600
 SPARSE_ROWS: Final = 125
 """An hour of fewer is followed by two at once, and so on."""
-READ_RECORDS: Final = 1_000
+READ_RECORDS: Final = 250
+READ_BYTES: Final = 1_048_576
+"""At a time: some milliseconds, and as long a pause behind it, since live changes share the loop."""
+
+PAUSE_MOST_S: Final = 0.05
 
 _letters = msgspec.json.Decoder(DeadLetter)
 _withdrawals = msgspec.json.Decoder(Withdrawal)
-log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -272,8 +276,9 @@ class Sweep:
             return
         async with self.log.reader(starts) as reader:
             while any(reader.position(tp) < end for tp, end in ends.items()):
+                began_s = time.monotonic()
                 try:
-                    records = await reader.read(max_records=READ_RECORDS)
+                    records = await reader.read(max_records=READ_RECORDS, max_bytes=READ_BYTES)
                 except OffsetOutOfRange as error:  # retention was quicker
                     reader.assign(TopicPartition(error.topic, error.partition), error.earliest)
                     continue
@@ -282,6 +287,7 @@ class Sweep:
                 for tp in [tp for tp, end in ends.items() if reader.position(tp) >= end]:
                     reader.drop(tp)
                     del ends[tp]
+                await asyncio.sleep(min(time.monotonic() - began_s, PAUSE_MOST_S))
 
 
 def _page_of(record: Stored) -> tuple[str, int]:
