@@ -12,7 +12,15 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from streamer import cli_deadletter, cli_partner, cli_provision, faultpoints, logs, quickstart
+from streamer import (
+    cli_deadletter,
+    cli_partner,
+    cli_provision,
+    cli_reconcile,
+    faultpoints,
+    logs,
+    quickstart,
+)
 from streamer.check import run_check
 from streamer.config import load, pinned
 from streamer.errors import ConfigError, LogBusy, LogTooNew, StreamerError
@@ -121,6 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     cli_deadletter.add_actions(
         commands.add_parser("deadletter", help="looks at what failed, and has it tried again"), _loop
+    )
+    cli_reconcile.add_arguments(
+        commands.add_parser("reconcile", help="finds and repairs what the stream lost upstream"), _loop
     )
     _sandbox_parser(
         commands.add_parser("sandbox", help="an invented wiki with its stream and its API, on loopback")

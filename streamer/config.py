@@ -204,6 +204,16 @@ class PrivacySettings(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"secret {problem}")
 
 
+class ReconcileSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    every_hours: NonNegative = 6.0
+    """So often each wiki is compared with its own lists; 0: only when `streamer reconcile` asks for it.
+    Without a contact or an endpoint of one's own never by itself: ten requests a minute are for edits."""
+    look_back_hours: NonNegative = 6.0
+    """Each time, what was compared before is looked at again for so long: revisions are hidden later."""
+    lag_s: NonNegative = 900.0
+    """What happened within so long is left alone: the stream may be about to tell it."""
+
+
 class PartnersSettings(Struct, frozen=True, forbid_unknown_fields=True):
     file: str = "partners.toml"
 
@@ -222,6 +232,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     log: LogSettings = LogSettings()
     deliver: DeliverSettings = DeliverSettings()
     privacy: PrivacySettings = PrivacySettings()
+    reconcile: ReconcileSettings = ReconcileSettings()
     partners: PartnersSettings = PartnersSettings()
 
     def __post_init__(self) -> None:
@@ -267,6 +278,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             min(most.requests_per_minute, max(1, self.requests_per_minute * lanes // self.log.partitions)),
             min(most.concurrency, max(1, self.mediawiki.concurrency * lanes // self.log.partitions)),
         )
+
+    @property
+    def reconciled_every_hours(self) -> float:
+        """0: never by itself."""
+        is_live = self.identified and not self.source.url.startswith("file:")
+        return self.reconcile.every_hours if is_live else 0.0
 
     @property
     def admitted_wikis(self) -> tuple[str, ...]:

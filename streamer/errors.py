@@ -3,6 +3,8 @@
     StreamerError
     ├── ConfigError          a setting, a partners file or a command line is wrong      exit 2
     ├── FieldUnknown         a projection names a field that articles don't have
+    ├── RoleMissing          a command waits for a role that no process runs
+    ├── NotCompared          a wiki did not answer when it was to be reconciled
     ├── LogError
     │   ├── LogBusy          another process holds this role on this log                exit 2
     │   ├── LogTooNew        the file was written by a newer version                    exit 2
@@ -61,6 +63,14 @@ class FieldUnknown(StreamerError):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(problem)
         self.field = field
+
+
+class RoleMissing(StreamerError):
+    code = "role_missing"
+
+
+class NotCompared(StreamerError):
+    code = "not_compared"
 
 
 class LogError(StreamerError):

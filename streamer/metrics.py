@@ -19,8 +19,9 @@ FRESHNESS_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120
 class CommittedTotals(Collector):
     """`streamer_committed_changes_total{role, scope, outcome}`; `scope` is a partner's name, else "".
 
-    What enrich admits is what the source admitted and, beyond it, replays of dead letters: role `replay`,
-    outcome `admitted`. Role `deferred`, outcome `replayed` are those of them that replayed by themselves.
+    What enrich admits is what the source admitted and, beyond it, replays of dead letters and repairs: role
+    `replay`, outcome `admitted`. Role `deferred`, outcome `replayed` are those of them that replayed by
+    themselves; role `reconcile` the repairs, by what the stream had lost.
     A partner's are those of its feed's present making: they start anew with `partner rebuild`.
     """
 
@@ -209,7 +210,7 @@ ORIGIN_REQUEST_SECONDS: Final = Histogram(
 )
 ORIGIN_BATCH: Final = Histogram(
     "streamer_origin_batch_size",
-    "Things asked for by one request, by how they are asked: revision, title, page, log.",
+    "Things asked for by one request, by how they are asked: revision, title, page, log, listing.",
     ["by"],
     buckets=(1, 2, 5, 10, 20, 30, 40, 50, 100, 500),
     registry=REGISTRY,
@@ -267,6 +268,17 @@ DEFERRED_WAITING: Final = Gauge(
     "streamer_deferred_waiting_letters",
     "Dead letters that replay by themselves once their wikis answer.",
     ["partition"],
+    registry=REGISTRY,
+)
+RECONCILED_UNTIL: Final = Gauge(
+    "streamer_reconciled_until_timestamp_seconds",
+    "Up to when a partition's wikis were compared with their own lists: of the one that is furthest behind.",
+    ["partition"],
+    registry=REGISTRY,
+)
+RECONCILE_LISTED: Final = Counter(
+    "streamer_reconcile_listed_rows",
+    "Edits and log entries that wikis listed, and that were compared.",
     registry=REGISTRY,
 )
 UNRESOLVED_REMOVALS: Final = Counter(

@@ -126,7 +126,8 @@ class Change(Struct, frozen=True, omit_defaults=True, tag_field="record", tag="c
     cause: str = ""
     """What made a refresh or a derived change: protect, import, merge, upload, redirect, replay, …"""
     replays: Kind | None = None
-    """Of the replay of a dead letter, which is a `refresh`: what its letter's change was."""
+    """Of the replay of a dead letter, which is a `refresh`: what its letter's change was. Of what reconcile
+    repairs: what the stream should have told."""
     stream: str = ""
     """The upstream stream, e.g. `mediawiki.recentchange`."""
     upstream_id: str = ""

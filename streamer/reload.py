@@ -25,6 +25,7 @@ LIVE: Final[Mapping[str, frozenset[str]]] = {
         | {"retries", "missing_retry_s", "defer_after_s"}
     ),
     "deliver": frozenset({"heartbeat_s", "retained_mb", "max_connections", "drain_s"}),
+    "reconcile": frozenset({"every_hours", "look_back_hours", "lag_s"}),
 }
 """By section, what is asked for at each use. The rest is built into what was opened at the start: sockets,
 files, topics, the User-Agent that a wiki knows us by.

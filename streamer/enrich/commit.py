@@ -23,6 +23,7 @@ from streamer.enrich.article import (
 from streamer.enrich.hides import Hides
 from streamer.enrich.memory import Contents, HiddenRevisions, Hints, Newest, Removal, Removals, Told
 from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Removed, Work
+from streamer.enrich.suspects import CAUSE as RECONCILE
 from streamer.errors import HostNotAllowed
 from streamer.log.base import MAX_RECORD_BYTES, Headers, Record, partition_of
 from streamer.metrics import EDIT_TO_PUBLISH, ENRICH_CUTOFFS, ENRICH_LATE, ENRICH_PUBLISHED, ERRORS
@@ -249,7 +250,7 @@ class Batch:
     def _removed(self, work: Work, removed: Removed, site: SiteInfo | None) -> None:
         change = work.change
         if change.replays:
-            left = tuple(page for page in removed.page_ids if self._is_lost(change.wiki, page, removed))
+            left = tuple(page for page in removed.page_ids if self._is_lost(change, page, removed))
             if not left:
                 self.counts["gone"] += 1
                 return
@@ -265,13 +266,18 @@ class Batch:
         self._publish(change, article, encode_value(article))
         self._newest[change.wiki, page_id] = 0
 
-    def _is_lost(self, wiki: str, page_id: int, removed: Removed) -> bool:
-        """Whether partners have to be told: neither do they know it, nor was the page there lately."""
+    def _is_lost(self, change: Change, page_id: int, removed: Removed) -> bool:
+        """Whether partners have to be told: neither do they know it, nor was the page there lately, or after
+        the time at which a wiki's own log says that it was deleted.
+        """
+        wiki = change.wiki
         if (wiki, page_id) in self._newest or (wiki, page_id) in self._removals:
             return False
         published_ms = self._memory.newest.published_ms(wiki, page_id)
         if published_ms:
-            return published_ms < removed.missing_ms - SHOWN_LATELY_MS
+            is_logged = change.cause == RECONCILE and change.replays == "delete"
+            logged_ms = change.edited_ms if is_logged else 0
+            return published_ms < max(removed.missing_ms - SHOWN_LATELY_MS, logged_ms)
         return not self._memory.removals.is_known(wiki, page_id)
 
     def _answered(self, work: Work, answered: Answered) -> None:

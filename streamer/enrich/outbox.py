@@ -38,7 +38,7 @@ class LaneState(Struct, frozen=True):
     epoch: str = ""
     """Of the topic whose offsets the position names."""
     replayed: int = 0
-    """How many of the admitted were replays of dead letters: the source did not admit these."""
+    """How many of the admitted were replays of dead letters, or repairs: the source did not admit these."""
 
     @classmethod
     def of(cls, position: Position) -> "LaneState":

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 from streamer.enrich.text import PlainText
 from streamer.model import Change
 from streamer.origin.answer import Answer, Found, SiteInfo
+from streamer.origin.listing import Listing, More, Span
 
 MISSING_TRIES: Final = 3
 """Answers that a change gets to be about it, over `missing_retry_s` at least: a lagging replica looks like a
@@ -24,6 +25,10 @@ class Wikis(Protocol):
     ) -> tuple[int, ...]: ...
     async def probe(self, wiki: str, server_name: str, /) -> None:
         """One request, whether it is answered."""
+        ...
+
+    async def listing(self, wiki: str, server_name: str, span: Span, more: More = (), /) -> Listing:
+        """What changed and what was logged in that time, behind all other questions."""
         ...
 
     def holds(self, lanes: int, /) -> None:

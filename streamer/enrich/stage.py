@@ -1,7 +1,7 @@
 """enrich: changes become articles, cut-offs, signals and dead letters. Alone in publishing articles.
 
 Beside its lanes of changes it has one for each partition of dead letters, where those replay that were
-deferred.
+deferred, and one for each partition's wikis, which are compared with what they themselves list.
 """
 
 import asyncio
@@ -17,11 +17,13 @@ from streamer.enrich.outbox import GROUP, LOG_COMPONENT
 from streamer.enrich.outcome import Wikis
 from streamer.enrich.patience import COMPONENT, Answers
 from streamer.enrich.readback import read_back
+from streamer.enrich.reconcile import Reconciling
 from streamer.enrich.textpool import TextPool
 from streamer.groups import alone_by_name
 from streamer.health import NO_TOPIC
 from streamer.log.base import Lane, LaneMain, LanesHeld
 from streamer.lost import Stops
+from streamer.reconciled import GROUP as RECONCILE_GROUP
 from streamer.runtime import Runtime
 
 
@@ -72,10 +74,7 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
             async with reading_back:
                 if lane.partition in starting:
                     lanes = frozenset(starting)
-                    await read_back(
-                        runtime.log, runtime.topics.articles, memory, runtime.clock.now_ms(), lanes
-                    )
-                    await memory.hides.read(runtime.log, runtime.topics.withdrawals)
+                    await _recall(runtime, memory, lanes)
                     starting.difference_update(lanes)
                 if not begun:  # from then on it is the wikis' to say
                     begun = True
@@ -87,15 +86,27 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
         async def replay_deferred(lane: Lane) -> None:
             await DeferredLane(lane, runtime, origin, one_probe, partitions).run()
 
+        reconciling = Reconciling(runtime, origin, partitions)
+
         with alone_by_name():
             async with asyncio.TaskGroup() as tasks:
                 watching = tasks.create_task(fleet.watch())
-                changes = tasks.create_task(_lanes(runtime, GROUP, runtime.topics.changes, run, held))
-                deferred = tasks.create_task(
-                    _lanes(runtime, DEFERRED_GROUP, runtime.topics.deadletter, replay_deferred)
+                following = tasks.create_task(reconciling.follow())
+                topics = runtime.topics
+                lanes = (
+                    _lanes(runtime, GROUP, topics.changes, run, held),
+                    _lanes(runtime, DEFERRED_GROUP, topics.deadletter, replay_deferred),
+                    _lanes(runtime, RECONCILE_GROUP, topics.changes, reconciling.run),
                 )
-                await asyncio.wait({changes, deferred})
+                await asyncio.wait([*map(tasks.create_task, lanes)])
                 watching.cancel()
+                following.cancel()
+
+
+async def _recall(runtime: Runtime, memory: Memory, lanes: frozenset[int]) -> None:
+    """What was published of these lanes, and what was ever hidden."""
+    await read_back(runtime.log, runtime.topics.articles, memory, runtime.clock.now_ms(), lanes)
+    await memory.hides.read(runtime.log, runtime.topics.withdrawals)
 
 
 async def _lanes(

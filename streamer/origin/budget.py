@@ -87,6 +87,18 @@ class Budget:
             at_s = max(at_s, self._ended_s[over] + WINDOW_S) if over < len(self._ended_s) else inf
         return at_s
 
+    def spare_at_s(self, now_s: float) -> float:
+        """The same for a request that nobody waits for: it leaves a whole burst, a slot where there are
+        several, and a part of the minute to what may come at any instant.
+        """
+        if self.in_flight and self.in_flight + 1 >= self.concurrency:
+            return inf
+        at_s = max(now_s, self._from_s, self._due_s)
+        over = self.in_use(now_s) - max(1, int(self.limit * SPARED_PART))
+        if over >= 0:
+            at_s = max(at_s, self._ended_s[over] + WINDOW_S) if over < len(self._ended_s) else inf
+        return at_s
+
     def start(self, now_s: float) -> None:
         assert self.free_at_s(now_s) <= now_s, "started without a token"
         self.in_flight += 1
@@ -97,8 +109,16 @@ class Budget:
         self._ended_s.append(now_s)
 
 
-By = Literal["revision", "title", "page", "log"]
+By = Literal["revision", "title", "page", "log", "listing"]
 WAYS: Final[tuple[By, ...]] = get_args(By)
+BEHIND: Final = frozenset[By]({"listing"})
+"""Ways that are asked only with what live work leaves over: nobody waits for what reconcile finds."""
+SPARED_PART: Final = 0.75
+"""Of a minute's requests, what these may use up: an edit then finds a burst and, while it lasts, the pace."""
+BEHIND_EVERY: Final = 32
+"""Of so many grants one goes to them all the same, if they have waited for BEHIND_S: a budget that live work
+always uses up must not keep them for ever, and a thirtieth of it is what an edit's wait hardly shows."""
+BEHIND_S: Final = 60.0
 
 
 class Lane(NamedTuple):
@@ -196,6 +216,7 @@ class Scheduler(Generic[ItemT]):
         if not self._lanes or self.budget.free_at_s(now_s) > now_s:
             return None
         ready = [lane for lane in self._lanes if self._ready_at_s(lane, now_s) <= now_s]
+        ready = self._in_turn(ready, now_s)
         if not ready:
             return None
         self._grants += 1
@@ -205,10 +226,29 @@ class Scheduler(Generic[ItemT]):
         self.budget.start(now_s)
         return Batch(lane, self._take(lane))
 
+    def _in_turn(self, ready: list[Lane], now_s: float) -> list[Lane]:
+        """Live work; what is behind it where there is none and the budget has some to spare, or where it has
+        waited for its turn.
+        """
+        live = [lane for lane in ready if lane.by not in BEHIND]
+        behind = [lane for lane in ready if lane.by in BEHIND]
+        if not live:
+            return behind if self.budget.spare_at_s(now_s) <= now_s else []
+        starved = [lane for lane in behind if now_s - self._oldest_s(lane) >= BEHIND_S]
+        return starved if starved and self._grants % BEHIND_EVERY == BEHIND_EVERY - 1 else live
+
     def wake_at_s(self, now_s: float) -> float:
         """When `next_batch` may have something, if nothing is added and nothing ends until then."""
-        lanes_s = min((self._ready_at_s(lane, now_s) for lane in self._lanes), default=inf)
-        return max(lanes_s, self.budget.free_at_s(now_s))
+        live_s = behind_s = inf
+        for lane in self._lanes:
+            ready_s = self._ready_at_s(lane, now_s)
+            if lane.by in BEHIND:
+                behind_s = min(behind_s, ready_s)
+            else:
+                live_s = min(live_s, ready_s)
+        if behind_s < inf:
+            behind_s = max(behind_s, self.budget.spare_at_s(now_s))
+        return min(max(live_s, self.budget.free_at_s(now_s)), behind_s)
 
     def _ready_at_s(self, lane: Lane, now_s: float) -> float:
         full = len(self._lanes[lane]) >= self.gate.batch(lane)

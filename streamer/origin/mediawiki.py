@@ -1,6 +1,6 @@
 """The client of all wikis: what is asked waits in the scheduler until its batch is answered.
 
-    revision() title() page() deleted_page_id()      callers, one future each
+    revision() title() page() deleted_page_id() listing()    callers, one future each
           │ queue per (wiki, server, how it is asked)
           ▼
       Scheduler ── Budget, Breakers                  which batch may start now (pure)
@@ -34,6 +34,7 @@ from streamer.origin.budget import Batch, Budget, Lane, Scheduler
 from streamer.origin.fetch import Fetch
 from streamer.origin.hosts import Allowed
 from streamer.origin.inflate import TooLarge
+from streamer.origin.listing import Listing, More, Span, read_listing
 from streamer.origin.parse import AnotherPage, AnotherWiki, ApiError, Asked, Key, Reading, Reply, Unparsable
 from streamer.origin.retry import TRIES, Retries
 from streamer.origin.siteinfo import Sites
@@ -51,6 +52,8 @@ PROBE_LOG_ID: Final = 1
 UNTAKEN: Final = {TooLarge: "too_large", Unparsable: "unparsable", AnotherPage: "another_page"}
 
 LogKey: TypeAlias = tuple[str, int, int]
+ListKey: TypeAlias = tuple[Span, More]
+AnyKey: TypeAlias = Key | LogKey | ListKey
 
 logger = logging.getLogger(__name__)
 
@@ -178,6 +181,14 @@ class Origin:
         key: LogKey = (PROBE_TITLE, PROBE_LOG_ID, self._clock.now_ms())
         await self._ask(Lane(wiki, server_name, "log"), key, failures=TRIES - 1)
 
+    async def listing(self, wiki: str, server_name: str, span: Span, more: More = ()) -> Listing:
+        """What changed and what was logged in that time; `more` is that of the answer before. Behind all that
+        is asked otherwise, and tried once: who lists comes back later.
+        """
+        outcome = await self._ask(Lane(wiki, server_name, "listing"), (span, more), failures=TRIES - 1)
+        assert isinstance(outcome, Listing)
+        return outcome
+
     def site(self, wiki: str) -> SiteInfo | None:
         """What is cached, be it older than 24 h."""
         return self._sites.of_wiki(wiki)
@@ -213,7 +224,7 @@ class Origin:
         assert isinstance(outcome, Found | Missing)
         return outcome
 
-    async def _ask(self, lane: Lane, key: Key | LogKey, failures: int = 0) -> Outcome:
+    async def _ask(self, lane: Lane, key: AnyKey, failures: int = 0) -> Outcome:
         self._allowed.check(lane.server_name)
         self._check_wiki(lane)
         asked_s = self._clock.monotonic_s()
@@ -236,7 +247,7 @@ class Origin:
     def _is_fresh(self, server_name: str) -> bool:
         return self._sites.is_fresh(server_name, self._clock.now_ms())
 
-    async def _wait(self, lane: Lane, key: Key | LogKey, asked_s: float, failures: int) -> Outcome:
+    async def _wait(self, lane: Lane, key: AnyKey, asked_s: float, failures: int) -> Outcome:
         item = self._scheduler.waiting(lane, key)
         if item is None:
             item = Waiting(key, asked_s, failures=failures)
@@ -325,6 +336,9 @@ class Origin:
         if lane.by == "log":
             title, _, time_ms = _log_key(items[0])
             return query.log_entries(title, time_ms, maxlag=maxlag, with_site=with_site)
+        if lane.by == "listing":
+            span, more = _list_key(items[0])
+            return query.listing(span.since_s, span.until_s, more, maxlag=maxlag, with_site=with_site)
         return query.pages(lane.by, [item.key for item in items], maxlag=maxlag, with_site=with_site)
 
     def _take(self, lane: Lane, items: list[Waiting], reply: Reply, asked: Asked) -> None:
@@ -333,6 +347,11 @@ class Origin:
             pages, site = parse.read_log(reply, log_id, time_ms, asked)
             self._answered(lane, site)
             items[0].answer(pages)
+            return
+        if lane.by == "listing":
+            listing, site = read_listing(reply, *_list_key(items[0]), asked)
+            self._answered(lane, site)
+            items[0].answer(listing)
             return
         keys = [_page_key(item) for item in items]
         reading = parse.read_pages(reply, lane.by, keys, asked)
@@ -366,6 +385,12 @@ def _log_key(item: Waiting) -> LogKey:
     assert isinstance(item.key, tuple)
     title, log_id, time_ms = item.key
     return title, log_id, time_ms
+
+
+def _list_key(item: Waiting) -> ListKey:
+    assert isinstance(item.key, tuple)
+    span, more = item.key
+    return span, more
 
 
 def _page_key(item: Waiting) -> Key:

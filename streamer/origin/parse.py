@@ -9,7 +9,7 @@ each key is looked up by revision id, page id or normalised title, and what can'
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -126,14 +126,14 @@ class _Query(SiteQuery):
     logevents: tuple[_LogEvent, ...] = ()
 
 
-class _Error(Struct):
+class ApiErrorTold(Struct):
     code: str
     limit: int | None = None
     type: str = ""
 
 
 class _Envelope(Struct):
-    error: _Error | None = None
+    error: ApiErrorTold | None = None
     query: _Query | None = None
     continue_: dict[str, str | int | float] | None = msgspec.field(name="continue", default=None)
 
@@ -162,9 +162,18 @@ class Reply(Struct, frozen=True):
     retry_after_s: float | None = None
 
 
-def _decode(reply: Reply) -> _Envelope:
+class _MayFail(Protocol):
+    @property
+    def error(self) -> ApiErrorTold | None: ...
+
+
+EnvelopeT = TypeVar("EnvelopeT", bound=_MayFail)
+
+
+def decoded(reply: Reply, decoder: "msgspec.json.Decoder[EnvelopeT]") -> EnvelopeT:
+    """Raises Unparsable, and ApiError where the wiki said one."""
     try:
-        envelope = _decoder.decode(reply.body)
+        envelope = decoder.decode(reply.body)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as problem:
         raise Unparsable(type(problem).__name__) from None
     error = envelope.error
@@ -186,9 +195,9 @@ class Asked:
 
 def read_pages(reply: Reply, by: By, keys: Sequence[Key], asked: Asked) -> Reading:
     """Raises Unparsable, AnotherPage, ApiError; AnotherWiki."""
-    envelope = _decode(reply)
+    envelope = decoded(reply, _decoder)
     query = envelope.query or _Query()
-    brought, site = _site(query, asked)
+    brought, site = judged_site(query, asked)
     reading = Reading(site=brought)
     if site is None:
         reading.unanswered.extend(keys)
@@ -207,8 +216,8 @@ def read_log(
     """The page ids of the deletes and moves that the entry `log_id` tells of; where that is 0, of those
     at `time_ms`, to the second. And the site info, where it rode along. Raises as `read_pages`.
     """
-    query = _decode(reply).query or _Query()
-    brought, _ = _site(query, asked)
+    query = decoded(reply, _decoder).query or _Query()
+    brought, _ = judged_site(query, asked)
     pages: list[int] = []
     for entry in query.logevents:
         at_s = _time_ms(entry.timestamp) // 1000 if entry.timestamp else -1
@@ -222,8 +231,8 @@ REMOVING: Final = frozenset({"delete", "delete_redir", "delete_redir2", "move", 
 """The log actions that have a page of their own at that title; `revision` and `event` only hide."""
 
 
-def _site(query: _Query, asked: Asked) -> tuple[SiteInfo | None, SiteInfo | None]:
-    """What the answer brought, and what is known with it."""
+def judged_site(query: SiteQuery, asked: Asked) -> tuple[SiteInfo | None, SiteInfo | None]:
+    """What the answer brought, and what is known with it. Raises AnotherWiki."""
     brought = site_info(query, asked.server_name, asked.asked_ms)
     site = brought or asked.site
     if site is not None and site.wiki != asked.wiki:

@@ -8,9 +8,10 @@ from typing import TypeAlias
 from streamer.errors import OriginError
 from streamer.origin.answer import Answer
 from streamer.origin.budget import Item
+from streamer.origin.listing import Listing
 
-Outcome: TypeAlias = Answer | tuple[int, ...]
-"""Of a page or a revision, or the page ids of a log entry."""
+Outcome: TypeAlias = Answer | tuple[int, ...] | Listing
+"""Of a page or a revision, or the page ids of a log entry, or of two lists."""
 
 
 @dataclass(slots=True, eq=False)

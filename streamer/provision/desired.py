@@ -17,6 +17,7 @@ from streamer.log.base import TopicSpec
 from streamer.log.kafka_lane import group_id
 from streamer.model import Topics
 from streamer.partners import Partners
+from streamer.reconciled import GROUP as RECONCILE
 from streamer.runtime import article_spec, topic_specs
 from streamer.source.stage import GROUP as SOURCE
 
@@ -74,7 +75,8 @@ _ROLES: Final[Mapping[str, _Rights]] = {
     "enrich": _Rights(
         reads=("changes", "articles", "withdrawals", "deadletter", "meta"),
         writes=("changes", "articles", "withdrawals", "signals", "deadletter", "meta"),
-        groups=(ENRICH, DEFERRED),
+        groups=(ENRICH, DEFERRED, RECONCILE),
+        sees=(SOURCE,),  # how far the stream was read
     ),
     "route": _Rights(
         reads=("articles", "withdrawals", "signals", "meta"),

@@ -42,6 +42,8 @@ class Edit(Struct, frozen=True, forbid_unknown_fields=True):
     hide: tuple[Literal["text", "comment", "user"], ...] = ("text", "comment", "user")
     user: str = ""
     """One of the wiki's users; else its administrator."""
+    told: bool = True
+    """False: it happens, and no stream says so."""
 
 
 class Cut(Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,7 +134,8 @@ class Admin:
         if wiki is None:
             return _wrong(f"no wiki {edit.wiki!r}; there are {', '.join(self._world.wikis)}")
         try:
-            page = self._do(self._world, wiki, edit)
+            with self._world.silent(not edit.told):
+                page = self._do(self._world, wiki, edit)
         except WikiError as error:
             return _wrong(str(error), status=409)
         self._happened()

@@ -52,6 +52,7 @@ def list_recent_changes(wiki: Readable, params: Params) -> Listed:
         entry
         for entry in wiki.changes
         if entry.type in kinds
+        and (entry.log or wiki.page(entry.page_id))  # with a page goes what was changed of it
         and (not namespaces or entry.namespace in namespaces)
         and (not title or entry.title == title)
     ]

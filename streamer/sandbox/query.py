@@ -87,12 +87,22 @@ class _Query:
         self._pages()
         if "siteinfo" in self.params.several("meta"):
             self.answer |= self._siteinfo()
+        self._lists()
+
+    def _lists(self) -> None:
+        """What has come to its end is named behind `||`, and is not listed again by what continues."""
+        ended = self.params.get("continue").partition("||")[2].split("|")
+        tokens: dict[str, str] = {}
         for name, entries in (("logevents", list_logs), ("recentchanges", list_recent_changes)):
-            if name in self.params.several("list"):
-                found, token = entries(self.wiki, self.params)
-                self.answer[name] = found
-                if token:
-                    self.body["continue"] = {**token, "continue": "-||"}
+            if name not in self.params.several("list") or name in ended:
+                continue
+            found, token = entries(self.wiki, self.params)
+            self.answer[name] = found
+            tokens |= token
+            if not token:
+                ended.append(name)
+        if tokens:
+            self.body["continue"] = {**tokens, "continue": f"-||{'|'.join(filter(None, ended))}"}
 
     def _siteinfo(self) -> Json:
         parts: dict[str, Callable[[], object]] = {

@@ -7,7 +7,8 @@ consumer must cope with; at one action a second any 60 s hold each of them from 
 """
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -70,6 +71,7 @@ class World:
         self._due: list[tuple[int, int, Callable[[int], None]]] = []
         self._order = 0
         self._out: list[Emission] = []
+        self._is_silent = False
         self._by_server: dict[str, Wiki] = {}
         self.wikis: dict[str, Wiki] = {}
         self.authors: dict[str, Author] = {}
@@ -233,7 +235,18 @@ class World:
         self._order += 1
         heapq.heappush(self._due, (due_ms, self._order, action))
 
+    @contextmanager
+    def silent(self, is_silent: bool = True) -> Iterator[None]:
+        """What happens within is told by no stream."""
+        before, self._is_silent = self._is_silent, is_silent
+        try:
+            yield
+        finally:
+            self._is_silent = before
+
     def _tell(self, told: Emitted, now_ms: int, *, late_ms: int = 0) -> None:
+        if self._is_silent:
+            return
         request = self._uuid()
         for stream, event in told:
             meta = event["meta"]

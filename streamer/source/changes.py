@@ -1,7 +1,7 @@
 """One upstream event → what it tells: changes, a hint, or the reason why it tells nothing.
 
     stream                  gives                                                     unless owned elsewhere
-    recentchange            edit → edit, new → create, log → `logs.ACTIONS`           each kind has one owner
+    recentchange            edit → edit, new → create, log → `log_actions`          each kind has one owner
     page_change             move (+ create of the redirect left), delete, undelete → restore,
                             visibility_change → visibility; and a hint for every create and edit
     revision-visibility-…   visibility
@@ -14,9 +14,9 @@ Pure, and total: whatever bytes come, the answer is a `Told`. Nothing in it is a
 from functools import lru_cache
 from typing import Final, Literal
 
+from streamer.admission import Family, Rules, family_of
 from streamer.errors import EventInvalid
 from streamer.source import upstream as up
-from streamer.source.admission import Family, Rules, family_of
 from streamer.source.checks import decode, may_be_ms, must_be_utf8
 from streamer.source.page_change import of_page_change
 from streamer.source.recentchange import of_recentchange

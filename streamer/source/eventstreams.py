@@ -13,6 +13,7 @@ from typing import Final
 
 import aiohttp
 
+from streamer.admission import Rules
 from streamer.clock import Clock
 from streamer.config import SourceSettings
 from streamer.errors import FrameTooLarge, UpstreamRefused
@@ -20,7 +21,6 @@ from streamer.health import Health
 from streamer.logs import describe
 from streamer.metrics import ERRORS, SOURCE_CONNECTIONS, SOURCE_GAPS
 from streamer.retry_after import retry_after_s
-from streamer.source.admission import Rules
 from streamer.source.backoff import Backoff
 from streamer.source.changes import interpret
 from streamer.source.decode import Decoder, Frame

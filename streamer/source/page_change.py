@@ -2,6 +2,7 @@
 
 import msgspec
 
+from streamer.admission import Rules
 from streamer.errors import EventInvalid
 from streamer.model import (
     Change,
@@ -14,7 +15,6 @@ from streamer.model import (
 )
 from streamer.source import hints
 from streamer.source import upstream as up
-from streamer.source.admission import Rules
 from streamer.source.checks import (
     may_be_id,
     must_be_host,

@@ -5,6 +5,8 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
+from streamer import log_actions
+from streamer.admission import Rules
 from streamer.errors import EventInvalid
 from streamer.model import (
     Change,
@@ -16,9 +18,7 @@ from streamer.model import (
     identifier_of_log,
     identifier_of_revision,
 )
-from streamer.source import logs
 from streamer.source import upstream as up
-from streamer.source.admission import Rules
 from streamer.source.checks import (
     decode,
     is_absent,
@@ -89,7 +89,7 @@ def of_recentchange(event: up.RecentChange, rules: Rules) -> tuple[ChangeRecord,
 
 
 def _of_log(event: up.RecentChange, rules: Rules) -> tuple[ChangeRecord, ...]:
-    becomes = logs.judge(event.log_type or "", event.log_action or "")
+    becomes = log_actions.judge(event.log_type or "", event.log_action or "")
     if becomes == "ignored":
         raise Drop("log_ignored")
     if becomes == "unknown":

@@ -16,9 +16,9 @@ from typing import BinaryIO, Final, Literal, Protocol
 
 import zstandard
 
+from streamer.admission import Rules
 from streamer.errors import ConfigError, FrameTooLarge, SourceError
 from streamer.metrics import SOURCE_EXHAUSTED
-from streamer.source.admission import Rules
 from streamer.source.changes import interpret
 from streamer.source.decode import Decoder
 from streamer.source.inbox import Arrival, Inbox

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
+from streamer.admission import Rules
 from streamer.errors import EventInvalid
 from streamer.model import Change, ChangeRecord, Visibility, identifier_of_event
 from streamer.source import hints
 from streamer.source import upstream as up
-from streamer.source.admission import Rules
 from streamer.source.checks import (
     is_absent,
     may_be_id,

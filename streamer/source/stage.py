@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from streamer.admission import Rules
 from streamer.errors import SourceError
 from streamer.groups import cause
 from streamer.health import NO_TOPIC
@@ -22,7 +23,6 @@ from streamer.lost import Stops
 from streamer.metrics import COMMITTED
 from streamer.runtime import Runtime
 from streamer.source import seen
-from streamer.source.admission import Rules
 from streamer.source.backoff import Backoff
 from streamer.source.commit import LOG_COMPONENT, Committer
 from streamer.source.eventstreams import COMPONENT, EventStreams

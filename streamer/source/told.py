@@ -2,9 +2,9 @@
 
 from typing import Final, Literal, NamedTuple, get_args
 
+from streamer.admission import Family, Rules
 from streamer.errors import EventInvalid
 from streamer.model import Change, ChangeRecord
-from streamer.source.admission import Family, Rules
 
 DropReason = Literal[
     "",

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from streamer.source.admission import Rules, owners_of
+from streamer.admission import Rules, owners_of
 from streamer.source.changes import interpret
 from streamer.source.decode import Decoder, Frame
 from streamer.source.records import record_of

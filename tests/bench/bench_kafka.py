@@ -27,6 +27,7 @@ from pathlib import Path
 import zstandard
 
 from deploy.kafka import Brokers, Unavailable
+from streamer.admission import Rules, owners_of
 from streamer.config import LogSettings, Settings
 from streamer.enrich.outbox import GROUP
 from streamer.enrich.stage import run_enrich
@@ -36,7 +37,6 @@ from streamer.log.local import LocalLog
 from streamer.log.position import Position
 from streamer.origin.answer import Answer
 from streamer.runtime import Runtime, topic_specs
-from streamer.source.admission import Rules, owners_of
 from streamer.source.changes import interpret
 from streamer.source.records import record_of
 from tests.bench.bench_pipeline import Stub, edit, latency, local, show, throughput

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 
+from streamer.admission import Rules
 from streamer.clock import Clock
 from streamer.config import AdmitSettings, MediaWikiSettings, Settings
 from streamer.model import Change, Hint
@@ -13,7 +14,6 @@ from streamer.sandbox.events import STREAMS
 from streamer.sandbox.feed import Feed
 from streamer.sandbox.server import Sandbox, SandboxOptions
 from streamer.sandbox.world import World, WorldOptions
-from streamer.source.admission import Rules
 from streamer.source.changes import interpret
 from streamer.source.told import Told
 

@@ -16,6 +16,10 @@ def lane(wiki: int) -> Lane:
     return Lane(f"w{wiki}", f"w{wiki}.example.org", "revision")
 
 
+def listing(wiki: int) -> Lane:
+    return Lane(f"w{wiki}", f"w{wiki}.example.org", "listing")
+
+
 class World:
     """A scheduler, a clock and wikis that take their time: a pure simulation."""
 
@@ -26,9 +30,18 @@ class World:
         self.requests: list[tuple[float, float, Batch[Item]]] = []
         """Start, end, and what was asked."""
 
-    def run(self, arrivals: list[tuple[float, int]], latencies: list[float], until_s: float = inf) -> None:
-        """`arrivals` are (second, wiki), in order."""
+    def run(
+        self,
+        arrivals: list[tuple[float, int]],
+        latencies: list[float],
+        until_s: float = inf,
+        *,
+        listed: int = 0,
+    ) -> None:
+        """`arrivals` are (second, wiki), in order. So many wikis are `listed` all the while, without end."""
         number = 0
+        for wiki in range(listed):
+            self.scheduler.add(listing(wiki), Item(-1 - wiki, 0.0))
         while self.now_s < until_s:
             while number < len(arrivals) and arrivals[number][0] <= self.now_s:
                 at_s, wiki = arrivals[number]
@@ -37,6 +50,8 @@ class World:
             for flight in [flight for flight in self.flights if flight[0] <= self.now_s]:
                 self.flights.remove(flight)
                 self.scheduler.budget.end(self.now_s)
+                if flight[1].lane.by == "listing":
+                    self.scheduler.add(flight[1].lane, Item(flight[1].items[0].key, self.now_s))
             while (batch := self.scheduler.next_batch(self.now_s)) is not None:
                 end_s = self.now_s + latencies[len(self.requests) % len(latencies)]
                 self.flights.append((end_s, batch))
@@ -363,3 +378,44 @@ def test_the_most_that_a_life_leaves_behind_is_paid_off() -> None:
         seen_s.append(now_s)
         now_s = max(now_s, budget.free_at_s(now_s))
     assert 238 <= len(seen_s) <= 240
+
+
+# ── what is behind ─────────────────────────────────────────────────────────────────────────────
+
+
+def waits_s(world: World, arrivals: list[tuple[float, int]]) -> list[float]:
+    """Of each live arrival until its answer, shortest first."""
+    came_s = {number: at_s for number, (at_s, _) in enumerate(arrivals)}
+    return sorted(
+        end_s - came_s[int(str(item.key))]
+        for _, end_s, batch in world.requests
+        if batch.lane.by != "listing"
+        for item in batch.items
+    )
+
+
+@pytest.mark.parametrize("per_s", [0.5, 2.0, 8.0, 19.0])
+def test_listings_without_an_end_hardly_show_in_an_edits_wait(rng: random.Random, per_s: float) -> None:
+    """Ten minutes of edits of 73 wikis, a few of them large, on 200 requests a minute, beside thirty that
+    are listed without a pause: from the quiet to where live work takes the whole budget.
+    """
+    wikis = [int(72 * rng.random() ** 3) for _ in range(int(600 * per_s))]
+    arrivals = sorted((rng.uniform(0, 600), wiki) for wiki in wikis)
+    latencies = [rng.uniform(0.1, 0.6) for _ in range(997)]
+    waited: list[list[float]] = []
+    for listed in (0, 30):
+        world = World(Budget(200, 3), 50)
+        world.run(arrivals, latencies, 700.0, listed=listed)
+        waited.append(waits_s(world, arrivals))
+        assert len(waited[-1]) == len(arrivals)
+        if listed:
+            share = sum(batch.lane.by == "listing" for *_, batch in world.requests) / len(world.requests)
+            assert share > 0.02, "they would starve"
+        ended = [end_s for _, end_s, _ in world.requests]
+        for start_s, _, _ in world.requests:
+            counted = sum(start_s - WINDOW_S < at_s for at_s in ended if at_s <= start_s)
+            assert counted <= 200
+    without, beside = waited
+    for part in (0.5, 0.99):
+        at = int(len(without) * part)
+        assert beside[at] <= 1.15 * without[at] + 0.6, (part, without[at], beside[at])

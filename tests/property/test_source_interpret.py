@@ -4,9 +4,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamer.admission import Rules, owners_of
 from streamer.config import SourceSettings
 from streamer.model import decode_change, encode_value
-from streamer.source.admission import Rules, owners_of
 from streamer.source.changes import FAMILY_OF_SCHEMA, interpret
 
 ALL = Rules(owners_of(SourceSettings().streams))

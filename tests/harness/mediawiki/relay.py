@@ -10,8 +10,8 @@ import asyncio
 import hashlib
 import socket
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -58,6 +58,19 @@ class Relay:
         self.heard: list[Told] = []
         self.counts: Counter[str] = Counter()
         self._lost: list[str] = []
+        self._drops: list[tuple[Callable[[Told], bool], list[Told]]] = []
+
+    @contextmanager
+    def drop(self, matching: Callable[[Told], bool]) -> Iterator[list[Told]]:
+        """What is told and matches never reaches the streams, as if upstream had lost it; what that was. It
+        came here, so it is no lost event: wait until all is `settled` before the end.
+        """
+        dropped: list[Told] = []
+        self._drops.append((matching, dropped))
+        try:
+            yield dropped
+        finally:
+            self._drops.remove((matching, dropped))
 
     def open(self) -> None:
         """Listens; in the running loop."""
@@ -86,6 +99,10 @@ class Relay:
         if told.number != self.counts[told.wiki]:
             self._lost.append(f"event {told.number} of {told.wiki} came as number {self.counts[told.wiki]}")
         self.heard.append(told)
+        for matching, dropped in self._drops:
+            if matching(told):
+                dropped.append(told)
+                return
         self._feed.append(self.data_centre, told.stream, self._clock.now_ms(), told.event)
 
     def _sent(self) -> Counter[str]:

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 
+from streamer.admission import Rules
 from streamer.config import Settings, SourceSettings
 from streamer.log.base import TopicPartition
 from streamer.log.local import LocalLog
@@ -11,7 +12,6 @@ from streamer.metrics import REGISTRY
 from streamer.model import Topics
 from streamer.runtime import Runtime, topic_specs
 from streamer.sandbox.server import Sandbox, SandboxOptions
-from streamer.source.admission import Rules
 from streamer.source.changes import interpret
 from streamer.source.records import identity
 from streamer.source.stage import run_source

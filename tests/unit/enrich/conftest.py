@@ -14,6 +14,7 @@ from streamer.log.base import Record, Stored, TopicPartition, partition_of
 from streamer.log.local import LocalLog
 from streamer.model import Change, Hint, encode_value, identifier_of_revision
 from streamer.origin.answer import Answer, Found, Missing, PageAnswer, RevisionAnswer, SiteInfo
+from streamer.origin.listing import Edited, Listing, Logged, More, Span
 from streamer.runtime import Runtime, topic_specs
 
 SITE = SiteInfo(
@@ -93,6 +94,12 @@ class ScriptedWikis:
         self.any_host_answers = True
         self.lanes: list[int] = []
         self._held: dict[tuple[str, Any], asyncio.Event] = {}
+        self.lists: dict[str, list[Edited | Logged]] = {}
+        """What each wiki lists, oldest first."""
+        self.list_most = 500
+        self.list_errors: dict[str, list[Exception]] = {}
+        """Raised one by one before it does."""
+        self.listed: list[tuple[str, Span, More]] = []
 
     def holds(self, lanes: int, /) -> None:
         self.lanes.append(lanes)
@@ -133,6 +140,20 @@ class ScriptedWikis:
         self, _wiki: str, _server: str, title: str, _log_id: int, _time_ms: int, /
     ) -> tuple[int, ...]:
         return await self._answer(("deleted", title), ())
+
+    async def listing(self, wiki: str, _server: str, span: Span, more: More = (), /) -> Listing:
+        self.listed.append((wiki, span, more))
+        await asyncio.sleep(0)
+        if self.list_errors.get(wiki):
+            raise self.list_errors[wiki].pop(0)
+        rows = [r for r in self.lists.get(wiki, ()) if span.since_s <= r.edited_ms // 1000 <= span.until_s]
+        at = int(more[0][1]) if more else 0
+        taken, left = rows[at : at + self.list_most], rows[at + self.list_most :]
+        return Listing(
+            tuple(row for row in taken if isinstance(row, Edited)),
+            tuple(row for row in taken if isinstance(row, Logged)),
+            (("rccontinue", str(at + self.list_most)),) if left else (),
+        )
 
     async def probe(self, _wiki: str, server: str, /) -> None:
         await self._answer(("probe", server), None)

@@ -1,9 +1,10 @@
 """Who is asked next, and with whom."""
 
 import random
+from math import inf
 
 from streamer.origin.breaker import Breakers
-from streamer.origin.budget import COALESCE_S, WINDOW_S, Budget, Item, Lane, Scheduler
+from streamer.origin.budget import BEHIND_EVERY, BEHIND_S, COALESCE_S, WINDOW_S, Budget, Item, Lane, Scheduler
 
 EN = Lane("enwiki", "en.wikipedia.org", "revision")
 DE = Lane("dewiki", "de.wikipedia.org", "revision")
@@ -117,3 +118,67 @@ def test_invented_hosts_do_not_fill_the_memory() -> None:
         breakers.failed(f"x{number}.wikipedia.org", float(number), None)
     assert breakers.open_count <= 4096
     assert len(breakers._hosts) <= 4096
+
+
+LISTED = Lane("enwiki", "en.wikipedia.org", "listing")
+
+
+def test_what_is_behind_goes_when_nothing_live_is_ready() -> None:
+    """However long it has waited: an edit that came this instant goes before it. One of it a request."""
+    waiting = scheduler()
+    waiting.add(LISTED, Item("a", 0.0))
+    waiting.add(LISTED, Item("b", 0.0))
+    waiting.add(DE, Item(1, 50.0))
+    taken = [waiting.next_batch(now_s) for now_s in (50.1, 51.1, 52.1)]
+    assert [batch and (batch.lane.by, len(batch.items)) for batch in taken] == [
+        ("revision", 1),
+        ("listing", 1),
+        None,
+    ]
+    assert waiting.wake_at_s(52.1) == inf, "until one of the two ends: a slot stays free"
+    waiting.budget.end(52.2)
+    assert waiting.next_batch(52.2) is not None
+
+
+def test_what_is_behind_leaves_a_burst_and_a_quarter_of_the_minute() -> None:
+    """Of 200 a minute it takes 150 at the most, each when the whole burst is there; what comes then finds the
+    burst.
+    """
+    waiting = scheduler(concurrency=10)
+    now_s, taken = 0.0, 0
+    while now_s < 60.0:
+        if not waiting.items(LISTED):
+            waiting.add(LISTED, Item(now_s, now_s - 1))
+        if waiting.next_batch(now_s) is None:
+            wake_s = waiting.wake_at_s(now_s)
+            assert wake_s > now_s, "it would spin"
+            now_s = wake_s
+            continue
+        taken += 1
+        waiting.budget.end(now_s)
+    assert taken == 150
+    for number in range(10):
+        waiting.add(Lane(f"w{number}", "h", "revision"), Item(1, now_s - 1))
+        batch = waiting.next_batch(now_s)
+        assert batch is not None
+        assert batch.lane.by == "revision"
+
+
+def test_what_is_behind_is_not_kept_for_ever() -> None:
+    """Where live work uses up the budget, one request in BEHIND_EVERY is for what has waited a minute."""
+    waiting = scheduler(per_minute=60_000, concurrency=1_000)
+    waiting.add(LISTED, Item("a", 0.0))
+    taken: list[str] = []
+    for number in range(3 * BEHIND_EVERY):
+        now_s = number / 1_000 + (BEHIND_S / 2 if number < BEHIND_EVERY else 2 * BEHIND_S)
+        waiting.add(DE, Item(number, now_s - 1))
+        batch = waiting.next_batch(now_s)
+        assert batch is not None
+        waiting.budget.end(now_s)
+        taken.append(batch.lane.by)
+        if batch.lane.by == "listing":
+            waiting.add(LISTED, Item("b", 0.0))
+    assert [number + 1 for number, by in enumerate(taken) if by == "listing"] == [
+        2 * BEHIND_EVERY,
+        3 * BEHIND_EVERY,
+    ]

@@ -236,7 +236,7 @@ def test_recent_changes_are_listed_in_pages(wiki: Wiki) -> None:
         if "continue" not in answer:
             break
         follow = {key: str(value) for key, value in answer["continue"].items()}
-    assert [one["revid"] for one in seen] == [1006, 0, 1005, 1004, 1003, 1002, 1001]
+    assert [one["revid"] for one in seen] == [1006, 0, 1004, 1003, 1002, 1001]
     assert all(one["pageid"] for one in seen)
     within = ask(wiki, list="recentchanges", rcstart="2000-01-01T00:00:00Z")
     assert within["query"]["recentchanges"] == []
@@ -360,3 +360,26 @@ def test_recent_changes_have_the_recorded_shape(wiki: Wiki, shared_data: Path) -
     told = ask(wiki, list="recentchanges", rcprop=rcprop, rctype="new")["query"]["recentchanges"][0]
     assert told.keys() == known.keys()
     assert shape(told, known) == []
+
+
+def test_two_lists_continue_together(wiki: Wiki) -> None:
+    """As MediaWiki does it: what has come to its end is named, and does not begin anew."""
+    asked = {"list": "recentchanges|logevents", "rclimit": "2", "lelimit": "1", "rctype": "edit|new"}
+    seen: dict[str, list[int]] = {"rcid": [], "logid": []}
+    more: dict[str, str] = {}
+    answers = 0
+    while answers == 0 or more:
+        answer = ask(wiki, **asked, rcdir="newer", ledir="newer", rcprop="ids", leprop="ids", **more)
+        answers += 1
+        seen["rcid"] += [row["rcid"] for row in answer["query"].get("recentchanges", ())]
+        seen["logid"] += [row["logid"] for row in answer["query"].get("logevents", ())]
+        more = answer.get("continue", {})
+    assert answers == 3
+    assert seen == {"rcid": [1, 2, 3, 4, 7], "logid": [1]}
+
+
+def test_with_a_page_goes_what_was_changed_of_it(wiki: Wiki) -> None:
+    """`list=recentchanges` names no edit of a page that is deleted; the log says so."""
+    rows = ask(wiki, list="recentchanges", rclimit="50")["query"]["recentchanges"]
+    assert 3 not in [row["pageid"] for row in rows if row["type"] != "log"]
+    assert "delete" in [row["type"] for row in ask(wiki, list="logevents")["query"]["logevents"]]

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from streamer.admission import Rules, owners_of
 from streamer.config import AdmitSettings, Settings, SourceSettings
 from streamer.model import (
     Change,
@@ -19,7 +20,6 @@ from streamer.model import (
     identifier_of_event,
     identifier_of_revision,
 )
-from streamer.source.admission import Rules, owners_of
 from streamer.source.changes import interpret
 from streamer.source.decode import Decoder, Frame
 from streamer.source.told import Told

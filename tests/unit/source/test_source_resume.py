@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from streamer.admission import Rules
 from streamer.clock import Clock
 from streamer.config import Settings
 from streamer.health import Health
@@ -15,7 +16,6 @@ from streamer.log.local import LocalLog
 from streamer.log.position import METADATA_CHARS, Position
 from streamer.runtime import DAY_MS, topic_specs
 from streamer.source import seen
-from streamer.source.admission import Rules
 from streamer.source.backoff import CAP_S, REFUSED_BASE_S, REFUSED_CAP_S, Backoff
 from streamer.source.decode import Frame
 from streamer.source.eventstreams import EventStreams
