@@ -1,0 +1,336 @@
+"""All that a wiki can take back, done to pages whose every word is known.
+
+async with Withdrawals(folder, origin, rng, log) as stage:      wikis and the service on them
+await stage.write()                                          each page, as it is before
+borders = await stage.borders()                              behind them, wherever they are
+await stage.take_back()                                      returns with the cut-offs committed
+stage.words, stage.hidden, stage.visible                     all, and what is what from then on
+"""
+
+import asyncio
+import hashlib
+import os
+import random
+import sys
+from collections.abc import Collection
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from harness.canaries import Canaries
+from harness.mediawiki.editors import Wiki
+from harness.mediawiki.farm import WikiFarm
+from harness.mediawiki.founding import STEWARD, WRITER
+from harness.mediawiki.gate import Answer
+from harness.on_kafka import OnKafka
+from harness.served import PartnersFeed
+from harness.service import Service, free_port
+from streamer.log.base import partition_of
+from streamer.model import Topics, page_key
+
+ROOT: Final = Path(__file__).resolve().parents[3]
+WIKI: Final = "enproof"
+PARTITIONS: Final = 10
+TOLD_S: Final = 30.0
+EVERYTHING: Final = "content|comment|user"
+TEXT: Final = ("wikitext", "text", "abstract")
+FILLER_BYTES: Final = 1_900_000
+"""Of a page that nobody looks at; a wiki takes 2 MiB."""
+FILLERS: Final = 3
+"""More than all buffers on the way to a client that takes nothing."""
+RULES: Final = {
+    "everything": "namespaces = [0]",
+    "narrow": 'namespaces = [0]\nkinds = ["create"]',
+    "slow": "",
+}
+
+
+@dataclass(slots=True)
+class Taken:
+    """One page. `hides` is of its first revision, "" where the whole page goes; with `is_older` there is a
+    second one, with words of its own, which stays.
+    """
+
+    name: str
+    hides: str = ""
+    is_older: bool = False
+    suppressed: bool = False
+    is_lost_first: bool = False
+    """Its first revision is a dead letter when that happens."""
+    is_kept: bool = False
+    """Nothing happens to it."""
+    first: Canaries = field(init=False)
+    second: Canaries = field(init=False)
+    page: int = 0
+    revision: int = 0
+
+    @property
+    def words(self) -> dict[str, str]:
+        return self.first.words(self.name) | (
+            self.second.words(f"{self.name}, then") if self.is_older else {}
+        )
+
+    @property
+    def visible(self) -> set[str]:
+        """What a partner is served from then on: a record without its text is not served at all."""
+        stays = set(self.second.words(f"{self.name}, then")) if self.is_older else set()
+        if self.is_kept:
+            return stays | set(self.first.words(self.name))
+        if not self.hides or "content" in self.hides or self.is_lost_first:
+            return stays
+        return stays | {name for name in self.first.words(self.name) if name.rpartition(".")[2] != self.hides}
+
+
+def pages() -> list[Taken]:
+    return [
+        Taken("deleted"),
+        Taken("suppressed", suppressed=True),
+        # MediaWiki hides no newest revision's text
+        Taken("text hidden", "content", is_older=True),
+        Taken("comment hidden", "comment"),
+        Taken("user hidden", "user"),
+        Taken("older comment hidden", "comment", is_older=True),
+        Taken("older user hidden", "user", is_older=True),
+        Taken("revision suppressed", EVERYTHING, is_older=True, suppressed=True),
+        Taken("kept", is_kept=True),
+    ]
+
+
+def letters() -> list[Taken]:
+    """Pages whose first revision becomes a dead letter."""
+    return [
+        Taken("lost and deleted", is_lost_first=True),
+        Taken("lost and suppressed", EVERYTHING, is_older=True, suppressed=True, is_lost_first=True),
+        Taken("lost and kept", is_kept=True, is_lost_first=True),
+    ]
+
+
+class Withdrawals:
+    """On the local log, or on that cluster. `history_s`: so long both logs keep what was overwritten."""
+
+    def __init__(
+        self,
+        folder: Path,
+        origin: Path,
+        rng: random.Random,
+        kafka: OnKafka | None = None,
+        *,
+        history_s: float = 3600.0,
+        taken: Collection[Taken] = (),
+    ) -> None:
+        self.folder = folder
+        self.farm = WikiFarm(folder / "farm", origin=origin)
+        self.taken = list(taken) or pages()
+        self.topics = Topics(kafka.prefix if kafka else "wiki")
+        self._rng = rng
+        self._port = free_port()
+        self._borders = 0
+        self._stack = AsyncExitStack()
+        log = kafka.settings if kafka else 'path = "streamer.db"'
+        config = self.farm.config
+        self._config = lambda: (
+            config()
+            .replace('path = "streamer.db"', f"{log}\nhistory_hours = {history_s / 3600}")
+            .replace("\nport = 0\n", f"\nport = {self._port}\n")
+        )
+        for one in self.taken:
+            one.first, one.second = Canaries.made(rng), Canaries.made(rng)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.farm)
+            stack.callback(self.farm.gate.release_all)
+            home = self.folder / "service"
+            home.mkdir()
+            _write_partners(home / "partners.toml")
+            self.service = await stack.enter_async_context(Service(home, self._config()))
+            await self.service.event("connected to the stream")
+            await self.service.until_ready()
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    # ── the words ──────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def words(self) -> dict[str, str]:
+        return {name: word for one in self.taken for name, word in one.words.items()}
+
+    @property
+    def visible(self) -> set[str]:
+        return set[str]().union(*(one.visible for one in self.taken))
+
+    @property
+    def hidden(self) -> set[str]:
+        return self.words.keys() - self.visible
+
+    def feed(self, partner: str, key: str = "") -> PartnersFeed:
+        return PartnersFeed(self._port, key or _key(partner), self.topics.of_partner(partner))
+
+    # ── deeds ──────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def wiki(self) -> Wiki:
+        return self.farm.wikis[WIKI]
+
+    async def write(self) -> None:
+        """Each page's first revision, then the second ones."""
+        for one in self.taken:
+            await self.write_first(one)
+        for one in self.taken:
+            await self.write_second(one)
+
+    async def write_first(self, one: Taken) -> None:
+        edit = await self._save(one, one.first)
+        one.page, one.revision = edit["pageid"], edit["newrevid"]
+
+    async def write_second(self, one: Taken) -> None:
+        if one.is_older:
+            await self._save(one, one.second)
+
+    async def _save(self, one: Taken, canaries: Canaries) -> dict[str, Any]:
+        answer = await self.wiki.act(
+            canaries.user,
+            "edit",
+            title=_title(one),
+            text=canaries.article(self._rng),
+            summary=canaries.comment,
+        )
+        edit: dict[str, Any] = answer["edit"]
+        return edit
+
+    async def lose_first(self) -> None:
+        """The first revision of each becomes a dead letter: its text is missing when it is asked for."""
+        revisions: set[int] = set()
+
+        def without_text(answer: Answer) -> Answer:
+            for page in answer["query"]["pages"]:
+                for revision in page.get("revisions", ()):
+                    if revision["revid"] in revisions:
+                        revision["slots"]["main"].pop("content", None)
+                        revision["slots"]["main"]["textmissing"] = True
+            return answer
+
+        lost = [one for one in self.taken if one.is_lost_first]
+        with self.farm.gate.alter(without_text):
+            for one in lost:
+                revisions.add(self._newest() + 1)
+                await self.write_first(one)
+            await self.outcome("deadletter", len(lost))
+
+    def _newest(self) -> int:
+        [(newest,)] = self.wiki.rows(
+            "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'revision'"
+        )
+        return int(newest)
+
+    async def take_back(self) -> None:
+        """All at once; the reasons quote what is hidden, as some do."""
+        metrics = await self.service.metrics()
+        before = {scope: metrics.get(_cutoffs(scope), 0.0) for scope in ("page", "revision")}
+        for one in self.taken:
+            if not one.is_kept:
+                await self._take_back(one)
+                before["revision" if one.hides else "page"] += 1
+        await self.service.until(
+            lambda now: all(now.get(_cutoffs(scope), 0.0) >= count for scope, count in before.items()), TOLD_S
+        )
+
+    async def _take_back(self, one: Taken) -> None:
+        title, reason = _title(one), f"it said {' '.join(one.first.words('').values())}"
+        if one.hides:
+            answer = await self.wiki.act(
+                STEWARD,
+                "revisiondelete",
+                type="revision",
+                target=title,
+                ids=one.revision,
+                hide=one.hides,
+                suppress="yes" if one.suppressed else "nochange",
+                reason=reason,
+            )
+            assert answer["revisiondelete"]["status"] == "Success"
+        else:
+            action = "proofsuppress" if one.suppressed else "delete"
+            await self.wiki.act(STEWARD, action, title=title, reason=reason)
+
+    async def borders(self) -> set[str]:
+        """New pages behind all that was done: one at least in the partition of each that counts. Titles."""
+        missing = {_partition(one.page) for one in self.taken}
+        made = set()
+        while missing:
+            self._borders += 1
+            title = f"Border {self._borders}"
+            answer = await self.wiki.act(WRITER, "edit", title=title, text=title)
+            missing.discard(_partition(answer["edit"]["pageid"]))
+            made.add(title)
+        return made
+
+    async def fill(self) -> None:
+        """Articles that only the partner `slow` gets, and takes long to."""
+        for number in range(FILLERS):
+            await self.wiki.act(
+                STEWARD,
+                "edit",
+                title=f"User:Filler {number}",
+                text=f"{number} and so on " * (FILLER_BYTES // 16),
+                contentmodel="text",
+            )
+
+    async def outcome(self, outcome: str, count: int) -> None:
+        async with asyncio.timeout(TOLD_S):
+            while (await self.service.committed("enrich")).get(outcome, 0) < count:
+                await asyncio.sleep(0.05)
+
+    # ── commands ───────────────────────────────────────────────────────────────────────────────
+
+    async def command(self, *words: str) -> str:
+        """`streamer …`, beside the service; its standard output."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "streamer", "--config", str(self.service.config), *words),
+            cwd=self.service.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(2 * TOLD_S):
+                said, errors = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert process.returncode == 0, errors.decode()
+        return said.decode().strip()
+
+
+def _title(one: Taken) -> str:
+    return f"Page {one.name}"
+
+
+def _partition(page: int) -> int:
+    return partition_of(page_key(WIKI, page), PARTITIONS)
+
+
+def _cutoffs(scope: str) -> str:
+    return f'streamer_enrich_cutoffs_total{{scope="{scope}"}}'
+
+
+def _key(partner: str) -> str:
+    return f"wrs_test_key_of_{partner}"
+
+
+def _write_partners(file: Path) -> None:
+    file.write_text(
+        "\n".join(
+            f'[{name}]\nkeys = ["sha256:{hashlib.sha256(_key(name).encode()).hexdigest()}"]\n{rules}\n'
+            for name, rules in RULES.items()
+        ),
+        encoding="utf-8",
+    )

@@ -1,0 +1,73 @@
+"""From the commit of a cut-off on no read path serves what a wiki has taken back; the rest stays."""
+
+from collections.abc import Mapping
+
+import pytest
+from harness.canaries import found_in
+from harness.feed import Feed
+from harness.mediawiki.withdrawals import Withdrawals, pages
+from harness.served import EVER, PartnersFeed, Resume, Slow, served
+
+QUIET = {"status", "openapi", "page"}
+"""Responses that hold nothing of articles."""
+
+
+async def ids_before(feed: PartnersFeed, stage: Withdrawals, borders: set[str]) -> dict[str, Resume]:
+    """For each page the id that a client had when its first revision came next."""
+    found: dict[str, Resume] = {}
+    missing = set(borders)
+    reading = Feed(f"http://127.0.0.1:{feed.port}/v2/articles", feed.key, since=EVER)
+    before = ""
+    async for event in reading.events():
+        if event.name == "message":
+            for name in found_in(event.data.encode(), stage.words):
+                if before:
+                    page = name.rpartition(".")[0]
+                    found.setdefault(f"id before {page}", Resume(before, frozenset(borders - missing)))
+            missing.discard(str(event.article["name"]))
+        before = event.id
+        if not missing:
+            break
+    return found
+
+
+def expect(found: Mapping[str, set[str]], wanted: set[str]) -> None:
+    """Each way to read gives all of that and nothing else; a resume in its midst gives part of it."""
+    for way, names in found.items():
+        if way in QUIET:
+            assert not names, way
+        elif way.startswith("id before "):
+            page = way.removeprefix("id before ")
+            assert names <= wanted, (way, names - wanted)
+            mine = {name for name in wanted if name.rpartition(".")[0] == page}
+            assert names >= mine, (way, mine - names)
+        else:
+            assert names == wanted, (way, names - wanted, wanted - names)
+
+
+@pytest.mark.timeout(240)
+async def test_no_read_path_serves_it(on) -> None:
+    """Asked for from the beginning, by id, by offsets, by time; as SSE and NDJSON, compressed, filtered,
+    projected; by a partner who asks for new pages only; and by a client that was sent it and is behind.
+    First while nothing but the cut-offs is known, then with what was published about it.
+    """
+    async with on(pages()) as stage:
+        everything, narrow, slow = (stage.feed(name) for name in ("everything", "narrow", "slow"))
+        firsts = {name for name in stage.words if ", then" not in name}
+        async with Slow(slow) as in_time, Slow(slow) as too_late:
+            await stage.fill()
+            await stage.write()
+            borders = await stage.borders()
+            expect(await served(everything, stage.words, borders), set(stage.words))
+            expect(await served(narrow, stage.words, borders), firsts)
+            ids = await ids_before(everything, stage, borders)
+            expect(await served(everything, stage.words, borders, ids), set(stage.words))
+            assert await in_time.read(stage.words, borders) == set(stage.words)
+            with stage.farm.gate.hold():
+                await stage.take_back()
+                expect(await served(everything, stage.words, borders, ids), stage.visible)
+                expect(await served(narrow, stage.words, borders), stage.visible & firsts)
+            assert await too_late.read(stage.words, borders) == stage.visible
+        borders = await stage.borders()
+        expect(await served(everything, stage.words, borders, ids), stage.visible)
+        assert await served(narrow, stage.words, borders)
