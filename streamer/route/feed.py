@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Final, Literal
 
 import msgspec
@@ -19,6 +20,8 @@ from streamer.route.rules import Rule, Verdict, View, view
 Outcome = Literal["published", "filtered", "reverted", "withdrawn", "expired", "invalid"]
 REMOVED_HEADERS: Final = frozenset({"rev", "parent", "sha1"})
 """They describe a version, and a removal carries none."""
+SEVERAL: Final = "*"
+"""Places of a topic whose partner's wikis or namespaces were others before."""
 
 
 class Routing:
@@ -28,9 +31,16 @@ class Routing:
         self.name: Final = partner.name
         self.topic: Final = topic
         self.rule: Final = Rule(partner)
+        self.places: Final = _digest(partner)
         self.projection: Final = Projection(
             partner.fields, content=partner.content, hides_editor=partner.editor == "none"
         )
+
+
+def _digest(partner: Partner) -> str:
+    """Of the wikis and namespaces that it asks for."""
+    said = repr((sorted(set(partner.wikis)), sorted(set(partner.namespaces))))
+    return blake2b(said.encode(), digest_size=6).hexdigest()
 
 
 @dataclass(slots=True)
@@ -49,10 +59,19 @@ class Feed:
     """Over offsets that hold no record; the next commit says it."""
     epoch: str | None = None
     """Of the articles that `next` stands in, where nobody has looked whether they are the lane's."""
+    was_routed: str = ""
+    """The places that its topic was made with (Routing.places), or SEVERAL; "": none yet."""
 
     @classmethod
     def restore(cls, routing: Routing, position: Position) -> "Feed":
-        return cls(routing, position.next, counts_of(position.state), mark_of(position.state))
+        state = position.state
+        places = str(state.get("places", ""))
+        return cls(routing, position.next, counts_of(state), mark_of(state), was_routed=places)
+
+    @property
+    def places(self) -> str:
+        """Those of all that its topic may hold."""
+        return self.routing.places if self.was_routed in ("", self.routing.places) else SEVERAL
 
     def mark_at(self, following: int) -> Mark:
         if self.mark.phase == "behind" and following >= self.until:
@@ -64,7 +83,7 @@ class Feed:
         the next start of the lane in which making of its topic that was (`epoch` is the lane's).
         """
         unread = {"topic": source, "next": following, "epoch": epoch if self.epoch is None else self.epoch}
-        state: State = {"counts": dict(counts), "input": unread}
+        state: State = {"counts": dict(counts), "input": unread, "places": self.places}
         if self.mark.rebuild:
             state["rebuild"] = msgspec.to_builtins(self.mark_at(following))
         return Position(following, (), state)
@@ -77,6 +96,7 @@ class Feed:
     def committed(self, following: int, counts: dict[str, int]) -> None:
         """Its position there is."""
         self.has_moved = False
+        self.was_routed = self.places
         self.next, self.counts, self.mark = following, counts, self.mark_at(following)
 
 
@@ -170,6 +190,8 @@ class Draft:
             self.counts[outcome] += 1
             if record is not None:
                 self._append(record)
+            elif outcome == "filtered" and article.view.is_removal and self.feed.places == SEVERAL:
+                self._append_tombstone(stored)
         elif stored.value is None:
             self._take_tombstone(stored)
         elif not is_tick(stored):  # ticks are for the topic that they stand in
@@ -177,9 +199,15 @@ class Draft:
 
     def _take_tombstone(self, stored: Stored) -> None:
         """Of a late record. It goes to all who may have got that record: one too many harms nobody."""
-        routing = self.feed.routing
-        if routing.rule.has_wiki(stored.key.partition(":")[0]):
-            self._append(Record(routing.topic, stored.partition, stored.key, None, stored.headers))
+        if self.feed.routing.rule.has_wiki(stored.key.partition(":")[0]) or self.feed.places == SEVERAL:
+            self._append_tombstone(stored)
+
+    def _append_tombstone(self, stored: Stored) -> None:
+        """What the topic holds under this key must leave the disk, and is no event to anybody. So a removal
+        that rules filter takes away what they let in while they asked for its wiki or namespace. Where they
+        always were the same there is nothing of it, or the delete of a page that left, which must stay.
+        """
+        self._append(Record(self.feed.routing.topic, stored.partition, stored.key, None))
 
     def _append(self, record: Record) -> None:
         self.records.append(record)

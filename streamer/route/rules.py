@@ -1,8 +1,9 @@
 """What a partner wants: its table compiled to a predicate over an article.
 
-A **removal** (a delete, or any record that says that a text is hidden) and a move reach every partner
-whose wikis and namespaces match the page's old or new place, whatever its other rules say: who got the
-page before must learn that it is gone, and no rule about edits could tell who did.
+A **removal** (a delete, or any record that says that text, comment or editor of a revision is hidden) and a
+move reach every partner whose wikis and namespaces match the page's old or new place, whatever its other
+rules say: who got the page before must learn what is gone, and no rule about edits could tell who did. In
+the partner's topic it overwrites what it takes away.
 
 What an article does not say (a hidden editor is neither bot nor human) does not exclude it; only
 `tags` and `languages` ask for something that must be there.
@@ -36,6 +37,12 @@ class _Place(Struct, frozen=True):
 
 class _Visibility(Struct, frozen=True):
     text: bool = True
+    comment: bool = True
+    editor: bool = True
+
+    @property
+    def hides(self) -> bool:
+        return not (self.text and self.comment and self.editor)
 
 
 class _Revision(Struct, frozen=True):
@@ -90,8 +97,8 @@ class View(Struct, frozen=True):
     @property
     def is_removal(self) -> bool:
         revision = self.event.revision
-        hides_text = revision is not None and not revision.visibility.text
-        return self.event.type == "delete" or not self.has_text or hides_text
+        hides = revision is not None and revision.visibility.hides
+        return self.event.type == "delete" or not self.has_text or hides
 
     @property
     def language(self) -> str:

@@ -13,6 +13,7 @@ from streamer.model import (
     Editor,
     Event,
     EventType,
+    Hideable,
     Kind,
     Language,
     Licence,
@@ -52,7 +53,10 @@ class Page:
     tags: tuple[str, ...] = ()
     text: str | None = "some text"
     hides_revision: bool | None = None
-    """Of a visibility change: whether it hides the text of an older revision, or shows it again."""
+    """Of a visibility change: whether it hides something of an older revision, or shows it again."""
+    hidden: Hideable = "text"
+    """What that is."""
+    comment: str = "a comment"
     late: bool = False
     event_type: EventType | None = None
 
@@ -72,7 +76,7 @@ class Page:
             previous = PreviousPlace("Old title", Namespace(self.was_in))
         revision: RevisionVisibility | Maybe = UNSET
         if self.hides_revision is not None:
-            revision = RevisionVisibility(1, Visibility(text=not self.hides_revision))
+            revision = RevisionVisibility(1, Visibility(**{self.hidden: not self.hides_revision}))
         article = Article(
             name=f"Page {self.page_id}",
             identifier=self.page_id,
@@ -112,7 +116,7 @@ def _with_version(page: Page, article: Article) -> Article:
 
     version = Version(
         page.sequence,
-        comment="a comment",
+        comment=page.comment or UNSET,
         tags=list(page.tags),
         is_minor_edit=page.minor,
         size=Size(page.size) if page.size is not None else UNSET,

@@ -1,13 +1,14 @@
 """Compiled rules against the same rules read naively."""
 
 from fnmatch import fnmatchcase
+from typing import get_args
 
 from harness.articles import Page
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.globs import matcher
-from streamer.model import KINDS, Kind, encode_value
+from streamer.model import KINDS, Hideable, Kind, encode_value
 from streamer.partners import Partner
 from streamer.route.rules import Rule, Verdict, view
 
@@ -43,6 +44,7 @@ pages = st.builds(
     tags=st.lists(st.sampled_from(TAGS), max_size=2).map(tuple),
     text=st.none() | st.just("") | st.just("words"),
     hides_revision=st.none() | st.booleans(),
+    hidden=st.sampled_from(get_args(Hideable)),
 )
 
 

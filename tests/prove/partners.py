@@ -64,7 +64,7 @@ class Partner:
         is_move = event["kind"] == "move"
         if is_move and was_here and not is_here:
             return "left"
-        hidden = _object(_object(event, "revision"), "visibility").get("text") is False
+        hidden = False in _object(_object(event, "revision"), "visibility").values()
         if event["type"] == "delete" or "article_body" not in article or hidden:
             return "yes" if is_here or was_here else "no"
         return "yes" if is_here and (is_move or self._wants(str(event["kind"]), version)) else "no"

@@ -18,6 +18,7 @@ from streamer.cutoffs import cutoff_record
 from streamer.errors import ConfigError, LogUnavailable, TopicRefused
 from streamer.health import Health
 from streamer.log.base import Record, Stored, TopicPartition
+from streamer.log.kafka import KafkaLog
 from streamer.log.local import LocalLog
 from streamer.log.local_lanes import LocalLane
 from streamer.log.local_reader import LocalReader
@@ -47,12 +48,12 @@ ALL = EVERYTHING + WORDS + HUMANS
 class Place:
     """One log, one partners file, and the role when it is wanted."""
 
-    def __init__(self, log: LocalLog, file: Path) -> None:
+    def __init__(self, log: LocalLog | KafkaLog, file: Path, settings: Settings = SETTINGS) -> None:
         self.log = log
         self.file = file
-        self.settings = SETTINGS
+        self.settings = settings
         self.clock = Clock()
-        self.runtime = Runtime(SETTINGS, log)
+        self.runtime = Runtime(settings, log)
         self.topics = self.runtime.topics
 
     @asynccontextmanager
@@ -340,6 +341,26 @@ async def test_withdrawn_text_is_not_routed(place: Place) -> None:
     assert msgspec.to_builtins(without.version).keys().isdisjoint({"comment", "editor"})
     assert msgspec.to_builtins(without.visibility) == {"text": True, "editor": False, "comment": False}
     assert msgspec.to_builtins(whole.version)["comment"] == "a comment"
+
+
+@pytest.mark.parametrize("rules", ['kinds = ["create"]', "bots = false", "minor = false"])
+@pytest.mark.parametrize("hidden", ["comment", "editor"])
+async def test_a_hidden_comment_is_overwritten_whatever_the_rules_say(
+    place: Place, hidden: Hideable, rules: str
+) -> None:
+    """A partner that asks for no visibility changes still gets those of a comment or an editor: its topic
+    holds the record that had it until something overwrites that.
+    """
+    place.file.write_text(f"[narrow]\n{rules}\n")
+    shown = Page(1, kind="create", bot=None)
+    hides = Page(2, kind="visibility", bot=True, minor=True, hides_revision=True, hidden=hidden, comment="")
+    async with place.routing():
+        await place.publish(shown, hides)
+        await place.settled("narrow", 2)
+    first, last = await place.stored("narrow")
+    assert first.key == last.key
+    assert b"a comment" in (first.value or b"")
+    assert b"a comment" not in (last.value or b"")
 
 
 async def test_cut_off_in_the_same_commit(place: Place) -> None:
