@@ -3,7 +3,11 @@
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import Final, Self
+
+WORD: Final = "canary"
+ADDRESS: Final = "2001:DB8"
+"""With which each begins."""
 
 Words = Mapping[str, str]
 """A canary by what is said of it where it is found, e.g. `deleted.comment`."""
@@ -25,9 +29,9 @@ class Canaries:
     @classmethod
     def made(cls, rng: random.Random) -> Self:
         # no word of 16 hex digits is a part of another one
-        wikitext, text, abstract, comment = (f"canary{rng.getrandbits(64):016x}" for _ in range(4))
+        wikitext, text, abstract, comment = (f"{WORD}{rng.getrandbits(64):016x}" for _ in range(4))
         groups = (f"{rng.randrange(0x1000, 0x10000):X}" for _ in range(6))
-        return cls(wikitext, text, abstract, comment, ":".join(("2001", "DB8", *groups)))
+        return cls(wikitext, text, abstract, comment, ":".join((ADDRESS, *groups)))
 
     def article(self, rng: random.Random) -> str:
         """What is written: more than a page of SQLite's holds, however it is compressed."""
@@ -48,6 +52,8 @@ def _broken(word: str) -> str:
 
 def found_in(data: bytes, words: Words) -> set[str]:
     """The names of those that stand there."""
+    if WORD.encode() not in data and ADDRESS.encode() not in data:
+        return set()
     return {name for name, word in words.items() if word.encode() in data}
 
 

@@ -105,10 +105,10 @@ class KafkaDisk:
         """By topic; positions and transactions stand in the brokers' own."""
         found: dict[str, set[str]] = {}
         for pattern in (f"{self._prefix}.*", "__consumer_offsets-*", "__transaction_state-*"):
-            for path in self._data.glob(f"{pattern}/*"):
+            for path in self._data.glob(f"{pattern}/*.log*"):  # the others hold offsets and times
                 with suppress(FileNotFoundError):  # the cleaner has just replaced it
                     data = path.read_bytes()
-                    parts = [data, *decoded(data)] if ".log" in path.name else [data]
+                    parts = (data, *decoded(data))
                     _add(found, _topic(path.parent.name), found_in_any(parts, self._words))
         return found
 

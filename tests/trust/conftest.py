@@ -1,18 +1,12 @@
 """The stage of each proof: real wikis, and the service on one log or the other."""
 
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 from harness.mediawiki import absent
-from harness.mediawiki.withdrawals import Taken, Withdrawals
-from harness.on_kafka import OnKafka
-
-from deploy.kafka import Brokers
-
-Stage = Callable[..., AbstractAsyncContextManager[Withdrawals]]
+from harness.mediawiki.withdrawals import OnALog, Taken, Withdrawals
 
 
 @pytest.fixture(scope="session")
@@ -24,14 +18,11 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["local", pytest.param("kafka", marks=pytest.mark.xdist_group("kafka"))])
-def on(request: pytest.FixtureRequest, tmp_path: Path, origin: Path, rng: random.Random) -> Stage:
-    """To be entered, with the pages and the history that the proof wants."""
-    brokers: Brokers | None = request.getfixturevalue("brokers") if request.param == "kafka" else None
+def on(request: pytest.FixtureRequest, tmp_path: Path, origin: Path, rng: random.Random) -> OnALog:
+    """To be entered, on the one log and on the other."""
+    brokers = request.getfixturevalue("brokers") if request.param == "kafka" else None
 
-    @asynccontextmanager
-    async def stage(taken: list[Taken], *, history_s: float = 3600.0) -> AsyncIterator[Withdrawals]:
-        kafka = OnKafka(brokers) if brokers else None
-        async with Withdrawals(tmp_path, origin, rng, kafka, taken=taken, history_s=history_s) as withdrawals:
-            yield withdrawals
+    def stage(taken: Collection[Taken], *, history_s: float = 3600.0) -> Withdrawals:
+        return Withdrawals(tmp_path, origin, rng, brokers, taken=taken, history_s=history_s)
 
     return stage

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 from harness.canaries import found_in
 from harness.feed import Feed
-from harness.mediawiki.withdrawals import Withdrawals, pages
+from harness.mediawiki.withdrawals import OnALog, Withdrawals, pages
 from harness.served import EVER, PartnersFeed, Resume, Slow, served
 
 QUIET = {"status", "openapi", "page"}
@@ -46,7 +46,7 @@ def expect(found: Mapping[str, set[str]], wanted: set[str]) -> None:
 
 
 @pytest.mark.timeout(240)
-async def test_no_read_path_serves_it(on) -> None:
+async def test_no_read_path_serves_it(on: OnALog) -> None:
     """Asked for from the beginning, by id, by offsets, by time; as SSE and NDJSON, compressed, filtered,
     projected; by a partner who asks for new pages only; and by a client that was sent it and is behind.
     First while nothing but the cut-offs is known, then with what was published about it.

@@ -13,17 +13,19 @@ import os
 import random
 import sys
 from collections.abc import Collection
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
+from deploy.kafka import Brokers
 from harness.canaries import Canaries
 from harness.mediawiki.editors import Wiki
 from harness.mediawiki.farm import WikiFarm
 from harness.mediawiki.founding import STEWARD, WRITER
 from harness.mediawiki.gate import Answer
+from harness.on_disk import Disk, KafkaDisk, LocalDisk
 from harness.on_kafka import OnKafka
 from harness.served import PartnersFeed
 from harness.service import Service, free_port
@@ -82,6 +84,11 @@ class Taken:
             return stays
         return stays | {name for name in self.first.words(self.name) if name.rpartition(".")[2] != self.hides}
 
+    @property
+    def current(self) -> set[str]:
+        """What the page's newest record has, which both logs keep."""
+        return set(self.second.words(f"{self.name}, then")) if self.is_older else self.visible
+
 
 def pages() -> list[Taken]:
     return [
@@ -108,21 +115,22 @@ def letters() -> list[Taken]:
 
 
 class Withdrawals:
-    """On the local log, or on that cluster. `history_s`: so long both logs keep what was overwritten."""
+    """On the local log, or on that cluster. `history_s`: so long the log keeps what was overwritten."""
 
     def __init__(
         self,
         folder: Path,
         origin: Path,
         rng: random.Random,
-        kafka: OnKafka | None = None,
+        brokers: Brokers | None = None,
         *,
+        taken: Collection[Taken],
         history_s: float = 3600.0,
-        taken: Collection[Taken] = (),
     ) -> None:
+        kafka = OnKafka(brokers) if brokers else None
         self.folder = folder
         self.farm = WikiFarm(folder / "farm", origin=origin)
-        self.taken = list(taken) or pages()
+        self.taken = list(taken)
         self.topics = Topics(kafka.prefix if kafka else "wiki")
         self._rng = rng
         self._port = free_port()
@@ -137,15 +145,21 @@ class Withdrawals:
         )
         for one in self.taken:
             one.first, one.second = Canaries.made(rng), Canaries.made(rng)
+        self.home = folder / "service"
+        self.brokers = brokers
+        self.disk: Disk
+        if brokers and kafka:
+            self.disk = KafkaDisk(brokers.data(1), kafka.prefix, self.words)
+        else:
+            self.disk = LocalDisk(self.home, self.home / "streamer.db", self.words)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.farm)
             stack.callback(self.farm.gate.release_all)
-            home = self.folder / "service"
-            home.mkdir()
-            _write_partners(home / "partners.toml")
-            self.service = await stack.enter_async_context(Service(home, self._config()))
+            self.home.mkdir()
+            _write_partners(self.home / "partners.toml")
+            self.service = await stack.enter_async_context(Service(self.home, self._config()))
             await self.service.event("connected to the stream")
             await self.service.until_ready()
             self._stack = stack.pop_all()
@@ -167,8 +181,13 @@ class Withdrawals:
         return set[str]().union(*(one.visible for one in self.taken))
 
     @property
-    def hidden(self) -> set[str]:
-        return self.words.keys() - self.visible
+    def current(self) -> set[str]:
+        return set[str]().union(*(one.current for one in self.taken))
+
+    @property
+    def told(self) -> set[str]:
+        """The words of the first revisions, but for those that become dead letters."""
+        return set[str]().union(*(one.first.words(one.name) for one in self.taken if not one.is_lost_first))
 
     def feed(self, partner: str, key: str = "") -> PartnersFeed:
         return PartnersFeed(self._port, key or _key(partner), self.topics.of_partner(partner))
@@ -180,19 +199,26 @@ class Withdrawals:
         return self.farm.wikis[WIKI]
 
     async def write(self) -> None:
-        """Each page's first revision, then the second ones."""
-        for one in self.taken:
-            await self.write_first(one)
-        for one in self.taken:
-            await self.write_second(one)
+        await self.write_firsts()
+        await self.write_seconds()
 
-    async def write_first(self, one: Taken) -> None:
+    async def write_firsts(self) -> None:
+        """Each page's first revision. Of those that are to become dead letters the text is missing when it is
+        asked for, until they are.
+        """
+        for one in self.taken:
+            if not one.is_lost_first:
+                await self._write_first(one)
+        await self._lose_firsts([one for one in self.taken if one.is_lost_first])
+
+    async def write_seconds(self) -> None:
+        for one in self.taken:
+            if one.is_older:
+                await self._save(one, one.second)
+
+    async def _write_first(self, one: Taken) -> None:
         edit = await self._save(one, one.first)
         one.page, one.revision = edit["pageid"], edit["newrevid"]
-
-    async def write_second(self, one: Taken) -> None:
-        if one.is_older:
-            await self._save(one, one.second)
 
     async def _save(self, one: Taken, canaries: Canaries) -> dict[str, Any]:
         answer = await self.wiki.act(
@@ -205,8 +231,7 @@ class Withdrawals:
         edit: dict[str, Any] = answer["edit"]
         return edit
 
-    async def lose_first(self) -> None:
-        """The first revision of each becomes a dead letter: its text is missing when it is asked for."""
+    async def _lose_firsts(self, lost: list[Taken]) -> None:
         revisions: set[int] = set()
 
         def without_text(answer: Answer) -> Answer:
@@ -217,12 +242,11 @@ class Withdrawals:
                         revision["slots"]["main"]["textmissing"] = True
             return answer
 
-        lost = [one for one in self.taken if one.is_lost_first]
         with self.farm.gate.alter(without_text):
             for one in lost:
                 revisions.add(self._newest() + 1)
-                await self.write_first(one)
-            await self.outcome("deadletter", len(lost))
+                await self._write_first(one)
+            await self._outcome("deadletter", len(lost))
 
     def _newest(self) -> int:
         [(newest,)] = self.wiki.rows(
@@ -283,7 +307,7 @@ class Withdrawals:
                 contentmodel="text",
             )
 
-    async def outcome(self, outcome: str, count: int) -> None:
+    async def _outcome(self, outcome: str, count: int) -> None:
         async with asyncio.timeout(TOLD_S):
             while (await self.service.committed("enrich")).get(outcome, 0) < count:
                 await asyncio.sleep(0.05)
@@ -308,6 +332,14 @@ class Withdrawals:
                 await process.wait()
         assert process.returncode == 0, errors.decode()
         return said.decode().strip()
+
+
+class OnALog(Protocol):
+    """What the fixture `on` is: `history_s` is how long the log keeps what was overwritten."""
+
+    def __call__(
+        self, taken: Collection[Taken], *, history_s: float = ...
+    ) -> AbstractAsyncContextManager[Withdrawals]: ...
 
 
 def _title(one: Taken) -> str:
