@@ -26,6 +26,8 @@ READ_S: Final = 30.0
 SLOW_BYTES: Final = 4_096
 """Of a receive buffer: the rest waits at the service."""
 NAME: Final = re.compile(rb'"name":"([^"]*)"')
+QUIET: Final = frozenset({"status", "openapi", "page"})
+"""Ways that hold nothing of articles."""
 ALL_FIELDS: Final = "name,abstract,version.*,article_body.*,event.*"
 
 
@@ -97,9 +99,13 @@ def ways(earliest: str, topic: str, ids: Mapping[str, Resume]) -> dict[str, Way]
 
 
 async def served(
-    feed: PartnersFeed, words: Words, borders: Collection[str], ids: Mapping[str, Resume] | None = None
+    feed: PartnersFeed,
+    words: Words,
+    borders: Collection[str],
+    ids: Mapping[str, Resume] | None = None,
+    only: Collection[str] = (),
 ) -> dict[str, set[str]]:
-    """Every way at once. Raises AssertionError for one that does not come to its end."""
+    """Every way at once, or only these. Raises AssertionError for one that does not come to its end."""
     timeout = aiohttp.ClientTimeout(total=READ_S)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(
@@ -114,6 +120,7 @@ async def served(
             readings = {
                 name: tasks.create_task(_read(session, name, way, words, borders))
                 for name, way in asked.items()
+                if not only or name in only
             }
     return {name: reading.result() for name, reading in readings.items()}
 

@@ -6,10 +6,7 @@ import pytest
 from harness.canaries import found_in
 from harness.feed import Feed
 from harness.mediawiki.withdrawals import OnALog, Withdrawals, pages
-from harness.served import EVER, PartnersFeed, Resume, Slow, served
-
-QUIET = {"status", "openapi", "page"}
-"""Responses that hold nothing of articles."""
+from harness.served import EVER, QUIET, PartnersFeed, Resume, Slow, served
 
 
 async def ids_before(feed: PartnersFeed, stage: Withdrawals, borders: set[str]) -> dict[str, Resume]:

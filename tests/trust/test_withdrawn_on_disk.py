@@ -40,14 +40,15 @@ async def test_it_leaves_every_disk(on: OnALog) -> None:
         partners = {stage.topics.of_partner(name) for name in RULES}
         topics = {stage.topics.articles, *partners}
         await stage.write_firsts()
-        await stand(stage, dict.fromkeys(topics, stage.told))
+        firsts = {name for name in stage.told if ", then." not in name}
+        await stand(stage, dict.fromkeys(topics, firsts))
         stage.disk.note()
         if isinstance(stage.disk, LocalDisk):  # the bytes that are looked for later are found
-            assert set[str]().union(*stage.disk.stands_in_pages().values()) == stage.told
+            assert set[str]().union(*stage.disk.stands_in_pages().values()) == firsts
         await stage.write_seconds()
         await stage.take_back()
         began_s = time.monotonic()
-        assert "replays 3 dead letters" in await stage.command("deadletter", "replay", "--all")
+        await stage.replay()
         left = dict.fromkeys(topics, stage.current)
         narrow = stage.topics.of_partner("narrow")  # which gets new pages, and no replays
         left[narrow] = {name for name in stage.current if not name.startswith("lost and kept")}

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
+import aiohttp
+
 from deploy.kafka import Brokers
 from harness.canaries import Canaries
 from harness.mediawiki.editors import Wiki
@@ -27,7 +29,7 @@ from harness.mediawiki.founding import STEWARD, WRITER
 from harness.mediawiki.gate import Answer
 from harness.on_disk import Disk, KafkaDisk, LocalDisk
 from harness.on_kafka import OnKafka
-from harness.served import PartnersFeed
+from harness.served import EVER, PartnersFeed
 from harness.service import Service, free_port
 from streamer.log.base import partition_of
 from streamer.model import Topics, page_key
@@ -85,6 +87,11 @@ class Taken:
         return stays | {name for name in self.first.words(self.name) if name.rpartition(".")[2] != self.hides}
 
     @property
+    def told(self) -> set[str]:
+        """What was published before; no word of a revision that became a dead letter."""
+        return {name for name in self.words if not self.is_lost_first or ", then." in name}
+
+    @property
     def current(self) -> set[str]:
         """What the page's newest record has, which both logs keep."""
         return set(self.second.words(f"{self.name}, then")) if self.is_older else self.visible
@@ -135,6 +142,8 @@ class Withdrawals:
         self._rng = rng
         self._port = free_port()
         self._borders = 0
+        self.changes = 0
+        """That were done, and are to be admitted."""
         self._stack = AsyncExitStack()
         log = kafka.settings if kafka else 'path = "streamer.db"'
         config = self.farm.config
@@ -186,8 +195,7 @@ class Withdrawals:
 
     @property
     def told(self) -> set[str]:
-        """The words of the first revisions, but for those that become dead letters."""
-        return set[str]().union(*(one.first.words(one.name) for one in self.taken if not one.is_lost_first))
+        return set[str]().union(*(one.told for one in self.taken))
 
     def feed(self, partner: str, key: str = "") -> PartnersFeed:
         return PartnersFeed(self._port, key or _key(partner), self.topics.of_partner(partner))
@@ -220,8 +228,18 @@ class Withdrawals:
         edit = await self._save(one, one.first)
         one.page, one.revision = edit["pageid"], edit["newrevid"]
 
+    async def _act(self, who: str, action: str, **params: object) -> dict[str, Any]:
+        self.changes += 1
+        return await self.wiki.act(who, action, **params)
+
+    async def replay(self) -> None:
+        """All dead letters, beside the service."""
+        lost = sum(one.is_lost_first for one in self.taken)
+        assert f"replays {lost} dead letters" in await self.command("deadletter", "replay", "--all")
+        self.changes += lost
+
     async def _save(self, one: Taken, canaries: Canaries) -> dict[str, Any]:
-        answer = await self.wiki.act(
+        answer = await self._act(
             canaries.user,
             "edit",
             title=_title(one),
@@ -269,7 +287,7 @@ class Withdrawals:
     async def _take_back(self, one: Taken) -> None:
         title, reason = _title(one), f"it said {' '.join(one.first.words('').values())}"
         if one.hides:
-            answer = await self.wiki.act(
+            answer = await self._act(
                 STEWARD,
                 "revisiondelete",
                 type="revision",
@@ -282,7 +300,7 @@ class Withdrawals:
             assert answer["revisiondelete"]["status"] == "Success"
         else:
             action = "proofsuppress" if one.suppressed else "delete"
-            await self.wiki.act(STEWARD, action, title=title, reason=reason)
+            await self._act(STEWARD, action, title=title, reason=reason)
 
     async def borders(self) -> set[str]:
         """New pages behind all that was done: one at least in the partition of each that counts. Titles."""
@@ -291,7 +309,7 @@ class Withdrawals:
         while missing:
             self._borders += 1
             title = f"Border {self._borders}"
-            answer = await self.wiki.act(WRITER, "edit", title=title, text=title)
+            answer = await self._act(WRITER, "edit", title=title, text=title)
             missing.discard(_partition(answer["edit"]["pageid"]))
             made.add(title)
         return made
@@ -299,7 +317,7 @@ class Withdrawals:
     async def fill(self) -> None:
         """Articles that only the partner `slow` gets, and takes long to."""
         for number in range(FILLERS):
-            await self.wiki.act(
+            await self._act(
                 STEWARD,
                 "edit",
                 title=f"User:Filler {number}",
@@ -312,7 +330,22 @@ class Withdrawals:
             while (await self.service.committed("enrich")).get(outcome, 0) < count:
                 await asyncio.sleep(0.05)
 
+    async def settled(self) -> None:
+        """Each change has its outcome, and the replays of dead letters have."""
+        await self._outcome("admitted", self.changes)
+
     # ── commands ───────────────────────────────────────────────────────────────────────────────
+
+    async def add_since(self, partner: str) -> PartnersFeed:
+        """A partner with all of the past; returns once its key is in force."""
+        feed = self.feed(partner, await self.command("partner", "add", partner, "--since", EVER))
+        headers = {"Authorization": f"Bearer {feed.key}"}
+        async with asyncio.timeout(TOLD_S), aiohttp.ClientSession(headers=headers) as session:
+            while True:
+                async with session.get(f"http://127.0.0.1:{feed.port}/v2/status") as response:
+                    if response.status == 200:
+                        return feed
+                await asyncio.sleep(0.1)
 
     async def command(self, *words: str) -> str:
         """`streamer …`, beside the service; its standard output."""
