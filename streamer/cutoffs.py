@@ -2,7 +2,8 @@
 
 Enrich alone writes them (`wiki.withdrawals.v1`); route and deliver hold all of them in memory, read
 to the end before their first record. A cut-off hides what was published *below* its sequence: it is
-never lifted, and a restore publishes anew with a higher one.
+never lifted, and a restore publishes anew with a higher one. Compaction keeps the newest of a key, so
+each hides what those before it did, too (streamer.enrich.hides).
 """
 
 from dataclasses import dataclass
@@ -34,9 +35,9 @@ class Cutoffs:
 
     def apply(self, record: Stored) -> bool:
         """Takes one record of the topic; False where it is none (a tick, a tombstone)."""
-        if record.value is None or record.key.startswith("."):
+        withdrawal = withdrawal_of(record)
+        if withdrawal is None:
             return False
-        withdrawal = _decoder.decode(record.value)
         self.add(record.key, withdrawal.sequence, withdrawal.hides)
         return True
 
@@ -68,6 +69,13 @@ class Cutoffs:
             if sequence < cutoff.sequence:
                 hidden |= cutoff.hides
         return hidden
+
+
+def withdrawal_of(record: Stored) -> Withdrawal | None:
+    """None for a tick and a tombstone."""
+    if record.value is None or record.key.startswith("."):
+        return None
+    return _decoder.decode(record.value)
 
 
 def cutoff_record(

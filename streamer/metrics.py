@@ -398,7 +398,7 @@ DELIVER_BYTES: Final = Counter(
 )
 DELIVER_ENDED: Final = Counter(
     "streamer_deliver_ended_streams",
-    "Streams that ended: client (it left), slow, stalled, drain, expired, failed.",
+    "Streams that ended: client (it left), slow, stalled, drain, expired, failed, withdrawn (amid a frame).",
     ["partner", "reason"],
     registry=REGISTRY,
 )

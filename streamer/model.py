@@ -481,6 +481,10 @@ UNREADABLE: Final = "change_unreadable"
 """The code of one whose change did not decode: what it holds stands in for what is not known."""
 DELETE_TYPE: Final = "wiki.article.delete"
 """`ce_type` of an article's record whose `event.type` is `delete`."""
+OUTCOME_HEADER: Final = "outcome"
+"""Of an article's record whose change came to nothing: as what that was counted. The record takes the place
+of a withdrawn text, and is counted nowhere itself.
+"""
 
 
 def traceparent_of(identifier: str) -> str:
@@ -524,6 +528,11 @@ def is_tick(record: Stored) -> bool:
 def is_delete(record: Stored) -> bool:
     """Of an article: the page is gone, for all or for this partner."""
     return record.header("ce_type") == DELETE_TYPE
+
+
+def is_counted(record: Stored) -> bool:
+    """Of an article: whether its change was counted as published, so that it is counted for each partner."""
+    return not record.header(OUTCOME_HEADER)
 
 
 class Topics:

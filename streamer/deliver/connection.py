@@ -99,6 +99,12 @@ class Connection:
         if self._index is not None and self._index < self._feed.window.first:
             self.cut("slow", patience_s=0.0)
 
+    def withdrawn(self) -> None:
+        """A frame that is half out would go on for as long as its client takes: a reset ends it."""
+        if self._outlet.is_leaving(self._feed.judge.withdrawals.cutoffs):
+            self._cut = self._cut or "withdrawn"
+            self.reset()
+
     def cut(self, reason: str, *, patience_s: float) -> None:
         """Ends on the next event border; where the client takes no bytes, by a reset after `patience_s`."""
         if self._cut:

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from streamer.cutoffs import Cutoffs
 from streamer.log.base import Stored
 from streamer.model import Hideable, encode_value, is_delete, is_tick
 
@@ -74,6 +75,12 @@ def withheld(hidden: frozenset[Hideable], *, is_delete: bool) -> frozenset[Hidea
     partner's scope must be told even where the page itself was deleted since.
     """
     return hidden - {"text"} if is_delete else hidden
+
+
+def hidden_in(frame: Frame, cutoffs: Cutoffs) -> frozenset[Hideable]:
+    """What cut-offs take from a frame by now."""
+    hidden = cutoffs.hidden(frame.key, frame.revision, frame.sequence)
+    return withheld(hidden, is_delete=frame.is_delete)
 
 
 def number_of(record: Stored, header: str) -> int:

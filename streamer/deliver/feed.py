@@ -47,6 +47,10 @@ class Follower(Protocol):
         """The feed has new frames, a new vector, or has ended."""
         ...
 
+    def withdrawn(self) -> None:
+        """A cut-off applies, and the window has not heeded it yet."""
+        ...
+
 
 class Judge:
     """Records of one partner → frames, or nothing where there is nothing (any more) to be shown."""
@@ -155,6 +159,8 @@ class Feed:
         self._budget.enforce()
 
     def _withdraw(self, key: str) -> None:
+        for follower in tuple(self.followers):
+            follower.withdrawn()
         self.window.withdraw(key, self.judge.withdrawals.cutoffs)
 
     def _wake(self) -> None:

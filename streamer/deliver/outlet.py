@@ -9,13 +9,24 @@ for their turn by the partner's bytes per second, on an event border; what must 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import accumulate
 from typing import Final
 
 from aiohttp import web
 
 from streamer.clock import Clock
+from streamer.cutoffs import Cutoffs
 from streamer.deliver.blocks import Blocks
-from streamer.deliver.encode import HEARTBEAT, NDJSON_HEARTBEAT, PREAMBLE, Frame, bye, control, cursor
+from streamer.deliver.encode import (
+    HEARTBEAT,
+    NDJSON_HEARTBEAT,
+    PREAMBLE,
+    Frame,
+    bye,
+    control,
+    cursor,
+    hidden_in,
+)
 from streamer.deliver.gzipped import HEADER, Member, block
 from streamer.deliver.negotiate import Encoding
 from streamer.deliver.pace import Pace, Place
@@ -37,14 +48,14 @@ FLUSH_POLL_S: Final = 0.02
 
 
 class Ended(Exception):
-    """The stream is over. `reason` is said in `bye`; "stalled" and "failed" are resets."""
+    """The stream is over. `reason` is said in `bye`, but for RESETS."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
-RESETS: Final = frozenset({"stalled", "failed"})
+RESETS: Final = frozenset({"stalled", "failed", "withdrawn"})
 
 
 class Outlet:
@@ -76,6 +87,10 @@ class Outlet:
         self._interrupted = ""
         self.told = ""
         """The position that the client knows."""
+        self._leaving: tuple[Sequence[Frame], Sequence[bytes]] = ((), ())
+        """The frames of a write of several chunks, and their bytes: each one's, or those of all in one."""
+        self._handed = 0
+        """How many bytes of a write the transport has: these nobody recalls."""
         self._told_at_s = 0.0
         self._wrote_at_s = 0.0
         self._events = DELIVER_EVENTS.labels(partner, fmt)
@@ -131,10 +146,24 @@ class Outlet:
             await self._flush()
             reached(Point.DELIVER_WRITE_MIDDLE)
             data = data[cut:]
+        if len(data) > CHUNK_BYTES:  # else the transport has all of it at once
+            self._leaving = frames, parts
         await self._write(data)
+        self._leaving = ((), ())
         reached(Point.DELIVER_WRITTEN)
         self._events.inc(len(frames))
         self.tell(position)
+
+    def is_leaving(self, cutoffs: Cutoffs) -> bool:
+        """Whether a frame holds what has been withdrawn since it was made, and is not with the transport to
+        its last byte.
+        """
+        frames, parts = self._leaving
+        ends = list(accumulate(map(len, parts)))
+        return any(
+            ends[min(number, len(ends) - 1)] > self._handed and hidden_in(frame, cutoffs) - frame.hidden
+            for number, frame in enumerate(frames)
+        )
 
     async def keep_alive(self, position: str) -> None:
         """A cursor or a heartbeat, where one is due."""
@@ -200,6 +229,7 @@ class Outlet:
         self.writing = True
         try:
             for at in range(0, len(data), CHUNK_BYTES):
+                self._handed = at + CHUNK_BYTES
                 async with asyncio.timeout(WRITE_DEADLINE_S):
                     await self._response.write(data[at : at + CHUNK_BYTES])
         except TimeoutError:

@@ -9,7 +9,7 @@ from collections import deque
 from typing import Final
 
 from streamer.cutoffs import Cutoffs
-from streamer.deliver.encode import Frame, strip, withheld
+from streamer.deliver.encode import Frame, hidden_in, strip
 from streamer.metrics import DELIVER_RETAINED_BYTES
 
 FRAME_OVERHEAD_BYTES: Final = 600
@@ -52,9 +52,7 @@ class Window:
         """Judges the retained frames of a page anew, after a cut-off with this key arrived."""
         for index in self._by_page.get(_page(key), ()):
             frame = self._frames[index]
-            hidden = withheld(
-                cutoffs.hidden(frame.key, frame.revision, frame.sequence), is_delete=frame.is_delete
-            )
+            hidden = hidden_in(frame, cutoffs)
             if hidden - frame.hidden:
                 self.bytes -= _cost(frame)
                 strip(frame, hidden)

@@ -132,6 +132,23 @@ def removal_of(change: Change, page_id: int, site: SiteInfo | None, stamp: Stamp
     )
 
 
+def hidden_of(
+    change: Change, page_id: int, told: RevisionVisibility, site: SiteInfo | None, stamp: Stamp
+) -> Article:
+    """Of a page whose newest revision is hidden, where the wiki says nothing that could be told with it."""
+    return Article(
+        name=change.title,
+        identifier=page_id,
+        url=page_url(site, change.server_name, change.title),
+        namespace=_namespace(site, change.namespace),
+        is_part_of=_project(site, change),
+        event=_event(change, stamp, "visibility-change", site, told),
+        version=Version(identifier=told.identifier),
+        in_language=_language(site.language, site.direction) if site else UNSET,
+        visibility=told.visibility,
+    )
+
+
 def _hidden(change: Change, found: Found, visibility: Visibility, stamp: Stamp) -> Article:
     """No SHA-1 (it betrays short texts), no tags, no comment, no editor."""
     page, revision, site = found.page, found.revision, found.site

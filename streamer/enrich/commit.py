@@ -4,24 +4,37 @@ Synchronous and free of I/O. What it learns (the newest revision of each page) i
 by `committed`, after the commit: a batch that failed is put together anew and must judge the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from msgspec.structs import replace
 
 from streamer.cutoffs import cutoff_record
-from streamer.enrich.article import BY_REVISION, Stamp, article_of, least_revision, removal_of, visibility_of
+from streamer.enrich.article import (
+    BY_REVISION,
+    Stamp,
+    article_of,
+    hidden_of,
+    least_revision,
+    removal_of,
+    visibility_of,
+)
+from streamer.enrich.hides import Hides
 from streamer.enrich.memory import HiddenRevisions, Hints, Newest, Removal, Removals, Told
 from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Removed, Work
-from streamer.log.base import MAX_RECORD_BYTES, Record, partition_of
+from streamer.errors import HostNotAllowed
+from streamer.log.base import MAX_RECORD_BYTES, Headers, Record, partition_of
 from streamer.metrics import EDIT_TO_PUBLISH, ENRICH_CUTOFFS, ENRICH_LATE, ENRICH_PUBLISHED, ERRORS
 from streamer.model import (
+    OUTCOME_HEADER,
     Article,
     Change,
     DeadLetter,
     Hideable,
+    RevisionVisibility,
     Topics,
+    Visibility,
     article_headers,
     encode_value,
     page_key,
@@ -78,6 +91,7 @@ class Memory:
     removals: Removals = field(default_factory=Removals)
     told: Told = field(default_factory=Told)
     hidden: HiddenRevisions = field(default_factory=HiddenRevisions)
+    hides: Hides = field(default_factory=Hides)
     hints: Hints = field(default_factory=Hints)
 
 
@@ -103,7 +117,11 @@ class Batch:
         self._published: list[tuple[Change, Article]] = []
         self._removals: dict[tuple[str, int], Removal] = {}
         """Those that replays found out: others are known as soon as they are read."""
+        self._emptied: list[tuple[str, int]] = []
+        """Pages that were cut off by a change that came to nothing."""
         self._cutoffs = {"page": 0, "revision": 0}
+        self._hides: dict[str, frozenset[Hideable]] = {}
+        """Of the revisions that are cut off here: with what was hidden of them before."""
         self._bytes = 0
         self.last_sequence = last_sequence
         self.replayed = replayed
@@ -152,6 +170,13 @@ class Batch:
             ENRICH_PUBLISHED.labels(change.kind, article.event.type).inc()
             if late:
                 ENRICH_LATE.inc()
+        for wiki, page_id in self._emptied:
+            newest.removed(wiki, page_id)
+        for key, hides in self._hides.items():
+            self._memory.hides.add(key, hides)
+        self._count()
+
+    def _count(self) -> None:
         for scope, count in self._cutoffs.items():
             ENRICH_CUTOFFS.labels(scope).inc(count)
         for code in self.errors:
@@ -168,22 +193,57 @@ class Batch:
         if isinstance(outcome, Gone):
             self.counts["gone"] += 1
         elif isinstance(outcome, Dead):
-            self._dead(work.change, outcome)
+            self._dead(work.change, outcome, item.site, self._hidden_by(work, outcome))
         elif isinstance(outcome, Removed):
             self._removed(work, outcome, item.site)
         else:
             self._answered(work, outcome)
 
-    def _dead(self, change: Change, dead: Dead) -> None:
+    def _hidden_by(self, work: Work, dead: Dead) -> dict[int, Visibility]:
+        """What a change that came to nothing has hidden all the same, by revision: it is cut off."""
+        change = work.change
+        if change.kind != "visibility" or not change.visibility or dead.code == HostNotAllowed.code:
+            return {}
+        hides = change.visibility.hides()
+        if hides and change.page_id and not work.cutoff_written:  # its page was found, but is not told
+            self._cut_off(change.wiki, change.page_id, change.revision, self._sequence(), hides)
+        return {change.revision: change.visibility}
+
+    def _dead(
+        self, change: Change, dead: Dead, site: SiteInfo | None, hidden: Mapping[int, Visibility]
+    ) -> None:
+        """`hidden` is what is cut off of the page, by revision."""
         self.counts["deadletter"] += 1
         self.errors.append(dead.code)
-        if dead.withdrawn_page:
-            self._cut_off(change.wiki, dead.withdrawn_page, 0, self._sequence(), EVERYTHING)
+        self._overwrite(change, dead, site, hidden)
         letter = DeadLetter(change, STAGE, dead.code, dead.attempts, self._now_us // 1000)
         key = change.wiki
         self._append(
             Record(self._topics.deadletter, partition_of(key, self._partitions), key, encode_value(letter))
         )
+
+    def _overwrite(
+        self, change: Change, dead: Dead, site: SiteInfo | None, hidden: Mapping[int, Visibility]
+    ) -> None:
+        """Of a change that came to nothing, but is known to withdraw what its page's newest record holds: one
+        without text takes that one's place. Else it stayed on the disk until the page's next edit.
+        """
+        wiki = change.wiki
+        if page_id := dead.withdrawn_page:
+            stamp = Stamp(self._sequence(), self._now_us // 1000)
+            self._cut_off(wiki, page_id, 0, stamp.sequence, EVERYTHING)
+            article = removal_of(change, page_id, site, stamp)
+            self._emptied.append((wiki, page_id))
+            self._newest[wiki, page_id] = 0
+        else:
+            page_id = change.page_id or self._memory.newest.page_under(wiki, change.title)
+            newest = self._newest_of(wiki, page_id)
+            visibility = hidden.get(newest)
+            if not newest or visibility is None or visibility.text:
+                return
+            stamp = Stamp(self._sequence(), self._now_us // 1000)
+            article = hidden_of(change, page_id, RevisionVisibility(newest, visibility), site, stamp)
+        self._append_article(change, article, encode_value(article), ((OUTCOME_HEADER, b"deadletter"),))
 
     def _removed(self, work: Work, removed: Removed, site: SiteInfo | None) -> None:
         change = work.change
@@ -225,8 +285,7 @@ class Batch:
             self.counts["gone"] += 1
             return
         visibility = visibility_of(change, revision, self._memory.hidden.of(wiki, revision.identifier))
-        known = self._newest.get((wiki, page_id))
-        newest = self._memory.newest.revision(wiki, page_id) if known is None else known
+        newest = self._newest_of(wiki, page_id)
         lags = answered.is_stale and revision.identifier < max(newest, least_revision(change))
         if change.kind == "refresh" and revision.identifier < newest and (change.replays or not lags):
             self.counts["superseded"] += 1  # what has gone ahead was answered later, and says more
@@ -246,18 +305,31 @@ class Batch:
         if told and not work.cutoff_written and change.revision != revision.identifier:
             self._cut_off(wiki, page_id, change.revision, stamp.sequence, told)
         # what is hidden is cut off all the same
+        hidden = {change.revision: change.visibility} if told and change.visibility else {}
+        hidden[revision.identifier] = visibility
         if lags:  # the page must not go back to what it was
-            self._dead(change, Dead("stale", MISSING_TRIES))
+            self._dead(change, Dead("stale", MISSING_TRIES), found.site, hidden)
             return
         if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:
-            self._dead(change, Dead("too_large", 1))
+            self._dead(change, Dead("too_large", 1), found.site, hidden)
             return
         self.counts["published"] += 1
         self._publish(change, article, value)
         if not stamp.late:
             self._newest[wiki, page_id] = revision.identifier
 
+    def _newest_of(self, wiki: str, page_id: int) -> int:
+        """The revision that is out, or will be with this commit; 0: not known, or none is."""
+        known = self._newest.get((wiki, page_id))
+        return self._memory.newest.revision(wiki, page_id) if known is None else known
+
     def _publish(self, change: Change, article: Article, value: bytes) -> None:
+        self._append_article(change, article, value)
+        self._published.append((change, article))
+
+    def _append_article(
+        self, change: Change, article: Article, value: bytes, more_headers: Headers = ()
+    ) -> None:
         page = page_key(change.wiki, article.identifier)
         late = article.event.late is True and article.version
         key = (
@@ -273,15 +345,19 @@ class Batch:
             edited_ms=change.edited_ms,
             traceparent=change.traceparent,
         )
-        self._append(Record(self._topics.articles, partition, key, value, headers))
+        self._append(Record(self._topics.articles, partition, key, value, headers + more_headers))
         if late:  # so that it does not outlive the history: compaction keeps a key's newest, which is nothing
             self._append(Record(self._topics.articles, partition, key, None))
-        self._published.append((change, article))
 
     def _cut_off(
         self, wiki: str, page_id: int, revision: int, sequence: int, hides: Sequence[Hideable]
     ) -> None:
         self._cutoffs["revision" if revision else "page"] += 1
+        if revision:
+            key = revision_key(wiki, page_id, revision)
+            before = self._hides.get(key) or self._memory.hides.of(key)
+            self._hides[key] = before.union(hides)
+            hides = [each for each in EVERYTHING if each in self._hides[key]]
         self._append(
             cutoff_record(
                 self._topics.withdrawals,

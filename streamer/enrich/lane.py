@@ -205,7 +205,7 @@ class LaneWorker:
         work.outcome = Dead(UNREADABLE, 0, withdrawn_page)
         if _should_withdraw(work):
             UNRESOLVED_REMOVALS.inc()
-        self._outbox.put(Finished(work))
+        self._outbox.put(self._with_site(work))
 
     def _take_hint(self, record: Stored, hint: Hint) -> None:
         self._memory.hints.add(hint)

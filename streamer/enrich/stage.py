@@ -75,6 +75,7 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
                     await read_back(
                         runtime.log, runtime.topics.articles, memory, runtime.clock.now_ms(), lanes
                     )
+                    await memory.hides.read(runtime.log, runtime.topics.withdrawals)
                     starting.difference_update(lanes)
                 if not begun:  # from then on it is the wikis' to say
                     begun = True

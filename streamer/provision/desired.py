@@ -72,7 +72,7 @@ _ROLES: Final[Mapping[str, _Rights]] = {
     # a role reads what it stores positions at, too: brokers ask for that
     "source": _Rights(reads=("changes",), writes=("changes",), groups=(SOURCE,)),
     "enrich": _Rights(
-        reads=("changes", "articles", "deadletter", "meta"),
+        reads=("changes", "articles", "withdrawals", "deadletter", "meta"),
         writes=("changes", "articles", "withdrawals", "signals", "deadletter", "meta"),
         groups=(ENRICH, DEFERRED),
     ),

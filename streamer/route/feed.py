@@ -11,7 +11,7 @@ from streamer.accounts import counts_of
 from streamer.cutoffs import Cutoffs
 from streamer.log.base import Headers, Record, Stored
 from streamer.log.position import Position, State
-from streamer.model import DELETE_TYPE, TICK_KEY, is_tick
+from streamer.model import DELETE_TYPE, TICK_KEY, is_counted, is_tick
 from streamer.partners import Partner
 from streamer.projection import Projection
 from streamer.route.rebuild import NOTHING, Mark, mark_of
@@ -118,6 +118,7 @@ class Article:
         self.hidden: Final = cutoffs.hidden(
             stored.key, int(stored.header("rev") or 0), int(stored.header("ce_sequence") or 0)
         )
+        self.is_counted: Final = is_counted(stored)
         self._made: dict[tuple[Projection, bool], bytes] = {}
 
     def value_for(self, projection: Projection, *, left: bool) -> bytes:
@@ -187,7 +188,8 @@ class Draft:
         """`article` None: the record holds none."""
         if article is not None:
             outcome, record = route(article, self.feed.routing)
-            self.counts[outcome] += 1
+            if article.is_counted:
+                self.counts[outcome] += 1
             if record is not None:
                 self._append(record)
             elif outcome == "filtered" and article.view.is_removal and self.feed.places == SEVERAL:

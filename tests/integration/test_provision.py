@@ -491,7 +491,7 @@ async def test_roles_are_refused_what_they_do_not_need(filled: Operator) -> None
         assert task.result() == wanted, task.get_name()
     assert [task.result() for task in reads] == [
         {topics.changes},
-        {topics.changes, topics.articles, topics.deadletter, topics.meta},
+        {topics.changes, topics.articles, topics.withdrawals, topics.deadletter, topics.meta},
         {topics.withdrawals, partner},
     ]
 

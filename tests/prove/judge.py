@@ -47,6 +47,8 @@ class Logged:
     cutoffs: Sequence[Cutoff]
     dead_letters: Counter[str]
     """By error code."""
+    uncounted: int = 0
+    """Articles that only take the place of what was withdrawn: their changes are dead letters."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,98 @@
+"""Which frames are still leaving, at each chunk that a write hands over."""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from streamer.clock import Clock
+from streamer.cutoffs import Cutoffs
+from streamer.deliver.blocks import Blocks
+from streamer.deliver.encode import Frame
+from streamer.deliver.negotiate import Encoding
+from streamer.deliver.outlet import CHUNK_BYTES, Outlet
+from streamer.deliver.pace import Pace
+from streamer.model import Hideable
+
+SMALL, LARGE, LAST = 20, 2 * CHUNK_BYTES, 100
+
+
+class Response:
+    """aiohttp's, with somebody who looks on once it has a chunk."""
+
+    def __init__(self) -> None:
+        self.look: Callable[[], None] = lambda: None
+
+    async def write(self, _data: bytes) -> None:
+        self.look()
+
+
+async def leaving(
+    frames: Sequence[Frame],
+    *,
+    shared: Blocks | None = None,
+    encoding: Encoding = "identity",
+    hides: Hideable = "text",
+) -> list[set[int]]:
+    """The pages of which bytes are still to be handed over, at each chunk, and at the end."""
+    response: Any = Response()
+    transport: Any = None
+    clock = Clock()
+    pace = Pace(0, clock)
+    outlet = Outlet(
+        response,
+        transport,
+        "sse",
+        partner="acme",
+        heartbeat_s=15.0,
+        clock=clock,
+        pace=pace,
+        encoding=encoding,
+    )
+    seen: list[set[int]] = []
+
+    def look() -> None:
+        seen.append({page for page in range(1, 5) if outlet.is_leaving(hiding(page, hides))})
+
+    response.look = look
+    await outlet.write_frames(frames, shared)
+    look()
+    return seen
+
+
+def hiding(page: int, hides: Hideable) -> Cutoffs:
+    cutoffs = Cutoffs()
+    cutoffs.add(f"enwiki:{page}", 11, (hides,))
+    return cutoffs
+
+
+def frames_of(rng: random.Random, *sizes: int, hidden: frozenset[Hideable] = frozenset()) -> list[Frame]:
+    """Pages 1, 2, … of these sizes, which gzip makes no smaller."""
+    return [
+        Frame(f"enwiki:{page}", 5, 10, 0, 0, b"id: \ndata: " + rng.randbytes(size - 11), 11, hidden)
+        for page, size in enumerate(sizes, 1)
+    ]
+
+
+async def test_what_was_handed_over_is_not_recalled(rng: random.Random) -> None:
+    """The first frame is out with the first chunk, the others with the last."""
+    assert await leaving(frames_of(rng, SMALL, LARGE, LAST)) == [{2, 3}, {2, 3}, set(), set()]
+    assert await leaving(frames_of(rng, LARGE, LARGE)) == [{1, 2}, {2}, {2}, set(), set()]
+
+
+async def test_what_fits_in_a_chunk_is_out_at_once(rng: random.Random) -> None:
+    """There is nothing to be recalled of it."""
+    assert await leaving(frames_of(rng, SMALL, LAST)) == [set(), set()]
+
+
+async def test_in_gzip_too(rng: random.Random) -> None:
+    """Each frame is its shared block; where a connection catches up, all are in one, which has no borders."""
+    frames = frames_of(rng, SMALL, LARGE, LAST)
+    assert await leaving(frames, encoding="gzip", shared=Blocks()) == [{2, 3}, {2, 3}, set(), set()]
+    assert await leaving(frames, encoding="gzip") == [{1, 2, 3}, {1, 2, 3}, set(), set()]
+
+
+async def test_a_frame_that_holds_no_more_of_it_goes_on(rng: random.Random) -> None:
+    """What was taken out when the frame was made is not in its bytes."""
+    without = frames_of(rng, LARGE, hidden=frozenset({"comment"}))
+    assert await leaving(without, hides="comment") == [set(), set(), set()]
+    assert await leaving(without, hides="editor") == [{1}, set(), set()]

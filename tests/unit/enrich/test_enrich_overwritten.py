@@ -1,0 +1,196 @@
+"""A withdrawal whose change comes to nothing: the text is cut off, and must leave the disk as well."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.articles import Page
+
+from streamer.clock import Clock
+from streamer.cutoffs import Cutoffs
+from streamer.deadletters import letter_of
+from streamer.errors import AnswerInvalid, OriginUnavailable
+from streamer.log.base import Stored
+from streamer.log.local import LocalLog
+from streamer.model import OUTCOME_HEADER, Change, Topics, Visibility
+from streamer.partners import Partner
+from streamer.replays import replay_of
+from streamer.route.feed import Article, Draft, Feed, Routing
+from tests.unit.enrich.test_enrich_stage import articles, balanced, body, running
+
+Make = Callable[..., Any]
+HIDDEN = Visibility(text=False)
+CANARY = "canary"
+HISTORY_MS = 7 * 3_600_000
+
+
+def invalid() -> AnswerInvalid:
+    return AnswerInvalid("unparsable")
+
+
+async def shown(bench: Any, wikis: Any, change: Make, found: Make) -> None:
+    """A page is published with the canary in it."""
+    wikis.script(("revision", 5), found(5, 1, title="A", content=CANARY))
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 5))
+        await bench.until_admitted(1)
+
+
+async def of_page(bench: Any, page: int = 1) -> list[Stored]:
+    records = await bench.read(bench.topics.articles)
+    return [record for record in records if record.key == f"testwiki:{page}"]
+
+
+def hides(change: Make, revision: int = 5, page: int = 1, visibility: Visibility = HIDDEN) -> Change:
+    changed: Change = change("visibility", revision, page_id=page, visibility=visibility)
+    return changed
+
+
+def is_served(record: Stored, withdrawals: Iterable[Stored]) -> bool:
+    cutoffs = Cutoffs()
+    for each in withdrawals:
+        cutoffs.apply(each)
+    rev, sequence = (int(record.header(name) or 0) for name in ("rev", "ce_sequence"))
+    return "text" not in cutoffs.hidden(record.key, rev, sequence)
+
+
+def script_failing(wikis: Any, found: Make, why: str) -> None:
+    if why == "unparsable":
+        wikis.script(("page", 1), invalid())
+    elif why == "stale":
+        wikis.script(("page", 1), found(4, 1, content="before"))
+    elif why == "too_large":
+        wikis.script(("page", 1), found(6, 1, content="x" * 16_800_000))
+    else:
+        wikis.script(("page", 1), OriginUnavailable("timeout"))
+        wikis.failing_since = Clock().monotonic_s() - 1_000
+
+
+@pytest.mark.parametrize("why", ["unparsable", "stale", "too_large", "deferred"])
+async def test_a_hidden_text_that_nothing_can_be_told_of_is_overwritten(
+    bench: Any, wikis: Any, change: Make, found: Make, *, why: str
+) -> None:
+    """Whatever makes the visibility change a dead letter: the newest record of the page has no text and says
+    that it is hidden, above the cut-off, so that readers are told. The sums stay as they are.
+    """
+    script_failing(wikis, found, why)
+    wikis.script(("revision", 5), found(5, 1, title="A", content=CANARY))
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 5))
+        await bench.until_admitted(1)
+        await bench.admit(hides(change))
+        counts = await bench.until_admitted(2)
+    assert (counts["deadletter"], counts["published"]) == (1, 1)
+    assert balanced(counts)
+    (letter,) = await bench.read(bench.topics.deadletter)
+    assert body(letter)["code"] == why
+    first, last = await of_page(bench)
+    assert CANARY in str(body(first))
+    told = body(last)
+    assert "article_body" not in told
+    assert CANARY not in str(told)
+    assert (told["event"]["type"], told["event"]["kind"]) == ("visibility-change", "visibility")
+    assert told["event"]["revision"]["visibility"]["text"] is told["visibility"]["text"] is False
+    assert (told["version"], last.header("rev")) == ({"identifier": 5}, "5")
+    assert last.header(OUTCOME_HEADER) == "deadletter"
+    withdrawals = await bench.read(bench.topics.withdrawals)
+    assert [is_served(record, withdrawals) for record in (first, last)] == [False, True]
+
+
+async def test_a_deletion_nobody_can_resolve_is_told(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """The page that was newest under its title is cut off, so partners are told that it is gone."""
+    await shown(bench, wikis, change, found)
+    async with running(bench, wikis):
+        await bench.admit(change("delete", log_id=3))
+        counts = await bench.until_admitted(2)
+    assert (counts["deadletter"], counts["published"]) == (1, 1)
+    _, last = await of_page(bench)
+    assert (body(last)["event"]["type"], last.header(OUTCOME_HEADER)) == ("delete", "deadletter")
+    assert "article_body" not in body(last)
+    async with running(bench, wikis):  # nothing of it is out any more: it is no page that could be hidden
+        await bench.admit(hides(change))
+        await bench.until_admitted(3)
+    assert len(await of_page(bench)) == 2
+
+
+@pytest.mark.parametrize(
+    ("revision", "visibility"), [(4, HIDDEN), (5, Visibility(comment=False)), (5, Visibility())]
+)
+async def test_what_is_not_withdrawn_is_not_overwritten(
+    bench: Any, wikis: Any, change: Make, found: Make, *, revision: int, visibility: Visibility
+) -> None:
+    """An older revision's text is no newest record, and with a comment hidden the text is to stay."""
+    await shown(bench, wikis, change, found)
+    wikis.script(("page", 1), invalid())
+    async with running(bench, wikis):
+        await bench.admit(hides(change, revision, visibility=visibility))
+        counts = await bench.until_admitted(2)
+    assert counts["deadletter"] == 1
+    assert len(await of_page(bench)) == 1
+
+
+async def test_once_its_wiki_answers_the_page_is_told_as_it_is(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """The replay of the dead letter restates it, above the record without text."""
+    await shown(bench, wikis, change, found)
+    wikis.script(("page", 1), invalid())
+    async with running(bench, wikis):
+        await bench.admit(hides(change))
+        await bench.until_admitted(2)
+        (record,) = await bench.read(bench.topics.deadletter)
+        letter = letter_of(record)
+        assert letter is not None
+        assert letter.body is not None
+        replay = replay_of(letter.body, 0)
+        wikis.script(("revision", 5), found(5, 1, last_revision=6, text_hidden=True, content=None))
+        wikis.script(("page", 1), found(6, 1, content="clean"))
+        await bench.admit(replay)
+        await bench.until_admitted(3)
+    *_, last = await articles(bench)
+    assert last["article_body"]["wikitext"] == "clean"
+
+
+async def test_a_hidden_revision_whose_page_is_found_too_late_is_cut_off(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """Its change named no page and nothing was known under its title: once the page is known the cut-off
+    comes, whatever becomes of the change.
+    """
+    wikis.script(("revision", 5), found(5, 7, text_hidden=True, content=None))
+    wikis.script(("page", 7), invalid())
+    async with running(bench, wikis):
+        await bench.admit(change("visibility", 5, "Elsewhere", visibility=HIDDEN))
+        counts = await bench.until_admitted(1)
+    assert counts["deadletter"] == 1
+    assert [record.key for record in await bench.read(bench.topics.withdrawals)] == ["testwiki:7/5"]
+
+
+async def test_it_leaves_the_disk(bench: Any, wikis: Any, change: Make, found: Make, tmp_path: Path) -> None:
+    """After a restart too; once the history has passed, no record of the log holds the text."""
+    await shown(bench, wikis, change, found)
+    wikis.script(("page", 1), invalid())
+    async with running(bench, wikis):
+        await bench.admit(hides(change))
+        await bench.until_admitted(2)
+    assert [CANARY in str(record.value) for record in await of_page(bench)] == [True, False]
+    async with LocalLog(
+        tmp_path / "log.db", clock=lambda: Clock().now_ms() + HISTORY_MS, clean_every_s=3_600
+    ) as later:
+        await later.clean()
+    assert [CANARY in str(record.value) for record in await of_page(bench)] == [False]
+
+
+def test_a_partner_gets_it_and_counts_nothing() -> None:
+    """Of the articles only those are counted that were published, so that the sums stay equal."""
+    record = Page(5, kind="visibility", text=None).record(Topics())
+    headers = (*record.headers, (OUTCOME_HEADER, b"deadletter"))
+    stored = Stored(record.topic, record.partition, 0, 0, record.key, record.value, headers)
+    for rules, gets in ((Partner("acme"), 1), (Partner("acme", wikis=("dewiki",)), 0)):
+        draft = Draft.of(Feed(Routing(rules, "t"), 0, {"published": 3, "filtered": 2}))
+        draft.take(stored, Article(stored, Cutoffs()))
+        assert draft.counts == {"published": 3, "filtered": 2}
+        assert len(draft.records) == gets
