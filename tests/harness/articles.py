@@ -57,6 +57,7 @@ class Page:
     hidden: Hideable = "text"
     """What that is."""
     comment: str = "a comment"
+    editor: str = "Somebody"
     late: bool = False
     event_type: EventType | None = None
 
@@ -120,7 +121,7 @@ def _with_version(page: Page, article: Article) -> Article:
         tags=list(page.tags),
         is_minor_edit=page.minor,
         size=Size(page.size) if page.size is not None else UNSET,
-        editor=Editor(name="Somebody", is_bot=page.bot) if page.bot is not None else UNSET,
+        editor=Editor(name=page.editor, is_bot=page.bot) if page.bot is not None else UNSET,
     )
     body = ArticleBody(page.text, page.text) if page.text is not None else UNSET
     return replaced(

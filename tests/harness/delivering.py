@@ -46,7 +46,14 @@ def partners_toml(*, acme: str = KEY, limits: str = "") -> str:
 
 
 def article_record(
-    topic: str, page: int, revision: int, sequence: int, *, text: str = "", comment: str = "why"
+    topic: str,
+    page: int,
+    revision: int,
+    sequence: int,
+    *,
+    text: str = "",
+    comment: str = "why",
+    editor: str = "Somebody",
 ) -> Record:
     article = Article(
         name=f"Page {page}",
@@ -62,7 +69,7 @@ def article_record(
             "2026-11-21T12:00:00.000Z",
             "2026-11-21T12:00:01.000Z",
         ),
-        version=Version(revision, comment=comment, editor=Editor(1, "Somebody")),
+        version=Version(revision, comment=comment, editor=Editor(1, editor)),
         article_body={"wikitext": text or f"text {sequence}"},  # type: ignore[arg-type] # shape is what counts
         visibility=Visibility(),
     )

@@ -117,8 +117,10 @@ async def test_a_reset_waits_for_no_drain(tmp_path: Path, rng: random.Random) ->
     settings = DeliverSettings(drain_s=600.0)
     async with delivering(tmp_path, deliver=settings) as server, asyncio.timeout(30):
         async with dripping(server, "live", large_text(rng)) as (reader, _):
-            server.runtime.draining.set()
-            await asyncio.sleep(0.2)
+            async with raw(server) as (idle, _):
+                await idle.readuntil(b":ok\n")
+                server.runtime.draining.set()
+                await idle.readuntil(b"event: bye\n")
             await server.withdraw(1)
             size, is_error = await rest(reader)
         assert is_error
