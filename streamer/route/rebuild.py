@@ -73,8 +73,8 @@ def lane_todo(start: Start | None, mark: Mark | None, epoch: str) -> Todo:
 
 
 def needs_epoch(start: Start | None, mark: Mark | None) -> bool:
-    """Whether `lane_todo` goes by the topic's epoch: to look for one that is being replaced takes long, and the
-    lane's other partners would wait for that.
+    """Whether `lane_todo` goes by the topic's epoch: to look for one that is being replaced takes long, and
+    the lane's other partners would wait for that.
     """
     if start is None or not start.rebuild or (mark is not None and mark.rebuild == start.rebuild):
         return False

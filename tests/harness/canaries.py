@@ -1,6 +1,7 @@
 """Words that stand nowhere else: where one is found, that part of that revision has got there."""
 
 import random
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final, Self
@@ -8,6 +9,7 @@ from typing import Final, Self
 WORD: Final = "canary"
 ADDRESS: Final = "2001:DB8"
 """With which each begins."""
+_CANARY: Final = re.compile(rf"{WORD}[0-9a-f]{{16}}|{ADDRESS}(?::[0-9A-F]{{4}}){{6}}".encode())
 
 Words = Mapping[str, str]
 """A canary by what is said of it where it is found, e.g. `deleted.comment`."""
@@ -35,7 +37,7 @@ class Canaries:
 
     def article(self, rng: random.Random) -> str:
         """What is written: more than a page of SQLite's holds, however it is compressed."""
-        words = " ".join(f"{rng.getrandbits(64):x}" for _ in range(1_500))
+        words = " ".join(f"{rng.getrandbits(64):x}" for _ in range(600))
         return (
             f"First {_broken(self.abstract)} words.<!-- {self.wikitext} -->\n\n"
             f"Then {_broken(self.text)} others.\n\n{words}"
@@ -52,9 +54,8 @@ def _broken(word: str) -> str:
 
 def found_in(data: bytes, words: Words) -> set[str]:
     """The names of those that stand there."""
-    if WORD.encode() not in data and ADDRESS.encode() not in data:
-        return set()
-    return {name for name, word in words.items() if word.encode() in data}
+    there = {match.decode() for match in set(_CANARY.findall(data))}
+    return {name for name, word in words.items() if word in there} if there else set()
 
 
 def found_in_any(parts: Iterable[bytes], words: Words) -> set[str]:

@@ -186,6 +186,16 @@ class Withdrawals:
         return {name: word for one in self.taken for name, word in one.words.items()}
 
     @property
+    def firsts(self) -> dict[str, str]:
+        """Of the first revisions, but for those that become dead letters."""
+        return {
+            name: word
+            for one in self.taken
+            if not one.is_lost_first
+            for name, word in one.first.words(one.name).items()
+        }
+
+    @property
     def visible(self) -> set[str]:
         return set[str]().union(*(one.visible for one in self.taken))
 
