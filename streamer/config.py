@@ -41,6 +41,8 @@ SMALL_WIKIS: Final = ("scowiki", "alswiki")
 TICKET_SECRET_CHARS: Final = 32
 """At least: who could guess it could make tickets."""
 
+NO_FILE_NAME: Final = "is nothing that a file can be called"
+
 Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -174,8 +176,22 @@ class DeliverSettings(Struct, frozen=True, forbid_unknown_fields=True):
         if bool(self.certificate) != bool(self.private_key):
             given, missing = ("certificate", "private_key")[:: 1 if self.certificate else -1]
             raise ValueError(f"{given} is given and {missing} is not: TLS needs both")
-        if self.ticket_secret and len(self.ticket_secret) < TICKET_SECRET_CHARS:
-            raise ValueError(f"ticket_secret has less than {TICKET_SECRET_CHARS} characters")
+        if self.ticket_secret and (problem := ticket_secret_problem(self.ticket_secret)):
+            raise ValueError(f"ticket_secret {problem}")
+
+
+def ticket_secret_problem(secret: str) -> str:
+    """Why tickets can't be signed with it, never what it is; "": they can. White space around it is none of
+    it.
+    """
+    secret = secret.strip()
+    if any("\ud800" <= character <= "\udfff" for character in secret):
+        return "is no text: in the environment it must be UTF-8"
+    if len(secret) < TICKET_SECRET_CHARS:
+        return f"has less than {TICKET_SECRET_CHARS} characters"
+    if len(set(secret)) == 1:
+        return "is one character again and again: make one by `openssl rand -hex 32`"
+    return ""
 
 
 class PrivacySettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -311,6 +327,8 @@ def read_text(file: Path) -> str:
         raise ConfigError(str(file), "may not be read: check its owner and mode") from None
     except UnicodeDecodeError as error:
         raise ConfigError(str(file), f"is not UTF-8 (byte {error.start})") from None
+    except ValueError:  # a NUL, or what the file system's encoding does not have
+        raise ConfigError(repr(str(file)), NO_FILE_NAME) from None
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:

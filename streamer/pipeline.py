@@ -53,6 +53,8 @@ DRAIN: Final = "process"
 ADMIN_CLOSE_S: Final = 0.3
 """A probe that is being answered; aiohttp would wait a minute for a connection that is open."""
 LOG_RETRY_S: Final = 1.0
+ASKED_BEFORE_S: Final = 2.0
+"""Once the log answers at all this takes milliseconds; see `_asked_before`."""
 
 logger = logging.getLogger(__name__)
 
@@ -148,10 +150,15 @@ async def _enrich(runtime: Runtime, sites: KeptSites) -> None:
 async def _asked_before(runtime: Runtime) -> bool:
     """Whether wikis may have been asked within the last minute, by a process before this one. Nobody asks
     before the start of a lane has committed its position.
+
+    On a cluster there is no answer while a transaction holds such a position. That of a process which was
+    killed in it ends when a lane of ours takes its place, and the lanes wait for this answer: so it is not
+    waited for. That there is one is answer enough.
     """
     try:
-        return bool(await runtime.log.committed(ENRICH_GROUP))
-    except LogError:  # out of reach just now: to wait some seconds in vain is the lesser evil
+        async with asyncio.timeout(ASKED_BEFORE_S):
+            return bool(await runtime.log.committed(ENRICH_GROUP))
+    except (TimeoutError, LogError):  # to wait some seconds in vain is the lesser evil
         return True
 
 

@@ -159,7 +159,7 @@ def _say_how(out: TextIO, deliver: DeliverSettings, port: int, key: str) -> None
         "",
         "  Or look at them in a browser, with the key that begins with wrs_:",
         "",
-        f"    http://{shown}:{port}/",
+        f"    {scheme}://{shown}:{port}/",
         "",
         "  Ctrl-C stops it.",
         "",

@@ -11,12 +11,12 @@ from streamer.deliver.body import body_of
 from streamer.deliver.connection import Connection
 from streamer.deliver.feed import Feed, Feeds
 from streamer.deliver.grants import refuse_not_granted
+from streamer.deliver.headers import VARY
 from streamer.deliver.negotiate import encoding_of
 from streamer.deliver.outlet import Outlet
 from streamer.deliver.pace import Pace
 from streamer.deliver.problems import busy, unauthorized
 from streamer.deliver.request import Ask, Format, format_of, parameters_of, parse
-from streamer.deliver.sockets import bound_buffers
 from streamer.deliver.start import Beginning, resolve
 from streamer.deliver.topic import topic_of
 from streamer.log.waiting import Condition
@@ -48,6 +48,7 @@ class Articles:
         self._admission = admission
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        request[VARY] = "Accept, Accept-Encoding"
         identity = self._admission.admit(request, by_ticket=request.method in READING)
         partner = identity.partner
         fmt = format_of(request.headers.get("Accept"))
@@ -96,7 +97,6 @@ class Articles:
         assert transport is not None  # a client that left has cancelled its handler
         response = web.StreamResponse(headers=_headers(ask))
         response.force_close()
-        bound_buffers(transport)
         connection = Connection(
             log=self._runtime.log,
             feed=feed,
@@ -133,7 +133,6 @@ def _headers(ask: Ask) -> dict[str, str]:
     headers = {
         "Content-Type": CONTENT_TYPE[ask.format],
         "Cache-Control": "no-store",
-        "Vary": "Accept, Accept-Encoding",
         "X-Accel-Buffering": "no",  # nginx would hold events back
     }
     if ask.encoding == "gzip":

@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Raw
 
 from streamer.deliver.fields import BOOLEAN, NUMBER, STRING, Kinds, Path, is_name, leaf
-from streamer.deliver.problems import Problem, invalid
+from streamer.deliver.problems import field_unknown, invalid, shown
 from streamer.errors import FieldUnknown
 
 PARAMETER: Final = "filters"
@@ -191,12 +191,12 @@ def _filter(item: object) -> tuple[Path, list[Value]]:
     try:
         path, kinds = leaf(field)
     except FieldUnknown as error:
-        raise Problem(422, "field_unknown", str(error), parameter=PARAMETER) from None
+        raise field_unknown(PARAMETER, error) from None
     value = item["value"]
     values = value if isinstance(value, list) else [value]
     if not values:
         raise invalid(
-            PARAMETER, f"the list of values of '{field}' is empty; leave the filter out for any value"
+            PARAMETER, f"the list of values of '{shown(field)}' is empty; leave the filter out for any value"
         )
     for one in values:
         _check(field, kinds, one)
@@ -205,11 +205,11 @@ def _filter(item: object) -> tuple[Path, list[Value]]:
 
 def _check(field: str, kinds: Kinds, value: object) -> None:
     if isinstance(value, str) and len(value) > MAX_VALUE_CHARS:
-        raise invalid(PARAMETER, f"a value of '{field}' is longer than {MAX_VALUE_CHARS} characters")
+        raise invalid(PARAMETER, f"a value of '{shown(field)}' is longer than {MAX_VALUE_CHARS} characters")
     kind = STRING if isinstance(value, str) else BOOLEAN if isinstance(value, bool) else NUMBER
     if not isinstance(value, str | int | float) or not kind <= kinds:
         types = " or a ".join(sorted(kinds))
-        raise invalid(PARAMETER, f"'{field}' holds a {types}; another type of value would never match")
+        raise invalid(PARAMETER, f"'{shown(field)}' holds a {types}; another type of value would never match")
 
 
 def _values(values: list[Value]) -> Values:

@@ -4,7 +4,7 @@ nothing.
 
 from collections.abc import Iterable
 
-from streamer.deliver.problems import Problem
+from streamer.deliver.problems import Problem, shown
 from streamer.deliver.request import Ask
 from streamer.partners import Partner
 from streamer.projection import ALIASES, HIDDEN_WITH_EDITOR, Tree, selection
@@ -20,7 +20,7 @@ def refuse_not_granted(ask: Ask, partner: Partner) -> None:
                 raise Problem(
                     403,
                     "not_granted",
-                    f"{parameter}: this feed never holds '{name}'; "
+                    f"{parameter}: this feed never holds '{shown(name)}'; "
                     "what it holds is agreed with its operator (fields, content, editor)",
                     parameter=parameter,
                 )

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from streamer.deliver import cors
 from streamer.deliver.admission import RATE_LIMIT
+from streamer.deliver.headers import put_every
 from streamer.deliver.problems import Problem, busy, internal, of_http, refused
 from streamer.deliver.wellformed import refuse_ill_formed
 from streamer.errors import LogError
@@ -61,6 +62,6 @@ def _problem_of(error: Exception) -> Problem:
 
 async def complete(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Just before its headers are sent: a stream's are, long before its handler returns."""
-    response.headers.update(cors.EVERY_ANSWER)
+    put_every(request, response)
     if RATE_LIMIT in request:
         response.headers.update(request[RATE_LIMIT].headers())

@@ -11,11 +11,11 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from streamer.deliver import asked, cors, examples, schemas
+from streamer.deliver import asked, cors, examples, schemas, ticket_route
 from streamer.deliver.body import MAX_BODY_BYTES
 from streamer.deliver.people import TYPES, People
 from streamer.deliver.problems import CODES, CONTENT_TYPE, TYPE, Code, Scope, invalid
-from streamer.deliver.request import PARAMETERS
+from streamer.deliver.request import PARAMETERS, Form, Known
 
 Schema = dict[str, Any]
 JSON: Final = "application/json"
@@ -36,6 +36,9 @@ ALWAYS_WITH: Final[Mapping[int, tuple[str, ...]]] = {
     422: ("parameter",),
 }
 """What a problem of this status has beyond the rest."""
+EACH_ONCE: Final = "A parameter stands in the query or in the body, never in both."
+UNCOUNTED: Final = (401, 414, 417)
+"""Who is unknown has no limits, and the others are told before anybody asks who it is."""
 KEY: Final[Schema] = {"key": []}
 ABOUT: Final = """\
 Wikipedia's edits, with their articles, as a live feed for every partner. `GET /v2/articles` never ends by\
@@ -112,14 +115,14 @@ def encoded() -> bytes:
 
 def _articles() -> Schema:
     parameters = asked.article_parameters()
-    query = [_in_query(name, schema) for name, schema in parameters.items()]
-    query += [
+    taken = [
+        *_in_query(parameters, PARAMETERS),
         {
             "name": "Last-Event-ID",
             "in": "header",
             "description": "Resume behind the event of this id. Beats all that says where to begin.",
             "schema": {"type": "string"},
-        }
+        },
     ]
     answer: Schema = {
         "description": SSE,
@@ -139,7 +142,7 @@ def _articles() -> Schema:
             },
         },
     }
-    reading = {"security": [KEY, {"ticket": []}], "parameters": query}
+    reading = {"security": [KEY, {"ticket": []}], "parameters": taken}
     return _path(
         {
             "get": {
@@ -151,10 +154,10 @@ def _articles() -> Schema:
             },
             "post": {
                 "operationId": "postArticles",
-                "summary": "The same, with the parameters in a JSON body",
-                "description": "They may also stand in the query, each in one of the two.",
+                "summary": "The same, also with the parameters in a JSON body",
+                "description": EACH_ONCE,
                 "security": [KEY],
-                "parameters": query[-1:],
+                "parameters": taken,
                 "requestBody": _body(
                     asked.body_of(parameters), {"fields": ["name", "event.*"], "parts": [0]}
                 ),
@@ -194,8 +197,9 @@ def _tickets() -> Schema:
             "post": {
                 "operationId": "ticket",
                 "summary": "A ticket for a browser's EventSource, which can't send a key",
-                "description": "`valid_s` may also stand in the query.",
+                "description": EACH_ONCE,
                 "security": [KEY],
+                "parameters": _in_query(parameters, ticket_route.PARAMETERS),
                 "requestBody": _body(asked.body_of(parameters), {"valid_s": 600}),
                 "responses": _responses("Tickets", {"201": answer}),
             }
@@ -263,13 +267,17 @@ def _path(operations: Schema) -> Schema:
     return operations
 
 
-def _in_query(name: str, schema: Schema) -> Schema:
+def _in_query(parameters: Mapping[str, Schema], forms: Known) -> list[Schema]:
+    return [_one_in_query(name, schema, forms[name]) for name, schema in parameters.items()]
+
+
+def _one_in_query(name: str, schema: Schema, form: Form) -> Schema:
     parameter: Schema = {"name": name, "in": "query"}
     says = schema["description"]
     plain = {key: value for key, value in schema.items() if key != "description"}
-    if PARAMETERS[name] == "json":
+    if form == "json":
         return {**parameter, "description": f"{says} As JSON.", "content": {JSON: {"schema": plain}}}
-    if plain.get("type") == "array":
+    if form == "list":
         says += " Repeated, or separated by commas."
     return {**parameter, "description": says, "schema": plain}
 
@@ -302,10 +310,12 @@ def _statuses(scopes: frozenset[Scope]) -> list[int]:
 def _refusal(status: int, scopes: frozenset[Scope]) -> Schema:
     codes = {name: code for name, code in CODES.items() if code.status == status and code.scope in scopes}
     own = {401: ("WWW-Authenticate",), 405: ("Allow",), 429: ("Retry-After",), 503: ("Retry-After",)}
-    limits = LIMITS if "key" in scopes and status != 401 else ()  # who is unknown has no limits
+    limits = LIMITS if "key" in scopes and status not in UNCOUNTED else ()
+    is_handlers = all(code.scope != "any" for code in codes.values())  # the others come before the route does
+    varies = ("Vary",) if "articles" in scopes and is_handlers else ()
     return {
         "description": "; ".join(f"`{name}`: {code.says}" for name, code in codes.items()),
-        "headers": _headers("Cache-Control", *own.get(status, ()), *limits),
+        "headers": _headers("Cache-Control", *own.get(status, ()), *varies, *limits),
         "content": {CONTENT_TYPE: {"schema": _problem(codes, status)}},
     }
 
@@ -395,12 +405,13 @@ HEADERS: Final[Mapping[str, Schema]] = {
     "Content-Encoding": _header("Where `Accept-Encoding` allows it.", always=False, schema={"const": "gzip"}),
     "ETag": _header("For `If-None-Match`."),
     "RateLimit": _header(
-        'Requests that are left, and seconds until all are: `"requests";r=599;t=1`. Where they are limited.',
+        'Requests that are left, and seconds until all are: `"requests";r=599;t=1`. Where they are limited,'
+        " once the key was looked at.",
         always=False,
         schema={"pattern": '^"requests";r=[0-9]+;t=[0-9]+$'},
     ),
     "RateLimit-Policy": _header(
-        'So many requests in so many seconds: `"requests";q=600;w=60`. Where they are limited.',
+        'So many requests in so many seconds: `"requests";q=600;w=60`. As `RateLimit`.',
         always=False,
         schema={"pattern": '^"requests";q=[0-9]+;w=60$'},
     ),

@@ -16,7 +16,7 @@ from typing import Final
 
 from aiohttp import web
 
-from streamer.deliver.negotiate import encoding_of
+from streamer.deliver.negotiate import encoding_or_identity
 
 INDEX: Final = "index.html"
 TYPES: Final = {
@@ -33,7 +33,6 @@ POLICY: Final = (
 HEADERS: Final = {
     "Cache-Control": "no-cache",  # asked for each time, answered by 304: a new version is seen at once
     "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -102,4 +101,4 @@ def _answer(file: File, request: web.Request) -> web.Response:
     shown = ",".join(request.headers.getall("If-None-Match", ()))
     known = [tag.strip().removeprefix("W/").strip('"') for tag in shown.split(",")]
     accept = ",".join(request.headers.getall("Accept-Encoding", ()))
-    return file.response(packed=encoding_of(accept) == "gzip", known=known)
+    return file.response(packed=encoding_or_identity(accept) == "gzip", known=known)

@@ -2,7 +2,7 @@
 
 `message` repeats `detail` for clients of Wikimedia Enterprise, whose errors are `{status, message}`.
 A problem's `code` is bounded: it is the tail of its type and a metric label. A problem never repeats a
-key, and of what the client sent only the names of parameters.
+key, and of what the client sent only the names of parameters and fields.
 """
 
 import re
@@ -14,7 +14,9 @@ import msgspec
 from aiohttp import web
 
 from streamer.deliver.cors import methods_of
+from streamer.errors import FieldUnknown
 from streamer.metrics import DELIVER_REFUSED
+from streamer.partners import KEY_PREFIX
 
 CONTENT_TYPE: Final = "application/problem+json"
 TYPE: Final = "urn:streamer:problem:"
@@ -131,12 +133,23 @@ def invalid(parameter: str, detail: str) -> Problem:
     return Problem(422, "invalid_parameter", f"{parameter}: {detail}", parameter=parameter)
 
 
+def shown(name: str) -> str:
+    """A name that a client sent, to be repeated; "?" where there is a key in it: answers are logged, too."""
+    return "?" if KEY_PREFIX in name else name
+
+
 def unknown_parameter(name: str, known: Iterable[str]) -> Problem:
     """422. A name that no parameter could have is not repeated."""
-    shown = name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,40}", name, re.ASCII) else "?"
+    name = shown(name) if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,40}", name, re.ASCII) else "?"
     said = ", ".join(sorted(known)) or "none"
-    detail = f"there is no parameter {shown!r}; known are {said}"
-    return Problem(422, "unknown_parameter", detail, parameter=shown)
+    detail = f"there is no parameter {name!r}; known are {said}"
+    return Problem(422, "unknown_parameter", detail, parameter=name)
+
+
+def field_unknown(parameter: str, error: FieldUnknown) -> Problem:
+    """422. The messages are Enterprise's own."""
+    detail = str(error).replace(error.field, shown(error.field))
+    return Problem(422, "field_unknown", detail, parameter=parameter)
 
 
 def bad_position(parameter: str, detail: str) -> Problem:

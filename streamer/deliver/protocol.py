@@ -2,7 +2,7 @@
 
 What is no HTTP is answered by the protocol itself. Left as it is, that answer repeats the bytes that
 were wrong, and so does the log, with a traceback: an overlong or broken `Authorization` header would put
-a key there. And who connects and says nothing would hold a socket for ever.
+a key there. And who connects and says nothing, or asks and never reads, would hold a socket for ever.
 """
 
 import asyncio
@@ -12,14 +12,19 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from streamer.deliver.cors import EVERY_ANSWER
+from streamer.deliver.headers import put_every
 from streamer.deliver.problems import Problem, internal, refused
+from streamer.deliver.sockets import bound_buffers, reset
 from streamer.deliver.wellformed import spoken
 
 HEAD_DEADLINE_S: Final = 10.0
 """From the connection to the end of the first request's head."""
 KEEPALIVE_S: Final = 15.0
 """How long a connection may wait for its next request (after an error: streams end theirs)."""
+ANSWER_DEADLINE_S: Final = 60.0
+"""For a client to take the rest of an answer, all but what the buffers hold; streams have a deadline for each
+write (streamer.deliver.outlet).
+"""
 SPARE_SOCKETS: Final = 1_000
 """Beyond the streams: those who are about to ask, and those who are being refused."""
 
@@ -72,6 +77,8 @@ class _Protocol(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        assert self.transport is not None
+        bound_buffers(self.transport)
         if isinstance(self._manager, _Server) and self._manager.is_full:
             self.force_close()
             return
@@ -80,6 +87,18 @@ class _Protocol(web.RequestHandler):
     def _expect_head(self) -> None:
         if not self._request_count:
             self.force_close()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """What is True of it: the client is gone."""
+        try:
+            async with asyncio.timeout(ANSWER_DEADLINE_S):
+                return await super().finish_response(request, resp, start_time)
+        except TimeoutError:
+            if self.transport is not None:
+                reset(self.transport)
+            return resp, True
 
     def handle_error(
         self,
@@ -97,6 +116,6 @@ class _Protocol(web.RequestHandler):
         else:
             problem = internal()
         response = refused(problem)
-        response.headers.update(EVERY_ANSWER)  # no application has seen this request
+        put_every(request, response)  # no application has seen this request
         response.force_close()
         return response

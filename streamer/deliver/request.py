@@ -27,7 +27,7 @@ from streamer.deliver.position import (
     Start,
     parse_id,
 )
-from streamer.deliver.problems import Problem, bad_position, invalid, unknown_parameter
+from streamer.deliver.problems import Problem, bad_position, field_unknown, invalid, unknown_parameter
 from streamer.errors import FieldUnknown
 from streamer.projection import Projection
 
@@ -46,7 +46,8 @@ EXACT_FLOAT: Final = 2**53
 """From here on a float may stand for several whole numbers."""
 FUTURE_TOLERANCE_MS: Final = 5_000
 """A client's clock may run ahead of ours by so much: its `since` is then now."""
-Known = Mapping[str, Literal["text", "list", "json"]]
+Form = Literal["text", "list", "json"]
+Known = Mapping[str, Form]
 PARAMETERS: Final[Known] = {
     "since": "text",
     "fields": "list",
@@ -208,7 +209,7 @@ def parse(
 
 
 def _projection(value: object) -> Projection | None:
-    """All where `fields` is not given, or is empty. The messages are Enterprise's own."""
+    """All where `fields` is not given, or is empty."""
     if value is None or value == []:
         return None
     if not isinstance(value, list) or len(value) > MAX_FIELDS:
@@ -221,7 +222,7 @@ def _projection(value: object) -> Projection | None:
     try:
         return Projection(names)
     except FieldUnknown as error:
-        raise Problem(422, "field_unknown", str(error), parameter="fields") from None
+        raise field_unknown("fields", error) from None
 
 
 def _position(parameters: Parameters, header: str, partitions: int, now_ms: int) -> ClientPosition | None:

@@ -10,13 +10,15 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from streamer.config import DeliverSettings
+from streamer.config import NO_FILE_NAME, DeliverSettings
 from streamer.deliver.certificate import Validity, validity_of
 from streamer.errors import ConfigError
 from streamer.metrics import DELIVER_CERTIFICATE_EXPIRY
 
 CERTIFICATE: Final = "deliver.certificate"
 PRIVATE_KEY: Final = "deliver.private_key"
+MISMATCHES: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+"""OpenSSL's names for the key of another certificate; the last is 3.0's for another algorithm."""
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ def read_certificate(settings: DeliverSettings) -> tuple[ssl.SSLContext, Validit
 
 
 def _wrong(settings: DeliverSettings, error: ssl.SSLError) -> tuple[str, str]:
-    if error.reason == "KEY_VALUES_MISMATCH":
+    if error.reason in MISMATCHES:
         return PRIVATE_KEY, f"{settings.private_key} does not belong to {settings.certificate}"
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(settings.certificate)
@@ -83,3 +85,5 @@ def _read(where: str, file: str) -> str:
         return Path(file).read_bytes().decode("latin-1")
     except OSError as error:
         raise ConfigError(where, f"{file}: {error.strerror}") from None
+    except ValueError:  # a NUL, or what the file system's encoding does not have
+        raise ConfigError(where, f"{file!r}: {NO_FILE_NAME}") from None

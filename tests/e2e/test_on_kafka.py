@@ -2,12 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 import pytest
+from harness.faults import Faults
 from harness.feed import Feed
 from harness.judge import Row, judge, read_all, routed, row_of_article
 from harness.kafka_readers import by_console, by_librdkafka
@@ -15,7 +17,7 @@ from harness.on_kafka import OnKafka
 from harness.recording import write_recording
 from harness.service import Service
 from recording_oracle import expected
-from recording_setup import KEYS, config, write_partners
+from recording_setup import KEYS, PARTITIONS, config, write_partners
 from test_kills import run_under_kills
 from test_recording import run_through
 from test_roles_apart import run_apart
@@ -70,6 +72,49 @@ async def test_own_recording_survives_kills(
         for partner, rows in expected(recording).items():
             for read in (by_librdkafka, by_console):
                 tasks.create_task(check(partner, rows, read))
+
+
+def published(metrics: Mapping[str, float]) -> float:
+    return sum(
+        value
+        for name, value in metrics.items()
+        if name.startswith("streamer_committed_changes_total{")
+        and 'role="enrich"' in name
+        and 'outcome="published"' in name
+    )
+
+
+@pytest.mark.timeout(240)
+async def test_enrich_killed_in_its_transaction_goes_on_at_once(
+    tmp_path: Path, rng: random.Random, brokers: Brokers
+) -> None:
+    """A position of the dead process is undecided until its lane is taken: nothing that comes before that
+    waits for it, least of all for as long as a question to the cluster may take.
+    """
+    recording = tmp_path / "own.sse"
+    write_recording(recording, rng, events=150)
+    total = len(expected(recording)["everything"])
+    faults, kafka = Faults(tmp_path / "fired"), OnKafka(brokers)
+    write_partners(tmp_path / "partners.toml")
+    async with Sandbox(SandboxOptions(recording=recording)) as sandbox:
+        text = config(recording, sandbox.endpoint, speed="full", log=kafka.settings)
+        async with Service(tmp_path, text, "run", "--role", "enrich") as enrich:
+            async with asyncio.timeout(60), kafka.open() as log:
+                while len(await log.committed("enrich")) < PARTITIONS:  # only then one can be undecided
+                    await asyncio.sleep(0.05)
+            await enrich.kill()
+            async with Service(tmp_path, text, "run", "--role", "source") as source:
+                await source.until(lambda metrics: metrics["streamer_source_exhausted"] == 1)
+                assert await source.terminate() == 0, source.lines[-5:]
+            enrich.environ = faults.arm("kill", {Point.KAFKA_COMMITTING: "1"})
+            await enrich.start()
+            assert await enrich.wait() == -signal.SIGKILL, enrich.lines[-10:]
+            enrich.environ = {}
+            await enrich.start()
+            await enrich.until(lambda metrics: published(metrics) == total, timeout_s=90)
+            # a question that was asked until its deadline takes its client along
+            replaced = 'streamer_log_clients_replaced_total{client="questions"}'
+            assert not (await enrich.metrics()).get(replaced)
 
 
 @pytest.mark.timeout(400)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from harness.certificates import self_signed
 from harness.service import Service
 
 ARTICLES = 5
@@ -60,6 +61,23 @@ async def test_the_printed_line_shows_articles(tmp_path: Path) -> None:
         async with aiohttp.ClientSession() as session, session.get(page.strip()) as answer:
             assert (answer.status, answer.content_type) == (200, "text/html")
         assert not [line for line in service.lines if key[0] in line], "a key in the logs"
+        assert await service.terminate() == 0
+
+
+async def test_with_a_certificate_the_page_is_where_it_says(tmp_path: Path) -> None:
+    """By https, as the feed is; both addresses are one server's."""
+    pair = self_signed(tmp_path)
+    tls = f'certificate = "{pair.certificate}"\nprivate_key = "{pair.private_key}"\n'
+    config = f"[deliver]\nport = 0\nadmin_port = 0\n{tls}"
+    async with Service(tmp_path, config, "quickstart", "--sandbox") as service:
+        line = await service.printed("curl .*")
+        page = await service.printed(r"https?://\S+:\d+/\n")
+        assert page.strip() == line.rpartition(" ")[2].removesuffix("v2/articles")
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(page.strip(), ssl=pair.trusting()) as answer,
+        ):
+            assert (answer.status, answer.content_type) == (200, "text/html")
         assert await service.terminate() == 0
 
 

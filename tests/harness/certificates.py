@@ -2,6 +2,7 @@
 
 import ssl
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +24,14 @@ class Pair:
         other.private_key.replace(self.private_key)
 
 
-def self_signed(folder: Path, name: str = "server", *, days: int = 30) -> Pair:
+EC = ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+RSA = ("rsa:2048",)
+
+
+def self_signed(folder: Path, name: str = "server", *, days: int = 30, key: Sequence[str] = EC) -> Pair:
     """Of localhost and 127.0.0.1. Skips the test where there is no openssl."""
     pair = Pair(folder / f"{name}.pem", folder / f"{name}-key.pem")
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    command = ["openssl", "req", "-x509", "-newkey", *key]
     command += ["-nodes", "-keyout", str(pair.private_key), "-out", str(pair.certificate)]
     command += ["-days", str(days), "-subj", "/CN=localhost"]
     command += ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]

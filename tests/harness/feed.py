@@ -40,6 +40,8 @@ class Feed:
     breaks: int = field(default=0)
     torn: int = field(default=0)
     """Connections that ended in the middle of an event."""
+    answer: str = field(default="")
+    """What the service said last: status, headers, and the body of a refusal. No answer has a key in it."""
 
     async def events(self) -> AsyncGenerator[Received, None]:
         """One connection's events; ends when it does. Raises aiohttp.ClientError where it can't connect."""
@@ -66,9 +68,12 @@ class Feed:
             aiohttp.ClientSession(timeout=timeout) as session,
             session.get(self.url, headers=headers, params=params) as response,
         ):
+            self.answer = f"{response.status} {dict(response.headers)}"
+            if response.status != 200:
+                self.answer += f" {await response.text()}"
             if response.status == 503:
-                raise Refused(await response.text())
-            assert response.status == 200, f"{response.status}: {await response.text()}"
+                raise Refused(self.answer)
+            assert response.status == 200, self.answer
             assert response.content_type == "text/event-stream"
             while chunk := await response.content.readany():
                 yield chunk

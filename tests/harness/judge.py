@@ -147,11 +147,20 @@ class Readers:
         self._stop.set()
         for task in self._tasks:
             task.cancel()
-        await self._group.__aexit__(kind, error, trace)
+        if kind is None or issubclass(kind, asyncio.CancelledError):
+            await self._group.__aexit__(kind, error, trace)
+        else:  # a failure of the test's own: the group would wrap it, as if a reader had failed
+            await self._group.__aexit__(None, None, None)
 
     async def _follow(self, partner: str) -> None:
-        async for event in self.feeds[partner].articles(self._stop):
-            self.rows[partner].append(row_of(event))
+        feed = self.feeds[partner]
+        try:
+            async for event in feed.articles(self._stop):
+                self.rows[partner].append(row_of(event))
+        except Exception as error:
+            said = f"{feed.breaks} breaks, last id {feed.last_id!r}, last answer {feed.answer}"
+            error.add_note(f"the reader of {partner}: {said}")
+            raise
 
     async def _until_all(self, wanted: Mapping[str, set[str]], timeout_s: float) -> None:
         """Waits until each has these; what is wrong then is the judge's to say, so it does not raise."""

@@ -2,6 +2,8 @@
 
 import json
 import random
+import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -73,6 +75,13 @@ def write_recording(file: Path, rng: random.Random, *, seconds: int = 20, events
         ids = [{"topic": "eqiad.mediawiki.recentchange", "partition": 0, "offset": -1}, entry]
         frames.append(f"event: message\nid: {json.dumps(ids)}\ndata: {json.dumps(row, ensure_ascii=False)}\n")
     file.write_text("\n".join(frames) + "\n", encoding="utf-8")
+
+
+def portions(recording: Path, count: int) -> list[str]:
+    """The text of an `.sse`, cut between events into so many parts of about as many events each."""
+    frames = re.split(r"(?<=\n\n)", recording.read_text(encoding="utf-8"))
+    cuts = [len(frames) * number // count for number in range(count + 1)]
+    return ["".join(frames[begin:end]) for begin, end in pairwise(cuts)]
 
 
 def _row(wiki: str, number: int, time_s: int, rng: random.Random) -> dict[str, Any]:

@@ -9,12 +9,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 import aiohttp
+
+from streamer.faultpoints import VARIABLE
 
 START_S = 60.0
 """A second where the machine has nothing else to do; half a minute was seen where it had too much."""
@@ -28,6 +30,17 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def in_short(error: BaseException) -> Iterator[str]:
+    """A line for each failure, also of a group, and for the end of each note that it has."""
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from in_short(one)
+    else:
+        first, _, _ = str(error).partition("\n")
+        yield f"{type(error).__name__}: {first}"
+        yield from (note.rpartition("\n")[2] for note in getattr(error, "__notes__", ()))
 
 
 class Service:
@@ -64,7 +77,9 @@ class Service:
         if self.running:
             await self.kill()
         if error is not None and self.lines:
-            error.add_note("\n".join(["the service's last words:", *self.lines[-40:]]))
+            # what failed once more: of a long text CI shows the beginning and the end
+            words = ["the service's last words:", *self.lines[-40:], "and what failed:", *in_short(error)]
+            error.add_note("\n".join(words))
 
     @property
     def running(self) -> bool:
@@ -134,12 +149,17 @@ class Service:
         return int(str((await self.event("admin listening"))["port"]))
 
     async def wait(self, timeout_s: float = START_S) -> int:
-        """The exit code."""
+        """The exit code. A failure tells what would have ended it."""
         assert self._process
         assert self._reading
-        async with asyncio.timeout(timeout_s):
-            code = await self._process.wait()
-            await self._reading
+        try:
+            async with asyncio.timeout(timeout_s):
+                code = await self._process.wait()
+                await self._reading
+        except TimeoutError:
+            plans = self.environ.get(VARIABLE, "")
+            why = f", nor come to {plans}" if plans else ""
+            raise AssertionError(f"did not end within {timeout_s} s{why}") from None
         return code
 
     def signal(self, number: signal.Signals) -> None:

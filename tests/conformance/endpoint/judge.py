@@ -2,7 +2,7 @@
 
 JSON values, so numbers by value, strings exactly, booleans only as booleans; a list matches if any element
 does, and a path goes through lists. Filters on one field are alternatives, those on different ones must
-all hold. A removal that lacks the field passes.
+all hold. A removal (a delete, or what says that a text is hidden) that lacks the field passes.
 """
 
 from collections import defaultdict
@@ -35,8 +35,13 @@ def same(mine: Any, theirs: Any) -> bool:
 
 
 def is_removal(article: Mapping[str, Any]) -> bool:
-    hidden = article.get("visibility", {}).get("text") is False
-    return article["event"]["type"] == "delete" or (hidden and "article_body" not in article)
+    """A delete, or what says of a text that it is hidden: of the article, or of an older revision of one that
+    restates the article, text and all.
+    """
+    return "delete" in values_at(article, "event.type") or any(
+        any(value is False for value in values_at(article, path))
+        for path in ("visibility.text", "event.revision.visibility.text")
+    )
 
 
 def passes(article: Mapping[str, Any], filters: Sequence[Filter]) -> bool:

@@ -143,6 +143,20 @@ async def upto(stream: Stream, end: Mapping[int, int], *, only: bool = False) ->
     return [item for item in articles if item.place[1] < end.get(item.place[0], 0)]
 
 
+async def covering(stream: Stream, items: Iterable[Item]) -> dict[tuple[int, int], Item]:
+    """The articles of a stream, by their places, until it had all that stand at the places of these. Only in
+    a partition is their order the same in every reading.
+    """
+    missing = {item.place for item in items}
+
+    def done(found: list[Item]) -> bool:
+        if found[-1].name == "message":
+            missing.discard(found[-1].place)
+        return not missing
+
+    return {item.place: item for item in await stream.take(done) if item.name == "message"}
+
+
 async def together(*work: Coroutine[Any, Any, T]) -> list[T]:
     """All at once; where one fails the others are over before it is told."""
     async with asyncio.TaskGroup() as group:

@@ -184,3 +184,40 @@ async def test_a_ticket_is_its_partners_alone(server: Delivering) -> None:
             server, get(f"/v2/articles?since={EVER}&ticket={other[:cut]}{mine[cut:]}", auth=b"")
         )
         assert answer.status in {400, 401} or mine[:cut] == other[:cut] or mine[cut:] == other[cut:], cut
+
+
+async def test_a_key_in_the_wrong_place_is_not_repeated(server: Delivering) -> None:
+    """As a parameter's name, a field's, a part of one, or a value: refused, and with a mark in its place."""
+    key = "wrs_aKeyWithoutDashes0123"
+    table = f'[acme]\nkeys = ["{hash_key(KEY)}"]\nlimits = {{ requests_per_minute = 0 }}\nfields = ["name"]\n'
+    server.file.write_text(table)
+    await server.partners.changed(1)
+    long, free = "x" * 1_001, f"version.scores.{key}"
+    refused: list[tuple[int, dict[str, object]]] = [
+        (422, {key: 1}),
+        (422, {f"x.{key}": 1}),
+        (422, {"fields": [key]}),
+        (422, {"fields": [f"version.{key}"]}),
+        (422, {"fields": [f"{key}.*"]}),
+        (422, {"fields": key}),
+        (403, {"fields": [free]}),
+        (422, {"filters": [{"field": key, "value": 1}]}),
+        (422, {"filters": [{"field": f"name.{key}", "value": 1}]}),
+        (422, {"filters": [{"field": f"{free}.*", "value": 1}]}),
+        (422, {"filters": [{"field": free, "value": []}]}),
+        (422, {"filters": [{"field": free, "value": long}]}),
+        (422, {"filters": [{"field": free, "value": {}}]}),
+        (422, {"filters": [{"field": "identifier", "value": key}]}),
+        (422, {"filters": [{key: "name", "value": 1}]}),
+        (403, {"filters": [{"field": free, "value": 1}]}),
+        *((422, {name: key}) for name in ("since", "filters", "parts", "offsets", "on_gap")),
+        (422, {"parts": [key]}),
+        (422, {"offsets": {key: 1}}),
+        (422, {"since_per_partition": {"0": key}}),
+        (400, {"last_event_id": key}),
+    ]
+    for status, body in refused:
+        said = await problem(server, status, method="POST", data=msgspec.json.encode(body))
+        assert "wrs_" not in json.dumps(said), body
+    said = await problem(server, 422, method="POST", data=msgspec.json.encode({"fields": [f"version.{key}"]}))
+    assert said["detail"] == "field with name '?' not found"

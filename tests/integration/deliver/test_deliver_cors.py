@@ -1,7 +1,10 @@
-"""HEAD, OPTIONS and what a browser wants to know: on every route, and on every refusal."""
+"""HEAD, OPTIONS, and what every answer says, to browsers above all: on every route, and on every refusal."""
 
 import asyncio
 from collections.abc import Mapping
+from email.message import Message
+from http.client import parse_headers
+from io import BytesIO
 from pathlib import Path
 
 import aiohttp
@@ -22,12 +25,17 @@ PREFLIGHT = {
 }
 
 
-def assert_open(headers: Mapping[str, str]) -> None:
-    """Readable by a page of any origin, with what it must know to behave; never with cookies."""
+def assert_open(headers: Mapping[str, str] | Message) -> None:
+    """Readable by a page of any origin, with what it must know to behave; never with cookies. Taken for what
+    it says that it is, and not telling what it is made by.
+    """
     assert headers["Access-Control-Allow-Origin"] == "*"
     exposed = {name.strip() for name in headers["Access-Control-Expose-Headers"].split(",")}
     assert exposed == {"RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"}
     assert "Access-Control-Allow-Credentials" not in headers
+    assert headers["Server"] == "streamer"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert "Strict-Transport-Security" not in headers, "this is no TLS"
 
 
 async def asked(
@@ -79,6 +87,11 @@ async def test_every_answer_can_be_read_by_any_page(tmp_path: Path, monkeypatch:
                 assert answer.status == 413
                 assert_open(answer.headers)
         for status, method, path, headers in [
+            (200, "GET", "/v2/status", bearer()),
+            (201, "POST", "/v2/tickets", bearer()),
+            (200, "GET", "/openapi.json", {}),
+            (304, "GET", "/openapi.json", {"If-None-Match": "*"}),
+            (200, "GET", "/", {}),
             (400, "GET", "/v2/articles?key=x", {}),
             (401, "GET", "/v2/articles", {}),
             (404, "GET", "/nothing", {}),
@@ -103,7 +116,24 @@ async def test_every_answer_can_be_read_by_any_page(tmp_path: Path, monkeypatch:
             answer_bytes = await reader.read()
         writer.close()
         assert b" 400 " in answer_bytes.splitlines()[0]
-        assert b"Access-Control-Allow-Origin: *\r\n" in answer_bytes
+        assert_open(parse_headers(BytesIO(answer_bytes.partition(b"\r\n")[2])))
+
+
+async def test_what_the_feeds_answers_depend_on(tmp_path: Path) -> None:
+    """A cache is told so by problems, too: another `Accept` would have had another answer."""
+    async with delivering(tmp_path) as server:
+        for status, path, headers in [
+            (200, "/v2/articles", bearer()),
+            (400, "/v2/articles?key=x", {}),
+            (401, "/v2/articles", {}),
+            (406, "/v2/articles", bearer(Accept="text/html")),
+            (422, "/v2/articles?since=x", bearer()),
+        ]:
+            for method in ("GET", "HEAD"):
+                got, said, _ = await asked(server, method, path, headers)
+                assert (got, said.get("Vary")) == (status, "Accept, Accept-Encoding")
+        _, said, _ = await asked(server, "GET", "/v2/status", bearer())
+        assert "Vary" not in said
 
 
 async def test_head_is_the_get_without_its_body(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 import aiohttp
 from harness.delivering import KEY, Delivering, bearer, delivering
 
+from streamer.deliver.openapi import document
 from streamer.partners import hash_key
 
+RESPONSES = document()["components"]["responses"]
 SECOND_KEY = "wrs_another-key-of-acme"
 
 
@@ -51,6 +53,25 @@ async def test_every_answer_to_a_known_key_tells_what_is_left(tmp_path: Path) ->
         assert await left(server, session, 200) == (4, 0)
         assert await left(server, session, 429) == (4, 0)
         assert await left(server, session, 429, key=SECOND_KEY) == (4, 0)
+
+
+async def test_what_is_refused_before_the_key_is_not_counted(tmp_path: Path) -> None:
+    """Another method or path, a URL that is too long, an expectation: no headers, and nothing is used up."""
+    async with delivering(tmp_path) as server, aiohttp.ClientSession() as session:
+        server.file.write_text(partners(2))
+        await server.partners.changed(1)
+        for status, method, query, more in [
+            (405, "DELETE", "", {}),
+            (404, "GET", "/nothing", {}),
+            (414, "GET", f"?since={'x' * 9_000}", {}),
+            (417, "GET", "", {"Expect": "miracles"}),
+        ]:
+            async with session.request(method, server.url + query, headers=bearer(**more)) as answer:
+                assert answer.status == status
+                assert not {"RateLimit", "RateLimit-Policy"} & answer.headers.keys()
+                described = RESPONSES.get(f"Articles{status}", {"headers": {}})
+                assert not {"RateLimit", "RateLimit-Policy"} & described["headers"].keys()
+        assert await left(server, session, 422, query="?since=x") == (2, 1)
 
 
 async def test_limits_are_reloaded_for_the_next_request(tmp_path: Path) -> None:

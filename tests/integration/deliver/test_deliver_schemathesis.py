@@ -15,7 +15,7 @@ import copy
 import random
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,6 +35,8 @@ from streamer.deliver.body import MAX_BODY_BYTES
 from streamer.deliver.encode import PREAMBLE
 from streamer.deliver.guard import MAX_TARGET_CHARS
 from streamer.deliver.openapi import document
+from streamer.deliver.request import PARAMETERS
+from streamer.deliver.ticket_route import PARAMETERS as TICKET_PARAMETERS
 
 load_all_checks()
 Described = dict[str, Any]
@@ -65,8 +67,10 @@ EXAMPLES = [5, pytest.param(300, marks=[pytest.mark.soak, pytest.mark.timeout(18
 UNLIMITED = "limits = { requests_per_minute = 1000000 }"
 
 
-def of_this_server(newest: str) -> Described:
-    """The document, narrowed to what this server can have said."""
+def of_this_server(newest: str) -> tuple[Described, ...]:
+    """The document, narrowed to what this server can have said. A parameter of POST may be said once: in the
+    first of the two it stands in the body, in the second in the query.
+    """
     narrowed = copy.deepcopy(document())
     ago = [timedelta(0), timedelta(minutes=1), timedelta(days=400)]
     times = [(datetime.now(UTC) - each).isoformat() for each in ago]
@@ -79,7 +83,8 @@ def of_this_server(newest: str) -> Described:
         "last_event_id": {"enum": ["", newest]},
         "Last-Event-ID": {"enum": [newest]},
     }
-    articles = narrowed["paths"]["/v2/articles"]
+    paths = narrowed["paths"]
+    articles = paths["/v2/articles"]
     for method in ("get", "head", "post"):
         for each in articles[method]["parameters"]:
             taken = each if "schema" in each else each["content"]["application/json"]
@@ -89,10 +94,19 @@ def of_this_server(newest: str) -> Described:
         _narrow(taken["anyOf"][0], known.get(name, {}))
     # a partition that is in none of the parts can't be given a start: never both
     del body["parts"]
-    for method, gone in (("get", {"parts"}), ("head", {"offsets", "since_per_partition"})):
-        parameters = articles[method]["parameters"]
-        articles[method]["parameters"] = [each for each in parameters if each["name"] not in gone]
-    return narrowed
+    starts = {"offsets", "since_per_partition"}
+    for method, gone in (("get", {"parts"}), ("head", starts), ("post", starts)):
+        _without(articles[method], gone)
+    posts = {path: {"post": methods["post"]} for path, methods in paths.items() if "post" in methods}
+    in_query = copy.deepcopy({**narrowed, "paths": posts})
+    for path in posts:
+        del in_query["paths"][path]["post"]["requestBody"]
+        _without(paths[path]["post"], {*PARAMETERS, *TICKET_PARAMETERS})
+    return narrowed, in_query
+
+
+def _without(operation: Described, gone: Collection[str]) -> None:
+    operation["parameters"] = [each for each in operation["parameters"] if each["name"] not in gone]
 
 
 def _narrow(taken: Described, more: Mapping[str, Any]) -> None:
@@ -107,16 +121,17 @@ class Asking:
     """`answers`: how often each operation was answered by which status."""
 
     url: str
-    described: Described
+    described: Sequence[Described]
     mode: GenerationMode
     examples: int
     answers: dict[str, Counter[int]] = field(default_factory=dict)
 
     def run(self, rng: random.Random) -> None:
         """Blocking. Raises what schemathesis finds, with a curl line."""
-        api = schemathesis.openapi.from_dict(self.described, config=SchemathesisConfig.from_dict(CONFIG))
+        config = SchemathesisConfig.from_dict(CONFIG)
+        apis = [schemathesis.openapi.from_dict(each, config=config) for each in self.described]
         with requests.Session() as session:
-            for result in api.get_all_operations():
+            for result in (result for api in apis for result in api.get_all_operations()):
                 operation = result.ok()
                 takes = operation.definition.raw
                 is_fixed = not (takes.get("parameters") or takes.get("requestBody"))
@@ -193,7 +208,7 @@ async def asked(folder: Path, rng: random.Random, mode: GenerationMode, examples
     async with delivering(folder, limits=UNLIMITED) as server:
         await server.write(range(20))
         url = server.url.removesuffix("/v2/articles")
-        described = of_this_server(await newest(url)) if mode == VALID else document()
+        described = of_this_server(await newest(url)) if mode == VALID else [document()]
         asking = Asking(url, described, mode, examples)
         await asyncio.to_thread(asking.run, rng)
         return asking

@@ -6,10 +6,13 @@ import struct
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from harness.delivering import KEY, delivering, metric, raw
 from harness.feed import Feed
 
 from streamer.config import DeliverSettings
+from streamer.deliver.openapi import OpenApi, encoded
+from streamer.deliver.sockets import SEND_BUFFER_BYTES, WRITE_BUFFER_BYTES
 
 TEXT = "x" * 20_000
 
@@ -77,3 +80,36 @@ async def test_a_slow_reader_in_catch_up_holds_one_batch(tmp_path: Path) -> None
             text = b""
             while text.count(b"\nid: ") < 200:
                 text += await reader.read(1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("patience", "least"),
+    [("streamer.deliver.sockets.USER_TIMEOUT_MS", 300), ("streamer.deliver.protocol.ANSWER_DEADLINE_S", 0.3)],
+    ids=["kernel", "process"],
+)
+async def test_who_asks_and_never_reads_is_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: str, least: float
+) -> None:
+    """Answers that are no streams, too: few are made for who takes none, and then it is reset."""
+    monkeypatch.setattr(patience, least)
+    made = 0
+    handle = OpenApi.handle
+
+    async def counted(self: OpenApi, request: web.Request) -> web.Response:
+        nonlocal made
+        made += 1
+        return await handle(self, request)
+
+    monkeypatch.setattr(OpenApi, "handle", counted)
+    async with delivering(tmp_path) as server, asyncio.timeout(20):
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", server.port))
+            sock.send(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+            with pytest.raises(ConnectionError):
+                while True:
+                    sock.send(b" ")  # a kernel that gives up says so only to who speaks
+                    await asyncio.sleep(0.02)
+        held = SEND_BUFFER_BYTES + WRITE_BUFFER_BYTES
+        assert 0 < made <= 2 + held // len(encoded())

@@ -154,6 +154,28 @@ async def renewed_meanwhile(tmp_path: Path) -> None:
         task.cancel()
 
 
+@each_loop
+def test_over_tls_browsers_are_told_to_stay_with_it(tmp_path: Path, pair: Pair, loop: NewLoop) -> None:
+    """By every answer: a stream, a file, a problem, and what is no HTTP."""
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(told_to_stay(tmp_path, pair))
+
+
+async def told_to_stay(tmp_path: Path, pair: Pair) -> None:
+    said = b"\r\nStrict-Transport-Security: max-age=31536000\r\n"
+    async with delivering(tmp_path, deliver=settings_of(pair)) as server, asyncio.timeout(10):
+        for target, status in [
+            ("/v2/articles", b"200"),
+            ("/openapi.json", b"200"),
+            ("/nothing", b"404"),
+            ("/ /", b"400"),
+        ]:
+            async with raw(server, target=target, tls=pair.trusting()) as (reader, _):
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.split()[1] == status
+                assert said in head
+
+
 async def test_with_a_certificate_any_address_will_do(tmp_path: Path, pair: Pair) -> None:
     """What is refused without TLS is then no more than another address."""
     settings = replace(settings_of(pair), host="0.0.0.0")

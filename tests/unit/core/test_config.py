@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.config import LogSettings, MediaWikiSettings, Settings, load, pinned
+from streamer.config import DeliverSettings, LogSettings, MediaWikiSettings, Settings, load, pinned
+from streamer.deliver.ticket_secret import ticket_secret
+from streamer.deliver.tls import read_certificate
 from streamer.errors import ConfigError
 
 
@@ -55,6 +57,12 @@ def test_a_file_that_is_gone_is_no_wish_for_the_defaults(
         ('[deliver]\ncertificate = "c.pem"', "deliver", "certificate is given and private_key is not"),
         ('[deliver]\nprivate_key = "k.pem"', "deliver", "private_key is given and certificate is not"),
         (f'[deliver]\nticket_secret = "{"x" * 31}"', "deliver", "ticket_secret has less than 32 characters"),
+        (
+            f'[deliver]\nticket_secret = "{" " * 20}{"xy" * 10}{" " * 20}"',
+            "deliver",
+            "ticket_secret has less than 32 characters",
+        ),
+        (f'[deliver]\nticket_secret = "{"x" * 64}"', "deliver", "ticket_secret is one character again and"),
         ('[admit]\nwikis = ["en.wikipedia.org"]', "admit", '"en.wikipedia.org" can match no wiki'),
     ],
 )
@@ -65,6 +73,28 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, where: str, problem: str)
         load(file, {})
     assert caught.value.where == f"{file}: {where}"
     assert problem in caught.value.problem
+
+
+def test_a_secret_that_is_no_text_is_refused() -> None:
+    """UTF-8 is asked of the environment; it is not shown. White space around a secret is none of it."""
+    with pytest.raises(ConfigError, match="ticket_secret is no text") as caught:
+        load(environ={"STREAMER_DELIVER__TICKET_SECRET": "geheim" * 6 + "\udcff"})
+    assert "geheim" not in str(caught.value)
+    good = load(environ={"STREAMER_DELIVER__TICKET_SECRET": f" {'geheim' * 6}\n"})
+    assert ticket_secret(good.deliver) == "geheim" * 6
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_what_no_file_can_be_called_is_named(name: str) -> None:
+    """Of the settings, of the secret and of a certificate: no traceback of Python's."""
+    for read in (
+        lambda: load(name, {}),
+        lambda: ticket_secret(DeliverSettings(ticket_secret_file=name)),
+        lambda: read_certificate(DeliverSettings(certificate=name, private_key=name)),
+    ):
+        with pytest.raises(ConfigError, match="nothing that a file can be called") as caught:
+            read()
+        str(caught.value).encode()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from harness.certificates import Pair, self_signed
+from harness.certificates import RSA, Pair, self_signed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,7 +53,7 @@ def test_a_broken_certificate_is_a_value_error(pair: Pair, at: int, byte: bytes)
 
 def test_each_wrong_file_is_named_by_its_setting(tmp_path: Path, pair: Pair) -> None:
     """Which of the two, and what about it; an encrypted key is not asked a password for at the terminal."""
-    other = self_signed(tmp_path, "other")
+    other, rsa = self_signed(tmp_path, "other"), self_signed(tmp_path, "rsa", key=RSA)
     encrypted = tmp_path / "encrypted.pem"
     command = ["openssl", "pkey", "-in", str(pair.private_key), "-aes256", "-passout", "pass:secret"]
     subprocess.run([*command, "-out", str(encrypted)], check=True, capture_output=True, timeout=20)
@@ -72,6 +72,8 @@ def test_each_wrong_file_is_named_by_its_setting(tmp_path: Path, pair: Pair) -> 
         (certificate, certificate, "private_key", "holds no PEM private key"),
         (certificate, encrypted, "private_key", "that can be read without a password"),
         (certificate, other.private_key, "private_key", "does not belong to"),
+        (certificate, rsa.private_key, "private_key", "does not belong to"),
+        (rsa.certificate, key, "private_key", "does not belong to"),
     ]:
         with pytest.raises(ConfigError) as caught:
             read_certificate(DeliverSettings(certificate=str(cert), private_key=str(private)))
@@ -97,21 +99,27 @@ def test_check_says_when_it_expires(pair: Pair) -> None:
 
 
 def test_check_says_what_would_stop_the_start(tmp_path: Path) -> None:
-    """An open bind, a certificate that is not there, a secret that is short or out of reach: by its key."""
+    """An open bind, a certificate that is not there, a secret that is none or out of reach: by its key."""
     short = tmp_path / "short"
     short.write_text("x" * 31 + "\n")
+    same = tmp_path / "same"
+    same.write_text("x" * 64)
     for deliver, where in [
         (DeliverSettings(host="0.0.0.0"), "deliver.host"),
         (DeliverSettings(certificate="nowhere", private_key="nowhere"), "deliver.certificate"),
         (DeliverSettings(ticket_secret_file=str(short)), "deliver.ticket_secret_file"),
         (DeliverSettings(ticket_secret_file=str(short / "x")), "deliver.ticket_secret_file"),
-        (DeliverSettings(ticket_secret_file="nowhere", ticket_secret="x" * 32), "deliver.ticket_secret_file"),
+        (DeliverSettings(ticket_secret_file=str(same)), "deliver.ticket_secret_file"),
+        (
+            DeliverSettings(ticket_secret_file="nowhere", ticket_secret="xy" * 16),
+            "deliver.ticket_secret_file",
+        ),
     ]:
         problems = [
             finding for finding in delivery_of(Settings(deliver=deliver)) if finding.level == "PROBLEM"
         ]
         assert [finding.text.partition(":")[0] for finding in problems] == [where]
         assert "xxx" not in problems[0].text
-    short.write_text("x" * 32)
+    short.write_text("xy" * 16)
     for deliver in (DeliverSettings(), DeliverSettings(ticket_secret_file=str(short))):
         assert [finding.level for finding in delivery_of(Settings(deliver=deliver))] == ["ok"]

@@ -64,11 +64,11 @@ def test_every_route_is_described_with_its_methods_and_no_other_is() -> None:
 
 def test_every_parameter_is_described_and_no_other_is() -> None:
     """In the query, in a body, and of tickets."""
-    articles = DOCUMENT["paths"]["/v2/articles"]
-    for method in ("get", "head"):
-        query = {each["name"] for each in articles[method]["parameters"] if each["in"] == "query"}
-        assert query == PARAMETERS.keys() == article_parameters().keys()
+    assert PARAMETERS.keys() == article_parameters().keys()
     for path, known in (("/v2/articles", PARAMETERS), ("/v2/tickets", TICKET_PARAMETERS)):
+        for method in DOCUMENT["paths"][path].keys() - {"options"}:
+            parameters = DOCUMENT["paths"][path][method]["parameters"]
+            assert {each["name"] for each in parameters if each["in"] == "query"} == known.keys()
         body = DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
         assert body["properties"].keys() == set(known)
         assert body["additionalProperties"] is False
