@@ -7,8 +7,11 @@ from contextlib import aclosing
 import pytest
 from harness.canaries import found_in
 from harness.feed import Feed
-from harness.mediawiki.withdrawals import OnALog, Withdrawals, pages
+from harness.mediawiki.withdrawals import OnALog, Withdrawals, letters, pages
 from harness.served import EVER, QUIET, READ_S, PartnersFeed, Resume, Slow, served
+
+HELD_S = 100.0
+"""What is asked of the wikis meanwhile: longer than all that is read meanwhile."""
 
 
 async def ids_before(feed: PartnersFeed, stage: Withdrawals, borders: set[str]) -> dict[str, Resume]:
@@ -62,7 +65,7 @@ async def test_no_read_path_serves_it(on: OnALog) -> None:
             expect(await served(everything, stage.words, borders, ids), set(stage.words))
             expect(await served(narrow, stage.words, borders), set(stage.firsts))
             assert await in_time.read(stage.words, borders) == set(stage.words)
-            with stage.farm.gate.hold():
+            with stage.farm.gate.hold(deadline_s=HELD_S):
                 await stage.take_back()
                 expect(await served(everything, stage.words, borders, ids), stage.visible)
                 expect(await served(narrow, stage.words, borders), stage.visible & set(stage.firsts))
@@ -71,3 +74,31 @@ async def test_no_read_path_serves_it(on: OnALog) -> None:
         borders = await stage.borders()
         for feed in (everything, narrow):  # which is told of each page by now
             expect(await served(feed, stage.words, borders), stage.visible)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+async def test_no_read_path_serves_it_after_kills(on: OnALog) -> None:
+    """The service is killed again and again once the cut-offs are committed: before anything else is known,
+    while that is fetched, and when all is told. Whoever reads in between is served nothing of it.
+    """
+    async with on([*pages(), *letters()]) as stage:
+        everything, narrow = stage.feed("everything"), stage.feed("narrow")
+        await stage.write()
+        borders = await stage.borders()
+        expect(await served(everything, stage.words, borders), stage.told)
+        with stage.farm.gate.hold(deadline_s=HELD_S):
+            await stage.take_back()
+            for _ in range(3):
+                await stage.killed()
+                expect(await served(everything, stage.words, borders), stage.visible & stage.told)
+                expect(await served(narrow, stage.words, borders), stage.visible & set(stage.firsts))
+        for _ in range(3):
+            await stage.killed()
+            found = await served(everything, stage.words, borders)
+            assert not set[str]().union(*found.values()) & stage.hidden
+        await stage.replay()
+        await stage.killed()
+        await stage.settled()
+        borders = await stage.borders()
+        expect(await served(everything, stage.words, borders), stage.visible)

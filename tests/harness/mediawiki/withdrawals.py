@@ -200,6 +200,10 @@ class Withdrawals:
         return set[str]().union(*(one.visible for one in self.taken))
 
     @property
+    def hidden(self) -> set[str]:
+        return self.words.keys() - self.visible
+
+    @property
     def current(self) -> set[str]:
         return set[str]().union(*(one.current for one in self.taken))
 
@@ -339,6 +343,12 @@ class Withdrawals:
         async with asyncio.timeout(TOLD_S):
             while (await self.service.committed("enrich")).get(outcome, 0) < count:
                 await asyncio.sleep(0.05)
+
+    async def killed(self) -> None:
+        """-9, and it is there again."""
+        await self.service.kill()
+        await self.service.start()
+        await self.service.event("listening")
 
     async def settled(self) -> None:
         """Each change has its outcome, and the replays of dead letters have."""
