@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from harness.mediawiki import absent
-from harness.mediawiki.withdrawals import OnALog, Taken, Withdrawals
+from harness.mediawiki.taken import Taken
+from harness.mediawiki.withdrawals import OnALog, Withdrawals
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ from contextlib import aclosing
 import pytest
 from harness.canaries import found_in
 from harness.feed import Feed
-from harness.mediawiki.withdrawals import OnALog, Withdrawals, letters, pages
+from harness.mediawiki.taken import letters, pages
+from harness.mediawiki.withdrawals import OnALog, Withdrawals
 from harness.served import EVER, QUIET, READ_S, PartnersFeed, Resume, Slow, served
 
 HELD_S = 100.0

@@ -5,7 +5,8 @@ time, by a rebuild, by the replay of a dead letter.
 import asyncio
 
 import pytest
-from harness.mediawiki.withdrawals import OnALog, Withdrawals, letters, pages
+from harness.mediawiki.taken import letters, pages
+from harness.mediawiki.withdrawals import OnALog, Withdrawals
 from harness.served import PartnersFeed, served
 
 WAYS = ("since", "since, NDJSON, gzip", "offsets", "id")

@@ -6,7 +6,8 @@ import time
 import pytest
 from harness.canaries import found_in, found_in_any
 from harness.kafka_readers import records_by_librdkafka
-from harness.mediawiki.withdrawals import RULES, OnALog, Withdrawals, letters, pages
+from harness.mediawiki.taken import letters, pages
+from harness.mediawiki.withdrawals import RULES, OnALog, Withdrawals
 from harness.on_disk import LocalDisk
 
 HISTORY_S = 3.0

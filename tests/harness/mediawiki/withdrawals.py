@@ -1,10 +1,12 @@
 """All that a wiki can take back, done to pages whose every word is known.
 
-async with Withdrawals(folder, origin, rng, log) as stage:      wikis and the service on them
-await stage.write()                                          each page, as it is before
-borders = await stage.borders()                              behind them, wherever they are
-await stage.take_back()                                      returns with the cut-offs committed
-stage.words, stage.hidden, stage.visible                     all, and what is what from then on
+    async with Withdrawals(folder, origin, rng, taken=pages()) as stage:
+        await stage.write()                         each page, as it is before
+        borders = await stage.borders()             behind them, wherever they are
+        await stage.take_back()                     returns with the cut-offs committed
+        stage.words, stage.visible, stage.current   all; what is served from then on; what both logs keep
+
+The service is a process of its own, on the embedded log or on a real broker.
 """
 
 import asyncio
@@ -14,7 +16,6 @@ import random
 import sys
 from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -27,6 +28,7 @@ from harness.mediawiki.editors import Wiki
 from harness.mediawiki.farm import WikiFarm
 from harness.mediawiki.founding import STEWARD, WRITER
 from harness.mediawiki.gate import Answer
+from harness.mediawiki.taken import Taken
 from harness.on_disk import Disk, KafkaDisk, LocalDisk
 from harness.on_kafka import OnKafka
 from harness.served import EVER, PartnersFeed
@@ -38,8 +40,6 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 WIKI: Final = "enproof"
 PARTITIONS: Final = 10
 TOLD_S: Final = 30.0
-EVERYTHING: Final = "content|comment|user"
-TEXT: Final = ("wikitext", "text", "abstract")
 FILLER_BYTES: Final = 1_900_000
 """Of a page that nobody looks at; a wiki takes 2 MiB."""
 FILLERS: Final = 3
@@ -49,76 +49,6 @@ RULES: Final = {
     "narrow": 'namespaces = [0]\nkinds = ["create"]',
     "slow": "",
 }
-
-
-@dataclass(slots=True)
-class Taken:
-    """One page. `hides` is of its first revision, "" where the whole page goes; with `is_older` there is a
-    second one, with words of its own, which stays.
-    """
-
-    name: str
-    hides: str = ""
-    is_older: bool = False
-    suppressed: bool = False
-    is_lost_first: bool = False
-    """Its first revision is a dead letter when that happens."""
-    is_kept: bool = False
-    """Nothing happens to it."""
-    first: Canaries = field(init=False)
-    second: Canaries = field(init=False)
-    page: int = 0
-    revision: int = 0
-
-    @property
-    def words(self) -> dict[str, str]:
-        return self.first.words(self.name) | (
-            self.second.words(f"{self.name}, then") if self.is_older else {}
-        )
-
-    @property
-    def visible(self) -> set[str]:
-        """What a partner is served from then on: a record without its text is not served at all."""
-        stays = set(self.second.words(f"{self.name}, then")) if self.is_older else set()
-        if self.is_kept:
-            return stays | set(self.first.words(self.name))
-        if not self.hides or "content" in self.hides or self.is_lost_first:
-            return stays
-        return stays | {name for name in self.first.words(self.name) if name.rpartition(".")[2] != self.hides}
-
-    @property
-    def told(self) -> set[str]:
-        """What was published before; no word of a revision that became a dead letter."""
-        return {name for name in self.words if not self.is_lost_first or ", then." in name}
-
-    @property
-    def current(self) -> set[str]:
-        """What the page's newest record has, which both logs keep."""
-        return set(self.second.words(f"{self.name}, then")) if self.is_older else self.visible
-
-
-def pages() -> list[Taken]:
-    return [
-        Taken("deleted"),
-        Taken("suppressed", suppressed=True),
-        # MediaWiki hides no newest revision's text
-        Taken("text hidden", "content", is_older=True),
-        Taken("comment hidden", "comment"),
-        Taken("user hidden", "user"),
-        Taken("older comment hidden", "comment", is_older=True),
-        Taken("older user hidden", "user", is_older=True),
-        Taken("revision suppressed", EVERYTHING, is_older=True, suppressed=True),
-        Taken("kept", is_kept=True),
-    ]
-
-
-def letters() -> list[Taken]:
-    """Pages whose first revision becomes a dead letter."""
-    return [
-        Taken("lost and deleted", is_lost_first=True),
-        Taken("lost and suppressed", EVERYTHING, is_older=True, suppressed=True, is_lost_first=True),
-        Taken("lost and kept", is_kept=True, is_lost_first=True),
-    ]
 
 
 class Withdrawals:
