@@ -81,6 +81,8 @@ class Cluster:
         self._asked: set[str] = set()
         self._asked_s = float("-inf")
         self._asking = asyncio.Lock()
+        self._doubted: dict[str, float] = {}
+        """Topics that were missing when they were last looked for, and since when."""
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -139,9 +141,10 @@ class Cluster:
 
     # ── topics ─────────────────────────────────────────────────────────────────────────────────
 
-    def forget(self) -> None:
-        """The next question about topics is asked, not remembered."""
+    def forget(self, gone: str = "") -> None:
+        """The next question about topics is asked, not remembered. `gone` is a topic that is known to be."""
         self._asked_s = float("-inf")
+        self._known.topics.pop(gone, None)
         self._coordinators.clear()
 
     async def topic(self, name: str) -> Topic | None:
@@ -160,7 +163,7 @@ class Cluster:
             await asyncio.sleep(CONFIRM_S)
             found = (await self.fresh([name])).get(name)
         if name in self._asked and self._known.topics.get(name) != found:
-            self.forget()
+            self.forget(name)
         return found
 
     async def existing(self, name: str, partition: int | None = None) -> Topic:
@@ -230,16 +233,18 @@ class Cluster:
         return name in self._asked and time.monotonic() - self._asked_s <= KNOWN_S
 
     async def _learn(self, names: set[str]) -> None:
-        """What was there a moment ago is gone when it is missing twice: who hears of it gives up for good."""
+        """What was there a moment ago is gone when it is missing twice: who hears of it gives up for good.
+        Until then it is believed to be there, so that nobody waits whom it does not concern.
+        """
         asked_s = time.monotonic()
         found = await self._seen(names)
-        if (names & self._known.topics.keys()) - found.topics.keys() - found.hidden:
-            await asyncio.sleep(CONFIRM_S)
-            asked_s = time.monotonic()
-            found = await self._seen(names)
-        self._known = found
+        missing = (names & self._known.topics.keys()) - found.topics.keys() - found.hidden
+        doubted = {name: self._doubted.get(name, asked_s) for name in missing}
+        self._doubted = {name: since_s for name, since_s in doubted.items() if asked_s < since_s + CONFIRM_S}
+        believed = {name: self._known.topics[name] for name in self._doubted}
+        self._known = View(found.topics | believed, found.hidden)
         self._asked = names
-        self._asked_s = asked_s
+        self._asked_s = asked_s - (KNOWN_S - CONFIRM_S if believed else 0.0)
 
     async def _seen(self, names: set[str]) -> View:
         found = await self.tried("topics", lambda: self._metadata(sorted(names)))

@@ -203,4 +203,4 @@ async def delete(cluster: Cluster, name: str, epoch: str) -> None:
 
     await cluster.tried("deleting a topic", once)
     await cluster.tried("deleting a topic", gone)
-    cluster.forget()
+    cluster.forget(name)

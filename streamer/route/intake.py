@@ -14,7 +14,7 @@ from streamer.log.position import Position
 from streamer.lost import Input, skip
 from streamer.route.feed import Draft, Feed, Routing, epoch_of
 from streamer.route.outbox import Outbox
-from streamer.route.rebuild import NOTHING, Mark, Start, Todo, lane_todo, mark_of
+from streamer.route.rebuild import NOTHING, Mark, Start, Todo, lane_todo, mark_of, needs_epoch
 from streamer.route.shared import Shared, caught_up
 
 logger = logging.getLogger(__name__)
@@ -188,7 +188,7 @@ class Intake:
 
     async def _todo(self, routing: Routing, start: Start | None, position: Position | None) -> Todo:
         mark = None if position is None else mark_of(position.state)
-        if start is None or not start.rebuild:
+        if not needs_epoch(start, mark):
             return lane_todo(start, mark, "")
         info = await self._log.topic(routing.topic)
         return lane_todo(start, mark, "" if info is None else info.epoch)

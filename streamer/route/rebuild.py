@@ -72,6 +72,15 @@ def lane_todo(start: Start | None, mark: Mark | None, epoch: str) -> Todo:
     return _todo_of_another(start, mark, epoch)
 
 
+def needs_epoch(start: Start | None, mark: Mark | None) -> bool:
+    """Whether `lane_todo` goes by the topic's epoch: to look for one that is being replaced takes long, and
+    the lane's other partners would wait for that.
+    """
+    if start is None or not start.rebuild or (mark is not None and mark.rebuild == start.rebuild):
+        return False
+    return mark is not None or start.phase == "stop"
+
+
 def _todo_of_another(start: Start, mark: Mark | None, epoch: str) -> Todo:
     """The lane has had no part in this rebuild yet."""
     if start.phase == "go":

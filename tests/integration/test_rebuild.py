@@ -5,6 +5,7 @@ Only the role route runs (and deliver, where clients are looked at): nothing cou
 
 import asyncio
 import contextlib
+import itertools
 import random
 import re
 import signal
@@ -20,6 +21,7 @@ import pytest
 from harness.articles import PARTITIONS, Page
 from harness.feed import Feed
 from harness.service import Service
+from msgspec import UNSET
 
 from deploy.kafka import Brokers
 from streamer.cli import main
@@ -28,7 +30,7 @@ from streamer.log.base import Log, TopicPartition
 from streamer.log.kafka import KafkaLog
 from streamer.log.local import LocalLog
 from streamer.log.table import Table
-from streamer.model import Article, Topics
+from streamer.model import Article, Hideable, Topics, Version
 from streamer.partners_edit import add_partner
 from streamer.route.rebuild import Start
 from streamer.route.starts import Starts
@@ -40,6 +42,10 @@ ASLEEP = "route.committing=stop@60"
 """In the midst of live changes: history takes fewer commits."""
 WITHDRAWN = 17
 """The sequence whose text is withdrawn after it was routed."""
+HIDDEN_TEXT, HIDDEN_COMMENT, HIDDEN_EDITOR = 17, 18, 19
+HIDDEN: Mapping[int, Hideable] = {HIDDEN_TEXT: "text", HIDDEN_COMMENT: "comment", HIDDEN_EDITOR: "editor"}
+PAST = 5 * HISTORY
+"""Enough that to route it again takes a while."""
 
 
 @dataclass
@@ -110,7 +116,8 @@ class Fleet:
             finally:
                 done.set()
 
-    async def withdraw(self, sequence: int) -> None:
+    async def withdraw(self, sequence: int, *hides: Hideable) -> None:
+        """All of it, unless said what."""
         page = Page(sequence, page_id=sequence % 40 + 1)
         record = cutoff_record(
             self.topics.withdrawals,
@@ -119,7 +126,7 @@ class Fleet:
             page_id=page.page_id,
             revision=sequence,
             sequence=10_000_000,
-            hides=("text",),
+            hides=hides or ("text", "comment", "editor"),
         )
         await self.log.append([record])
 
@@ -146,16 +153,18 @@ class Fleet:
 
     async def sequences(self, partner: str) -> list[list[int]]:
         """By partition, in the order of the log."""
+        return [[article.event.sequence for article in each] for each in await self.articles(partner)]
+
+    async def articles(self, partner: str) -> list[list[Article]]:
         topic = self.topics.of_partner(partner)
         bounds = await self.log.all_bounds(topic)
         starts = {TopicPartition(topic, number): found.earliest for number, found in enumerate(bounds)}
-        got: list[list[int]] = [[] for _ in bounds]
+        got: list[list[Article]] = [[] for _ in bounds]
         async with self.log.reader(starts) as reader, asyncio.timeout(DEADLINE_S):
             while any(reader.position(tp) < bounds[tp.partition].end for tp in starts):
                 for stored in await reader.read():
                     assert stored.value is not None
-                    article = msgspec.json.decode(stored.value, type=Article)
-                    got[stored.partition].append(article.event.sequence)
+                    got[stored.partition].append(msgspec.json.decode(stored.value, type=Article))
         return got
 
     async def start_of(self, partner: str) -> Start | None:
@@ -399,6 +408,80 @@ async def test_rebuild_on_kafka(tmp_path: Path, brokers: Brokers) -> None:
     """The same with two processes; one sleeps until its lanes are the other's, and wakes when all is done."""
     async with on_kafka(tmp_path, brokers) as fleet:
         await rebuild(fleet, 2)
+
+
+# ── beside others ──────────────────────────────────────────────────────────────────────────────
+
+
+async def shown(fleet: Fleet, partner: str) -> dict[int, tuple[bool, bool]]:
+    """By sequence of a partner's articles, whether the comment and the editor are there."""
+    found = {}
+    for article in itertools.chain(*await fleet.articles(partner)):
+        assert isinstance(article.version, Version)
+        comment, editor = article.version.comment, article.version.editor
+        found[article.event.sequence] = (comment is not UNSET, editor is not UNSET)
+    return found
+
+
+async def rebuild_beside(fleet: Fleet, routes: int) -> None:
+    """A feed that had a text, a comment and an editor which were withdrawn since is made anew without them;
+    the command says how far it is, is killed, and the next one goes on with it. What another partner gets
+    meanwhile comes as fast as before.
+    """
+    async with AsyncExitStack() as stack:
+        for number in range(routes):
+            await fleet.start(stack, f"route-{number}", "route")
+        for _ in range(PAST // HISTORY):
+            await fleet.publish(HISTORY)
+        for partner in ("acme", "other"):
+            await fleet.until_routed(partner, PAST)
+        assert set((await shown(fleet, "acme")).values()) == {(True, True)}
+        for sequence, hides in HIDDEN.items():
+            await fleet.withdraw(sequence, hides)
+        async with Latencies(fleet, "other").watching() as latencies, fleet.live():
+            quiet_s = time.monotonic()
+            await asyncio.sleep(3)
+            began_s = time.monotonic()
+            async with fleet.command("rebuild", "acme") as command:
+                await said(command, "all have stopped")
+                await command.kill()
+            async with fleet.command("rebuild", "acme") as command:
+                assert await command.wait() == 0, command.lines
+                for told in ("under way", "routed [0-9]+, [0-9]+ to go; ", "done: routed [0-9]+"):
+                    assert any(re.search(told, line) for line in command.lines), command.lines
+            ended_s = time.monotonic()
+            await asyncio.sleep(1)
+        total = len(fleet.appended_s)
+        for partner in ("acme", "other"):
+            await fleet.until_routed(partner, total)
+        articles = await shown(fleet, "acme")
+        assert articles.keys() == set(range(1, total + 1)) - {HIDDEN_TEXT}
+        assert {sequence: what for sequence, what in articles.items() if what != (True, True)} == {
+            HIDDEN_COMMENT: (False, True),
+            HIDDEN_EDITOR: (True, False),
+        }
+        assert await fleet.counts("acme") == {"published": total - 1, "withdrawn": 1}
+        assert await fleet.sequences("other") == fleet.wanted()
+        before_s = latencies.p99_s(quiet_s, began_s)
+        during_s = latencies.p99_s(began_s, ended_s)
+        print(
+            f"p99 of the other partner: {before_s:.3f} s before, {during_s:.3f} s while a feed of {total}"
+            f" is made anew in {ended_s - began_s:.1f} s"
+        )
+        assert during_s < 3 * before_s + 0.75
+
+
+async def test_rebuild_beside_others_on_the_local_log(tmp_path: Path) -> None:
+    """What was withdrawn is not in the new feed, and nobody else waits for it."""
+    async with on_local(tmp_path) as fleet:
+        await rebuild_beside(fleet, 1)
+
+
+@pytest.mark.xdist_group("kafka")
+async def test_rebuild_beside_others_on_kafka(tmp_path: Path, brokers: Brokers) -> None:
+    """The same with two processes that share the lanes."""
+    async with on_kafka(tmp_path, brokers) as fleet:
+        await rebuild_beside(fleet, 2)
 
 
 # ── what is refused, and what is harmless ──────────────────────────────────────────────────────

@@ -5,9 +5,11 @@ forgets them at last forgets those of the topic that was made anew too. Each act
 sleep at every `yield`, for ever if need be; lanes and command decide by the project's own rules.
 """
 
+import itertools
 import random
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import pytest
 
@@ -19,13 +21,16 @@ from streamer.route.rebuild import (
     Done,
     Make,
     Mark,
+    Phase,
     Seen,
     Start,
     first_step,
     lane_todo,
+    needs_epoch,
     next_step,
 )
 
+PHASES: Final[tuple[Phase, ...]] = ("", "stop", "swap", "go")
 PARTITIONS = 2
 SINCE = 3
 RUNS = 300
@@ -286,3 +291,15 @@ def test_the_model_finds_broken_rules(
     with pytest.raises(AssertionError):
         for _ in range(RUNS):
             run(World(random.Random(rng.random())))
+
+
+def test_a_topic_is_looked_for_only_where_it_has_a_say() -> None:
+    """Of each record and mark there can be: what a lane does without the epoch it does with any."""
+    starts = [None, *(Start(0, name, phase) for name in ("", "1") for phase in PHASES)]
+    marks = [None, *(Mark(name, phase) for name in ("", "1", "2") for phase in ("stopped", "behind", "met"))]
+    seen = set()
+    for start, mark in itertools.product(starts, marks):
+        todos = {lane_todo(start, mark, epoch) for epoch in ("", "1", "2")}
+        assert len(todos) == 1 or needs_epoch(start, mark), (start, mark)
+        seen.add(len(todos))
+    assert len(seen) > 1

@@ -200,6 +200,24 @@ async def test_a_broker_that_has_just_begun_is_asked_again(
     assert ignorant == 0
 
 
+async def test_a_topic_that_is_gone_keeps_nobody_waiting(brokers: Brokers, log: KafkaLog) -> None:
+    """The first look that misses it believes what was known, for the others' sake; a second one, not before
+    CONFIRM_S, tells who asks for it.
+    """
+    name = f"gone-{random.getrandbits(32):08x}"
+    await log.ensure_topics([TopicSpec(name, 10, compact=False, retention_ms=None)])
+    cluster = log._cluster
+    known = await cluster.topic(name)
+    assert known is not None
+    async with opened(brokers) as other:
+        await other.delete_topic(name)
+    began_s = time.monotonic()
+    while await cluster.topic("out") and await cluster.topic(name) == known:
+        cluster.forget()
+    assert await cluster.topic(name) is None
+    assert time.monotonic() - began_s >= kafka_cluster.CONFIRM_S
+
+
 async def test_single_lane_has_a_stand_by(brokers: Brokers, log: KafkaLog) -> None:
     """Of two processes that want only partition 0 one has it, and the other is told that it has none; when
     the first ends the other goes on from its position. One that stands by ends when it drains.
