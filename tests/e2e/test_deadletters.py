@@ -27,6 +27,10 @@ from streamer.sandbox.server import Sandbox, SandboxOptions
 SPEAKING, SILENT = "ensandbox", "desandbox"
 CONFIG = '[log]\npath = "log.db"\n'
 TOPICS = Topics()
+DEFERRED_S = 160.0
+"""A failing host is asked at pauses of 1, 2, 4 … 60 s; a change hears of it with the fourth failure of its own,
+or of the first after a minute.
+"""
 
 
 async def said(folder: Path, *words: str, config: str = CONFIG, code: int = 0) -> tuple[str, str]:
@@ -328,7 +332,7 @@ def waiting(metrics: dict[str, float]) -> float:
     return sum(v for k, v in metrics.items() if k.startswith("streamer_deferred_waiting_letters"))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_a_wiki_that_comes_back_is_caught_up_with(tmp_path: Path, rng: random.Random) -> None:
     """One of two wikis answers nothing but errors for longer than is waited for: its changes are deferred
     while the other goes on; the service is killed in the silence and again while they replay. In the end a
@@ -372,12 +376,12 @@ async def test_a_wiki_that_comes_back_is_caught_up_with(tmp_path: Path, rng: ran
             sandbox.faults.add(Fault("status", wiki=SILENT))
             for _ in range(12):
                 await editors[SILENT].act()
-            await service.until(lambda metrics: waiting(metrics) >= 1, timeout_s=100)
+            await service.until(lambda metrics: waiting(metrics) >= 1, timeout_s=DEFERRED_S)
             await service.kill()
             await service.start()
             for _ in range(6):
                 await editors[SILENT].act()
-            await service.until(lambda metrics: waiting(metrics) >= 2, timeout_s=100)
+            await service.until(lambda metrics: waiting(metrics) >= 2, timeout_s=DEFERRED_S)
             speaking.cancel()
             assert await settled(sandbox, mirrors, SPEAKING), "the other wiki goes on"
             sandbox.faults.clear()
