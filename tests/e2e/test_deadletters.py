@@ -28,8 +28,8 @@ SPEAKING, SILENT = "ensandbox", "desandbox"
 CONFIG = '[log]\npath = "log.db"\n'
 TOPICS = Topics()
 DEFERRED_S = 160.0
-"""A failing host is asked at pauses of 1, 2, 4 … 60 s; a change hears of it with the fourth failure of its own,
-or of the first after a minute.
+"""A failing host is asked at pauses of 1, 2, 4 … 60 s; a change hears of it with its own fourth failure,
+or with the first after a minute.
 """
 
 
