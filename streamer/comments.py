@@ -160,11 +160,22 @@ def _is_v6(text: str) -> bool:
 
 
 def _without(text: str, name: str) -> str:
-    words = name.replace("_", " ").split()
-    if not words or folded(name.replace("+", " ")) not in folded(text.replace("+", " ")):
+    """No word holds what may stand between two: else a comment decides how long this takes."""
+    spaced = name.replace("_", " ").strip()
+    if not spaced or folded(name.replace("+", " ")) not in folded(text.replace("+", " ")):
         return text
-    pattern = r"[\s_+]+".join(map(re.escape, words))
-    if not _is_looked_for_anywhere(name):
+    if "+" in spaced:
+        text = _without_words(text, spaced.split(), r"[\s_]+")
+    if "+" not in spaced or " " in spaced:  # with `+` for spaces, as addresses have it
+        text = _without_words(text, spaced.replace("+", " ").split(), r"[\s_+]+")
+    return text
+
+
+def _without_words(text: str, words: list[str], between: str) -> str:
+    if not words:
+        return text
+    pattern = between.join(map(re.escape, words))
+    if not _is_looked_for_anywhere(" ".join(words)):
         pattern = rf"(?<![^\W_]){pattern}(?![^\W_])"
     return re.sub(pattern, _GONE, text, flags=re.IGNORECASE)
 
