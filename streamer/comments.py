@@ -76,6 +76,11 @@ def without(text: str, names: Iterable[str]) -> str:
     return text.replace(_GONE, MARK)
 
 
+def without_addresses(text: str) -> str:
+    """`text` with MARK in place of network addresses and temporary accounts."""
+    return _addresses(text).replace(_GONE, MARK)
+
+
 def _decoded(text: str) -> str:
     if "%" not in text and "&" not in text:
         return plain(text)
