@@ -42,7 +42,8 @@ class _Site(Struct):
     """As much of a wiki's site info as is looked at."""
 
     namespaces: dict[int, str]
-    aliases: dict[str, int] = {}
+    aliases: dict[str, int] | None = None
+    """None: kept by a version that did not ask for them."""
 
 
 class UserSpaces:
@@ -65,13 +66,15 @@ class UserSpaces:
             return  # enrich says so
         self.take(stored.key, site.namespaces, site.aliases)
 
-    def take(self, wiki: str, namespaces: dict[int, str], aliases: dict[str, int] | None = None) -> None:
+    def take(self, wiki: str, namespaces: dict[int, str], aliases: dict[str, int] | None) -> None:
+        """Without aliases (None) the wiki stays unknown: comments may link by one."""
         for number in NAMING & namespaces.keys():
             self._add(namespaces[number])
         for name, number in (aliases or {}).items():
             if number in NAMING:
                 self._add(name)
-        self._wikis.add(wiki)
+        if aliases is not None:
+            self._wikis.add(wiki)
 
     def _add(self, name: str) -> None:
         name = folded(name)

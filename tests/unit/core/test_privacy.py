@@ -31,7 +31,7 @@ WIKI = "enwiki"
 MASKED: Final = ("pseudonym", "none")
 
 SPACES = UserSpaces()
-SPACES.take(WIKI, {-1: "Special", 2: "User", 3: "User talk"})
+SPACES.take(WIKI, {-1: "Special", 2: "User", 3: "User talk"}, {})
 
 
 def policy(kind: Any, partner: str = "acme", secret: bytes = SECRET) -> Policy:

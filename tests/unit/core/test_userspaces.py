@@ -48,12 +48,14 @@ def test_what_is_no_site_info(key: str, value: bytes | None) -> None:
 
 
 def test_site_info_of_an_earlier_version() -> None:
-    """Without aliases it is site info all the same."""
+    """Without aliases its names count, and the wiki is not known: comments may link by what is not told."""
     old = {name: value for name, value in msgspec.to_builtins(SITE).items() if name != "aliases"}
     spaces = UserSpaces()
     spaces.apply(stored("dewiki", encode_value(old)))
-    assert spaces.knows("dewiki")
     assert spaces.has("Benutzer")
+    assert not spaces.knows("dewiki")
+    spaces.apply(stored("dewiki", encode_value({**old, "aliases": {}})))
+    assert spaces.knows("dewiki")
     assert msgspec.json.decode(encode_value(old), type=SiteInfo).aliases == {}
 
 
