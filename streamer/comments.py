@@ -43,6 +43,20 @@ _TEMPLATE: Final = re.compile(
 )
 _WIKIBASE: Final = re.compile(r"(/\*\s*(?:undo|restore)[^|*\x00]{0,40}\|\|\d+\|)([^*\x00]+)")
 """`/* undo:0||1234|Name */`: how Wikidata writes it, to be shown in each reader's language."""
+_BY: Final = re.compile(
+    r"((?<![^\W_])(?i:(?:revision|version|edit|change|contrib|contribution)s?(?:\s\d+)?\sby)\s)"
+    r"((?![a-z\s])(?:(?!\s\(|[:;]\s|\s(?:to\s(?:last|the|an?|revision|version|previous)|using|because)\s|\*/)"
+    r"[^#<>\[\]|{}\n\x00])+)"
+)
+"""`Reverted 2 edits by Name (talk) to last version by Name`: how tools write it, in English. Names begin with
+no small letter.
+"""
+_PATH: Final = re.compile(
+    r"(/(?:users?|(?:ec|pages|topedits|autoedits|adminscore|globalcontribs|usercontribs)/[\w.-]+)/)"
+    r"([^/?#&\s\[\]|<>\"\x00]+)",
+    re.IGNORECASE,
+)
+"""Tools' addresses: `xtools.wmcloud.org/ec/en.wikipedia.org/Name`, `…/#/user/Name`."""
 _TEMPORARY: Final = re.compile(r"~2\d{3}-\d[\d-]*")
 _V4: Final = re.compile(r"\d{1,3}\.\d{1,3}\.\d{1,3}\.(?:\d{1,3}|[x*]{1,3})(?:/\d{1,2})?", re.IGNORECASE)
 _V6: Final = re.compile(r"(?<![0-9A-Za-z:])([0-9A-Fa-f:]{3,45})(/\d{1,3})?(?![0-9A-Za-z:])")
@@ -81,6 +95,16 @@ def without_addresses(text: str) -> str:
     return _addresses(text).replace(_GONE, MARK)
 
 
+def decoded(text: str) -> str:
+    """As MediaWiki reads a link: percent-encoding and entities are what they stand for."""
+    for _ in range(LEVELS):
+        deeper = _decoded(text)
+        if deeper == text:
+            break
+        text = deeper
+    return text
+
+
 def _decoded(text: str) -> str:
     if "%" not in text and "&" not in text:
         return plain(text)
@@ -97,6 +121,9 @@ def _once(text: str, names: set[str], spaces: UserSpaces) -> str:
         text = _WIKIBASE.sub(lambda found: found[1] + _learned([found[2].strip()], names), text)
     if "=" in text:
         text = _PARAMETER.sub(lambda found: found[1] + _learned([found[2]], names), text)
+    if "/" in text:
+        text = _PATH.sub(lambda found: found[1] + _learned([found[2]], names), text)
+    text = _BY.sub(lambda found: found[1] + _learned([found[2].strip()], names), text)
     text = _titles(text, names, spaces)
     text = _addresses(text)
     if "@" in text:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Raw
 
-from streamer.comments import MARK, scrubbed, without, without_addresses
+from streamer.comments import MARK, decoded, scrubbed, without, without_addresses
 from streamer.config import PRIVACY_SECRET_CHARS, PrivacySettings, read_secret
 from streamer.errors import ConfigError
 from streamer.nameless import is_nameless
@@ -177,7 +177,7 @@ class Policy:
 
     def _target(self, title: str, names: set[str]) -> str:
         """Of a redirect, as the text has it: special pages name users too, behind their own names."""
-        kept, rest = "", title
+        kept, rest = "", (told := decoded(title))
         while ":" in rest:
             head, colon, rest = rest.partition(":")
             kept += head + colon
@@ -185,7 +185,8 @@ class Policy:
                 names.update(rest.split("/"))
                 names.update(rest.rpartition(":")[2].split("/"))
                 return kept + MARK
-        return self._title(title, None, names)
+        shown = self._title(told, None, names)
+        return title if shown == told else shown
 
     def _addresses(self, article: Object, title: str, shown: str) -> None:
         """Those of the page name it by its id: MediaWiki takes that for the title."""

@@ -83,6 +83,18 @@ def spaces() -> UserSpaces:
         ("[[User:Marvin|[Marvin]]], cut [[User talk:Trillian#x, by Marvin, trillian", None),
         ("[[User:%4Darvin]] of Marvin", "[…] of […]"),
         ("[[User:Marvin]] of M&#97;rvin", "[…] of […]"),
+        (
+            "Reverted to last revision by Marvin A (TW); marvin a",
+            "Reverted to last revision by […] (TW); […]",
+        ),
+        (
+            "Reverted 2 edits by Marvin to last version by Trillian: trillian",
+            "Reverted 2 edits by […] to last version by […]: […]",
+        ),
+        ("new version by the band, changes by hand", "new version by the band, changes by hand"),
+        ("[[Usuario:Marvin]], обс. [[Участник:Trillian]], Trillian", "[…], обс. […], […]"),
+        ("https://xtools.wmcloud.org/ec/en.wikipedia.org/Marvin?x marvin", None),
+        ("[[:toollabs:guc/#/user/Marvin]] by Marvin", "[[:toollabs:guc/#/user/[…]]] by […]"),
         ("Marvin wrote", "Marvin wrote"),  # nothing says that this is a user
     ],
 )
@@ -177,6 +189,13 @@ def test_what_can_not_be_looked_through_is_left_out(spaces: UserSpaces) -> None:
         "&#91;",
         "利用者:",
         "[[[[|:",
+        "version by ",
+        "version by A",
+        "version by A\n",
+        "edits 1 ",
+        "/user/",
+        "/ec/a.",
+        "/ec/a/b",
     ],
 )
 def test_a_hostile_comment_takes_bounded_time(spaces: UserSpaces, unit: str) -> None:

@@ -377,6 +377,32 @@ def test_titles_outside_the_users_own_spaces(kind: str, title: str, space: int, 
         assert name not in str(made)
 
 
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("User%3AZaphod/x", "User:[…]"),
+        ("%2555ser&#58;Zaphod", "User:[…]"),
+        ("Special:Contributions/Zaphod", "Special:[…]"),
+        ("User:Zaphod/User talk:Zaphod", "User:[…]"),
+        ("Talk:192.0.2%2E1", "Talk:[…]"),
+        ("Caf%C3%A9", "Caf%C3%A9"),
+        ("A & B: 100%", "A & B: 100%"),
+    ],
+)
+def test_what_a_redirect_leads_to(target: str, shown: str) -> None:
+    """As the text writes it, which may be encoded; what names nobody is as it was. The comment loses the
+    names that it gave.
+    """
+    article = {
+        "redirect_target": target,
+        "is_part_of": {"identifier": WIKI},
+        "version": {"editor": {"name": "Other"}, "comment": "for zaphod"},
+    }
+    made = msgspec.json.decode(Projection(policy=policy("none")).apply(encode_value(article)))
+    assert made["redirect_target"] == shown
+    assert (made["version"]["comment"] == f"for {MARK}") == (MARK in shown and "192" not in target)
+
+
 def test_an_article_about_an_address() -> None:
     """Its title stays, as all articles' do: it has no namespace."""
     made = Projection(policy=policy("none")).apply(encode_value({"name": "1.1.1.1"}))
