@@ -43,6 +43,20 @@ _TEMPLATE: Final = re.compile(
 )
 _WIKIBASE: Final = re.compile(r"(/\*\s*(?:undo|restore)[^|*\x00]{0,40}\|\|\d+\|)([^*\x00]+)")
 """`/* undo:0||1234|Name */`: how Wikidata writes it, to be shown in each reader's language."""
+_BY: Final = re.compile(
+    r"((?<![^\W_])(?i:(?:revision|version|edit|change|contrib|contribution)s?(?:\s\d+)?\sby)\s)"
+    r"((?![a-z\s])(?:(?!\s\(|[:;]\s|\s(?:to\s(?:last|the|an?|revision|version|previous)|using|because)\s|\*/)"
+    r"[^#<>\[\]|{}\n\x00])+)"
+)
+"""`Reverted 2 edits by Name (talk) to last version by Name`: how tools write it, in English. Names begin with
+no small letter.
+"""
+_PATH: Final = re.compile(
+    r"(/(?:users?|(?:ec|pages|topedits|autoedits|adminscore|globalcontribs|usercontribs)/[\w.-]+)/)"
+    r"([^/?#&\s\[\]|<>\"\x00]+)",
+    re.IGNORECASE,
+)
+"""Tools' addresses: `xtools.wmcloud.org/ec/en.wikipedia.org/Name`, `…/#/user/Name`."""
 _TEMPORARY: Final = re.compile(r"~2\d{3}-\d[\d-]*")
 _V4: Final = re.compile(r"\d{1,3}\.\d{1,3}\.\d{1,3}\.(?:\d{1,3}|[x*]{1,3})(?:/\d{1,2})?", re.IGNORECASE)
 _V6: Final = re.compile(r"(?<![0-9A-Za-z:])([0-9A-Fa-f:]{3,45})(/\d{1,3})?(?![0-9A-Za-z:])")
@@ -76,6 +90,21 @@ def without(text: str, names: Iterable[str]) -> str:
     return text.replace(_GONE, MARK)
 
 
+def without_addresses(text: str) -> str:
+    """`text` with MARK in place of network addresses and temporary accounts."""
+    return _addresses(text).replace(_GONE, MARK)
+
+
+def decoded(text: str) -> str:
+    """As MediaWiki reads a link: percent-encoding and entities are what they stand for."""
+    for _ in range(LEVELS):
+        deeper = _decoded(text)
+        if deeper == text:
+            break
+        text = deeper
+    return text
+
+
 def _decoded(text: str) -> str:
     if "%" not in text and "&" not in text:
         return plain(text)
@@ -92,6 +121,9 @@ def _once(text: str, names: set[str], spaces: UserSpaces) -> str:
         text = _WIKIBASE.sub(lambda found: found[1] + _learned([found[2].strip()], names), text)
     if "=" in text:
         text = _PARAMETER.sub(lambda found: found[1] + _learned([found[2]], names), text)
+    if "/" in text:
+        text = _PATH.sub(lambda found: found[1] + _learned([found[2]], names), text)
+    text = _BY.sub(lambda found: found[1] + _learned([found[2].strip()], names), text)
     text = _titles(text, names, spaces)
     text = _addresses(text)
     if "@" in text:
@@ -160,11 +192,22 @@ def _is_v6(text: str) -> bool:
 
 
 def _without(text: str, name: str) -> str:
-    words = name.replace("_", " ").split()
-    if not words or folded(name.replace("+", " ")) not in folded(text.replace("+", " ")):
+    """No word holds what may stand between two: else a comment decides how long this takes."""
+    spaced = name.replace("_", " ").strip()
+    if not spaced or folded(name.replace("+", " ")) not in folded(text.replace("+", " ")):
         return text
-    pattern = r"[\s_+]+".join(map(re.escape, words))
-    if not _is_looked_for_anywhere(name):
+    if "+" in spaced:
+        text = _without_words(text, spaced.split(), r"[\s_]+")
+    if "+" not in spaced or " " in spaced:  # with `+` for spaces, as addresses have it
+        text = _without_words(text, spaced.replace("+", " ").split(), r"[\s_+]+")
+    return text
+
+
+def _without_words(text: str, words: list[str], between: str) -> str:
+    if not words:
+        return text
+    pattern = between.join(map(re.escape, words))
+    if not _is_looked_for_anywhere(" ".join(words)):
         pattern = rf"(?<![^\W_]){pattern}(?![^\W_])"
     return re.sub(pattern, _GONE, text, flags=re.IGNORECASE)
 

@@ -2,8 +2,8 @@
 
 Under `pseudonym` a name with an account becomes `user-…`, the same one for this partner as long as the
 secret stays, another one for every other partner; addresses and temporary accounts become nothing. Under
-`none` there is no editor and no link to the revision. Under both, comments (streamer.comments), titles of
-users' pages and what is made of these titles lose the names. What a page's own text says stays: it is what
+`none` there is no editor and no link to the revision. Under both, comments (streamer.comments), titles that
+name users and what is made of these titles lose the names. What a page's own text says stays: it is what
 was asked for.
 """
 
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Raw
 
-from streamer.comments import MARK, scrubbed, without
+from streamer.comments import MARK, decoded, scrubbed, without, without_addresses
 from streamer.config import PRIVACY_SECRET_CHARS, PrivacySettings, read_secret
 from streamer.errors import ConfigError
 from streamer.nameless import is_nameless
@@ -137,33 +137,56 @@ class Policy:
     # ── titles ─────────────────────────────────────────────────────────────────────────────────
 
     def _titles(self, article: Object) -> set[str]:
-        """Those of users' pages lose the user. Returns these names."""
+        """Those that name users lose them, in whatever namespace they are. Returns these names."""
         names: set[str] = set()
-        if _space(article) in USER:
-            name = text_in(article, "name") or ""
-            title = self._title(name, names)
+        name = text_in(article, "name") or ""
+        title = self._title(name, _space(article), names)
+        if title != name or _space(article) in USER:
             put_text(article, "name", title)
             self._addresses(article, name, title)
         if b'"previous"' in bytes(article.get("event", b"")):
             self._previous(article, names)
         target = text_in(article, "redirect_target")
-        if target is not None and (parted := self.spaces.split(target)):
-            put_text(article, "redirect_target", parted[0] + MARK)
-            names.update(parted[1].split("/"))
+        if target is not None:
+            put_text(article, "redirect_target", self._target(target, names))
         for links in LINKS:
             if bytes(article.get(links, b""))[:1] == b"[":
                 article[links] = self._links(article[links])
         return names
 
-    def _title(self, title: str, names: set[str]) -> str:
-        """`User:Name/subpage` with the user's pseudonym, or with none; `names` gets the name."""
-        space, colon, rest = title.partition(":")
+    def _title(self, title: str, space: int | None, names: set[str]) -> str:
+        """`User:Name/subpage` with the user's pseudonym, or with none; also behind another namespace
+        (`Thread:User talk:Name/…`), and addresses anywhere. `names` gets the names. `space` None: not known.
+        """
+        head, colon, rest = title.partition(":")
         if not colon:
-            return MARK
-        user, slash, subpage = rest.partition("/")
-        names.add(user)
-        shown = (self.pseudonym(user) if self.kind == "pseudonym" else None) or MARK
-        return f"{space}:{shown}{slash}{without(subpage, [user])}"
+            # an article may be about an address (1.1.1.1), and has no namespace before it
+            return MARK if space in USER else title if not space else without_addresses(title)
+        shown = ""
+        users: list[str] = []
+        while colon:
+            is_user = (not shown and space in USER) or self.spaces.has(head.rpartition("/")[2])
+            shown += without(head, users) + colon
+            if is_user:
+                user, slash, rest = rest.partition("/")
+                users.append(user)
+                shown += ((self.pseudonym(user) if self.kind == "pseudonym" else None) or MARK) + slash
+            head, colon, rest = rest.partition(":")
+        names.update(users)
+        return without_addresses(shown + without(head, users))
+
+    def _target(self, title: str, names: set[str]) -> str:
+        """Of a redirect, as the text has it: special pages name users too, behind their own names."""
+        kept, rest = "", (told := decoded(title))
+        while ":" in rest:
+            head, colon, rest = rest.partition(":")
+            kept += head + colon
+            if self.spaces.has(head.rpartition("/")[2]):
+                names.update(rest.split("/"))
+                names.update(rest.rpartition(":")[2].split("/"))
+                return kept + MARK
+        shown = self._title(told, None, names)
+        return title if shown == told else shown
 
     def _addresses(self, article: Object, title: str, shown: str) -> None:
         """Those of the page name it by its id: MediaWiki takes that for the title."""
@@ -191,17 +214,21 @@ class Policy:
     def _previous(self, article: Object, names: set[str]) -> None:
         event = object_in(article, "event")
         previous = object_in(event, "previous")
-        if _space(previous) in USER:
-            put_text(previous, "name", self._title(text_in(previous, "name") or "", names))
+        name = text_in(previous, "name") or ""
+        title = self._title(name, _space(previous), names)
+        if title != name:
+            put_text(previous, "name", title)
             put(event, "previous", previous)
             put(article, "event", event)
 
     def _links(self, links: Raw) -> Raw:
-        """A link to a user's page is left out: its address has nothing else to be made of."""
+        """A link to a page whose title names a user is left out: its address has nothing else to be made
+        of.
+        """
         kept = []
         for link in lists.decode(links):
             name = text_in(objects.decode(link), "name") if bytes(link)[:1] == b"{" else None
-            if name is not None and self.spaces.split(name) is None:
+            if name is not None and self._title(name, None, set()) == name:
                 kept.append(link)
         return raw(kept)
 

@@ -5,6 +5,8 @@ import logging
 from typing import Final
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from streamer.errors import LogError
 from streamer.log.base import Log, Record, Stored, partition_of
@@ -16,6 +18,12 @@ WAITING: Final = 1_000
 """More wikis than there are; beyond it the oldest is forgotten, which costs one request later."""
 
 logger = logging.getLogger(__name__)
+
+
+class _Complete(Struct):
+    """What versions before did not ask for."""
+
+    aliases: dict[str, int]
 
 
 class KeptSites:
@@ -43,6 +51,10 @@ class KeptSites:
         except msgspec.MsgspecError:
             logger.warning("kept site info does not decode; it is asked for anew", extra={"wiki": record.key})
             return
+        try:
+            msgspec.json.decode(record.value, type=_Complete)
+        except msgspec.MsgspecError:
+            site = replace(site, fetched_ms=0)  # of use, and asked for anew with the next page
         self._sites[record.key] = site
 
     def keep(self, site: SiteInfo) -> None:

@@ -144,6 +144,10 @@ def an_article(random: Random) -> tuple[bytes, list[str]]:
     number = random.choice((0, 1, USER, TALK, USER))
     space = WIKIS[wiki][number][0] if number in (USER, TALK) else ""
     title = f"{space}:{owner}{random.choice(('', '/drafts', f'/{owner}'))}" if space else "Some article"
+    if random.random() < 0.2:
+        number, outer = random.choice(((90, "Thread"), (828, "Module"), (1198, "Translations")))
+        inner = random.choice([form for which in (USER, TALK) for form in WIKIS[wiki][which]])
+        title = f"{outer}:{inner}:{owner}/{random.choice(('x', owner))}"
     encoded = quote(title.replace(" ", "_"), safe=";@$!*(),/~:")
     index = "https://x.example/w/index.php"
     article: dict[str, Any] = {

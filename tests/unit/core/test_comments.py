@@ -5,6 +5,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from streamer.comments import LEVELS, MARK, MAX_CHARS, scrubbed, without
 from streamer.userspaces import UserSpaces
@@ -81,6 +83,18 @@ def spaces() -> UserSpaces:
         ("[[User:Marvin|[Marvin]]], cut [[User talk:Trillian#x, by Marvin, trillian", None),
         ("[[User:%4Darvin]] of Marvin", "[…] of […]"),
         ("[[User:Marvin]] of M&#97;rvin", "[…] of […]"),
+        (
+            "Reverted to last revision by Marvin A (TW); marvin a",
+            "Reverted to last revision by […] (TW); […]",
+        ),
+        (
+            "Reverted 2 edits by Marvin to last version by Trillian: trillian",
+            "Reverted 2 edits by […] to last version by […]: […]",
+        ),
+        ("new version by the band, changes by hand", "new version by the band, changes by hand"),
+        ("[[Usuario:Marvin]], обс. [[Участник:Trillian]], Trillian", "[…], обс. […], […]"),
+        ("https://xtools.wmcloud.org/ec/en.wikipedia.org/Marvin?x marvin", None),
+        ("[[:toollabs:guc/#/user/Marvin]] by Marvin", "[[:toollabs:guc/#/user/[…]]] by […]"),
         ("Marvin wrote", "Marvin wrote"),  # nothing says that this is a user
     ],
 )
@@ -107,7 +121,10 @@ def test_what_is_left_of_a_comment(spaces: UserSpaces, comment: str, left: str |
         ("(a+)+$", "by (a+)+$ and aaaa", "by […] and aaaa"),
         ("[x]", "by [x]", "by […]"),
         ("a\\1b", r"by a\1b", "by […]"),
-        ("C++ fan", "C++_fan and c++ Fan", "[…] and […]"),
+        ("C++ fan", "C++_fan and c++ Fan, C%2B%2B+fan", "[…] and […], […]"),
+        ("C++", "C++ and C, vitamin C", "[…] and C, vitamin C"),
+        ("+ x", "by +_x, ++x", "by […], ++[…]"),
+        ("+", "by +", "by […]"),
         ("محمد", "لمحمد", "ل[…]"),
         ("李", "李白 by 李", "李白 by […]"),
         ("Anna Ann", "Ann and Anna Ann", "Ann and […]"),
@@ -172,6 +189,13 @@ def test_what_can_not_be_looked_through_is_left_out(spaces: UserSpaces) -> None:
         "&#91;",
         "利用者:",
         "[[[[|:",
+        "version by ",
+        "version by A",
+        "version by A\n",
+        "edits 1 ",
+        "/user/",
+        "/ec/a.",
+        "/ec/a/b",
     ],
 )
 def test_a_hostile_comment_takes_bounded_time(spaces: UserSpaces, unit: str) -> None:
@@ -182,6 +206,23 @@ def test_a_hostile_comment_takes_bounded_time(spaces: UserSpaces, unit: str) -> 
         scrubbed(comment, ["A" * 85, "a A a A a", "[[" * 40], spaces)
         took_s = time.process_time() - began_s
         assert took_s < length / 2_000, f"{took_s:.3f} s of {length}"
+
+
+@given(st.text("+ _-.x\u3000", min_size=1, max_size=60), st.text("+ _-.x\u3000", min_size=1, max_size=8))
+@example("+ + + + +x", "+")
+@example("+_" * 40 + "x", "+ ")
+@example("x " * 40 + "y", "x_+")
+@settings(deadline=None)
+def test_a_name_that_looks_like_what_stands_between_words(name: str, unit: str) -> None:
+    """It goes, and a comment that links to it and goes on with what is nearly it takes bounded time."""
+    left = scrubbed(f"by {name}!", [name], UserSpaces())
+    assert left is not None
+    assert name.strip(" _\u3000") in ("", "b", "y") or name.strip(" _\u3000") not in left, left
+    nearly = unit * (2_000 // len(unit))
+    began_s = time.process_time()
+    scrubbed(f"[[User:{name}]] {nearly} x", [], UserSpaces())
+    took_s = time.process_time() - began_s
+    assert took_s < 1, f"{took_s:.3f} s"
 
 
 def test_many_names_take_bounded_time(spaces: UserSpaces) -> None:

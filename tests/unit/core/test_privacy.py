@@ -31,7 +31,7 @@ WIKI = "enwiki"
 MASKED: Final = ("pseudonym", "none")
 
 SPACES = UserSpaces()
-SPACES.take(WIKI, {-1: "Special", 2: "User", 3: "User talk"})
+SPACES.take(WIKI, {-1: "Special", 2: "User", 3: "User talk"}, {})
 
 
 def policy(kind: Any, partner: str = "acme", secret: bytes = SECRET) -> Policy:
@@ -335,6 +335,78 @@ def test_a_users_page_and_its_user_are_one() -> None:
     assert made["attribution"]["history_url"] == "https://en.example/w/index.php?curid=42&action=history"
     made = msgspec.json.decode(Projection(policy=policy("none")).apply(encode_value(article)))
     assert made["name"] == f"User:{MARK}/{MARK}'s box"
+
+
+@pytest.mark.parametrize(
+    ("title", "space", "shown"),
+    [
+        ("Thread:User talk:Zaphod/Hi, Zaphod", 90, "Thread:User talk:{}/Hi, […]"),
+        ("Translations:User:Zaphod/Page/1/de", 1198, "Translations:User:{}/Page/1/de"),
+        ("Module:User:Zaphod/x", 828, "Module:User:{}/x"),
+        ("User:Zaphod/User talk:Zaphod", 2, "User:{}/User talk:{}"),
+        ("User:Zaphod", 0, "User:{}"),  # of a change that could not be read
+        ("Thread:User talk:192.0.2.1/Hi", 90, "Thread:User talk:[…]/Hi"),
+        ("Wikipedia:Sockpuppet investigations/192.0.2.1", 4, "Wikipedia:Sockpuppet investigations/[…]"),
+        ("Talk:2001:DB8:0:0:0:0:0:1", 1, "Talk:[…]"),
+        ("User talk:2001:DB8:0:0:0:0:0:1/x", 3, "User talk:[…]/x"),
+        ("Wikipedia:Requests/~2026-12881-95", 4, "Wikipedia:Requests/[…]"),
+    ],
+)
+@pytest.mark.parametrize("kind", MASKED)
+def test_titles_outside_the_users_own_spaces(kind: str, title: str, space: int, shown: str) -> None:
+    """They lose users and addresses too, and the page's addresses with them; also where it was before."""
+    path = title.replace(" ", "_")
+    article = {
+        "name": title,
+        "identifier": 42,
+        "url": f"https://en.example/wiki/{path}",
+        "namespace": {"identifier": space},
+        "event": {"previous": {"name": title, "namespace": {"identifier": space}}},
+        "redirects": [{"name": title, "url": f"https://en.example/wiki/{path}"}, {"name": "Talk:A"}],
+        "attribution": {
+            "text": f"“{title}”, contributors",
+            "history_url": f"https://en.example/w/index.php?title={path}&action=history",
+            "revision_url": f"https://en.example/w/index.php?title={path}&oldid=7",
+        },
+    }
+    user = (policy("pseudonym").pseudonym("Zaphod") if kind == "pseudonym" else None) or MARK
+    made = msgspec.json.decode(Projection(policy=policy(kind)).apply(encode_value(article)))
+    assert made["name"] == made["event"]["previous"]["name"] == shown.format(user, user)
+    assert made["redirects"] == [{"name": "Talk:A"}]
+    for name in ("Zaphod", "192.0.2.1", "2001", "2026"):
+        assert name not in str(made)
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("User%3AZaphod/x", "User:[…]"),
+        ("%2555ser&#58;Zaphod", "User:[…]"),
+        ("Special:Contributions/Zaphod", "Special:[…]"),
+        ("User:Zaphod/User talk:Zaphod", "User:[…]"),
+        ("Talk:192.0.2%2E1", "Talk:[…]"),
+        ("Caf%C3%A9", "Caf%C3%A9"),
+        ("A & B: 100%", "A & B: 100%"),
+    ],
+)
+def test_what_a_redirect_leads_to(target: str, shown: str) -> None:
+    """As the text writes it, which may be encoded; what names nobody is as it was. The comment loses the
+    names that it gave.
+    """
+    article = {
+        "redirect_target": target,
+        "is_part_of": {"identifier": WIKI},
+        "version": {"editor": {"name": "Other"}, "comment": "for zaphod"},
+    }
+    made = msgspec.json.decode(Projection(policy=policy("none")).apply(encode_value(article)))
+    assert made["redirect_target"] == shown
+    assert (made["version"]["comment"] == f"for {MARK}") == (MARK in shown and "192" not in target)
+
+
+def test_an_article_about_an_address() -> None:
+    """Its title stays, as all articles' do: it has no namespace."""
+    made = Projection(policy=policy("none")).apply(encode_value({"name": "1.1.1.1"}))
+    assert msgspec.json.decode(made)["name"] == "1.1.1.1"
 
 
 def test_an_articles_title_stays() -> None:

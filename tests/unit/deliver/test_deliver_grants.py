@@ -14,7 +14,7 @@ from streamer.userspaces import UserSpaces
 
 MASKED = Partner(name="r", editor="pseudonym")
 SPACES = UserSpaces()
-SPACES.take("x", {})
+SPACES.take("x", {}, {})
 LEAN = Partner(name="p", fields=("url", "version.*", "article_body.*"), content=("text",), editor="none")
 
 
