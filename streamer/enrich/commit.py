@@ -42,6 +42,7 @@ from streamer.model import (
     revision_key,
 )
 from streamer.origin.answer import SiteInfo
+from streamer.replays import CAUSE as REPLAY
 
 MAX_RECORDS: Final = 256
 MAX_BYTES: Final = 8 * 1024 * 1024
@@ -204,7 +205,9 @@ class Batch:
     def _hidden_by(self, work: Work, dead: Dead) -> dict[int, Visibility]:
         """What a change that came to nothing has hidden all the same, by revision: it is cut off."""
         change = work.change
-        if change.kind != "visibility" or not change.visibility or dead.code == HostNotAllowed.code:
+        if change.meant != "visibility" or not change.visibility or dead.code == HostNotAllowed.code:
+            return {}
+        if change.cause == REPLAY and not work.is_found:  # was cut off with its letter; may be shown again
             return {}
         hides = change.visibility.hides()
         if hides and change.page_id and not work.cutoff_written:  # its page was found, but is not told
@@ -294,29 +297,33 @@ class Batch:
         visibility = visibility_of(change, revision, self._memory.hidden.of(wiki, revision.identifier))
         newest = self._newest_of(wiki, page_id)
         lags = answered.is_stale and revision.identifier < max(newest, least_revision(change))
-        if change.kind == "refresh" and revision.identifier < newest and (change.replays or not lags):
-            self.counts["superseded"] += 1  # what has gone ahead was answered later, and says more
-            return
+        is_old = (
+            change.kind == "refresh" and revision.identifier < newest and bool(change.replays or not lags)
+        )
         stamp = Stamp(
             self._sequence(), self._now_us // 1000, late=by_revision and revision.identifier < newest
         )
+        # what is hidden is cut off whatever becomes of the change
+        if visibility.hides():
+            self._cut_off(wiki, page_id, revision.identifier, stamp.sequence, visibility.hides())
+        told = change.visibility.hides() if change.meant == "visibility" and change.visibility else ()
+        if told and not work.cutoff_written and change.revision != revision.identifier:
+            self._cut_off(wiki, page_id, change.revision, stamp.sequence, told)
+        hidden = {change.revision: change.visibility} if told and change.visibility else {}
+        hidden[revision.identifier] = visibility
+        is_newest_hidden = newest in hidden and not hidden[newest].text
+        if is_old and not is_newest_hidden:
+            self.counts["superseded"] += 1  # what has gone ahead was answered later, and says more
+            return
+        if lags or is_old:  # the page must not go back to what it was
+            self._dead(change, Dead("stale", MISSING_TRIES), found.site, hidden)
+            return
         hint = self._memory.hints.of(wiki, revision.identifier)
         article = article_of(change, found, visibility, stamp, hint=hint, plain=answered.plain)
         value = encode_value(article)
         if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:
             article = article_of(change, found, visibility, stamp, hint=hint)
             value = encode_value(article)
-        if visibility.hides():
-            self._cut_off(wiki, page_id, revision.identifier, stamp.sequence, visibility.hides())
-        told = change.visibility.hides() if change.meant == "visibility" and change.visibility else ()
-        if told and not work.cutoff_written and change.revision != revision.identifier:
-            self._cut_off(wiki, page_id, change.revision, stamp.sequence, told)
-        # what is hidden is cut off all the same
-        hidden = {change.revision: change.visibility} if told and change.visibility else {}
-        hidden[revision.identifier] = visibility
-        if lags:  # the page must not go back to what it was
-            self._dead(change, Dead("stale", MISSING_TRIES), found.site, hidden)
-            return
         if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:
             self._dead(change, Dead("too_large", 1), found.site, hidden)
             return
