@@ -123,8 +123,8 @@ class Batch:
         self._emptied: list[tuple[str, int]] = []
         """Pages that were cut off by a change that came to nothing."""
         self._cutoffs = {"page": 0, "revision": 0}
-        self._hides: dict[str, frozenset[Hideable]] = {}
-        """Of the revisions that are cut off here: with what was hidden of them before."""
+        self._hides: dict[str, dict[Hideable, int]] = {}
+        """Of the revisions that are cut off here: what was ever hidden of them, below which sequence."""
         self._bytes = 0
         self.last_sequence = last_sequence
         self.replayed = replayed
@@ -175,8 +175,8 @@ class Batch:
                 ENRICH_LATE.inc()
         for wiki, page_id in self._emptied:
             newest.removed(wiki, page_id)
-        for key, hides in self._hides.items():
-            self._memory.hides.add(key, hides)
+        for key, below in self._hides.items():
+            self._memory.hides.add(key, below)
         self._count()
 
     def _count(self) -> None:
@@ -367,11 +367,11 @@ class Batch:
         self, wiki: str, page_id: int, revision: int, sequence: int, hides: Sequence[Hideable]
     ) -> None:
         self._cutoffs["revision" if revision else "page"] += 1
+        before: dict[Hideable, int] = {}
         if revision:
             key = revision_key(wiki, page_id, revision)
             before = self._hides.get(key) or self._memory.hides.of(key)
-            self._hides[key] = before.union(hides)
-            hides = [each for each in EVERYTHING if each in self._hides[key]]
+            self._hides[key] = before | dict.fromkeys(hides, sequence)
         self._append(
             cutoff_record(
                 self._topics.withdrawals,
@@ -380,7 +380,8 @@ class Batch:
                 page_id=page_id,
                 revision=revision,
                 sequence=sequence,
-                hides=tuple(hides),
+                hides=hides,
+                before=before,
             )
         )
 

@@ -63,3 +63,15 @@ def test_records_of_the_topic_apply() -> None:
     assert held.hidden("w:1", 8, 8) == frozenset()
     assert not held.apply(Stored("t", 0, 1, 0, ".tick", b"{}"))
     assert not held.apply(Stored("t", 0, 2, 0, "w:1", None))
+
+
+def test_each_part_is_hidden_below_its_own_sequence() -> None:
+    """A record that knows of no others, as older versions wrote it, means its sequence for all."""
+    held, old = Cutoffs(), Cutoffs()
+    record = cutoff_record(
+        "t", 10, wiki="w", page_id=1, revision=7, sequence=200, hides=("comment",), before={"text": 100}
+    )
+    held.apply(Stored("t", record.partition, 0, 0, record.key, record.value))
+    assert [held.hidden("w:1", 7, at) for at in (99, 150, 200)] == [{"text", "comment"}, {"comment"}, set()]
+    old.apply(Stored("t", 0, 0, 0, "w:1/7", b'{"sequence":200,"hides":["text","comment"]}'))
+    assert old.hidden("w:1", 7, 199) == {"text", "comment"}
