@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from streamer.clock import Clock
 from streamer.log.base import Record, Stored, partition_of
 from streamer.model import Hideable, Withdrawal, encode_value, page_key, revision_key
 
@@ -20,16 +21,26 @@ _SETS: Final[tuple[frozenset[Hideable], ...]] = tuple(
     frozenset(part for bit, part in enumerate(PARTS) if number >> bit & 1) for number in range(8)
 )
 """All that can be hidden, by the bits of PARTS: one object each."""
+FORGET_US: Final = 31 * 24 * 3_600_000_000
+"""Sequences are microseconds. Articles are kept for 30 days, cut-offs for one more: an older one has nothing
+left to hide.
+"""
+FORGET_LEAST: Final = 4_096
+"""So many cut-offs are kept however old they are: then nothing is looked through for little."""
 _decoder = msgspec.json.Decoder(Withdrawal)
 
 
 class Cutoffs:
     """All cut-offs, by page and by revision: of each part the highest sequence, 0 where it was never hidden.
-    Applying is idempotent and order does not matter.
+    Applying is idempotent and order does not matter. Those that are too old to matter are forgotten now and
+    then: each time that as many were applied as are held.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         self._by_key: dict[str, tuple[int, int, int]] = {}
+        self._clock = clock or Clock()
+        self._newest = 0
+        self._until_forgetting = FORGET_LEAST
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -53,6 +64,16 @@ class Cutoffs:
             max(comment, below.get("comment", 0)),
             max(editor, below.get("editor", 0)),
         )
+        self._newest = max(self._newest, *below.values(), 0)
+        self._until_forgetting -= 1
+        if not self._until_forgetting:
+            self._forget()
+
+    def _forget(self) -> None:
+        # by the earlier of two clocks: neither one that runs ahead may have served what is withdrawn
+        oldest = min(self._newest, self._clock.now_us()) - FORGET_US
+        self._by_key = {key: below for key, below in self._by_key.items() if max(below) >= oldest}
+        self._until_forgetting = max(FORGET_LEAST, len(self._by_key))
 
     def below(self, key: str) -> dict[Hideable, int]:
         """What this page's or revision's own cut-offs hide, each part below which sequence."""
