@@ -481,11 +481,13 @@ def content_of(sha1: str) -> int:
         return 0
 
 
-class Withdrawal(Struct, frozen=True):
+class Withdrawal(Struct, frozen=True, omit_defaults=True):
     """The value of a record in `wiki.withdrawals.v1` (streamer.cutoffs)."""
 
     sequence: int
     hides: tuple[Hideable, ...]
+    below: dict[Hideable, int] = {}
+    """The sequences of parts that earlier cut-offs alone have hidden: what was published since shows them."""
 
 
 # ── headers ────────────────────────────────────────────────────────────────────────────────────

@@ -41,7 +41,7 @@ def article_parameters() -> dict[str, Schema]:
             "maxItems": filters.MAX_FILTERS,
             "description": "Which articles are wanted: all filters must match, of several for one field any."
             " Values compare by type. A list in the article matches by any of its elements. A removal"
-            " (`event.type` is `delete`, or `visibility.text` or `event.revision.visibility.text` is false)"
+            " (`event.type` is `delete`, or `visibility.text` or any of `event.revision.visibility` is false)"
             f" that lacks the field passes. At most {filters.MAX_VALUES:,} values in all.",
             "examples": [[{"field": "is_part_of.identifier", "value": ["enwiki", "dewiki"]}]],
         },

@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from streamer.cutoffs import PARTS
 from streamer.deliver.fields import BOOLEAN, NUMBER, STRING, Kinds, Path, is_name, leaf
 from streamer.deliver.problems import field_unknown, invalid, shown
 from streamer.errors import FieldUnknown
@@ -143,14 +144,15 @@ def _tree(wanted: tuple[tuple[Path, Values], ...]) -> dict[str, _Node]:
 
 
 def is_removal(article: Object) -> bool:
-    """A delete, or a record that says that a text is hidden. Not the absence of a text, which a partner's own
+    """A delete, or a record that says that its text is hidden, or that text, comment or editor of a revision
+    were. As route judges it (streamer.route.rules), but not by the absence of a text, which a partner's own
     projection may leave out; `event` is always there.
     """
     event = _below(article, "event")
-    revision = _below(event, "revision")
+    said = _below(_below(event, "revision"), "visibility")
     return (
         _is(event, "type", b'"delete"')
-        or _is(_below(revision, "visibility"), "text", b"false")
+        or any(_is(said, part, b"false") for part in PARTS)
         or _is(_below(article, "visibility"), "text", b"false")
     )
 

@@ -141,6 +141,7 @@ class Asker:
             if told and now and set(told.hides()) - set(now.hides()) and attempt + 1 < MISSING_TRIES:
                 continue  # shown again since, or a replica that does not know yet
             work.change = replace(change, page_id=answer.page.page_id, visibility=now)
+            work.is_found = True
             return answer
         # with its page, whose deletion is a cut-off of its own
         return None if change.replays and change.page_id else Gone()

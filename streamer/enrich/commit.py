@@ -42,6 +42,7 @@ from streamer.model import (
     revision_key,
 )
 from streamer.origin.answer import SiteInfo
+from streamer.replays import CAUSE as REPLAY
 
 MAX_RECORDS: Final = 256
 MAX_BYTES: Final = 8 * 1024 * 1024
@@ -122,8 +123,8 @@ class Batch:
         self._emptied: list[tuple[str, int]] = []
         """Pages that were cut off by a change that came to nothing."""
         self._cutoffs = {"page": 0, "revision": 0}
-        self._hides: dict[str, frozenset[Hideable]] = {}
-        """Of the revisions that are cut off here: with what was hidden of them before."""
+        self._hides: dict[str, dict[Hideable, int]] = {}
+        """Of the revisions that are cut off here: what was ever hidden of them, below which sequence."""
         self._bytes = 0
         self.last_sequence = last_sequence
         self.replayed = replayed
@@ -174,8 +175,8 @@ class Batch:
                 ENRICH_LATE.inc()
         for wiki, page_id in self._emptied:
             newest.removed(wiki, page_id)
-        for key, hides in self._hides.items():
-            self._memory.hides.add(key, hides)
+        for key, below in self._hides.items():
+            self._memory.hides.add(key, below)
         self._count()
 
     def _count(self) -> None:
@@ -204,7 +205,9 @@ class Batch:
     def _hidden_by(self, work: Work, dead: Dead) -> dict[int, Visibility]:
         """What a change that came to nothing has hidden all the same, by revision: it is cut off."""
         change = work.change
-        if change.kind != "visibility" or not change.visibility or dead.code == HostNotAllowed.code:
+        if change.meant != "visibility" or not change.visibility or dead.code == HostNotAllowed.code:
+            return {}
+        if change.cause == REPLAY and not work.is_found:  # was cut off with its letter; may be shown again
             return {}
         hides = change.visibility.hides()
         if hides and change.page_id and not work.cutoff_written:  # its page was found, but is not told
@@ -294,29 +297,33 @@ class Batch:
         visibility = visibility_of(change, revision, self._memory.hidden.of(wiki, revision.identifier))
         newest = self._newest_of(wiki, page_id)
         lags = answered.is_stale and revision.identifier < max(newest, least_revision(change))
-        if change.kind == "refresh" and revision.identifier < newest and (change.replays or not lags):
-            self.counts["superseded"] += 1  # what has gone ahead was answered later, and says more
-            return
+        is_old = (
+            change.kind == "refresh" and revision.identifier < newest and bool(change.replays or not lags)
+        )
         stamp = Stamp(
             self._sequence(), self._now_us // 1000, late=by_revision and revision.identifier < newest
         )
+        # what is hidden is cut off whatever becomes of the change
+        if visibility.hides():
+            self._cut_off(wiki, page_id, revision.identifier, stamp.sequence, visibility.hides())
+        told = change.visibility.hides() if change.meant == "visibility" and change.visibility else ()
+        if told and not work.cutoff_written and change.revision != revision.identifier:
+            self._cut_off(wiki, page_id, change.revision, stamp.sequence, told)
+        hidden = {change.revision: change.visibility} if told and change.visibility else {}
+        hidden[revision.identifier] = visibility
+        is_newest_hidden = newest in hidden and not hidden[newest].text
+        if is_old and not is_newest_hidden:
+            self.counts["superseded"] += 1  # what has gone ahead was answered later, and says more
+            return
+        if lags or is_old:  # the page must not go back to what it was
+            self._dead(change, Dead("stale", MISSING_TRIES), found.site, hidden)
+            return
         hint = self._memory.hints.of(wiki, revision.identifier)
         article = article_of(change, found, visibility, stamp, hint=hint, plain=answered.plain)
         value = encode_value(article)
         if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:
             article = article_of(change, found, visibility, stamp, hint=hint)
             value = encode_value(article)
-        if visibility.hides():
-            self._cut_off(wiki, page_id, revision.identifier, stamp.sequence, visibility.hides())
-        told = change.visibility.hides() if change.meant == "visibility" and change.visibility else ()
-        if told and not work.cutoff_written and change.revision != revision.identifier:
-            self._cut_off(wiki, page_id, change.revision, stamp.sequence, told)
-        # what is hidden is cut off all the same
-        hidden = {change.revision: change.visibility} if told and change.visibility else {}
-        hidden[revision.identifier] = visibility
-        if lags:  # the page must not go back to what it was
-            self._dead(change, Dead("stale", MISSING_TRIES), found.site, hidden)
-            return
         if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:
             self._dead(change, Dead("too_large", 1), found.site, hidden)
             return
@@ -360,11 +367,11 @@ class Batch:
         self, wiki: str, page_id: int, revision: int, sequence: int, hides: Sequence[Hideable]
     ) -> None:
         self._cutoffs["revision" if revision else "page"] += 1
+        before: dict[Hideable, int] = {}
         if revision:
             key = revision_key(wiki, page_id, revision)
             before = self._hides.get(key) or self._memory.hides.of(key)
-            self._hides[key] = before.union(hides)
-            hides = [each for each in EVERYTHING if each in self._hides[key]]
+            self._hides[key] = before | dict.fromkeys(hides, sequence)
         self._append(
             cutoff_record(
                 self._topics.withdrawals,
@@ -373,7 +380,8 @@ class Batch:
                 page_id=page_id,
                 revision=revision,
                 sequence=sequence,
-                hides=tuple(hides),
+                hides=hides,
+                before=before,
             )
         )
 

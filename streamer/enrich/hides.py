@@ -1,19 +1,16 @@
-"""What was ever hidden of a revision by its cut-offs, all taken together.
+"""What was ever hidden of a revision by its cut-offs, and below which sequence.
 
 Compaction keeps a key's newest cut-off alone. One that hides a comment must therefore say too that the text
 was hidden before it: else who starts after that would show a withdrawn text, where it lies in the log still.
+Each part has its own sequence: a text that was published again since is served without the comment.
 """
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Mapping
 
-from streamer.cutoffs import NOTHING, withdrawal_of
+from streamer.cutoffs import Cutoffs, parts_of, withdrawal_of
 from streamer.errors import OffsetOutOfRange
 from streamer.log.base import Log, TopicPartition
 from streamer.model import Hideable
-
-_alike: Final[dict[frozenset[Hideable], frozenset[Hideable]]] = {}
-"""There are seven: one object each, whatever the number of revisions."""
 
 
 class Hides:
@@ -22,15 +19,14 @@ class Hides:
     """
 
     def __init__(self) -> None:
-        self._by_key: dict[str, frozenset[Hideable]] = {}
+        self._of_revisions = Cutoffs()
         self._read: dict[TopicPartition, int] = {}
 
-    def of(self, key: str) -> frozenset[Hideable]:
-        return self._by_key.get(key, NOTHING)
+    def of(self, key: str) -> dict[Hideable, int]:
+        return self._of_revisions.below(key)
 
-    def add(self, key: str, hides: Iterable[Hideable]) -> None:
-        united = self.of(key).union(hides)
-        self._by_key[key] = _alike.setdefault(united, united)
+    def add(self, key: str, below: Mapping[Hideable, int]) -> None:
+        self._of_revisions.put(key, below)
 
     async def read(self, log: Log, topic: str) -> None:
         """Up to the end as it is now, from where the last call has come to."""
@@ -49,5 +45,5 @@ class Hides:
                 for record in records:
                     withdrawal = withdrawal_of(record)
                     if withdrawal is not None and "/" in record.key:
-                        self.add(record.key, withdrawal.hides)
+                        self.add(record.key, parts_of(withdrawal))
             self._read = {tp: reader.position(tp) for tp in bounds}

@@ -94,3 +94,6 @@ class Work:
     held_bytes: int = 0
     cutoff_written: bool = False
     """Of a visibility change: its cut-off went ahead of it."""
+    is_found: bool = False
+    """Of a visibility change: its revision was asked for, so that the change has the page, and of a replay
+    what is hidden now."""

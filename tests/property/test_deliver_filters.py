@@ -99,7 +99,7 @@ def same(one: Any, other: Any) -> bool:
 
 def removed(article: dict[str, Any]) -> bool:
     hidden = [
-        article["event"].get("revision", {}).get("visibility", {}).get("text"),
+        *article["event"].get("revision", {}).get("visibility", {}).values(),
         article.get("visibility", {}).get("text"),
     ]
     return article["event"]["type"] == "delete" or False in hidden

@@ -91,9 +91,10 @@ def _cutoff_of(record: Stored) -> Cutoff | None:
     withdrawal = json.loads(record.value)
     if "text" not in withdrawal["hides"]:
         return None
+    sequence = withdrawal.get("below", {}).get("text", withdrawal["sequence"])
     page, _, revision = record.key.partition("/")
     wiki, _, number = page.rpartition(":")
-    return Cutoff((wiki, int(number)), int(revision or 0), withdrawal["sequence"])
+    return Cutoff((wiki, int(number)), int(revision or 0), sequence)
 
 
 async def positions_of(log: Log, topics: Topics, partners: Sequence[Partner]) -> Positions:

@@ -2,7 +2,8 @@
 
 JSON values, so numbers by value, strings exactly, booleans only as booleans; a list matches if any element
 does, and a path goes through lists. Filters on one field are alternatives, those on different ones must
-all hold. A removal (a delete, or what says that a text is hidden) that lacks the field passes.
+all hold. A removal (a delete, or what says that a text, comment or editor is hidden) that lacks the field
+passes.
 """
 
 from collections import defaultdict
@@ -35,12 +36,15 @@ def same(mine: Any, theirs: Any) -> bool:
 
 
 def is_removal(article: Mapping[str, Any]) -> bool:
-    """A delete, or what says of a text that it is hidden: of the article, or of an older revision of one that
-    restates the article, text and all.
+    """A delete, or what says that the article's text is hidden, or that anything of a revision was: maybe of
+    an older one, in a record that restates the article, text and all.
     """
     return "delete" in values_at(article, "event.type") or any(
         any(value is False for value in values_at(article, path))
-        for path in ("visibility.text", "event.revision.visibility.text")
+        for path in (
+            "visibility.text",
+            *(f"event.revision.visibility.{part}" for part in ("text", "comment", "editor")),
+        )
     )
 
 

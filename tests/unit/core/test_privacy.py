@@ -259,7 +259,7 @@ def test_every_header_is_judged() -> None:
 def test_what_else_travels_names_nobody() -> None:
     """Signals, cut-offs and changes hold ids, flags and titles; and no partner may read but its own topic."""
     assert set(Signal.__struct_fields__) == {"page_id", "by", "reverted", "upstream_ms"}
-    assert set(Withdrawal.__struct_fields__) == {"sequence", "hides"}
+    assert set(Withdrawal.__struct_fields__) == {"sequence", "hides", "below"}
     assert not {"user", "comment", "editor"} & set(Change.__struct_fields__)
     topics = {acl.name for acl in partner_acls(Topics("wiki"), "acme") if acl.kind == "topic"}
     assert topics == {"wiki.articles.v1.acme"}

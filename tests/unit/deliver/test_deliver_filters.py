@@ -95,6 +95,8 @@ def test_paths_go_through_lists() -> None:
     [
         {"event": {"type": "delete"}},
         {"event": {"type": "visibility-change", "revision": {"visibility": {"text": False}}}},
+        {"event": {"type": "visibility-change", "revision": {"visibility": {"comment": False}}}},
+        {"event": {"type": "update", "revision": {"visibility": {"text": True, "editor": False}}}},
         {"event": {"type": "update"}, "visibility": {"text": False}},
     ],
 )
@@ -125,6 +127,8 @@ def test_a_removal_passes_what_it_lacks(removal: dict[str, Any]) -> None:
             },
             True,
         ),
+        ({"event": {"type": "visibility-change", "revision": {"visibility": {"comment": False}}}}, True),
+        ({"event": {"type": "update", "revision": {"visibility": {"text": True, "editor": False}}}}, True),
         ({"event": {"type": "visibility-change", "revision": {"visibility": {"text": True}}}}, False),
         ({"event": {"type": "visibility-change"}, "visibility": {"text": True, "comment": False}}, False),
         ({"event": {"type": "update", "revision": None}, "visibility": None}, False),

@@ -12,7 +12,7 @@ from streamer.clock import Clock
 from streamer.config import LogSettings, Settings
 from streamer.cutoffs import Cutoffs, cutoff_record
 from streamer.enrich.hides import Hides
-from streamer.errors import OffsetOutOfRange
+from streamer.errors import AnswerInvalid, OffsetOutOfRange
 from streamer.log.local import LocalLog
 from streamer.log.local_reader import LocalReader
 from streamer.model import Change, Visibility
@@ -94,6 +94,36 @@ async def test_what_was_shown_again_is_shown(bench: Any, wikis: Any, change: Mak
     assert not cutoffs.hidden(last.key, 6, int(last.header("ce_sequence")))
 
 
+async def test_a_text_shown_again_is_served_without_its_comment(
+    bench: Any, wikis: Any, change: Make, found: Make, tmp_path: Path
+) -> None:
+    """The comment's change comes to nothing, so that no record restates the page: the one that shows the text
+    again is below the comment's cut-off and above the text's, for who starts after compaction too.
+    """
+    wikis.script(("page", 1), found(5, 1))
+    async with running(bench, wikis):
+        await bench.admit(hides(change, TEXT))
+        await bench.until_admitted(1)
+        await bench.admit(hides(change, Visibility()))
+        await bench.until_admitted(2)
+    wikis.script(("page", 1), AnswerInvalid("unparsable"))
+    async with running(bench, wikis):
+        await bench.admit(hides(change, ONLY_COMMENT))
+        await bench.until_admitted(3)
+    *_, shown = await bench.read(bench.topics.articles)
+    assert "article_body" in body(shown)
+    sequence = int(shown.header("ce_sequence"))
+    async with LocalLog(
+        tmp_path / "log.db", clock=lambda: Clock().now_ms() + HISTORY_MS, clean_every_s=3_600
+    ) as later:
+        await later.clean()
+    (left,) = await bench.read(bench.topics.withdrawals)
+    cutoffs = Cutoffs()
+    cutoffs.apply(left)
+    assert cutoffs.hidden("testwiki:1", 5, sequence) == {"comment"}
+    assert cutoffs.hidden("testwiki:1", 5, 1) == {"text", "comment"}
+
+
 async def test_a_commit_that_failed_is_known_by_who_comes_after_it(
     bench: Any, wikis: Any, change: Make, found: Make
 ) -> None:
@@ -140,4 +170,4 @@ async def test_reading_goes_on_where_it_stopped(bench: Any, monkeypatch: pytest.
         await bench.runtime.log.append([record])
         await known.read(bench.runtime.log, bench.topics.withdrawals)
     assert read == ["w:1/1", "w:1/2", "w:1"]
-    assert (known.of("w:1/1"), known.of("w:1/2"), known.of("w:1")) == ({"text"}, {"comment"}, set())
+    assert (known.of("w:1/1"), known.of("w:1/2"), known.of("w:1")) == ({"text": 9}, {"comment": 9}, {})

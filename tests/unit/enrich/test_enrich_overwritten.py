@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 from harness.articles import Page
+from msgspec import structs
 
 from streamer.clock import Clock
 from streamer.cutoffs import Cutoffs
 from streamer.deadletters import letter_of
+from streamer.enrich.suspects import CAUSE as RECONCILE
 from streamer.errors import AnswerInvalid, OriginUnavailable
 from streamer.log.base import Stored
 from streamer.log.local import LocalLog
-from streamer.model import OUTCOME_HEADER, Change, Topics, Visibility
+from streamer.model import OUTCOME_HEADER, Change, DeadLetter, Topics, Visibility
 from streamer.partners import Partner
 from streamer.privacy import Policy
 from streamer.replays import replay_of
@@ -195,3 +197,70 @@ def test_a_partner_gets_it_and_counts_nothing() -> None:
         draft.take(stored, Article(stored, Cutoffs()))
         assert draft.counts == {"published": 3, "filtered": 2}
         assert len(draft.records) == gets
+
+
+def missed(change: Make, revision: int = 5) -> Change:
+    """What reconcile repairs: nobody was told that this was hidden."""
+    repair: Change = structs.replace(
+        hides(change, revision), kind="refresh", replays="visibility", cause=RECONCILE
+    )
+    return repair
+
+
+@pytest.mark.parametrize("hidden", [5, 7])
+async def test_a_repair_that_comes_behind_a_newer_edit_still_cuts_off(
+    bench: Any, wikis: Any, change: Make, found: Make, *, hidden: int
+) -> None:
+    """The page is answered as it was before an edit that is out meanwhile. What is hidden is not served, and
+    where it is that edit, a record without text takes its place.
+    """
+    await shown(bench, wikis, change, found)
+    wikis.script(("revision", 7), found(7, 1, content=CANARY))
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 7, "B"))
+        await bench.until_admitted(2)
+        wikis.script(("revision", hidden), found(hidden, 1, last_revision=7, text_hidden=True, content=None))
+        wikis.script(("revision", 7), found(7, 1, last_revision=8, text_hidden=True, content=None))
+        wikis.script(("page", 1), found(6, 1))
+        await bench.admit(missed(change, hidden))
+        counts = await bench.until_admitted(3)
+    assert counts["superseded" if hidden == 5 else "deadletter"] == 1
+    assert balanced(counts)
+    withdrawals = await bench.read(bench.topics.withdrawals)
+    records = await of_page(bench)
+    served = {int(r.header("rev") or 0): is_served(r, withdrawals) for r in records}
+    assert served == ({5: False, 7: True} if hidden == 5 else {5: True, 7: True})
+    assert [CANARY in str(body(r)) for r in records if is_served(r, withdrawals)] == (
+        [True] if hidden == 5 else [True, False]
+    )
+
+
+async def test_a_repair_that_nothing_can_be_told_of_cuts_off(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """The dead letter of what reconcile found out withdraws as that of the change itself."""
+    await shown(bench, wikis, change, found)
+    wikis.script(("revision", 5), found(5, 1, last_revision=6, text_hidden=True, content=None))
+    wikis.script(("page", 1), invalid())
+    async with running(bench, wikis):
+        await bench.admit(missed(change))
+        counts = await bench.until_admitted(2)
+    assert counts["deadletter"] == 1
+    records, withdrawals = await of_page(bench), await bench.read(bench.topics.withdrawals)
+    assert [is_served(record, withdrawals) for record in records] == [False, True]
+    assert CANARY not in str(body(records[-1]))
+
+
+async def test_a_letter_replayed_in_vain_hides_nothing_anew(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """Its page was cut off with the letter, and was shown again since; the wiki does not say what is now."""
+    await shown(bench, wikis, change, found)
+    wikis.script(("revision", 5), invalid())
+    wikis.script(("page", 1), invalid())
+    replay = replay_of(DeadLetter(hides(change), "enrich", "unparsable", 3, 0), 0)
+    async with running(bench, wikis):
+        await bench.admit(replay)
+        counts = await bench.until_admitted(2)
+    assert counts["deadletter"] == 1
+    assert not await bench.read(bench.topics.withdrawals)
