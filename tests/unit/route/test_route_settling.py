@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from harness.articles import PARTITIONS, Page
+from msgspec import UNSET
 
 from streamer.accounts import ENRICH_GROUP, GROUP, seen_by
 from streamer.clock import Clock
@@ -190,18 +191,48 @@ async def test_reverted_by_what_the_wiki_says(place: Settled, *, is_early: bool)
     assert await place.counts("settled") == {"published": 2, "reverted": 3}
 
 
-async def test_a_removal_is_told_though_its_text_was_reverted(place: Settled) -> None:
+async def test_a_removal_is_told_without_its_text_that_was_reverted(place: Settled) -> None:
     """A record that says that an older text is hidden restates the page as it is, be that vandalised. Who got
-    the older one must learn of it.
+    the older one must learn of it, and nobody gets the vandal's; the page itself stays what it is.
     """
-    page = Page(3, revision=2, kind="visibility", hides_revision=True, sha1=SHA["B"])
+    hides = Page(
+        3, revision=3, kind="visibility", hides_revision=True, sha1=SHA["B"], text="vandal", comment="vandal"
+    )
     async with place.routing():
-        await place.publish(*edits("AB"), page, *edits("A", first=4))
+        await place.publish(*edits("AB"), hides, *edits("A", first=4))
         await place.looked("settled")
         place.later(10 * MINUTE_MS)
         await place.settled("settled", 4)
-    assert await place.order("settled") == [1, 3, 4]
+    first, told, told_tombstone, last = await place.stored("settled")
+    assert [first.key, told.key, last.key] == ["enwiki:1", "enwiki:1/3", "enwiki:1"]
+    assert (told_tombstone.key, told_tombstone.value) == (told.key, None)
+    assert told.header("ce_type") == "wiki.article.visibility-change"
+    assert (told.header("ce_subject"), told.header("rev"), told.header("sha1")) == (told.key, "", "")
+    assert b"vandal" not in (told.value or b"")
+    article = (await place.got("settled"))[1]
+    assert article.event.late is True
+    assert article.event.revision is not UNSET
+    assert article.event.revision.visibility.text is False
+    assert article.article_body is UNSET
+    assert article.version is UNSET
     assert await place.counts("settled") == {"published": 3, "reverted": 1}
+
+
+async def test_a_move_is_told_without_its_text_that_was_reverted(place: Settled) -> None:
+    """Where the page is now says no later edit to those whose rules leave that out."""
+    moved = Page(3, kind="move", was_in=0, sha1=SHA["B"], text="vandal")
+    place.file.write_text(PLAIN + SETTLED + "bots = false\n")
+    async with place.routing():
+        await place.publish(*edits("AB"), moved, Page(4, sha1=SHA["A"], bot=True))
+        await place.looked("settled")
+        place.later(10 * MINUTE_MS)
+        await place.settled("settled", 4)
+    first, told, tombstone = await place.stored("settled")
+    assert [first.key, told.key, tombstone.key] == ["enwiki:1", "enwiki:1/3", "enwiki:1/3"]
+    assert tombstone.value is None
+    assert b"vandal" not in (told.value or b"")
+    assert [article.event.kind for article in await place.got("settled")] == ["edit", "move"]
+    assert await place.counts("settled") == {"published": 2, "reverted": 1, "filtered": 1}
 
 
 async def test_withdrawn_while_it_is_held(place: Settled) -> None:
