@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,11 @@ from streamer.clock import Clock
 from streamer.cutoffs import cutoff_record
 from streamer.enrich.outbox import GROUP as ENRICH
 from streamer.enrich.signals import signal_record
-from streamer.log.base import Lane, Record, TopicPartition
+from streamer.log.base import Lane, Record, Stored, TopicPartition
 from streamer.log.local import LocalLog
 from streamer.log.position import Position
 from streamer.metrics import REGISTRY
-from streamer.model import Signal
+from streamer.model import Signal, is_tick
 from streamer.partners_edit import add_partner
 from streamer.route.rebuild import mark_of
 from streamer.route.rebuilder import Rebuilder
@@ -40,9 +41,17 @@ class Settled(Place):
     def __init__(self, log: LocalLog, file: Path, now: list[int]) -> None:
         super().__init__(log, file)
         self._now = now
-        self.clock = replace(Clock(), now_ms=lambda: now[0])
+        self._passed_s = 0.0
+        self.clock = replace(
+            Clock(), now_ms=lambda: now[0], monotonic_s=lambda: time.monotonic() + self._passed_s
+        )
 
     def later(self, ms: int) -> None:
+        self._now[0] += ms
+        self._passed_s += ms / 1000
+
+    def steps(self, ms: int) -> None:
+        """The wall clock, while no time passes."""
         self._now[0] += ms
 
     async def looked(self, partner: str) -> None:
@@ -64,6 +73,10 @@ class Settled(Place):
     async def told(self, page: Page, oldest: int, newest: int, by: int = 0) -> None:
         signal = Signal(page.page_id, by, (oldest, newest), 0)
         await self.log.append([signal_record(self.topics.signals, PARTITIONS, page.wiki, signal)])
+
+    async def stored(self, partner: str) -> list[Stored]:
+        """Without ticks, of which some are due in so much time."""
+        return [stored for stored in await super().stored(partner) if not is_tick(stored)]
 
     async def order(self, partner: str) -> list[int]:
         return [article.event.sequence for article in await self.got(partner)]
@@ -121,6 +134,30 @@ async def test_an_edit_comes_when_it_has_settled(place: Settled) -> None:
 
 async def holds(partner: str, count: int) -> bool:
     return held(partner) == count
+
+
+async def test_a_clock_that_is_set_makes_nothing_old(place: Settled) -> None:
+    """Nothing settles because route's clock stepped an hour forward, nor once it is right again what is
+    appended after that; it settles in its own time.
+    """
+    async with place.routing():
+        await place.publish(*edits("A"))
+        await place.looked("settled")
+        place.steps(60 * MINUTE_MS)
+        await asyncio.sleep(2.5)  # two looks of the horizon, some of the lane
+        assert await place.order("settled") == []
+        place.steps(-60 * MINUTE_MS)
+        await asyncio.sleep(1.5)
+        place.later(5 * MINUTE_MS)
+        await place.publish(*edits("B", first=2))
+        await place.looked("settled")
+        await asyncio.sleep(0.5)
+        assert await place.order("settled") == []
+        place.later(5 * MINUTE_MS)
+        await place.settled("settled", 1)
+        assert await place.order("settled") == [1]
+        place.later(5 * MINUTE_MS)
+        await place.settled("settled", 2)
 
 
 async def test_a_busy_page_does_not_starve(place: Settled) -> None:
