@@ -35,7 +35,7 @@ ALWAYS: Final[Tree] = {
 OF_A_REMOVAL: Final = frozenset(
     {"identifier", "name", "url", "namespace", "is_part_of", "in_language", "event", "license", "attribution"}
 )
-"""What a record keeps that says to a partner that a page has left its scope."""
+"""What a record keeps that is told without its text, be it that a page has left a partner's scope."""
 
 ALIASES: Final[Mapping[str, str]] = {
     "version.sizes.*": "version.size.*",
@@ -58,6 +58,7 @@ NOT_HERE: Final[Tree] = {
 """Fields of the Enterprise API that may be asked for, and that our articles do not hold (yet)."""
 
 _FALSE: Final = Raw(b"false")
+_TRUE: Final = Raw(b"true")
 _DELETE: Final = Raw(b'"delete"')
 
 
@@ -105,15 +106,21 @@ class Projection:
         )
 
     def apply(
-        self, value: bytes, *, hides: frozenset[Hideable] = NOTHING_HIDDEN, removed: bool = False
+        self,
+        value: bytes,
+        *,
+        hides: frozenset[Hideable] = NOTHING_HIDDEN,
+        removed: bool = False,
+        beside: bool = False,
     ) -> bytes:
         """The record's value as its reader may see it. `hides` is what cut-offs take from it; `removed`
-        makes it a `delete` without text. Raises msgspec.DecodeError where `value` is no JSON object.
+        makes it a `delete` without text, `beside` a late record of what it says beside its text. Raises
+        msgspec.DecodeError where `value` is no JSON object.
         """
         article = objects.decode(value)
-        if removed:
+        if removed or beside:
             article = {name: part for name, part in article.items() if name in OF_A_REMOVAL}
-            change(article, "event", {"type": _DELETE})
+            change(article, "event", {"type": _DELETE} if removed else {"late": _TRUE})
         self._policy.apply(article)  # before the editor is hidden: the comment may repeat the name
         hide(article, hides)
         if self.content is not None:

@@ -1,7 +1,7 @@
 """One partner in one lane: where it stands, what it was counted, and what a record becomes for it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Final, Literal
 
@@ -19,6 +19,8 @@ from streamer.route.rebuild import NOTHING, Mark, mark_of
 from streamer.route.rules import Rule, Verdict, View, view
 from streamer.route.settle import MOST_LEFT, Ahead, Fate, Hold, goes_at_once, hold_of
 
+Form = Literal["whole", "removed", "beside"]
+"""What a record is made for a partner: see Projection.apply."""
 Outcome = Literal["published", "filtered", "reverted", "withdrawn", "expired", "invalid"]
 OF_FATE: Final[Mapping[str, Outcome]] = {"reverted": "reverted", "ended": "withdrawn", "left": "filtered"}
 """What was held counts so: reverted; its page gone or hidden; its page moved out of the partner's scope."""
@@ -151,17 +153,19 @@ class Article:
             stored.key, int(stored.header("rev") or 0), int(stored.header("ce_sequence") or 0)
         )
         self.is_counted: Final = is_counted(stored)
-        self._made: dict[tuple[Projection, bool], bytes] = {}
+        self._made: dict[tuple[Projection, Form], bytes] = {}
 
-    def value_for(self, projection: Projection, *, left: bool) -> bytes:
-        """What cut-offs hide of comment and editor is gone; with `left` the text too."""
+    def value_for(self, projection: Projection, form: Form) -> bytes:
+        """What cut-offs hide of comment and editor is gone."""
         hides = self.hidden - {"text"}
         body = self.view.article_body or ()
-        if not left and not hides and projection.is_identity(body):
+        if form == "whole" and not hides and projection.is_identity(body):
             return self.value
-        made = self._made.get((projection, left))
+        made = self._made.get((projection, form))
         if made is None:
-            made = self._made[projection, left] = projection.apply(self.value, hides=hides, removed=left)
+            made = self._made[projection, form] = projection.apply(
+                self.value, hides=hides, removed=form == "removed", beside=form == "beside"
+            )
         return made
 
     def forget(self) -> None:
@@ -181,8 +185,24 @@ def route(article: Article, routing: Routing) -> tuple[Outcome, Record | None]:
         return "withdrawn", None
     stored = article.stored
     headers = removed_headers(stored.headers) if left else stored.headers
-    value = article.value_for(routing.projection, left=left)
+    value = article.value_for(routing.projection, "removed" if left else "whole")
     return "published", Record(routing.topic, stored.partition, stored.key, value, headers)
+
+
+def told_late(article: Article, routing: Routing) -> Record:
+    """What it says beside its text, which was reverted. Under the key of a late record: under the page's own
+    it would stand for the page's newest state, which has a text.
+    """
+    stored = article.stored
+    key = f"{stored.key.partition('/')[0]}/{stored.header('rev') or 0}"
+    headers = tuple(
+        (name, key.encode() if name == "ce_subject" else value)
+        for name, value in stored.headers
+        if name not in REMOVED_HEADERS
+    )
+    return Record(
+        routing.topic, stored.partition, key, article.value_for(routing.projection, "beside"), headers
+    )
 
 
 def removed_headers(headers: Headers) -> Headers:
@@ -246,11 +266,13 @@ class Draft:
                 self._take_tombstone(stored)
         elif goes_at_once(stored, article.view) or stored.offset in self.told:
             pass  # it went out when it was seen
-        elif fate and not (fate == "reverted" and article.view.is_removal):
-            # who got what a removal hides must learn of it, whatever else the record says
-            self.counts[OF_FATE[fate]] += article.is_counted
-        else:
+        elif not fate:
             self._put(article)
+        elif fate == "reverted" and (article.view.is_removal or article.view.event.previous is not None):
+            # what is hidden, and where the page is now, is told whatever becomes of the text beside it
+            self._tell(article)
+        else:
+            self.counts[OF_FATE[fate]] += article.is_counted
 
     def _has_left(self, article: Article) -> bool:
         if article.view.event.previous is None:
@@ -265,6 +287,17 @@ class Draft:
             self._append(record)
         elif outcome == "filtered" and article.view.is_removal and self.feed.places == SEVERAL:
             self._append_tombstone(article.stored)
+
+    def _tell(self, article: Article) -> None:
+        """Without its text."""
+        routing = self.feed.routing
+        if not article.view.has_text or routing.rule.judge(article.view) is not Verdict.WANTED:
+            self._put(article)
+            return
+        record = told_late(article, routing)
+        self.counts["published"] += article.is_counted
+        self._append(record)
+        self._append(replace(record, value=None, headers=()))  # as enrich does with late records
 
     def _take_tombstone(self, stored: Stored) -> None:
         """Of a late record. It goes to all who may have got that record: one too many harms nobody."""

@@ -106,7 +106,7 @@ class RouteLane:
         if not feeds:  # all wait for what they hold
             await asyncio.sleep(wait_s)
             return False
-        asked_ms = self._shared.runtime.clock.now_ms()
+        asked_ms = self._shared.horizon.now_ms()
         had = await self._pass(reader, feeds, None, wait_s, is_front=True)
         if not had and reader.position(self._tp) == feeds[0].next:
             self._settling.saw_end(feeds, asked_ms)

@@ -17,6 +17,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from streamer.accounts import ENRICH_GROUP, GROUP
+from streamer.clock import Steady
 from streamer.errors import LogError, OffsetOutOfRange
 from streamer.log.base import Log, Reader, Stored, TopicPartition
 from streamer.log.position import Position
@@ -141,6 +142,8 @@ class Horizon:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self.now_ms: Final = Steady(runtime.clock).now_ms
+        """What settles ages by this."""
         self._samples: deque[tuple[int, tuple[int, ...]]] = deque()
         """When the changes ended where."""
         self._seldom = Seldom()
@@ -160,7 +163,10 @@ class Horizon:
 
     async def look(self) -> None:
         """Raises LogError."""
-        now_ms = self._runtime.clock.now_ms()
+        now_ms = self.now_ms()
+        if now_ms < self.ms or (self._samples and now_ms < self._samples[-1][0]):
+            self._samples.clear()  # the clock has stepped back: what was known by it says nothing any more
+            self.ms = 0
         topic = self._runtime.topics.changes
         bounds = await self._runtime.log.all_bounds(topic)
         committed = await self._runtime.log.committed(ENRICH_GROUP)

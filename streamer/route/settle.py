@@ -89,7 +89,7 @@ class Ahead:
         self.end = start
         """The offset behind what was taken."""
         self.known_ms = 0
-        """All that was appended before this was taken."""
+        """All that was appended before this was taken. It steps back where the clock does."""
         self._number = 0
         """Of the first row; rows before it are forgotten."""
         self._offsets = array("Q")
@@ -120,7 +120,7 @@ class Ahead:
         if stored.offset < self.end:
             return
         self.end = stored.offset + 1
-        self.known_ms = max(self.known_ms, stored.timestamp_ms)
+        self.known_ms = stored.timestamp_ms
         if view is None:
             if stored.value is None and not is_tick(stored):  # of a late record: it goes when that does
                 self._append(stored, (0, 0, 0, 0, 0))
@@ -136,7 +136,7 @@ class Ahead:
 
     def saw_end(self, time_ms: int) -> None:
         """Nothing stood behind `end` at that time."""
-        self.known_ms = max(self.known_ms, time_ms)
+        self.known_ms = time_ms
 
     def _hold(self, stored: Stored, view: View) -> None:
         page = self._page(stored.key)

@@ -39,7 +39,8 @@ class Published:
     page: int
     content: Literal["A", "B", "C"] | None
     """None: its text is hidden."""
-    kind: Literal["edit", "move", "delete", "late"] = "edit"
+    kind: Literal["edit", "move", "delete", "late", "visibility"] = "edit"
+    """A visibility change hides something of an older revision."""
     namespace: int = 0
 
 
@@ -71,7 +72,7 @@ happenings = st.one_of(
         Published,
         st.integers(1, 2),
         st.sampled_from(("A", "B", "C", None)),
-        st.sampled_from(("edit", "edit", "edit", "move", "delete", "late")),
+        st.sampled_from(("edit", "edit", "edit", "move", "delete", "late", "visibility")),
         st.integers(0, 1),
     ),
     st.builds(Reverted, st.integers(1, 2), st.integers(1, 3)),
@@ -109,6 +110,7 @@ class World:
             was_in=1 - happening.namespace if happening.kind == "move" else None,
             text=None if happening.content is None or is_delete else "words",
             sha1=None if happening.content is None or is_delete else SHA[happening.content],
+            hides_revision=True if happening.kind == "visibility" else None,
             late=is_late,
             revision=max(1, sequence - 15) if is_late else sequence,
         )
@@ -138,7 +140,9 @@ class World:
 
 
 Out = tuple[str, int]
-"""What comes out: `article`, `delete` or `tombstone`, and the offset that it is of."""
+"""What comes out: `article`, `delete`, `told` (without its text) or `tombstone`, and the offset that it is
+of.
+"""
 
 
 class Kept:
@@ -182,7 +186,7 @@ class Kept:
             if page is None:
                 self.out.append(("tombstone", offset))
             elif page.text is not None and self.is_reverted(world, page):
-                self.count("reverted")
+                self.put_reverted(page, offset)
             else:
                 self.put(page, offset)
 
@@ -199,6 +203,16 @@ class Kept:
             for low, same in known
             for high, sha1 in known
         )
+
+    def put_reverted(self, page: Page, offset: int) -> None:
+        was_here = page.was_in in self.namespaces
+        if page.was_in is None and page.hides_revision is None:
+            self.count("reverted")
+        elif page.namespace in self.namespaces or (was_here and page.hides_revision):
+            self.out.append(("told", offset))
+            self.count("published")
+        else:
+            self.put(page, offset)
 
     def put(self, page: Page, offset: int) -> None:
         is_here, was_here = page.namespace in self.namespaces, page.was_in in self.namespaces
@@ -245,17 +259,23 @@ class Settler:
 
     def commit(self, world: World, draft: Draft, following: int) -> None:
         by_sequence = {s.header("ce_sequence"): s.offset for s in world.stored if s.value is not None}
+        told = ""
         for record in draft.records:
             if record.value is None and "/" not in record.key:
                 continue  # of a removal that rules leave out where they were others before
             if record.value is None:
+                if record.key == told:
+                    continue  # goes with it
                 offset = next(s.offset for s in world.stored if s.key == record.key and s.value is None)
                 self.out.append(("tombstone", offset))
                 continue
             headers = dict(record.headers)
             is_delete = headers["ce_type"] == b"wiki.article.delete"
             offset = by_sequence[headers["ce_sequence"].decode()]
-            self.out.append(("delete" if is_delete else "article", offset))
+            stored = world.stored[offset]
+            has_lost_its_text = b"words" in (stored.value or b"") and b"words" not in record.value
+            told = record.key if has_lost_its_text and not is_delete else ""
+            self.out.append(("told" if told else "delete" if is_delete else "article", offset))
         self.feed.committed(following, draft.counts, draft.hold)
 
     def restart(self, world: World) -> None:

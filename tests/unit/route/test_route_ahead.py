@@ -89,6 +89,16 @@ def test_times_that_step_back_do_not_overtake() -> None:
     assert [ahead.due(1, 4, until_ms) for until_ms in (95, 100, 119, 120)] == [1, 3, 3, 4]
 
 
+def test_what_is_known_steps_back_with_the_clock() -> None:
+    """What a clock said that was an hour ahead does not make due what comes after it."""
+    ahead = taken([stored(Page(1, page_id=1), 1, 100)])
+    ahead.saw_end(5_000)
+    ahead.saw_end(200)
+    assert ahead.known_ms == 200
+    take(ahead, [stored(Page(2, page_id=2), 2, 300)])
+    assert ahead.known_ms == 300
+
+
 def test_a_key_that_names_no_page_settles_by_time() -> None:
     """Nothing is known of it, and nothing of another is taken for its."""
     odd = [

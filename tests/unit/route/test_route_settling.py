@@ -2,23 +2,25 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from harness.articles import PARTITIONS, Page
+from msgspec import UNSET
 
 from streamer.accounts import ENRICH_GROUP, GROUP, seen_by
 from streamer.clock import Clock
 from streamer.cutoffs import cutoff_record
 from streamer.enrich.outbox import GROUP as ENRICH
 from streamer.enrich.signals import signal_record
-from streamer.log.base import Lane, Record, TopicPartition
+from streamer.log.base import Lane, Record, Stored, TopicPartition
 from streamer.log.local import LocalLog
 from streamer.log.position import Position
 from streamer.metrics import REGISTRY
-from streamer.model import Signal
+from streamer.model import Signal, is_tick
 from streamer.partners_edit import add_partner
 from streamer.route.rebuild import mark_of
 from streamer.route.rebuilder import Rebuilder
@@ -39,9 +41,17 @@ class Settled(Place):
     def __init__(self, log: LocalLog, file: Path, now: list[int]) -> None:
         super().__init__(log, file)
         self._now = now
-        self.clock = replace(Clock(), now_ms=lambda: now[0])
+        self._passed_s = 0.0
+        self.clock = replace(
+            Clock(), now_ms=lambda: now[0], monotonic_s=lambda: time.monotonic() + self._passed_s
+        )
 
     def later(self, ms: int) -> None:
+        self._now[0] += ms
+        self._passed_s += ms / 1000
+
+    def steps(self, ms: int) -> None:
+        """The wall clock, while no time passes."""
         self._now[0] += ms
 
     async def looked(self, partner: str) -> None:
@@ -63,6 +73,10 @@ class Settled(Place):
     async def told(self, page: Page, oldest: int, newest: int, by: int = 0) -> None:
         signal = Signal(page.page_id, by, (oldest, newest), 0)
         await self.log.append([signal_record(self.topics.signals, PARTITIONS, page.wiki, signal)])
+
+    async def stored(self, partner: str) -> list[Stored]:
+        """Without ticks, of which some are due in so much time."""
+        return [stored for stored in await super().stored(partner) if not is_tick(stored)]
 
     async def order(self, partner: str) -> list[int]:
         return [article.event.sequence for article in await self.got(partner)]
@@ -120,6 +134,30 @@ async def test_an_edit_comes_when_it_has_settled(place: Settled) -> None:
 
 async def holds(partner: str, count: int) -> bool:
     return held(partner) == count
+
+
+async def test_a_clock_that_is_set_makes_nothing_old(place: Settled) -> None:
+    """Nothing settles because route's clock stepped an hour forward, nor once it is right again what is
+    appended after that; it settles in its own time.
+    """
+    async with place.routing():
+        await place.publish(*edits("A"))
+        await place.looked("settled")
+        place.steps(60 * MINUTE_MS)
+        await asyncio.sleep(2.5)  # two looks of the horizon, some of the lane
+        assert await place.order("settled") == []
+        place.steps(-60 * MINUTE_MS)
+        await asyncio.sleep(1.5)
+        place.later(5 * MINUTE_MS)
+        await place.publish(*edits("B", first=2))
+        await place.looked("settled")
+        await asyncio.sleep(0.5)
+        assert await place.order("settled") == []
+        place.later(5 * MINUTE_MS)
+        await place.settled("settled", 1)
+        assert await place.order("settled") == [1]
+        place.later(5 * MINUTE_MS)
+        await place.settled("settled", 2)
 
 
 async def test_a_busy_page_does_not_starve(place: Settled) -> None:
@@ -190,18 +228,48 @@ async def test_reverted_by_what_the_wiki_says(place: Settled, *, is_early: bool)
     assert await place.counts("settled") == {"published": 2, "reverted": 3}
 
 
-async def test_a_removal_is_told_though_its_text_was_reverted(place: Settled) -> None:
+async def test_a_removal_is_told_without_its_text_that_was_reverted(place: Settled) -> None:
     """A record that says that an older text is hidden restates the page as it is, be that vandalised. Who got
-    the older one must learn of it.
+    the older one must learn of it, and nobody gets the vandal's; the page itself stays what it is.
     """
-    page = Page(3, revision=2, kind="visibility", hides_revision=True, sha1=SHA["B"])
+    hides = Page(
+        3, revision=3, kind="visibility", hides_revision=True, sha1=SHA["B"], text="vandal", comment="vandal"
+    )
     async with place.routing():
-        await place.publish(*edits("AB"), page, *edits("A", first=4))
+        await place.publish(*edits("AB"), hides, *edits("A", first=4))
         await place.looked("settled")
         place.later(10 * MINUTE_MS)
         await place.settled("settled", 4)
-    assert await place.order("settled") == [1, 3, 4]
+    first, told, told_tombstone, last = await place.stored("settled")
+    assert [first.key, told.key, last.key] == ["enwiki:1", "enwiki:1/3", "enwiki:1"]
+    assert (told_tombstone.key, told_tombstone.value) == (told.key, None)
+    assert told.header("ce_type") == "wiki.article.visibility-change"
+    assert (told.header("ce_subject"), told.header("rev"), told.header("sha1")) == (told.key, "", "")
+    assert b"vandal" not in (told.value or b"")
+    article = (await place.got("settled"))[1]
+    assert article.event.late is True
+    assert article.event.revision is not UNSET
+    assert article.event.revision.visibility.text is False
+    assert article.article_body is UNSET
+    assert article.version is UNSET
     assert await place.counts("settled") == {"published": 3, "reverted": 1}
+
+
+async def test_a_move_is_told_without_its_text_that_was_reverted(place: Settled) -> None:
+    """Where the page is now says no later edit to those whose rules leave that out."""
+    moved = Page(3, kind="move", was_in=0, sha1=SHA["B"], text="vandal")
+    place.file.write_text(PLAIN + SETTLED + "bots = false\n")
+    async with place.routing():
+        await place.publish(*edits("AB"), moved, Page(4, sha1=SHA["A"], bot=True))
+        await place.looked("settled")
+        place.later(10 * MINUTE_MS)
+        await place.settled("settled", 4)
+    first, told, tombstone = await place.stored("settled")
+    assert [first.key, told.key, tombstone.key] == ["enwiki:1", "enwiki:1/3", "enwiki:1/3"]
+    assert tombstone.value is None
+    assert b"vandal" not in (told.value or b"")
+    assert [article.event.kind for article in await place.got("settled")] == ["edit", "move"]
+    assert await place.counts("settled") == {"published": 2, "reverted": 1, "filtered": 1}
 
 
 async def test_withdrawn_while_it_is_held(place: Settled) -> None:
