@@ -187,10 +187,11 @@ class Suspects:
 
     def published(self, wiki: str, page_id: int, revision: int, kind: str, edited_ms: int) -> None:
         """An article of the page, in any order; `kind` is the event's, `edited_ms` of what led to it."""
+        edited_ms = _second(edited_ms)
         for suspect in list(self._by_page.get((wiki, page_id), ())):
             if suspect.kind == "visibility":
                 suspect.is_held = suspect.is_held or revision == suspect.change.revision
-                is_cleared = kind == "delete" and edited_ms >= suspect.at_ms
+                is_cleared = kind == "delete" and edited_ms > suspect.at_ms
             else:
                 suspect.is_held = True
                 suspect.is_restated = suspect.is_restated or edited_ms >= suspect.at_ms
@@ -249,28 +250,30 @@ class Suspects:
 def clears(change: Change, suspect: Suspect) -> bool:  # noqa: PLR0911 - one rule a line
     """Whether a change of the same page, or title, or log entry makes the repair needless."""
     meant, at_ms, wanted = change.meant, suspect.at_ms, suspect.change
-    is_same_time = change.edited_ms >= at_ms - SLACK_MS
+    edited_ms = _second(change.edited_ms)
+    is_same_time = edited_ms >= at_ms - SLACK_MS
     if change.log_id and change.log_id == wanted.log_id:
         return wanted.revision in (0, change.revision)
+    is_repair = change.cause == CAUSE and change.page_id and change.page_id == wanted.page_id
+    if is_repair and suspect.kind != "visibility":
+        return meant != "visibility" and edited_ms >= at_ms  # one for all that happened before
     if meant == "delete":
-        return is_same_time if suspect.kind == "delete" else change.edited_ms >= at_ms
+        return is_same_time if suspect.kind == "delete" else edited_ms > at_ms
     if suspect.kind == "visibility":
         is_it = meant == "visibility" and change.revision == wanted.revision
         return is_it and is_same_time and (not suspect.is_row or _hides(change) >= _hides(wanted))
-    if change.cause == CAUSE and change.page_id and change.page_id == wanted.page_id:
-        return meant != "visibility" and change.edited_ms >= at_ms  # one for all that happened before
     if meant == "create":  # what was under its title before is another page
         is_it = change.revision == wanted.revision > 0
         return is_it or (not wanted.page_id and is_same_time)
     if suspect.kind == "delete":  # it is there again; under its title there may be another page
-        return bool(change.page_id) and change.edited_ms > at_ms
+        return bool(change.page_id) and edited_ms > at_ms
     if suspect.kind == "move":
         return meant == "move" and change.title == wanted.title and is_same_time
     if wanted.revision and meant == "edit" and change.revision:
         return change.revision >= wanted.revision
     if meant == suspect.kind and not (change.log_id and wanted.log_id):
         return is_same_time
-    return change.edited_ms > at_ms
+    return edited_ms > at_ms
 
 
 def _restates(suspect: Suspect, revision: int, kind: str, edited_ms: int) -> bool:
@@ -279,7 +282,7 @@ def _restates(suspect: Suspect, revision: int, kind: str, edited_ms: int) -> boo
     """
     at_ms = suspect.at_ms
     if kind == "delete":
-        return edited_ms >= (at_ms - SLACK_MS if suspect.kind == "delete" else at_ms)
+        return edited_ms >= at_ms - SLACK_MS if suspect.kind == "delete" else edited_ms > at_ms
     if suspect.kind in BY_REVISION:
         return revision >= suspect.change.revision
     if suspect.kind == "move":
@@ -336,6 +339,11 @@ def _of_log(base: Change, entry: Logged) -> Iterator[Change]:
             )
     elif base.kind == "refresh" or base.page_id:  # a deletion or a return is of a page, not of a title
         yield base
+
+
+def _second(time_ms: int) -> int:
+    """A wiki lists whole ones, and of two things in the same one nobody knows which came first."""
+    return time_ms // 1000 * 1000
 
 
 def _take_out(index: dict[K, list[Suspect]], key: K, suspect: Suspect) -> None:

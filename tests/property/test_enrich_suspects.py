@@ -93,7 +93,7 @@ class Wiki:
         )
         fields = {
             "identifier": identifier, "kind": kind, "wiki": WIKI, "server_name": SERVER, "title": page.title,
-            "namespace": 0, "edited_ms": self.now_ms, "upstream_ms": self.now_ms,
+            "namespace": 0, "edited_ms": self.now_ms + self.rng.choice((0, 400)), "upstream_ms": self.now_ms,
         }  # fmt: skip
         return Change(**{**fields, **over})
 
