@@ -106,7 +106,7 @@ class Agenda:
     def _asked(self, wiki: str, ask: Ask, horizon_ms: int) -> Target:
         standing = self.standing(wiki)
         assert standing
-        since_ms = max(ask.since_ms or standing.began_ms, self._listed_from_ms())
+        since_ms = max(ask.since_ms, standing.began_ms, self._listed_from_ms())
         if standing.ask == ask.number:
             since_ms = max(since_ms, standing.at_ms)  # it goes on where it was
         return Target(wiki, self._known.servers[wiki], since_ms, horizon_ms, ask.number)

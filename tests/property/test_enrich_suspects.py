@@ -206,7 +206,7 @@ class Wiki:
         self.rng.shuffle(feeds)
         for feed, arguments in feeds:
             feed(*arguments)
-        return suspects.lost(0)
+        return suspects.lost(0, lambda *_: 0)
 
 
 def played(rng: random.Random, loss: float, step_s: tuple[int, int]) -> Wiki:

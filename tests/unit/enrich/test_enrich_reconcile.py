@@ -1,6 +1,7 @@
 """What the stream lost is found in the wikis' own lists, and nothing else: over the real embedded log."""
 
 import asyncio
+import dataclasses
 import itertools
 import random
 from collections.abc import AsyncIterator, Callable
@@ -18,7 +19,7 @@ from streamer.errors import OriginUnavailable
 from streamer.log.base import Lane, Record, Stored, TopicPartition, partition_of
 from streamer.log.position import Position
 from streamer.metrics import COMMITTED
-from streamer.model import Change, DeadLetter, Place, Visibility, encode_value
+from streamer.model import Change, DeadLetter, Place, Visibility, encode_value, page_key
 from streamer.origin.listing import Edited, Listing, Logged, More, Span
 from streamer.reconciled import (
     GROUP,
@@ -30,6 +31,7 @@ from streamer.reconciled import (
     horizon_ms,
     standing_record,
 )
+from streamer.runtime import topic_specs
 from streamer.source.stage import GROUP as SOURCE_GROUP
 
 Make = Callable[..., Any]
@@ -136,6 +138,18 @@ def edit(page: int, revision: int, at_ms: int, **over: Any) -> Edited:
     return Edited(page, revision, f"T{page}", 0, at_ms, **over)
 
 
+def lane_of(page: int) -> int:
+    return partition_of(page_key(WIKI, page), 10)
+
+
+async def expire(bench: Any, *topics: str) -> None:
+    """All that is in there by now."""
+    specs = [spec for spec in topic_specs(bench.runtime.settings) if spec.name in topics]
+    await bench.runtime.log.ensure_topics([dataclasses.replace(spec, retention_ms=-1) for spec in specs])
+    await bench.runtime.log.clean()
+    await bench.runtime.log.ensure_topics(specs)
+
+
 def test_the_source_has_this_group() -> None:
     """Its name stands twice, since no stage imports another."""
     assert SOURCE == SOURCE_GROUP
@@ -197,6 +211,29 @@ async def test_what_is_not_lost_is_not_found(case: Case, bench: Any, wikis: Any,
         told = (await case.ask())[WIKI]
     assert (told.found, told.listed) == ({}, 5)
     assert await case.repairs() == []
+
+
+@pytest.mark.parametrize("forgotten", [("changes",), ("changes", "articles")], ids="-".join)
+async def test_what_the_log_has_forgotten_is_not_lost(
+    case: Case, change: Make, found: Make, forgotten: tuple[str, ...]
+) -> None:
+    """Where the changes have expired, the articles say what was told; where they have too, nothing can be
+    missed; nor what happened before the log followed the wiki, whatever is asked for.
+    """
+    bench, wikis = case.bench, case.wikis
+    await case.begin(began_hours=20)
+    at = case.ago_ms(10)
+    beside = next(n for n in range(2, 999) if lane_of(n) == lane_of(1))
+    wikis.lists[WIKI] = [edit(9, 9, case.ago_ms(22)), edit(1, 11, at), edit(beside, 12, at)]
+    wikis.script(("revision", 11), found(11, 1))
+    wikis.script(("page", beside), found(12, beside))
+    await bench.admit(change("edit", 11, "T1", edited_ms=at))
+    async with running(bench, wikis):
+        await bench.until_admitted(1)
+        await expire(bench, *(getattr(bench.topics, name) for name in forgotten))
+        told = (await case.ask(since_ms=case.ago_ms(24)))[WIKI]
+        assert (told.found, told.since_ms) == ({"edit": 1} if len(forgotten) == 1 else {}, case.ago_ms(20))
+    assert {repair.page_id for repair in await case.repairs()} <= {beside}
 
 
 async def test_moves_deletions_and_hidden_revisions(
