@@ -266,6 +266,7 @@ async def test_moves_deletions_and_hidden_revisions(
         assert told.found == {"move": 1, "create": 1, "delete": 1, "visibility": 1}
         counts = await bench.until_admitted(8)
         assert (counts["published"], counts["deadletter"]) == (8, 0)
+        assert wikis.behind == {("page", 1), ("title", "T1")}, "what is withdrawn does not wait"
         assert (await case.ask())[WIKI].found == {}
     articles = [
         (r.key, r.header("ce_type"), msgspec.json.decode(r.value or b"{}"))
