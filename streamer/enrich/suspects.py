@@ -288,6 +288,8 @@ def _restates(suspect: Suspect, revision: int, kind: str, edited_ms: int) -> boo
         return revision >= suspect.change.revision
     if suspect.kind == "move":
         return kind == "move" and edited_ms >= at_ms - SLACK_MS
+    if kind in ("refresh", suspect.kind):  # its own, which has the log's time
+        return edited_ms >= at_ms
     return edited_ms > at_ms
 
 
