@@ -13,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from streamer.config import AdmitSettings, ReconcileSettings, SourceSettings
+from streamer.enrich.agenda import Agenda
 from streamer.enrich.stage import run_enrich
 from streamer.enrich.suspects import Suspects
 from streamer.errors import OriginUnavailable
@@ -340,6 +341,25 @@ async def test_by_itself_every_so_often(case: Case, bench: Any, wikis: Any, foun
         await bench.until(lambda: len(wikis.listed) > 1)
         assert wikis.listed[1][1].since_s == case.ago_ms(1) // 1000
     assert len(await case.repairs()) == 1
+
+
+def agenda_of(bench: Any, known: Reconciled, **settings: Any) -> Agenda:
+    bench.runtime.settings = replace(
+        bench.runtime.settings,
+        source=SourceSettings(contact="ops@example.org"),
+        reconcile=ReconcileSettings(**settings),
+    )
+    return Agenda(known, bench.runtime, partition_of(WIKI, 10), 10)
+
+
+async def test_it_is_due_by_how_far_the_stream_was_read(case: Case, bench: Any) -> None:
+    """A source that catches up after an outage has not each of its hours compared by a sweep of its own."""
+    began_ms = case.ago_ms(48)
+    known = Reconciled({WIKI: "test.example.org"}, {}, {WIKI: Standing(began_ms, began_ms)})
+    for read_hours, is_due in ((0.1, False), (3.9, False), (4.1, True)):
+        agenda = agenda_of(bench, known, every_hours=4)
+        targets = agenda.due(began_ms + int(read_hours * 3_600_000))
+        assert [target.wiki for target in targets] == [WIKI] * is_due
 
 
 async def test_a_silent_wiki_is_told_and_holds_nobody(
