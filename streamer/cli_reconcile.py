@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser, loop: Loop) -> None:
     parser.add_argument(
         "--since",
         metavar="T",
-        help="what happened from this time on (RFC 3339); default: since the wiki is followed, or 30 days",
+        help="what happened from this time on (RFC 3339); default, and the furthest: since the wiki is"
+        " followed, or 30 days",
     )
     parser.add_argument("--no-wait", action="store_true", help="asks for it, and ends")
     parser.set_defaults(command=partial(_reconcile, loop))

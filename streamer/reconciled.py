@@ -32,7 +32,7 @@ _STANDING: Final = "reconcile/"
 
 
 class Ask(Struct, frozen=True):
-    """`number` grows with each; `since_ms` 0: as far back as the log has followed the wiki."""
+    """`number` grows with each; `since_ms` 0: since the log follows the wiki, nor is it ever before."""
 
     number: int
     since_ms: int = 0

@@ -16,8 +16,8 @@ RETRY_MOST_S: Final = 6 * 3_600.0
 ASKED_TRIES: Final = 4
 ASKED_RETRY_S: Final = 10.0
 """Somebody waits: that a wiki is silent is told after so many times of it."""
-LEAST_MS: Final = 60_000
-"""Less than this is not worth a request; where the stream stands still there is nothing to ask for."""
+LOOK_AGAIN_S: Final = 60.0
+"""Where the stream has not been read so far that a comparison were due."""
 
 
 class Agenda:
@@ -106,12 +106,13 @@ class Agenda:
     def _asked(self, wiki: str, ask: Ask, horizon_ms: int) -> Target:
         standing = self.standing(wiki)
         assert standing
-        since_ms = max(ask.since_ms or standing.began_ms, self._listed_from_ms())
+        since_ms = max(ask.since_ms, standing.began_ms, self._listed_from_ms())
         if standing.ask == ask.number:
             since_ms = max(since_ms, standing.at_ms)  # it goes on where it was
         return Target(wiki, self._known.servers[wiki], since_ms, horizon_ms, ask.number)
 
     def _is_due(self, wiki: str) -> bool:
+        """Where the stream has been read up to now."""
         standing = self.standing(wiki)
         if not standing or not self._every_ms():
             return False
@@ -123,9 +124,8 @@ class Agenda:
     def _scheduled(self, wiki: str, horizon_ms: int) -> Target | None:
         standing = self.standing(wiki)
         assert standing
-        least_ms = min(LEAST_MS, self._every_ms())
-        if horizon_ms - standing.until_ms < least_ms:
-            self._pause(wiki, least_ms / 1000)
+        if horizon_ms - standing.until_ms < self._every_ms():
+            self._pause(wiki, min(LOOK_AGAIN_S, self._every_ms() / 1000))
             return None
         back_ms = int(self._runtime.settings.reconcile.look_back_hours * HOUR_MS)
         since_ms = max(standing.began_ms, standing.until_ms - back_ms, self._listed_from_ms())

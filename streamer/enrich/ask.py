@@ -18,6 +18,7 @@ from streamer.enrich.held import Held
 from streamer.enrich.memory import Newest, Removals
 from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Outcome, Removed, Wikis, Work
 from streamer.enrich.patience import Answers, Patience
+from streamer.enrich.suspects import CAUSE as RECONCILE
 from streamer.enrich.text import PlainText
 from streamer.enrich.textpool import TextPool
 from streamer.errors import AnswerInvalid, HostNotAllowed, OriginUnavailable
@@ -147,11 +148,12 @@ class Asker:
         return None if change.replays and change.page_id else Gone()
 
     async def _question(self, change: Change) -> Answer:
+        wiki, server, is_behind = change.wiki, change.server_name, _is_behind(change)
         if change.kind in BY_REVISION and change.revision and change.cause != "redirect":
-            return await self.origin.revision(change.wiki, change.server_name, change.revision)
+            return await self.origin.revision(wiki, server, change.revision, is_behind=is_behind)
         if change.page_id:
-            return await self.origin.page(change.wiki, change.server_name, change.page_id)
-        return await self.origin.title(change.wiki, change.server_name, change.title)
+            return await self.origin.page(wiki, server, change.page_id, is_behind=is_behind)
+        return await self.origin.title(wiki, server, change.title, is_behind=is_behind)
 
     def _is_stale(self, work: Work, answer: Found) -> bool:
         """A page restated older than it was published, or than what waits in front of it to be published, or
@@ -254,6 +256,11 @@ class Asker:
                 continue
             self.answers.heard()
             return answer
+
+
+def _is_behind(change: Change) -> bool:
+    """Whether live work goes before it: what reconcile restates, but for what it withdraws."""
+    return change.cause == RECONCILE and change.replays not in {"delete", "visibility"}
 
 
 def _is_found_by_revision(change: Change) -> bool:

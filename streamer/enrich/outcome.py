@@ -15,11 +15,19 @@ deletion, or like an older page.
 
 
 class Wikis(Protocol):
-    """What enrich asks of the origin (streamer.origin); errors are OriginError's."""
+    """What enrich asks of the origin (streamer.origin); errors are OriginError's. `is_behind`: with what live
+    work leaves over.
+    """
 
-    async def revision(self, wiki: str, server_name: str, revision: int, /) -> Answer: ...
-    async def title(self, wiki: str, server_name: str, title: str, /) -> Answer: ...
-    async def page(self, wiki: str, server_name: str, page_id: int, /) -> Answer: ...
+    async def revision(
+        self, wiki: str, server_name: str, revision: int, /, *, is_behind: bool = False
+    ) -> Answer: ...
+    async def title(
+        self, wiki: str, server_name: str, title: str, /, *, is_behind: bool = False
+    ) -> Answer: ...
+    async def page(
+        self, wiki: str, server_name: str, page_id: int, /, *, is_behind: bool = False
+    ) -> Answer: ...
     async def deleted_page_id(
         self, wiki: str, server_name: str, title: str, log_id: int, time_ms: int, /
     ) -> tuple[int, ...]: ...

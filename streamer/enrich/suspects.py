@@ -222,9 +222,10 @@ class Suspects:
 
     # ── what is left ───────────────────────────────────────────────────────────────────────────
 
-    def lost(self, reach_ms: int) -> list[Change]:
-        """What repairs it, oldest first. `reach_ms`: from when on the log holds all that was told; what is
-        older has to be held to be missed.
+    def lost(self, changes_ms: int, articles_ms: Callable[[str, int], int]) -> list[Change]:
+        """What repairs it, oldest first. Since `changes_ms` the log holds all changes that were told, since
+        `articles_ms(wiki, page_id)` what is newest of that page; what is older than both has to be held to be
+        missed.
         """
         left: dict[object, list[Suspect]] = {}
         needless = {
@@ -235,9 +236,9 @@ class Suspects:
         """Revisions whose rows tell nothing more: they come as they are, or a log says what was hidden."""
         for suspect in self._open.values():
             change = suspect.change
-            if suspect.is_row and (change.wiki, change.revision) in needless:
-                continue
-            if _is_past(suspect, reach_ms):
+            if suspect.is_row and ((change.wiki, change.revision) in needless or not suspect.is_held):
+                continue  # what was never here needs no hiding
+            if suspect.at_ms < changes_ms and _is_past(suspect, articles_ms):
                 continue
             page: object = (change.wiki, change.page_id)
             if suspect.kind == "visibility" or not change.page_id:
@@ -287,20 +288,22 @@ def _restates(suspect: Suspect, revision: int, kind: str, edited_ms: int) -> boo
         return revision >= suspect.change.revision
     if suspect.kind == "move":
         return kind == "move" and edited_ms >= at_ms - SLACK_MS
+    if kind in ("refresh", suspect.kind):  # its own, which has the log's time
+        return edited_ms >= at_ms
     return edited_ms > at_ms
 
 
-def _is_past(suspect: Suspect, reach_ms: int) -> bool:
-    """What was never here needs no hiding. And of what happened before the log's changes begin, a deletion of
-    a page that nobody holds, and a move of one that was published since, were told for all that can be known.
+def _is_past(suspect: Suspect, articles_ms: Callable[[str, int], int]) -> bool:
+    """Of what happened before the log's changes begin: a deletion or a hiding of what nobody holds, a move of
+    a page that was published since, and whatever of a page the articles have forgotten too, were told for all
+    that can be known.
     """
-    if suspect.is_row:
-        return not suspect.is_held
-    if suspect.at_ms >= reach_ms:
-        return False
-    if suspect.kind == "move":
-        return suspect.is_restated
-    return suspect.kind in ("delete", "visibility") and not suspect.is_held
+    if suspect.is_held:
+        return suspect.kind == "move" and suspect.is_restated
+    page_id = suspect.change.page_id
+    if suspect.kind in ("delete", "visibility") or not page_id:
+        return True
+    return suspect.at_ms < articles_ms(suspect.change.wiki, page_id)
 
 
 def _repair(suspects: list[Suspect]) -> Change:

@@ -164,15 +164,22 @@ class Sweep:
             await self._scan_letters()
             await self._scan_cutoffs()
             await self._scan_articles()
-            lost = self._suspects.lost(await self._reach_ms())
+            lost = await self._lost()
         await self.settle(lost)
         for target in self.targets:
             target.listed = 0
         self._suspects = self.make()
 
-    async def _reach_ms(self) -> int:
-        """Since when all that was told is there; 0: from the beginning."""
-        tp = TopicPartition(self.topics.changes, self.partition)
+    async def _lost(self) -> list[Change]:
+        lanes = self._lanes(self.topics.articles, self._suspects.pages())
+        articles_ms = {tp.partition: await self._reach_ms(tp) for tp in lanes}
+        return self._suspects.lost(
+            await self._reach_ms(TopicPartition(self.topics.changes, self.partition)),
+            lambda wiki, page_id: articles_ms[partition_of(page_key(wiki, page_id), self.partitions)],
+        )
+
+    async def _reach_ms(self, tp: TopicPartition) -> int:
+        """Since when all that was told is there, if nothing newer took its place; 0: from the beginning."""
         bounds = await self.log.bounds(tp)
         if not bounds.earliest:
             return 0

@@ -111,8 +111,6 @@ class Budget:
 
 By = Literal["revision", "title", "page", "log", "listing"]
 WAYS: Final[tuple[By, ...]] = get_args(By)
-BEHIND: Final = frozenset[By]({"listing"})
-"""Ways that are asked only with what live work leaves over: nobody waits for what reconcile finds."""
 SPARED_PART: Final = 0.75
 """Of a minute's requests, what these may use up: an edit then finds a burst and, while it lasts, the pace."""
 BEHIND_EVERY: Final = 32
@@ -129,6 +127,8 @@ class Lane(NamedTuple):
     wiki: str
     server_name: str
     by: By
+    is_behind: bool = False
+    """Asked only with what live work leaves over: nobody waits for what reconcile lists and restates."""
 
 
 @dataclass(slots=True, eq=False)
@@ -230,8 +230,8 @@ class Scheduler(Generic[ItemT]):
         """Live work; what is behind it where there is none and the budget has some to spare, or where it has
         waited for its turn.
         """
-        live = [lane for lane in ready if lane.by not in BEHIND]
-        behind = [lane for lane in ready if lane.by in BEHIND]
+        live = [lane for lane in ready if not lane.is_behind]
+        behind = [lane for lane in ready if lane.is_behind]
         if not live:
             return behind if self.budget.spare_at_s(now_s) <= now_s else []
         starved = [lane for lane in behind if now_s - self._oldest_s(lane) >= BEHIND_S]
@@ -242,7 +242,7 @@ class Scheduler(Generic[ItemT]):
         live_s = behind_s = inf
         for lane in self._lanes:
             ready_s = self._ready_at_s(lane, now_s)
-            if lane.by in BEHIND:
+            if lane.is_behind:
                 behind_s = min(behind_s, ready_s)
             else:
                 live_s = min(live_s, ready_s)

@@ -153,17 +153,19 @@ class Origin:
 
     # ── what can be asked ──────────────────────────────────────────────────────────────────────
 
-    async def revision(self, wiki: str, server_name: str, revision: int) -> Answer:
+    async def revision(
+        self, wiki: str, server_name: str, revision: int, *, is_behind: bool = False
+    ) -> Answer:
         """That revision, and its page as it is now."""
-        return await self._page(Lane(wiki, server_name, "revision"), query.id_key(revision))
+        return await self._page(Lane(wiki, server_name, "revision", is_behind), query.id_key(revision))
 
-    async def title(self, wiki: str, server_name: str, title: str) -> Answer:
+    async def title(self, wiki: str, server_name: str, title: str, *, is_behind: bool = False) -> Answer:
         """The current revision of the page of that title; a redirect is not followed."""
-        return await self._page(Lane(wiki, server_name, "title"), query.title_key(title))
+        return await self._page(Lane(wiki, server_name, "title", is_behind), query.title_key(title))
 
-    async def page(self, wiki: str, server_name: str, page_id: int) -> Answer:
+    async def page(self, wiki: str, server_name: str, page_id: int, *, is_behind: bool = False) -> Answer:
         """The current revision of the page."""
-        return await self._page(Lane(wiki, server_name, "page"), query.id_key(page_id))
+        return await self._page(Lane(wiki, server_name, "page", is_behind), query.id_key(page_id))
 
     async def deleted_page_id(
         self, wiki: str, server_name: str, title: str, log_id: int, time_ms: int
@@ -185,7 +187,9 @@ class Origin:
         """What changed and what was logged in that time; `more` is that of the answer before. Behind all that
         is asked otherwise, and tried once: who lists comes back later.
         """
-        outcome = await self._ask(Lane(wiki, server_name, "listing"), (span, more), failures=TRIES - 1)
+        outcome = await self._ask(
+            Lane(wiki, server_name, "listing", is_behind=True), (span, more), failures=TRIES - 1
+        )
         assert isinstance(outcome, Listing)
         return outcome
 

@@ -13,6 +13,7 @@ wiki has been failing for a minute; `untaken` ends as AnswerInvalid for the one 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
 from streamer.errors import AnswerInvalid, OriginUnavailable
@@ -78,8 +79,8 @@ class Retries:
         self.again(lane, items, error)
         since_s = self.reach.failing_since_s(lane.wiki)
         if since_s is not None and now_s - since_s >= WAITED_MOST_S:
-            for by in WAYS:
-                self._expire(Lane(lane.wiki, lane.server_name, by), now_s, error)
+            for by, is_behind in product(WAYS, (False, True)):
+                self._expire(Lane(lane.wiki, lane.server_name, by, is_behind), now_s, error)
 
     def again(self, lane: Lane, items: Sequence[Waiting], error: OriginUnavailable) -> None:
         """Back into the queue, unless it has failed too often."""

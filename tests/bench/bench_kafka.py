@@ -139,7 +139,7 @@ class TimedStub(Stub):
     asked = 0
     first_cpu_s = 0.0
 
-    async def revision(self, wiki: str, server: str, revision: int, /) -> Answer:
+    async def revision(self, wiki: str, server: str, revision: int, /, **_: object) -> Answer:
         self.first_cpu_s = self.first_cpu_s or time.process_time()
         self.asked += 1
         return await super().revision(wiki, server, revision)

@@ -85,7 +85,7 @@ class Stub:
     def holds(self, _lanes: int, /) -> None:
         """There is no budget."""
 
-    async def revision(self, wiki: str, _server: str, revision: int, /) -> Answer:
+    async def revision(self, wiki: str, _server: str, revision: int, /, **_: object) -> Answer:
         site = self._sites.get(wiki)
         if site is None:
             return Missing(0)
@@ -101,10 +101,10 @@ class Stub:
             int(time.time() * 1000),
         )
 
-    async def title(self, wiki: str, server: str, _title: str, /) -> Answer:
+    async def title(self, wiki: str, server: str, _title: str, /, **_: object) -> Answer:
         return await self.revision(wiki, server, 1)
 
-    async def page(self, wiki: str, server: str, page_id: int, /) -> Answer:
+    async def page(self, wiki: str, server: str, page_id: int, /, **_: object) -> Answer:
         return await self.revision(wiki, server, page_id)
 
     async def deleted_page_id(self, *_: object) -> tuple[int, ...]:

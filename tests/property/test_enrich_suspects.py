@@ -206,7 +206,7 @@ class Wiki:
         self.rng.shuffle(feeds)
         for feed, arguments in feeds:
             feed(*arguments)
-        return suspects.lost(0)
+        return suspects.lost(0, lambda *_: 0)
 
 
 def played(rng: random.Random, loss: float, step_s: tuple[int, int]) -> Wiki:
@@ -252,6 +252,32 @@ def test_only_what_was_lost_is_found_and_once(rng: random.Random, step_s: tuple[
         done = {change.identifier for change in kept}
         assert sure - done <= left <= {change.identifier for change in lost} - done
     assert found > 200
+
+
+LOGGED = {
+    "refresh": Logged(9, 7, "Title", 0, START_MS, "protect", "protect"),
+    "restore": Logged(9, 7, "Title", 0, START_MS, "delete", "restore"),
+}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind", "after_ms", "is_lost"),
+    [
+        *(("refresh", "refresh", after_ms, after_ms < 0) for after_ms in (-1, 0, 400)),
+        *(("restore", kind, 0, False) for kind in ("restore", "refresh")),
+        *((wanted, "edit", after_ms, after_ms < 1_000) for wanted in LOGGED for after_ms in (400, 1_000)),
+    ],
+)
+def test_an_article_outlives_the_change_that_it_restates(
+    wanted: str, kind: str, after_ms: int, *, is_lost: bool
+) -> None:
+    """A protection or a return that was published is not lost once the changes have expired; an edit of the
+    same second may have come before it.
+    """
+    suspects = Suspects(lambda _: True, lambda _: True)
+    suspects.logged(WIKI, SERVER, LOGGED[wanted])
+    suspects.published(WIKI, 7, 12, kind, START_MS + after_ms)
+    assert bool(suspects.lost(START_MS + 10**9, lambda *_: 0)) is is_lost
 
 
 def test_all_that_was_lost_last_is_found(rng: random.Random) -> None:

@@ -17,7 +17,7 @@ def lane(wiki: int) -> Lane:
 
 
 def listing(wiki: int) -> Lane:
-    return Lane(f"w{wiki}", f"w{wiki}.example.org", "listing")
+    return Lane(f"w{wiki}", f"w{wiki}.example.org", "listing", is_behind=True)
 
 
 class World:

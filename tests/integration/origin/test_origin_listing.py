@@ -99,8 +99,11 @@ async def test_faults_are_told_and_no_answer_is_invented(monkeypatch: pytest.Mon
             await origin.listing(WIKI, HOST, span)
 
 
-async def test_an_edit_does_not_wait_for_it() -> None:
-    """With a queue of listings that takes what it may, ten edits of ten wikis' worth start at once."""
+@pytest.mark.parametrize("is_repair", [False, True])
+async def test_an_edit_does_not_wait_for_it(*, is_repair: bool) -> None:
+    """With a queue of listings, or of pages to restate, that takes what it may, ten edits of ten wikis' worth
+    start at once.
+    """
     async with (
         Sandbox(SandboxOptions(seed=5, edits_per_s=0.001)) as sandbox,
         Origin(settings_of(sandbox, requests_per_minute=200, concurrency=3, batch=1)) as origin,
@@ -109,8 +112,12 @@ async def test_an_edit_does_not_wait_for_it() -> None:
         assert sandbox.world
         wiki = sandbox.world.wikis[WIKI]
         now_s = int(time.time())
-        listings = [
-            tasks.create_task(origin.listing(WIKI, HOST, Span(now_s - number - 2, now_s)))
+        listings: list[asyncio.Task[object]] = [
+            tasks.create_task(
+                origin.page(WIKI, HOST, number + 1, is_behind=True)
+                if is_repair
+                else origin.listing(WIKI, HOST, Span(now_s - number - 2, now_s))
+            )
             for number in range(20)
         ]
         await asyncio.wait(listings, return_when=asyncio.FIRST_COMPLETED)

@@ -89,6 +89,8 @@ class ScriptedWikis:
     def __init__(self) -> None:
         self.answers: dict[tuple[str, Any], list[Any]] = {}
         self.asked: list[tuple[str, Any]] = []
+        self.behind: set[tuple[str, Any]] = set()
+        """What of it was asked behind live work."""
         self.sites: dict[str, SiteInfo] = {"testwiki": SITE}
         self.failing_since: float | None = None
         self.any_host_answers = True
@@ -127,13 +129,18 @@ class ScriptedWikis:
             raise answer
         return answer
 
-    async def revision(self, _wiki: str, _server: str, revision: int, /) -> Answer:
+    async def revision(
+        self, _wiki: str, _server: str, revision: int, /, *, is_behind: bool = False
+    ) -> Answer:
+        self.behind |= {("revision", revision)} if is_behind else set()
         return await self._answer(("revision", revision), Missing(10**15))
 
-    async def title(self, _wiki: str, _server: str, title: str, /) -> Answer:
+    async def title(self, _wiki: str, _server: str, title: str, /, *, is_behind: bool = False) -> Answer:
+        self.behind |= {("title", title)} if is_behind else set()
         return await self._answer(("title", title), Missing(10**15))
 
-    async def page(self, _wiki: str, _server: str, page_id: int, /) -> Answer:
+    async def page(self, _wiki: str, _server: str, page_id: int, /, *, is_behind: bool = False) -> Answer:
+        self.behind |= {("page", page_id)} if is_behind else set()
         return await self._answer(("page", page_id), Missing(10**15))
 
     async def deleted_page_id(

@@ -1,6 +1,7 @@
 """What the stream lost is found in the wikis' own lists, and nothing else: over the real embedded log."""
 
 import asyncio
+import dataclasses
 import itertools
 import random
 from collections.abc import AsyncIterator, Callable
@@ -12,13 +13,14 @@ import pytest
 from msgspec.structs import replace
 
 from streamer.config import AdmitSettings, ReconcileSettings, SourceSettings
+from streamer.enrich.agenda import Agenda
 from streamer.enrich.stage import run_enrich
 from streamer.enrich.suspects import Suspects
 from streamer.errors import OriginUnavailable
 from streamer.log.base import Lane, Record, Stored, TopicPartition, partition_of
 from streamer.log.position import Position
 from streamer.metrics import COMMITTED
-from streamer.model import Change, DeadLetter, Place, Visibility, encode_value
+from streamer.model import Change, DeadLetter, Place, Visibility, encode_value, page_key
 from streamer.origin.listing import Edited, Listing, Logged, More, Span
 from streamer.reconciled import (
     GROUP,
@@ -30,6 +32,7 @@ from streamer.reconciled import (
     horizon_ms,
     standing_record,
 )
+from streamer.runtime import topic_specs
 from streamer.source.stage import GROUP as SOURCE_GROUP
 
 Make = Callable[..., Any]
@@ -136,6 +139,18 @@ def edit(page: int, revision: int, at_ms: int, **over: Any) -> Edited:
     return Edited(page, revision, f"T{page}", 0, at_ms, **over)
 
 
+def lane_of(page: int) -> int:
+    return partition_of(page_key(WIKI, page), 10)
+
+
+async def expire(bench: Any, *topics: str) -> None:
+    """All that is in there by now."""
+    specs = [spec for spec in topic_specs(bench.runtime.settings) if spec.name in topics]
+    await bench.runtime.log.ensure_topics([dataclasses.replace(spec, retention_ms=-1) for spec in specs])
+    await bench.runtime.log.clean()
+    await bench.runtime.log.ensure_topics(specs)
+
+
 def test_the_source_has_this_group() -> None:
     """Its name stands twice, since no stage imports another."""
     assert SOURCE == SOURCE_GROUP
@@ -199,6 +214,29 @@ async def test_what_is_not_lost_is_not_found(case: Case, bench: Any, wikis: Any,
     assert await case.repairs() == []
 
 
+@pytest.mark.parametrize("forgotten", [("changes",), ("changes", "articles")], ids="-".join)
+async def test_what_the_log_has_forgotten_is_not_lost(
+    case: Case, change: Make, found: Make, forgotten: tuple[str, ...]
+) -> None:
+    """Where the changes have expired, the articles say what was told; where they have too, nothing can be
+    missed; nor what happened before the log followed the wiki, whatever is asked for.
+    """
+    bench, wikis = case.bench, case.wikis
+    await case.begin(began_hours=20)
+    at = case.ago_ms(10)
+    beside = next(n for n in range(2, 999) if lane_of(n) == lane_of(1))
+    wikis.lists[WIKI] = [edit(9, 9, case.ago_ms(22)), edit(1, 11, at), edit(beside, 12, at)]
+    wikis.script(("revision", 11), found(11, 1))
+    wikis.script(("page", beside), found(12, beside))
+    await bench.admit(change("edit", 11, "T1", edited_ms=at))
+    async with running(bench, wikis):
+        await bench.until_admitted(1)
+        await expire(bench, *(getattr(bench.topics, name) for name in forgotten))
+        told = (await case.ask(since_ms=case.ago_ms(24)))[WIKI]
+        assert (told.found, told.since_ms) == ({"edit": 1} if len(forgotten) == 1 else {}, case.ago_ms(20))
+    assert {repair.page_id for repair in await case.repairs()} <= {beside}
+
+
 async def test_moves_deletions_and_hidden_revisions(
     case: Case, bench: Any, wikis: Any, change: Make, found: Make
 ) -> None:
@@ -229,6 +267,7 @@ async def test_moves_deletions_and_hidden_revisions(
         assert told.found == {"move": 1, "create": 1, "delete": 1, "visibility": 1}
         counts = await bench.until_admitted(8)
         assert (counts["published"], counts["deadletter"]) == (8, 0)
+        assert wikis.behind == {("page", 1), ("title", "T1")}, "what is withdrawn does not wait"
         assert (await case.ask())[WIKI].found == {}
     articles = [
         (r.key, r.header("ce_type"), msgspec.json.decode(r.value or b"{}"))
@@ -302,6 +341,25 @@ async def test_by_itself_every_so_often(case: Case, bench: Any, wikis: Any, foun
         await bench.until(lambda: len(wikis.listed) > 1)
         assert wikis.listed[1][1].since_s == case.ago_ms(1) // 1000
     assert len(await case.repairs()) == 1
+
+
+def agenda_of(bench: Any, known: Reconciled, **settings: Any) -> Agenda:
+    bench.runtime.settings = replace(
+        bench.runtime.settings,
+        source=SourceSettings(contact="ops@example.org"),
+        reconcile=ReconcileSettings(**settings),
+    )
+    return Agenda(known, bench.runtime, partition_of(WIKI, 10), 10)
+
+
+async def test_it_is_due_by_how_far_the_stream_was_read(case: Case, bench: Any) -> None:
+    """A source that catches up after an outage has not each of its hours compared by a sweep of its own."""
+    began_ms = case.ago_ms(48)
+    known = Reconciled({WIKI: "test.example.org"}, {}, {WIKI: Standing(began_ms, began_ms)})
+    for read_hours, is_due in ((0.1, False), (3.9, False), (4.1, True)):
+        agenda = agenda_of(bench, known, every_hours=4)
+        targets = agenda.due(began_ms + int(read_hours * 3_600_000))
+        assert [target.wiki for target in targets] == [WIKI] * is_due
 
 
 async def test_a_silent_wiki_is_told_and_holds_nobody(

@@ -120,7 +120,7 @@ def test_invented_hosts_do_not_fill_the_memory() -> None:
     assert len(breakers._hosts) <= 4096
 
 
-LISTED = Lane("enwiki", "en.wikipedia.org", "listing")
+LISTED = Lane("enwiki", "en.wikipedia.org", "listing", is_behind=True)
 
 
 def test_what_is_behind_goes_when_nothing_live_is_ready() -> None:
