@@ -133,22 +133,23 @@ def _rebuild(loop: Loop, options: argparse.Namespace) -> None:
     settings, file, demands = _file_of(options)
     name: str = options.name
 
-    def is_known() -> bool:
-        return file.exists() and name in load_partners(file, demands)
+    def rules() -> str | None:
+        partner = load_partners(file, demands).get(name) if file.exists() else None
+        return None if partner is None else partner.rules
 
-    if not is_known():
+    if rules() is None:
         raise ConfigError(f"{file}: {name}", "there is no such partner")
     since_ms = None if options.since is None else past_ms("--since", options.since)
     if settings.log.kind == "local" and not Path(settings.log.path).exists():
         raise ConfigError("log.path", f"there is no log at {settings.log.path}")
-    loop(_run(settings, name, since_ms, wait=not options.no_wait, is_known=is_known))
+    loop(_run(settings, name, since_ms, wait=not options.no_wait, rules=rules))
 
 
 async def _run(
-    settings: Settings, name: str, since_ms: int | None, *, wait: bool, is_known: Callable[[], bool]
+    settings: Settings, name: str, since_ms: int | None, *, wait: bool, rules: Callable[[], str | None]
 ) -> None:
     async with open_log(settings) as log:
-        await Rebuilder(log, settings, name, _say).run(since_ms, wait=wait, is_known=is_known)
+        await Rebuilder(log, settings, name, _say).run(since_ms, wait=wait, rules=rules)
 
 
 def _say(text: str) -> None:

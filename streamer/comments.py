@@ -17,7 +17,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import unquote
 
-from streamer.userspaces import UserSpaces, folded, plain
+from streamer.userspaces import UserSpaces, folded, joins, plain
 
 MARK: Final = "[…]"
 """What stands in a name's place. Without letters: no name is a part of it."""
@@ -213,6 +213,4 @@ def _without_words(text: str, words: list[str], between: str) -> str:
 
 
 def _is_looked_for_anywhere(name: str) -> bool:
-    """A long one; and one in a script without case: most of these put no spaces, or join words."""
-    joins = any(letter.isalpha() and letter.lower() == letter.upper() for letter in name)
-    return len(name) >= ANYWHERE or (joins and len(name) > 1)
+    return len(name) >= ANYWHERE or (len(name) > 1 and joins(name))

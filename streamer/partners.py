@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
@@ -84,6 +85,19 @@ class Partner(Struct, frozen=True, forbid_unknown_fields=True):
         match = DURATION.fullmatch(self.settle)
         assert match
         return int(match[1]) * SECONDS[match[2]]
+
+    @property
+    def rules(self) -> str:
+        """A digest of what decides what its feed holds. What a newer version could say besides, and the
+        table does not, changes nothing.
+        """
+        usual = Partner()
+        said = {
+            name: value
+            for name in self.__struct_fields__
+            if name not in ("keys", "limits") and (value := getattr(self, name)) != getattr(usual, name)
+        }
+        return hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()[:24]
 
 
 Partners = Mapping[str, Partner]

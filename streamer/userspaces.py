@@ -54,7 +54,7 @@ LARGE: Final = (
 wiki is not admitted, and so has not said it.
 """
 _LETTERS: Final = 3
-"""A shorter alias of Latin letters (`U:`, `BD:`) is looked for as a word: others end with it."""
+"""A shorter alias (`U:`, `BD:`) is looked for as a word, where words are not joined: others end with it."""
 _UNSEEN: Final = dict.fromkeys(
     (0x00AD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF)
 )
@@ -73,6 +73,11 @@ def plain(text: str) -> str:
 def folded(text: str) -> str:
     """What MediaWiki takes for the same, and a reader too: spaces and underscores, upper and lower case."""
     return " ".join(plain(text).replace("_", " ").casefold().translate(_DOT_ABOVE).split())
+
+
+def joins(name: str) -> bool:
+    """Of a script without case: most of these put no spaces, or join words."""
+    return any(letter.isalpha() and letter.lower() == letter.upper() for letter in name)
 
 
 _SHIPPED: Final = frozenset(map(folded, (*CANONICAL, *", ".join(LARGE).split(", "))))
@@ -133,11 +138,7 @@ class UserSpaces:
         tail = folded(text[-2 * self._lengths[-1] :])
         return any(
             tail[-length:] in self._names
-            and (
-                length >= _LETTERS
-                or not tail[-length:].isascii()
-                or not tail[-length - 1 : -length].isalnum()
-            )
+            and (length >= _LETTERS or joins(tail[-length:]) or not tail[-length - 1 : -length].isalnum())
             for length in self._lengths
         )
 

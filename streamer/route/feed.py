@@ -40,6 +40,7 @@ class Routing:
         self.rule: Final = Rule(partner)
         self.settle_ms: Final = partner.settle_s * 1000
         self.places: Final = _digest(partner)
+        self.rules: Final = partner.rules
         self.projection: Final = Projection(partner.fields, content=partner.content, policy=policy)
 
 

@@ -31,6 +31,8 @@ class Intake:
         self._outbox = outbox
         self._stopped: set[str] = set()
         """Their feeds are being made anew, and it is not their turn yet."""
+        self._unruled: set[str] = set()
+        """Of those: whose new rules this process has yet to read."""
         self._generation = 0
         self._starts_generation = 0
 
@@ -54,6 +56,9 @@ class Intake:
 
     async def refresh(self) -> None:
         """Makes the feeds those of the partners in force, without the parked; takes up who is new or back."""
+        if self.is_overtaken():
+            self._stopped -= self._unruled
+            self._unruled.clear()
         self._generation = self._roster.generation
         concerned = self._heed_rebuilds()
         routings = dict(self._roster.routings())
@@ -89,6 +94,7 @@ class Intake:
             return set()
         self._starts_generation = starts.generation
         self._stopped.clear()
+        self._unruled.clear()
         rebuilt = {name for name in self._roster.routings() if starts.is_rebuilt(name)}
         self._parking.try_soon(rebuilt)
         for name, feed in list(self._outbox.feeds.items()):
@@ -137,6 +143,8 @@ class Intake:
         elif todo == "try again":
             said = f"{routing.topic}: it can't be seen, or positions of the one before linger"
             self._outbox.park(routing, TopicMissing(said, routing.topic))
+        elif start is not None and start.rules not in ("", routing.rules):
+            self._await_rules(routing.name)
         else:
             await self._roster.ready_topic(routing, is_new=self._may_make(routing))
             return [Draft.of(await self._new_feed(routing, start))]
@@ -224,6 +232,16 @@ class Intake:
         else:
             feed = replace(Feed.restore(routing, position), epoch=epoch_of(position))
         return [Draft.of(replace(feed, mark=Mark(start.rebuild, "stopped")))]
+
+    def _await_rules(self, name: str) -> None:
+        """Those of the feed that is replaced may tell more than the new ones allow."""
+        self._stopped.add(name)
+        self._unruled.add(name)
+        logger.warning(
+            "feed is to be made anew by other rules than are in force here; it waits for the partners file to"
+            " say the same here as where `streamer partner rebuild` runs, or for that to be run again",
+            extra={"partner": name, "partition": self._lane.partition},
+        )
 
     def _stop(self, feed: Feed) -> None:
         name = feed.routing.name

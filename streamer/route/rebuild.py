@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from streamer.log.base import Bounds
 from streamer.log.position import State
@@ -31,6 +32,10 @@ class Start(Struct, frozen=True, omit_defaults=True):
     rebuild: str = ""
     """The epoch of the topic that is replaced; "" for a partner that never was rebuilt."""
     phase: Phase = ""
+    rules: str = ""
+    """The partner's (Partner.rules), as the command read them: the new feed is begun with no others. "": of
+    a version that said none, with any.
+    """
 
 
 class Mark(Struct, frozen=True):
@@ -114,6 +119,11 @@ class Seen:
         return sum(mark.rebuild == wanted and mark.phase in phases for mark in self.marks.values())
 
     @property
+    def have_begun(self) -> bool:
+        """All lanes, with the new feed."""
+        return self.reached("behind", "met") == self.partitions
+
+    @property
     def is_unfinished(self) -> bool:
         """A rebuild has begun, and is neither done nor overtaken by a deletion of what it made."""
         if self.start is None or not self.start.rebuild:
@@ -182,7 +192,7 @@ def _stop_step(seen: Seen, start: Start) -> Step:
     if seen.epoch != start.rebuild:  # deleted by another hand: lanes may still hold the old feed
         return first_step(seen, start.since_ms)
     if seen.reached("stopped", "behind", "met") == seen.partitions:
-        return Append(Start(start.since_ms, start.rebuild, "swap"))
+        return Append(replace(start, phase="swap"))
     return Wait("stop")
 
 
@@ -190,7 +200,7 @@ def _swap_step(seen: Seen, start: Start) -> Step:
     if seen.epoch == start.rebuild:
         return Delete(seen.epoch)
     if seen.epoch:
-        return Append(Start(start.since_ms, start.rebuild, "go"))
+        return Append(replace(start, phase="go"))
     return Wait("positions") if seen.marks else Make()
 
 

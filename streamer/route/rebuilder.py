@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
+from msgspec.structs import replace
+
 from streamer.accounts import GROUP, counts_of, seen_by
 from streamer.config import Settings
 from streamer.errors import ConfigError, LogUnavailable, TopicMissing, TopicRefused
@@ -67,9 +69,10 @@ class Rebuilder:
         """What was last seen to change, and when: of waiting."""
         self._missing_s: float | None = None
 
-    async def run(self, since_ms: int | None, *, wait: bool, is_known: Callable[[], bool]) -> None:
+    async def run(self, since_ms: int | None, *, wait: bool, rules: Callable[[], str | None]) -> None:
         """Finishes a rebuild that was begun, else begins one. `since_ms` None: from the earliest. Without
-        `wait` it ends when the lanes are at it. Raises ConfigError and LogError.
+        `wait` it ends when all lanes are at it. `rules` reads the partner's, None where there is no such
+        partner: the feed is begun by them, as they are then. Raises ConfigError and LogError.
         """
         if await self._log.topic(self._topics.meta) is None:
             raise ConfigError(self._topics.meta, "no such topic: start the service once, it makes its topics")
@@ -77,24 +80,35 @@ class Rebuilder:
         with alone_by_name():
             async with asyncio.TaskGroup() as tasks:
                 following = tasks.create_task(self._meta.run(), name="rebuild-meta")
-                await self._run(since_ms, wait=wait, is_known=is_known)
+                await self._run(since_ms, wait=wait, rules=rules)
                 following.cancel()
 
-    async def _run(self, since_ms: int | None, *, wait: bool, is_known: Callable[[], bool]) -> None:
+    async def _run(self, since_ms: int | None, *, wait: bool, rules: Callable[[], str | None]) -> None:
+        said: str | None = None
         mine: Start | None = None
         while True:
             seen = await self._look()
             if mine is None and seen.is_unfinished:
                 mine = self._resumed(seen, since_ms)
             step = first_step(seen, since_ms or 0) if mine is None else next_step(seen, mine)
+            found = rules()
+            if found is None:
+                raise ConfigError(f"partner {self._name}", "was removed meanwhile")
+            if isinstance(step, Append):
+                step, said = Append(replace(step.start, rules=found)), found
+            elif seen.start is not None and seen.is_unfinished and found != said:
+                # once for each change of the file: another command may read another one
+                said = found
+                if found != seen.start.rules:
+                    step = Append(replace(seen.start, rules=found))
             if isinstance(step, Done):
                 self._end(step)
                 return
-            if isinstance(step, Wait) and step.on == "meet" and not wait:
+            if isinstance(step, Wait) and step.on == "meet" and not wait and seen.have_begun:
                 return
             if isinstance(step, Append):
                 mine = step.start
-            await self._do(step, seen, is_known)
+            await self._do(step, seen)
 
     async def _look(self) -> Seen:
         await self._meta.catch_up()
@@ -118,7 +132,7 @@ class Rebuilder:
         self._tell("a rebuild is under way: this goes on with it")
         return seen.start
 
-    async def _do(self, step: Step, seen: Seen, is_known: Callable[[], bool]) -> None:
+    async def _do(self, step: Step, seen: Seen) -> None:
         if isinstance(step, Append):
             await append_start(self._log, self._topics, self._name, step.start)
         elif isinstance(step, Make):
@@ -126,7 +140,7 @@ class Rebuilder:
         elif isinstance(step, Delete):
             await self._delete(step.epoch)
         elif isinstance(step, Wait):
-            await self._wait(step, seen, is_known)
+            await self._wait(step, seen)
 
     async def _make(self, *, first: bool) -> None:
         now_s = time.monotonic()
@@ -151,17 +165,21 @@ class Rebuilder:
 
     # ── waiting ────────────────────────────────────────────────────────────────────────────────
 
-    async def _wait(self, step: Wait, seen: Seen, is_known: Callable[[], bool]) -> None:
-        if not is_known():
-            raise ConfigError(f"partner {self._name}", "was removed meanwhile")
+    async def _wait(self, step: Wait, seen: Seen) -> None:
         if step.on == "positions":
             if self._idle_s(step.on) > FORGET_S:
                 raise LogUnavailable(f"the cluster still has the positions of the deleted {self._topic}")
         else:
             text = self._stopping(seen) if step.on == "stop" else await self._meeting(seen)
             silent = self._idle_s(text) > SILENT_S
-            self._progress(f"{text}; waiting for the processes with the role `route`" if silent else text)
+            self._progress(f"{text}; waiting for {self._awaited(step, seen)}" if silent else text)
         await asyncio.sleep(POLL_S)
+
+    def _awaited(self, step: Wait, seen: Seen) -> str:
+        processes = "the processes with the role `route`"
+        if step.on == "stop" or seen.have_begun:
+            return processes
+        return f"{processes}, and for their partners file to say the same of it as the one here"
 
     def _stopping(self, seen: Seen) -> str:
         return f"stopped {seen.reached('stopped', 'behind', 'met')} of {seen.partitions}"

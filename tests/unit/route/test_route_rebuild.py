@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from harness.articles import PARTITIONS
+from msgspec import structs
 
 from streamer.accounts import GROUP
 from streamer.errors import ConfigError, TopicMissing, TopicRefused
@@ -16,6 +18,7 @@ from streamer.log.local import LocalLog
 from streamer.log.local_lanes import LocalLane
 from streamer.log.position import Position
 from streamer.model import encode_value
+from streamer.partners import Limits, load_partners
 from streamer.partners_edit import remove_partner
 from streamer.route.rebuild import Mark, Start, mark_of
 from streamer.route.rebuilder import Rebuilder
@@ -38,7 +41,7 @@ async def rebuild(place: Place, *, since_ms: int | None = None, known: bool = Tr
     told: list[str] = []
     rebuilder = Rebuilder(place.log, SETTINGS, "everything", told.append)
     async with asyncio.timeout(30):
-        await rebuilder.run(since_ms, wait=True, is_known=lambda: known)
+        await rebuilder.run(since_ms, wait=True, rules=lambda: "" if known else None)
     return told
 
 
@@ -100,6 +103,49 @@ async def test_a_rebuild_of_a_partner_that_was_removed(place: Place) -> None:
     """The command does not wait for lanes that do not route the partner any more."""
     with pytest.raises(ConfigError, match="removed meanwhile"):
         await rebuild(place, known=False)
+
+
+async def test_no_lane_begins_by_the_rules_of_before(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """The file reaches the role after the command has read it, and is changed once more meanwhile: the new
+    feed waits for the rules that the command read last, and holds nothing made by others.
+    """
+
+    def rules() -> str:
+        return load_partners(wanted)["everything"].rules
+
+    async def with_editors() -> int:
+        values = [stored.value for stored in await place.stored("everything") if stored.value]
+        assert len(values) == 30
+        return sum("editor" in msgspec.json.decode(value)["version"] for value in values)
+
+    async def all_wait() -> bool:
+        return sum("other rules than are in force" in text for text in caplog.messages) >= PARTITIONS
+
+    wanted = place.file.with_name("wanted.toml")
+    wanted.write_text(ALL.replace("[everything]", '[everything]\neditor = "pseudonym"'))
+    rebuilder = Rebuilder(place.log, SETTINGS, "everything", lambda _: None)
+    async with place.routing(), asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        await place.publish(*mixture(30))
+        await place.settled("everything", 30)
+        assert await with_editors() > 0
+        old = await epoch(place)
+        tasks.create_task(rebuilder.run(None, wait=False, rules=rules))
+        await until(all_wait)
+        assert await epoch(place) != old
+        assert await marks(place) == {}
+        wanted.write_text(ALL.replace("[everything]", '[everything]\neditor = "none"'))
+        place.file.write_text(wanted.read_text())
+        await place.settled("everything", 30)
+    assert await with_editors() == 0
+
+
+async def test_who_may_read_or_how_fast_is_no_rule(place: Place) -> None:
+    """A key that is made while a feed is rebuilt keeps nobody waiting; every other word of the table does."""
+    partner = load_partners(place.file)["everything"]
+    same = (structs.replace(partner, keys=("k",)), structs.replace(partner, limits=Limits(connections=1)))
+    others = (structs.replace(partner, bots=False), structs.replace(partner, editor="none"))
+    assert {each.rules for each in same} == {partner.rules}
+    assert len({partner.rules, *(each.rules for each in others)}) == 3
 
 
 async def test_a_record_that_comes_late_changes_nothing(place: Place) -> None:

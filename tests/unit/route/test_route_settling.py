@@ -481,7 +481,7 @@ async def test_a_settling_feed_is_made_anew(place: Settled) -> None:
         told: list[str] = []
         rebuilder = Rebuilder(place.log, SETTINGS, "settled", told.append)
         async with asyncio.timeout(30):
-            await rebuilder.run(None, wait=True, is_known=lambda: True)
+            await rebuilder.run(None, wait=True, rules=lambda: "")
         assert sorted(await place.order("settled")) == sorted(before)
         marks = [
             mark_of(position.state).phase
