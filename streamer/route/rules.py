@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from streamer.globs import matcher
+from streamer.model import REVERTED_TAG
 from streamer.partners import Partner
 
 
@@ -105,6 +106,11 @@ class View(Struct, frozen=True):
         revision = self.event.revision
         hides = revision is not None and revision.visibility.hides
         return self.event.type == "delete" or not self.has_text or hides
+
+    @property
+    def is_reverted(self) -> bool:
+        """The wiki said so by the time it was asked."""
+        return self.version is not None and REVERTED_TAG in (self.version.tags or ())
 
     @property
     def language(self) -> str:

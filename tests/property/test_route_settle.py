@@ -18,7 +18,8 @@ from streamer.partners import Partner
 from streamer.privacy import Policy
 from streamer.route.feed import Article, Draft, Feed, Routing
 from streamer.route.reverts import Told
-from streamer.route.settle import REMEMBERED, Ahead, Fate, Hold
+from streamer.route.settle import REMEMBERED, Ahead, Hold
+from streamer.route.settling import fate_of
 
 TOPICS = Topics()
 SETTLE_MS = 10_000
@@ -42,6 +43,8 @@ class Published:
     kind: Literal["edit", "move", "delete", "late", "visibility"] = "edit"
     """A visibility change hides something of an older revision."""
     namespace: int = 0
+    is_tagged: bool = False
+    """When enrich asks for it the wiki says already that it was reverted."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ happenings = st.one_of(
         st.sampled_from(("A", "B", "C", None)),
         st.sampled_from(("edit", "edit", "edit", "move", "delete", "late", "visibility")),
         st.integers(0, 1),
+        st.sampled_from((False, False, False, True)),
     ),
     st.builds(Reverted, st.integers(1, 2), st.integers(1, 3)),
     st.builds(Later, st.sampled_from((1, 3_000, 12_000))),
@@ -111,6 +115,7 @@ class World:
             text=None if happening.content is None or is_delete else "words",
             sha1=None if happening.content is None or is_delete else SHA[happening.content],
             hides_revision=True if happening.kind == "visibility" else None,
+            tags=("mw-reverted",) if happening.is_tagged else (),
             late=is_late,
             revision=max(1, sequence - 15) if is_late else sequence,
         )
@@ -191,7 +196,9 @@ class Kept:
                 self.put(page, offset)
 
     def is_reverted(self, world: World, page: Page) -> bool:
-        if any(p == page.page_id and low <= page.number <= high for p, low, high in world.signals):
+        if page.tags or any(
+            p == page.page_id and low <= page.number <= high for p, low, high in world.signals
+        ):
             return True
         known = [
             (other.number, other.sha1)
@@ -248,13 +255,9 @@ class Settler:
         left = {self.ahead.page_at(offset): offset for offset in hold.left}
         draft = Draft.of(self.feed, due)
         for offset in range(hold.released, due):
-            stored = world.stored[offset]
-            fate: Fate | Literal["left"] = self.ahead.fate(stored)
-            if fate != "ended" and offset < left.get(self.ahead.page_of(stored), 0):
-                fate = "left"
-            elif not fate and world.told.is_reverted(stored.key, int(stored.header("rev") or 0)):
-                fate = "reverted"
-            draft.release(stored, world.article(offset), fate)
+            article = world.article(offset)
+            fate = "" if article is None else fate_of(article, self.ahead, world.told, left)
+            draft.release(world.stored[offset], article, fate)
         self.commit(world, draft, self.feed.next)
 
     def commit(self, world: World, draft: Draft, following: int) -> None:

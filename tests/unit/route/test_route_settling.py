@@ -208,6 +208,20 @@ async def test_reverted_by_the_same_content(place: Settled) -> None:
     assert len(await place.order("plain")) == 7
 
 
+async def test_reverted_by_its_own_tag(place: Settled) -> None:
+    """An article may come hours after its revert, when the signal is forgotten: then its tags say it."""
+    bad, good = Page(11, tags=("mobile edit", "mw-reverted")), Page(12, tags=("mw-manual-revert",))
+    async with place.routing():
+        await place.told(bad, 11, 11, by=12)
+        place.later(3 * 60 * MINUTE_MS)
+        await place.publish(bad, good)
+        await place.looked("settled")
+        place.later(10 * MINUTE_MS)
+        await place.settled("settled", 2)
+    assert await place.order("settled") == [12]
+    assert await place.counts("settled") == {"published": 1, "reverted": 1}
+
+
 @pytest.mark.parametrize("is_early", [False, True], ids=["after the article", "before it"])
 async def test_reverted_by_what_the_wiki_says(place: Settled, *, is_early: bool) -> None:
     """The ends of a range, or one revision of which a tag says it; whenever that comes."""
