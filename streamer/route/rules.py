@@ -138,8 +138,8 @@ class Rule:
         if not self.has_wiki(article.is_part_of.identifier):
             return Verdict.FILTERED
         event = article.event
-        is_here = self._has_namespace(article.namespace.identifier)
-        was_here = event.previous is not None and self._has_namespace(event.previous.namespace.identifier)
+        is_here = self.has_namespace(article.namespace.identifier)
+        was_here = event.previous is not None and self.has_namespace(event.previous.namespace.identifier)
         moved = event.kind == "move" or (event.kind == "refresh" and event.previous is not None)  # its replay
         if moved and was_here and not is_here:
             return Verdict.LEFT
@@ -150,7 +150,7 @@ class Rule:
         wanted = is_here and all(check(article) for check in self._checks)
         return Verdict.WANTED if wanted else Verdict.FILTERED
 
-    def _has_namespace(self, namespace: int) -> bool:
+    def has_namespace(self, namespace: int) -> bool:
         return not self._namespaces or namespace in self._namespaces
 
 

@@ -21,6 +21,7 @@ from streamer.route.feed import Article, Draft, Feed
 from streamer.route.outbox import Outbox
 from streamer.route.passes import PASS_RECORDS, Passes
 from streamer.route.reverts import Reverts, Told, tell_unknown
+from streamer.route.rules import Rule, Verdict
 from streamer.route.settle import MOST_HELD, REMEMBERED, Ahead, Fate, Hold
 from streamer.route.shared import Shared
 
@@ -239,7 +240,8 @@ class Settling:
         def judge(draft: Draft, stored: Stored, article: Article | None) -> None:
             fate: Fate | Literal["left"] = ""
             if article is not None:
-                fate = fate_of(article, ahead, self._reverts.told, pages[draft.feed.routing.name])
+                routing = draft.feed.routing
+                fate = fate_of(article, routing.rule, ahead, self._reverts.told, pages[routing.name])
             draft.release(stored, article, fate)
 
         await self._passes.release(feeds, records, following, judge)
@@ -266,15 +268,21 @@ class Settling:
         return self._shared.runtime.clock.monotonic_s()
 
 
-def fate_of(article: Article, ahead: Ahead, told: Told, left: Mapping[int, int]) -> Fate | Literal["left"]:
+def fate_of(
+    article: Article, rule: Rule, ahead: Ahead, told: Told, left: Mapping[int, int]
+) -> Fate | Literal["left"]:
     """Of a record that was held. `left`: pages that left the partner's scope → where in the articles."""
-    stored = article.stored
+    stored, view = article.stored, article.view
     fate = ahead.fate(stored)
-    if fate != "ended" and stored.offset < left.get(ahead.page_of(stored), 0):
+    if fate == "ended":
+        # of a page that has left, what ended there is told to nobody here: that it left has to be
+        is_untold = rule.judge(view) is Verdict.LEFT and not rule.has_namespace(ahead.ended_in(stored))
+        return "" if is_untold else "ended"
+    if stored.offset < left.get(ahead.page_of(stored), 0):
         return "left"
     # by its tags, where it came so late that the signal is forgotten already
-    is_told = article.view.is_reverted or told.is_reverted(stored.key, int(stored.header("rev") or 0))
-    return "reverted" if not fate and is_told else fate
+    is_told = view.is_reverted or told.is_reverted(stored.key, int(stored.header("rev") or 0))
+    return "reverted" if is_told else fate
 
 
 def _is_ready(feed: Feed) -> bool:
