@@ -32,6 +32,10 @@ the budget lets it ask for."""
 FORGET_EVERY: Final = 256
 MARGIN_MS: Final = 60_000
 """So much more is kept: to read again what was forgotten a moment ago would be dear."""
+STEP_READS: Final = 4
+"""So many at a time: who begins in the past has days of signals to read, and a lane has other partners."""
+MOST_TOLD: Final = 200_000
+"""Remembered by one lane, at some 380 bytes each; with more the oldest go."""
 LOOK_S: Final = 1.0
 """Between two questions how far enrich is."""
 MOST_SAMPLES: Final = 600
@@ -73,11 +77,14 @@ class Told:
     def forget(self, before_ms: int) -> None:
         """What was told before that."""
         while self._order and self._order[0][0] < before_ms:
-            _, key, ends = self._order.popleft()
-            ranges = self._ranges[key]
-            ranges.remove(ends)
-            if not ranges:
-                del self._ranges[key]
+            self.forget_oldest()
+
+    def forget_oldest(self) -> None:
+        _, key, ends = self._order.popleft()
+        ranges = self._ranges[key]
+        ranges.remove(ends)
+        if not ranges:
+            del self._ranges[key]
 
 
 class Reverts:
@@ -95,9 +102,9 @@ class Reverts:
     async def aclose(self) -> None:
         await self._stack.aclose()
 
-    async def catch_up(self, article_ms: int) -> None:
-        """Returns once all is known that was told before this call and may be about an article of that time
-        or a later one. Raises LogError.
+    async def catch_up(self, article_ms: int) -> bool:
+        """Whether all is known that was told before this call and may be about an article of that time or a
+        later one; False: not yet, call again. Raises LogError.
         """
         since_ms = max(0, article_ms - SIGNAL_LEAD_MS)
         if self._reader is None:
@@ -109,22 +116,28 @@ class Reverts:
             self.told = Told()
             self._reader.assign(self._tp, await self._log.offset_at(self._tp, since_ms))
         end = (await self._log.bounds(self._tp)).end
-        while self._reader.position(self._tp) < end:
+        for _ in range(STEP_READS):
+            if self._reader.position(self._tp) >= end:
+                break
             try:
                 records = await self._reader.read(wait_s=0.0)
             except OffsetOutOfRange as error:
                 self._reader.assign(self._tp, error.earliest)
                 continue
             if not records:
-                break
+                return True
             for record in records:
                 self._take(record)
+        return self._reader.position(self._tp) >= end
 
     def _take(self, record: Stored) -> None:
         try:
             self.told.take(record)
         except (msgspec.DecodeError, ValueError):
             ERRORS.labels(GROUP, "signal_invalid").inc()
+        if len(self.told) > MOST_TOLD:
+            self.told.forget_oldest()
+            ERRORS.labels(GROUP, "reverts_forgotten").inc()
 
     def forget(self, article_ms: int) -> None:
         """No article from before that will be asked about; cheap to say often."""

@@ -250,12 +250,11 @@ class Settling:
     async def _knows(self, article_ms: int) -> bool:
         """Whether all reverts are known that may concern an article of that time."""
         try:
-            await self._reverts.catch_up(article_ms)
+            return await self._reverts.catch_up(article_ms)
         except LogError as error:
             tell_unknown(error, self._seldom)
             self._again_s = self._now_s() + AGAIN_S
             return False
-        return True
 
     async def _reader(self, use: int | str, at: int) -> Reader:
         """One for each settle time: those who release by turns do not seek to and fro."""
