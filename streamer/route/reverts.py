@@ -3,8 +3,8 @@
 A signal has the partition of its page, so a lane follows one partition of them. Enrich writes it as soon as
 it has read the hint, whatever the articles of the page wait for; so it may come long before the revision's
 article, but not before enrich has read so far. Hence the horizon: nothing settles in a time of which enrich
-has not read all changes yet. A source that stands still can't be told from a quiet wiki; that is for its own
-alarm.
+has not read all changes yet, of all partitions, since changes are parted by wiki and articles by page. A
+source that stands still can't be told from a quiet wiki; that is for its own alarm.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from streamer.errors import LogError, OffsetOutOfRange
 from streamer.log.base import Log, Reader, Stored, TopicPartition
 from streamer.log.position import Position
 from streamer.log.seldom import Seldom
-from streamer.metrics import ERRORS
+from streamer.metrics import ERRORS, ROUTE_HORIZON_AGE
 from streamer.model import Signal, is_tick
 from streamer.runtime import Runtime
 
@@ -163,6 +163,8 @@ class Horizon:
         self.wanted = asyncio.Event()
         """Somebody settles; until then nothing is asked."""
         self.ms = 0
+        self._asked_ms = 0
+        """When it began to ask, while it knows nothing."""
 
     async def run(self) -> NoReturn:
         """For ever; where the log does not tell, it stays where it is, and so does what settles."""
@@ -172,6 +174,7 @@ class Horizon:
                 await self.look()
             except LogError as error:
                 tell_unknown(error, self._seldom)
+            ROUTE_HORIZON_AGE.set((self.now_ms() - (self.ms or self._asked_ms)) / 1000)
             await asyncio.sleep(LOOK_S)
 
     async def look(self) -> None:
@@ -179,7 +182,8 @@ class Horizon:
         now_ms = self.now_ms()
         if now_ms < self.ms or (self._samples and now_ms < self._samples[-1][0]):
             self._samples.clear()  # the clock has stepped back: what was known by it says nothing any more
-            self.ms = 0
+            self.ms = self._asked_ms = 0
+        self._asked_ms = self._asked_ms or now_ms
         topic = self._runtime.topics.changes
         bounds = await self._runtime.log.all_bounds(topic)
         committed = await self._runtime.log.committed(ENRICH_GROUP)

@@ -428,8 +428,20 @@ async def test_a_change_to_nothing_while_it_was_down(place: Settled) -> None:
     assert sorted(await place.order("settled")) == [1, 2, 4]
 
 
+def unknown_s() -> float:
+    age_s = REGISTRY.get_sample_value("streamer_route_reverts_age_seconds")
+    assert age_s is not None
+    return age_s
+
+
+async def known() -> bool:
+    return unknown_s() < 60
+
+
 async def test_nothing_settles_that_enrich_has_not_caught_up_with(place: Settled) -> None:
-    """While changes are unread a revert may stand among them: then time alone settles nothing."""
+    """While changes are unread, of whichever partition, a revert may stand among them: then time alone
+    settles nothing, and a gauge says for how long.
+    """
     topic = place.topics.changes
     await place.log.append([Record(topic, 3, "enwiki", b"{}")])
     async with place.routing():
@@ -438,6 +450,7 @@ async def test_nothing_settles_that_enrich_has_not_caught_up_with(place: Settled
         place.later(60 * MINUTE_MS)
         await asyncio.sleep(1.5)  # two looks
         assert await place.order("settled") == []
+        assert unknown_s() >= 3_600
 
         async def enrich(lane: Lane) -> None:
             await lane.commit([], {TopicPartition(topic, 3): Position(1)})
@@ -445,6 +458,7 @@ async def test_nothing_settles_that_enrich_has_not_caught_up_with(place: Settled
         await place.told(edits("A")[0], 1, 1)
         await place.log.run_lanes(ENRICH, topic, enrich, partitions=[3])
         await place.settled("settled", 2)
+        await until(known)
     assert await place.counts("settled") == {"published": 1, "reverted": 1}
     assert ENRICH_GROUP == ENRICH
 
