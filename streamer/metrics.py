@@ -393,6 +393,12 @@ ROUTE_SETTLING: Final = Gauge(
     ["partner", "partition"],
     registry=REGISTRY,
 )
+ROUTE_HORIZON_AGE: Final = Gauge(
+    "streamer_route_reverts_age_seconds",
+    "How old the newest time is up to which all reverts are known: one lane of enrich that stands still"
+    " holds up what settles on all partitions. 0 while nobody settles.",
+    registry=REGISTRY,
+)
 ROUTE_PASS: Final = Histogram(
     "streamer_route_pass_seconds",
     "From what was read to its commit, for all partners of a pass.",

@@ -473,6 +473,10 @@ class Signal(Struct, frozen=True, omit_defaults=True):
     upstream_ms: int
 
 
+REVERTED_TAG: Final = "mw-reverted"
+"""The wiki's own tag on a revision that was reverted."""
+
+
 def content_of(sha1: str) -> int:
     """As many bits of a hash as tell a page's contents apart; 0: not known."""
     try:

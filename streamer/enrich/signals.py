@@ -3,13 +3,9 @@
 The wiki says it in the hint of the revert, or by a tag; or the page has the content of before again.
 """
 
-from typing import Final
-
 from streamer.enrich.memory import Contents
 from streamer.log.base import Record, partition_of
-from streamer.model import Hint, Signal, encode_value, page_key
-
-REVERTED_TAG: Final = "mw-reverted"
+from streamer.model import REVERTED_TAG, Hint, Signal, encode_value, page_key
 
 
 def signal_of(hint: Hint, contents: Contents) -> Signal | None:

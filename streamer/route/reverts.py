@@ -3,8 +3,8 @@
 A signal has the partition of its page, so a lane follows one partition of them. Enrich writes it as soon as
 it has read the hint, whatever the articles of the page wait for; so it may come long before the revision's
 article, but not before enrich has read so far. Hence the horizon: nothing settles in a time of which enrich
-has not read all changes yet. A source that stands still can't be told from a quiet wiki; that is for its own
-alarm.
+has not read all changes yet, of all partitions, since changes are parted by wiki and articles by page. A
+source that stands still can't be told from a quiet wiki; that is for its own alarm.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from streamer.errors import LogError, OffsetOutOfRange
 from streamer.log.base import Log, Reader, Stored, TopicPartition
 from streamer.log.position import Position
 from streamer.log.seldom import Seldom
-from streamer.metrics import ERRORS
+from streamer.metrics import ERRORS, ROUTE_HORIZON_AGE
 from streamer.model import Signal, is_tick
 from streamer.runtime import Runtime
 
@@ -32,6 +32,10 @@ the budget lets it ask for."""
 FORGET_EVERY: Final = 256
 MARGIN_MS: Final = 60_000
 """So much more is kept: to read again what was forgotten a moment ago would be dear."""
+STEP_READS: Final = 4
+"""So many at a time: who begins in the past has days of signals to read, and a lane has other partners."""
+MOST_TOLD: Final = 200_000
+"""Remembered by one lane, at some 380 bytes each; with more the oldest go."""
 LOOK_S: Final = 1.0
 """Between two questions how far enrich is."""
 MOST_SAMPLES: Final = 600
@@ -73,11 +77,14 @@ class Told:
     def forget(self, before_ms: int) -> None:
         """What was told before that."""
         while self._order and self._order[0][0] < before_ms:
-            _, key, ends = self._order.popleft()
-            ranges = self._ranges[key]
-            ranges.remove(ends)
-            if not ranges:
-                del self._ranges[key]
+            self.forget_oldest()
+
+    def forget_oldest(self) -> None:
+        _, key, ends = self._order.popleft()
+        ranges = self._ranges[key]
+        ranges.remove(ends)
+        if not ranges:
+            del self._ranges[key]
 
 
 class Reverts:
@@ -95,9 +102,9 @@ class Reverts:
     async def aclose(self) -> None:
         await self._stack.aclose()
 
-    async def catch_up(self, article_ms: int) -> None:
-        """Returns once all is known that was told before this call and may be about an article of that time
-        or a later one. Raises LogError.
+    async def catch_up(self, article_ms: int) -> bool:
+        """Whether all is known that was told before this call and may be about an article of that time or a
+        later one; False: not yet, call again. Raises LogError.
         """
         since_ms = max(0, article_ms - SIGNAL_LEAD_MS)
         if self._reader is None:
@@ -109,22 +116,28 @@ class Reverts:
             self.told = Told()
             self._reader.assign(self._tp, await self._log.offset_at(self._tp, since_ms))
         end = (await self._log.bounds(self._tp)).end
-        while self._reader.position(self._tp) < end:
+        for _ in range(STEP_READS):
+            if self._reader.position(self._tp) >= end:
+                break
             try:
                 records = await self._reader.read(wait_s=0.0)
             except OffsetOutOfRange as error:
                 self._reader.assign(self._tp, error.earliest)
                 continue
             if not records:
-                break
+                return True
             for record in records:
                 self._take(record)
+        return self._reader.position(self._tp) >= end
 
     def _take(self, record: Stored) -> None:
         try:
             self.told.take(record)
         except (msgspec.DecodeError, ValueError):
             ERRORS.labels(GROUP, "signal_invalid").inc()
+        if len(self.told) > MOST_TOLD:
+            self.told.forget_oldest()
+            ERRORS.labels(GROUP, "reverts_forgotten").inc()
 
     def forget(self, article_ms: int) -> None:
         """No article from before that will be asked about; cheap to say often."""
@@ -150,6 +163,8 @@ class Horizon:
         self.wanted = asyncio.Event()
         """Somebody settles; until then nothing is asked."""
         self.ms = 0
+        self._asked_ms = 0
+        """When it began to ask, while it knows nothing."""
 
     async def run(self) -> NoReturn:
         """For ever; where the log does not tell, it stays where it is, and so does what settles."""
@@ -159,6 +174,7 @@ class Horizon:
                 await self.look()
             except LogError as error:
                 tell_unknown(error, self._seldom)
+            ROUTE_HORIZON_AGE.set((self.now_ms() - (self.ms or self._asked_ms)) / 1000)
             await asyncio.sleep(LOOK_S)
 
     async def look(self) -> None:
@@ -166,7 +182,8 @@ class Horizon:
         now_ms = self.now_ms()
         if now_ms < self.ms or (self._samples and now_ms < self._samples[-1][0]):
             self._samples.clear()  # the clock has stepped back: what was known by it says nothing any more
-            self.ms = 0
+            self.ms = self._asked_ms = 0
+        self._asked_ms = self._asked_ms or now_ms
         topic = self._runtime.topics.changes
         bounds = await self._runtime.log.all_bounds(topic)
         committed = await self._runtime.log.committed(ENRICH_GROUP)

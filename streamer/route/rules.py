@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from streamer.globs import matcher
+from streamer.model import REVERTED_TAG
 from streamer.partners import Partner
 
 
@@ -107,6 +108,11 @@ class View(Struct, frozen=True):
         return self.event.type == "delete" or not self.has_text or hides
 
     @property
+    def is_reverted(self) -> bool:
+        """The wiki said so by the time it was asked."""
+        return self.version is not None and REVERTED_TAG in (self.version.tags or ())
+
+    @property
     def language(self) -> str:
         language = self.in_language or self.is_part_of.in_language
         return language.identifier if language else ""
@@ -132,8 +138,8 @@ class Rule:
         if not self.has_wiki(article.is_part_of.identifier):
             return Verdict.FILTERED
         event = article.event
-        is_here = self._has_namespace(article.namespace.identifier)
-        was_here = event.previous is not None and self._has_namespace(event.previous.namespace.identifier)
+        is_here = self.has_namespace(article.namespace.identifier)
+        was_here = event.previous is not None and self.has_namespace(event.previous.namespace.identifier)
         moved = event.kind == "move" or (event.kind == "refresh" and event.previous is not None)  # its replay
         if moved and was_here and not is_here:
             return Verdict.LEFT
@@ -144,7 +150,7 @@ class Rule:
         wanted = is_here and all(check(article) for check in self._checks)
         return Verdict.WANTED if wanted else Verdict.FILTERED
 
-    def _has_namespace(self, namespace: int) -> bool:
+    def has_namespace(self, namespace: int) -> bool:
         return not self._namespaces or namespace in self._namespaces
 
 

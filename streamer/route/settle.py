@@ -104,8 +104,8 @@ class Ahead:
         self._wikis: dict[str, int] = {}
         self._newest: dict[int, int] = {}
         """Page → the number of its newest row."""
-        self._ended: dict[int, int] = {}
-        """Page → the offset of the newest record without text."""
+        self._ended: dict[int, tuple[int, int]] = {}
+        """Page → the offset of the newest record without text, and the page's namespace in it."""
         self._endings: deque[tuple[int, int]] = deque()
         self._restored: dict[int, dict[int, tuple[int, int, int]]] = {}
         """Page → content → its oldest and its newest revision, and the number of the row that said so."""
@@ -127,7 +127,7 @@ class Ahead:
         elif not goes_at_once(stored, view):
             self._hold(stored, view)
         elif page := self._page(stored.key):
-            self._ended[page] = stored.offset
+            self._ended[page] = stored.offset, view.namespace.identifier
             self._endings.append((stored.offset, page))
 
     def skip_to(self, offset: int) -> None:
@@ -196,7 +196,7 @@ class Ahead:
     def fate(self, stored: Stored) -> Fate:
         """What has become of a held record, as far as `end`."""
         page = self._page(stored.key)
-        if stored.offset < self._ended.get(page, 0):
+        if stored.offset < self._ended.get(page, (0, 0))[0]:
             return "ended"
         spans = self._restored.get(page)
         if spans:
@@ -204,6 +204,10 @@ class Ahead:
             if any(low < revision < high and content != other for other, (low, high, _) in spans.items()):
                 return "reverted"
         return ""
+
+    def ended_in(self, stored: Stored) -> int:
+        """The namespace in which the page of an ended record was then."""
+        return self._ended[self._page(stored.key)][1]
 
     def due(self, released: int, seen: int, until_ms: int) -> int:
         """The offset of the first held record between the two that was appended after `until_ms`; else
@@ -256,7 +260,7 @@ class Ahead:
         self.start = max(self.start, below)
         while self._endings and self._endings[0][0] < below:
             offset, page = self._endings.popleft()
-            if self._ended.get(page) == offset:
+            if self._ended.get(page, (0, 0))[0] == offset:
                 del self._ended[page]
 
     def _page(self, key: str) -> int:

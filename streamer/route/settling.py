@@ -9,7 +9,7 @@ Looks and releases take turns with the other work of the lane. Who has much that
 until that is out, so what is held spans the settle time and little more, in a feed that catches up as well.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final, Literal, Self
 
@@ -20,7 +20,8 @@ from streamer.metrics import ROUTE_SETTLING
 from streamer.route.feed import Article, Draft, Feed
 from streamer.route.outbox import Outbox
 from streamer.route.passes import PASS_RECORDS, Passes
-from streamer.route.reverts import Reverts, tell_unknown
+from streamer.route.reverts import Reverts, Told, tell_unknown
+from streamer.route.rules import Rule, Verdict
 from streamer.route.settle import MOST_HELD, REMEMBERED, Ahead, Fate, Hold
 from streamer.route.shared import Shared
 
@@ -239,29 +240,21 @@ class Settling:
         def judge(draft: Draft, stored: Stored, article: Article | None) -> None:
             fate: Fate | Literal["left"] = ""
             if article is not None:
-                fate = self._fate(ahead, stored, pages[draft.feed.routing.name])
+                routing = draft.feed.routing
+                fate = fate_of(article, routing.rule, ahead, self._reverts.told, pages[routing.name])
             draft.release(stored, article, fate)
 
         await self._passes.release(feeds, records, following, judge)
         return feeds
 
-    def _fate(self, ahead: Ahead, stored: Stored, left: dict[int, int]) -> Fate | Literal["left"]:
-        fate = ahead.fate(stored)
-        if fate != "ended" and stored.offset < left.get(ahead.page_of(stored), 0):
-            return "left"
-        if not fate and self._reverts.told.is_reverted(stored.key, int(stored.header("rev") or 0)):
-            return "reverted"
-        return fate
-
     async def _knows(self, article_ms: int) -> bool:
         """Whether all reverts are known that may concern an article of that time."""
         try:
-            await self._reverts.catch_up(article_ms)
+            return await self._reverts.catch_up(article_ms)
         except LogError as error:
             tell_unknown(error, self._seldom)
             self._again_s = self._now_s() + AGAIN_S
             return False
-        return True
 
     async def _reader(self, use: int | str, at: int) -> Reader:
         """One for each settle time: those who release by turns do not seek to and fro."""
@@ -272,6 +265,23 @@ class Settling:
 
     def _now_s(self) -> float:
         return self._shared.runtime.clock.monotonic_s()
+
+
+def fate_of(
+    article: Article, rule: Rule, ahead: Ahead, told: Told, left: Mapping[int, int]
+) -> Fate | Literal["left"]:
+    """Of a record that was held. `left`: pages that left the partner's scope → where in the articles."""
+    stored, view = article.stored, article.view
+    fate = ahead.fate(stored)
+    if fate == "ended":
+        # of a page that has left, what ended there is told to nobody here: that it left has to be
+        is_untold = rule.judge(view) is Verdict.LEFT and not rule.has_namespace(ahead.ended_in(stored))
+        return "" if is_untold else "ended"
+    if stored.offset < left.get(ahead.page_of(stored), 0):
+        return "left"
+    # by its tags, where it came so late that the signal is forgotten already
+    is_told = view.is_reverted or told.is_reverted(stored.key, int(stored.header("rev") or 0))
+    return "reverted" if is_told else fate
 
 
 def _is_ready(feed: Feed) -> bool:

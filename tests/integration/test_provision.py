@@ -511,7 +511,7 @@ async def test_route_finds_out_what_was_reverted(filled: Operator) -> None:
         await horizon.look()
         assert horizon.ms == 0
         reverts = Reverts(log, TopicPartition(filled.topics.signals, 0))
-        await reverts.catch_up(0)
+        assert await reverts.catch_up(0)
         await reverts.aclose()
 
 

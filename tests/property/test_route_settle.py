@@ -19,6 +19,7 @@ from streamer.privacy import Policy
 from streamer.route.feed import Article, Draft, Feed, Routing
 from streamer.route.reverts import Told
 from streamer.route.settle import REMEMBERED, Ahead, Fate, Hold
+from streamer.route.settling import fate_of
 
 TOPICS = Topics()
 SETTLE_MS = 10_000
@@ -42,6 +43,8 @@ class Published:
     kind: Literal["edit", "move", "delete", "late", "visibility"] = "edit"
     """A visibility change hides something of an older revision."""
     namespace: int = 0
+    is_tagged: bool = False
+    """When enrich asks for it the wiki says already that it was reverted."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ happenings = st.one_of(
         st.sampled_from(("A", "B", "C", None)),
         st.sampled_from(("edit", "edit", "edit", "move", "delete", "late", "visibility")),
         st.integers(0, 1),
+        st.sampled_from((False, False, False, True)),
     ),
     st.builds(Reverted, st.integers(1, 2), st.integers(1, 3)),
     st.builds(Later, st.sampled_from((1, 3_000, 12_000))),
@@ -111,6 +115,7 @@ class World:
             text=None if happening.content is None or is_delete else "words",
             sha1=None if happening.content is None or is_delete else SHA[happening.content],
             hides_revision=True if happening.kind == "visibility" else None,
+            tags=("mw-reverted",) if happening.is_tagged else (),
             late=is_late,
             revision=max(1, sequence - 15) if is_late else sequence,
         )
@@ -151,6 +156,8 @@ class Kept:
     def __init__(self) -> None:
         self.namespaces: tuple[int, ...] = (0,)
         self.held: list[int] = []
+        self.ended: dict[int, tuple[str, int]] = {}
+        """What was held → how that counts, and where the page was then."""
         self.seen: list[int] = []
         self.out: list[Out] = []
         self.counts: dict[str, int] = {}
@@ -166,18 +173,21 @@ class Kept:
         elif page.text is None and not page.late:
             self.end(world, page, "withdrawn")
             self.put(page, offset)
-        elif page.was_in in self.namespaces and page.namespace not in self.namespaces:
+        elif self.leaves(page):
             self.end(world, page, "filtered")
             self.put(page, offset)
         else:
             self.held.append(offset)
 
+    def leaves(self, page: Page) -> bool:
+        return page.was_in in self.namespaces and page.namespace not in self.namespaces
+
     def end(self, world: World, page: Page, outcome: str) -> None:
-        for offset in list(self.held):
+        for offset in self.held:
             other = world.pages[offset]
-            if other is not None and other.page_id == page.page_id:
-                self.held.remove(offset)
-                self.count(outcome)
+            is_its = other is not None and other.page_id == page.page_id
+            if is_its and (outcome == "withdrawn" or offset not in self.ended):
+                self.ended[offset] = outcome, page.namespace
 
     def release(self, world: World, until_ms: int) -> None:
         while self.held and world.stored[self.held[0]].timestamp_ms <= until_ms:
@@ -185,13 +195,21 @@ class Kept:
             page = world.pages[offset]
             if page is None:
                 self.out.append(("tombstone", offset))
+            elif offset in self.ended:
+                outcome, namespace = self.ended[offset]
+                if outcome == "withdrawn" and self.leaves(page) and namespace not in self.namespaces:
+                    self.put(page, offset)
+                else:
+                    self.count(outcome)
             elif page.text is not None and self.is_reverted(world, page):
                 self.put_reverted(page, offset)
             else:
                 self.put(page, offset)
 
     def is_reverted(self, world: World, page: Page) -> bool:
-        if any(p == page.page_id and low <= page.number <= high for p, low, high in world.signals):
+        if page.tags or any(
+            p == page.page_id and low <= page.number <= high for p, low, high in world.signals
+        ):
             return True
         known = [
             (other.number, other.sha1)
@@ -248,13 +266,11 @@ class Settler:
         left = {self.ahead.page_at(offset): offset for offset in hold.left}
         draft = Draft.of(self.feed, due)
         for offset in range(hold.released, due):
-            stored = world.stored[offset]
-            fate: Fate | Literal["left"] = self.ahead.fate(stored)
-            if fate != "ended" and offset < left.get(self.ahead.page_of(stored), 0):
-                fate = "left"
-            elif not fate and world.told.is_reverted(stored.key, int(stored.header("rev") or 0)):
-                fate = "reverted"
-            draft.release(stored, world.article(offset), fate)
+            article, rule = world.article(offset), self.feed.routing.rule
+            fate: Fate | Literal["left"] = ""
+            if article is not None:
+                fate = fate_of(article, rule, self.ahead, world.told, left)
+            draft.release(world.stored[offset], article, fate)
         self.commit(world, draft, self.feed.next)
 
     def commit(self, world: World, draft: Draft, following: int) -> None:
@@ -346,12 +362,14 @@ def without_more_tombstones(out: Sequence[Out], wanted: Sequence[Out]) -> list[O
 
 
 def in_order(world: World, out: Sequence[Out]) -> bool:
-    last: dict[int, int] = {}
+    """A page that is gone may be said to be gone once more, by what happened before."""
+    last: dict[int, Out] = {}
     for what, offset in out:
         page = world.pages[offset]
         if what == "tombstone" or page is None:
             continue
-        if last.get(page.page_id, -1) >= offset:
+        before, its = last.get(page.page_id, ("", -1))
+        if its >= offset and not before == what == "delete":
             return False
-        last[page.page_id] = offset
+        last[page.page_id] = what, max(its, offset)
     return True

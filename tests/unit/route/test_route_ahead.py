@@ -2,19 +2,22 @@
 
 import random
 from collections.abc import Sequence
+from typing import Literal
 
+import pytest
 from harness.articles import Page
 
 from streamer.accounts import counts_of
 from streamer.cutoffs import Cutoffs
 from streamer.log.base import Stored
-from streamer.model import Signal, Topics, encode_value
+from streamer.model import DELETE_TYPE, Signal, Topics, encode_value
 from streamer.partners import Partner
 from streamer.privacy import Policy
 from streamer.route.feed import Article, Draft, Feed, Routing
 from streamer.route.reverts import Told
 from streamer.route.rules import view
-from streamer.route.settle import DEPTH, MOST_LEFT, Ahead, Hold
+from streamer.route.settle import DEPTH, MOST_LEFT, Ahead, Fate, Hold
+from streamer.route.settling import fate_of
 
 TOPICS = Topics()
 
@@ -142,6 +145,26 @@ def test_moves_out_of_scope_are_told_as_far_as_the_position_can_say() -> None:
     for record in records:
         rest.release(record, Article(record, Cutoffs()), "")
     assert rest.counts["published"] == len(records)
+
+
+@pytest.mark.parametrize("namespace", [0, 1])
+def test_a_move_out_of_scope_that_waits_is_told_whatever_becomes_of_it(namespace: int) -> None:
+    """Be its text reverted, or the page deleted where it is now: the partner has it at its old place. Only a
+    deletion that it sees itself makes this needless.
+    """
+    routing = Routing(Partner("p", namespaces=(0,), settle="10m"), TOPICS.of_partner("p"), Policy())
+    moved = stored(Page(1, kind="move", namespace=1, was_in=0), 1)
+    ahead = taken([moved, stored(Page(2, kind="delete", namespace=namespace), 2)])
+    article = Article(moved, Cutoffs())
+    fate = fate_of(article, routing.rule, ahead, Told(), {})
+    assert fate == ("ended" if namespace == 0 else "")
+    fates: list[Fate | Literal["left"]] = [fate, "reverted"]
+    for its_fate in fates:
+        draft = Draft.of(Feed(routing, 3, counts_of({}), hold=Hold(0)), 3)
+        draft.release(moved, article, its_fate)
+        told = [(record.key, record.value is not None) for record in draft.records]
+        assert told == ([] if its_fate == "ended" else [("enwiki:1", True)])
+        assert all(dict(record.headers)["ce_type"] == DELETE_TYPE.encode() for record in draft.records)
 
 
 def test_signals_are_forgotten_by_time() -> None:

@@ -208,6 +208,20 @@ async def test_reverted_by_the_same_content(place: Settled) -> None:
     assert len(await place.order("plain")) == 7
 
 
+async def test_reverted_by_its_own_tag(place: Settled) -> None:
+    """An article may come hours after its revert, when the signal is forgotten: then its tags say it."""
+    bad, good = Page(11, tags=("mobile edit", "mw-reverted")), Page(12, tags=("mw-manual-revert",))
+    async with place.routing():
+        await place.told(bad, 11, 11, by=12)
+        place.later(3 * 60 * MINUTE_MS)
+        await place.publish(bad, good)
+        await place.looked("settled")
+        place.later(10 * MINUTE_MS)
+        await place.settled("settled", 2)
+    assert await place.order("settled") == [12]
+    assert await place.counts("settled") == {"published": 1, "reverted": 1}
+
+
 @pytest.mark.parametrize("is_early", [False, True], ids=["after the article", "before it"])
 async def test_reverted_by_what_the_wiki_says(place: Settled, *, is_early: bool) -> None:
     """The ends of a range, or one revision of which a tag says it; whenever that comes."""
@@ -414,8 +428,20 @@ async def test_a_change_to_nothing_while_it_was_down(place: Settled) -> None:
     assert sorted(await place.order("settled")) == [1, 2, 4]
 
 
+def unknown_s() -> float:
+    age_s = REGISTRY.get_sample_value("streamer_route_reverts_age_seconds")
+    assert age_s is not None
+    return age_s
+
+
+async def known() -> bool:
+    return unknown_s() < 60
+
+
 async def test_nothing_settles_that_enrich_has_not_caught_up_with(place: Settled) -> None:
-    """While changes are unread a revert may stand among them: then time alone settles nothing."""
+    """While changes are unread, of whichever partition, a revert may stand among them: then time alone
+    settles nothing, and a gauge says for how long.
+    """
     topic = place.topics.changes
     await place.log.append([Record(topic, 3, "enwiki", b"{}")])
     async with place.routing():
@@ -424,6 +450,7 @@ async def test_nothing_settles_that_enrich_has_not_caught_up_with(place: Settled
         place.later(60 * MINUTE_MS)
         await asyncio.sleep(1.5)  # two looks
         assert await place.order("settled") == []
+        assert unknown_s() >= 3_600
 
         async def enrich(lane: Lane) -> None:
             await lane.commit([], {TopicPartition(topic, 3): Position(1)})
@@ -431,6 +458,7 @@ async def test_nothing_settles_that_enrich_has_not_caught_up_with(place: Settled
         await place.told(edits("A")[0], 1, 1)
         await place.log.run_lanes(ENRICH, topic, enrich, partitions=[3])
         await place.settled("settled", 2)
+        await until(known)
     assert await place.counts("settled") == {"published": 1, "reverted": 1}
     assert ENRICH_GROUP == ENRICH
 
