@@ -210,6 +210,8 @@ class Batch:
         if change.cause == REPLAY and not work.is_found:  # was cut off with its letter; may be shown again
             return {}
         hides = change.visibility.hides()
+        if not change.revision:  # of a change that can't be read
+            return {}
         if hides and change.page_id and not work.cutoff_written:  # its page was found, but is not told
             self._cut_off(change.wiki, change.page_id, change.revision, self._sequence(), hides)
         return {change.revision: change.visibility}

@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from harness.articles import Page
+from harness.delivering import metric
 from msgspec import structs
 
 from streamer.clock import Clock
@@ -13,7 +15,7 @@ from streamer.cutoffs import Cutoffs
 from streamer.deadletters import letter_of
 from streamer.enrich.suspects import CAUSE as RECONCILE
 from streamer.errors import AnswerInvalid, OriginUnavailable
-from streamer.log.base import Stored
+from streamer.log.base import Record, Stored, partition_of
 from streamer.log.local import LocalLog
 from streamer.model import OUTCOME_HEADER, Change, DeadLetter, Topics, Visibility
 from streamer.partners import Partner
@@ -263,4 +265,45 @@ async def test_a_letter_replayed_in_vain_hides_nothing_anew(
         await bench.admit(replay)
         counts = await bench.until_admitted(2)
     assert counts["deadletter"] == 1
+    assert not await bench.read(bench.topics.withdrawals)
+
+
+@pytest.mark.parametrize(
+    ("visibility", "hidden"),
+    [
+        ({"text": False}, ["text"]),
+        ("of another type", ["text", "comment", "editor"]),
+        (None, ["text", "comment", "editor"]),
+        ({"text": True}, []),
+    ],
+)
+@pytest.mark.parametrize("page_id", [1, 0])
+async def test_one_that_cannot_be_read_hides_what_it_may_have_hidden(
+    bench: Any, wikis: Any, change: Make, found: Make, *, visibility: object, hidden: list[str], page_id: int
+) -> None:
+    """All of it, unless it says what; its page is the one it names, else the one under its title."""
+    await shown(bench, wikis, change, found)
+    unresolved = metric("streamer_enrich_unresolved_removals_total")
+    newer = msgspec.to_builtins(hides(change, page=page_id))
+    value = msgspec.json.encode({**newer, "log_id": "of another type", "visibility": visibility})
+    lost = Record(bench.topics.changes, partition_of("testwiki", 10), "testwiki", value)
+    async with running(bench, wikis):
+        await bench.runtime.log.append([lost])
+        await bench.until_admitted(2)
+    withdrawals = await bench.read(bench.topics.withdrawals)
+    assert [(w.key, body(w)["hides"]) for w in withdrawals] == ([("testwiki:1/5", hidden)] if hidden else [])
+    assert len(await of_page(bench)) == (2 if "text" in hidden else 1)
+    assert metric("streamer_enrich_unresolved_removals_total") - unresolved == bool(hidden)
+
+
+async def test_one_that_names_no_revision_takes_no_page_away(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """That a person has to look is said."""
+    await shown(bench, wikis, change, found)
+    value = b'{"record":"change","kind":"visibility","title":"A","page_id":1}'
+    lost = Record(bench.topics.changes, partition_of("testwiki", 10), "testwiki", value)
+    async with running(bench, wikis):
+        await bench.runtime.log.append([lost])
+        await bench.until_admitted(2)
     assert not await bench.read(bench.topics.withdrawals)
