@@ -13,6 +13,8 @@ from msgspec import structs
 from streamer.clock import Clock
 from streamer.cutoffs import Cutoffs
 from streamer.deadletters import letter_of
+from streamer.enrich.commit import Batch, Finished, Memory
+from streamer.enrich.outcome import Answered, Dead, Work
 from streamer.enrich.suspects import CAUSE as RECONCILE
 from streamer.errors import AnswerInvalid, OriginUnavailable
 from streamer.log.base import Record, Stored, partition_of
@@ -199,6 +201,44 @@ def test_a_partner_gets_it_and_counts_nothing() -> None:
         draft.take(stored, Article(stored, Cutoffs()))
         assert draft.counts == {"published": 3, "filtered": 2}
         assert len(draft.records) == gets
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_page_that_has_moved_is_told_where_it_is(
+    bench: Any, wikis: Any, change: Make, found: Make, *, restarted: bool
+) -> None:
+    """The change still names the old title. Partners of the new namespace hold the text, and must be told."""
+    wikis.script(("revision", 5), found(5, 1, title="User:A", namespace=2, content=CANARY))
+    wikis.script(("page", 1), invalid())
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 5, "User:A", namespace=2))
+        await bench.until_admitted(1)
+        if not restarted:
+            await bench.admit(hides(change))
+            await bench.until_admitted(2)
+    if restarted:
+        async with running(bench, wikis):
+            await bench.admit(hides(change))
+            await bench.until_admitted(2)
+    *_, last = await of_page(bench)
+    stands_at(last)
+
+
+def stands_at(record: Any, title: str = "User:A", namespace: int = 2) -> None:
+    told = body(record)
+    assert "article_body" not in told
+    assert (told["name"], told["namespace"]["identifier"]) == (title, namespace)
+    assert told["url"].endswith(title)
+
+
+def test_one_that_moves_in_the_same_commit(change: Make, found: Make) -> None:
+    """Nothing is remembered of it before."""
+    batch = Batch(Memory(), Topics(), 10, last_sequence=0, counts={}, now_us=1)
+    moved = Answered(found(5, 1, title="User:A", namespace=2))
+    batch.add(Finished(Work(0, change("edit", 5, "User:A"), 1, outcome=moved)))
+    batch.add(Finished(Work(1, hides(change), 2, outcome=Dead("unparsable", 3))))
+    *_, last = [record for record in batch.records if record.topic == Topics().articles]
+    stands_at(last)
 
 
 def missed(change: Make, revision: int = 5) -> Change:
