@@ -100,9 +100,11 @@ class Connection:
             self.cut("slow", patience_s=0.0)
 
     def withdrawn(self) -> None:
-        """A frame that is half out would go on for as long as its client takes: a reset ends it."""
+        """A frame that waits for its client here would go out whenever that takes it: a reset ends it."""
         if self._outlet.is_leaving(self._feed.judge.withdrawals.cutoffs):
             self._cut = self._cut or "withdrawn"
+            self._wake.set()
+            self._outlet.interrupt(self._cut)
             self.reset()
 
     def cut(self, reason: str, *, patience_s: float) -> None:

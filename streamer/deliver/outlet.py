@@ -7,6 +7,7 @@ for their turn by the partner's bytes per second, on an event border; what must 
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import accumulate
@@ -55,6 +56,8 @@ class Ended(Exception):
         self.reason = reason
 
 
+Leaving = tuple[int, int, Sequence[Frame], Sequence[bytes]]
+"""A write: where it starts in the stream, its length, its frames, and the bytes of each, or of all in one."""
 RESETS: Final = frozenset({"stalled", "failed", "withdrawn"})
 
 
@@ -87,10 +90,10 @@ class Outlet:
         self._interrupted = ""
         self.told = ""
         """The position that the client knows."""
-        self._leaving: tuple[Sequence[Frame], Sequence[bytes]] = ((), ())
-        """The frames of a write of several chunks, and their bytes: each one's, or those of all in one."""
+        self._leaving: deque[Leaving] = deque()
+        """Writes that the kernel may not have to their last byte."""
         self._handed = 0
-        """How many bytes of a write the transport has: these nobody recalls."""
+        """How many bytes of the stream the transport has got."""
         self._told_at_s = 0.0
         self._wrote_at_s = 0.0
         self._events = DELIVER_EVENTS.labels(partner, fmt)
@@ -140,30 +143,37 @@ class Outlet:
             if self._member is not None:
                 parts = [self._packed(b"".join(parts))]
         data = b"".join(parts)
+        self._leaving.append((self._handed, len(data), frames, parts))
         if is_armed(Point.DELIVER_WRITE_MIDDLE):
             cut = len(data) - len(parts[-1]) // 2
             await self._write(data[:cut])
             await self._flush()
             reached(Point.DELIVER_WRITE_MIDDLE)
             data = data[cut:]
-        if len(data) > CHUNK_BYTES:  # else the transport has all of it at once
-            self._leaving = frames, parts
         await self._write(data)
-        self._leaving = ((), ())
+        self._let_go()
         reached(Point.DELIVER_WRITTEN)
         self._events.inc(len(frames))
         self.tell(position)
 
     def is_leaving(self, cutoffs: Cutoffs) -> bool:
-        """Whether a frame holds what has been withdrawn since it was made, and is not with the transport to
-        its last byte.
+        """Whether a frame holds what has been withdrawn since it was made, and is not with the kernel to its
+        last byte. Over TLS, with the encryption.
         """
-        frames, parts = self._leaving
-        ends = list(accumulate(map(len, parts)))
-        return any(
-            ends[min(number, len(ends) - 1)] > self._handed and hidden_in(frame, cutoffs) - frame.hidden
-            for number, frame in enumerate(frames)
-        )
+        self._let_go()
+        left = self._handed - self._transport.get_write_buffer_size()
+        for start, _, frames, parts in self._leaving:
+            ends = list(accumulate(map(len, parts), initial=start))[1:]
+            for number, frame in enumerate(frames):
+                if ends[min(number, len(ends) - 1)] > left and hidden_in(frame, cutoffs) - frame.hidden:
+                    return True
+        return False
+
+    def _let_go(self) -> None:
+        """What has left this process nobody has to recall."""
+        left = self._handed - self._transport.get_write_buffer_size()
+        while self._leaving and self._leaving[0][0] + self._leaving[0][1] <= left:
+            self._leaving.popleft()
 
     async def keep_alive(self, position: str) -> None:
         """A cursor or a heartbeat, where one is due."""
@@ -229,9 +239,10 @@ class Outlet:
         self.writing = True
         try:
             for at in range(0, len(data), CHUNK_BYTES):
-                self._handed = at + CHUNK_BYTES
+                chunk = data[at : at + CHUNK_BYTES]
+                self._handed += len(chunk)
                 async with asyncio.timeout(WRITE_DEADLINE_S):
-                    await self._response.write(data[at : at + CHUNK_BYTES])
+                    await self._response.write(chunk)
         except TimeoutError:
             raise Ended("stalled") from None
         finally:

@@ -33,6 +33,7 @@ from streamer.model import (
     Change,
     DeadLetter,
     Hideable,
+    Place,
     RevisionVisibility,
     Topics,
     Visibility,
@@ -168,6 +169,7 @@ class Batch:
                     article.version.identifier,
                     article.name,
                     self._now_us // 1000,
+                    namespace=article.namespace.identifier,
                 )
             EDIT_TO_PUBLISH.observe(max(0.0, now_s - change.edited_ms / 1000))
             ENRICH_PUBLISHED.labels(change.kind, article.event.type).inc()
@@ -210,6 +212,8 @@ class Batch:
         if change.cause == REPLAY and not work.is_found:  # was cut off with its letter; may be shown again
             return {}
         hides = change.visibility.hides()
+        if not change.revision:  # of a change that can't be read
+            return {}
         if hides and change.page_id and not work.cutoff_written:  # its page was found, but is not told
             self._cut_off(change.wiki, change.page_id, change.revision, self._sequence(), hides)
         return {change.revision: change.visibility}
@@ -247,6 +251,9 @@ class Batch:
             if not newest or visibility is None or visibility.text:
                 return
             stamp = Stamp(self._sequence(), self._now_us // 1000)
+            place = self._place_of(wiki, page_id)
+            if place:  # it may have moved since: those who have it are told
+                change = replace(change, title=place.title, namespace=place.namespace)
             article = hidden_of(change, page_id, RevisionVisibility(newest, visibility), site, stamp)
         self._append_article(change, article, encode_value(article), ((OUTCOME_HEADER, b"deadletter"),))
 
@@ -336,6 +343,13 @@ class Batch:
         """The revision that is out, or will be with this commit; 0: not known, or none is."""
         known = self._newest.get((wiki, page_id))
         return self._memory.newest.revision(wiki, page_id) if known is None else known
+
+    def _place_of(self, wiki: str, page_id: int) -> Place | None:
+        """Where its newest record says that it stands; None: not known."""
+        for change, article in reversed(self._published):
+            if (change.wiki, article.identifier) == (wiki, page_id) and article.event.late is not True:
+                return Place(article.name, article.namespace.identifier)
+        return self._memory.newest.place(wiki, page_id)
 
     def _publish(self, change: Change, article: Article, value: bytes) -> None:
         self._append_article(change, article, value)

@@ -16,6 +16,8 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec.structs import replace
+
 from streamer.enrich.ask import Asker
 from streamer.enrich.commit import EarlyCutoff, Finished, Memory, SignalItem
 from streamer.enrich.held import Held
@@ -198,10 +200,13 @@ class LaneWorker:
         if not self._progress.take(record.offset):
             return
         change = stand_in(record)
+        page_id = change.page_id or self._memory.newest.page_under(change.wiki, change.title)
+        if change.kind == "visibility":  # cut off as told of this page: nobody asks for another
+            change = replace(change, page_id=page_id)
+            if change.visibility and change.revision:
+                self._memory.hidden.told(change.wiki, change.revision, change.visibility)
         work = Work(record.offset, change, self._memory.removals.read_no)
-        withdrawn_page = 0
-        if change.kind == "delete":
-            withdrawn_page = change.page_id or self._memory.newest.page_under(change.wiki, change.title)
+        withdrawn_page = page_id if change.kind == "delete" else 0
         work.outcome = Dead(UNREADABLE, 0, withdrawn_page)
         if _should_withdraw(work):
             UNRESOLVED_REMOVALS.inc()

@@ -15,7 +15,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 MAX_PAGES: Final = 100_000
-"""About an hour of all wikis' edits, some 25 MB."""
+"""About an hour of all wikis' edits, some 60 MB."""
 MAX_REMOVALS: Final = 20_000
 MAX_TOLD: Final = 20_000
 MAX_HIDDEN: Final = 20_000
@@ -53,15 +53,20 @@ class Recent(Generic[K, V]):
 
 
 class Newest:
-    """The revision that was published last of each page, and under which title."""
+    """The revision that was published last of each page, and where."""
 
     def __init__(self, limit: int = MAX_PAGES) -> None:
-        self._revisions: Recent[tuple[str, int], tuple[int, int]] = Recent(limit)
+        self._revisions: Recent[tuple[str, int], tuple[int, int, Place]] = Recent(limit)
         self._pages: Recent[tuple[str, str], int] = Recent(limit)
 
     def revision(self, wiki: str, page_id: int) -> int:
         """0: not known, or no text of it is out."""
         return (self._revisions.get((wiki, page_id)) or (0, 0))[0]
+
+    def place(self, wiki: str, page_id: int) -> Place | None:
+        """Where it stood then. None as 0 for `revision`."""
+        known = self._revisions.get((wiki, page_id))
+        return known[2] if known else None
 
     def published_ms(self, wiki: str, page_id: int) -> int:
         """When that was, by the wall clock; 0 as for `revision`."""
@@ -71,11 +76,13 @@ class Newest:
         """The page that was newest under this title; 0: not known."""
         return self._pages.get((wiki, title)) or 0
 
-    def published(self, wiki: str, page_id: int, revision: int, title: str, now_ms: int = 0) -> None:
+    def published(
+        self, wiki: str, page_id: int, revision: int, title: str, now_ms: int = 0, *, namespace: int = 0
+    ) -> None:
         """In the order of sequences; a late one is not told here. The revision may be lower than the last:
         a restored page may have lost its newest.
         """
-        self._revisions.put((wiki, page_id), (revision, now_ms))
+        self._revisions.put((wiki, page_id), (revision, now_ms, Place(title, namespace)))
         if title:
             self._pages.put((wiki, title), page_id)
 

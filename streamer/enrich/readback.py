@@ -27,8 +27,13 @@ class _Event(Struct):
     revision: RevisionVisibility | None = None
 
 
+class _Namespace(Struct):
+    identifier: int
+
+
 class _Article(Struct):
     name: str
+    namespace: _Namespace
     event: _Event
 
 
@@ -82,7 +87,14 @@ def recall(record: Stored, memory: Memory) -> None:
         memory.hidden.told(wiki, article.event.revision.identifier, article.event.revision.visibility)
     revision = record.header("rev")
     if revision.isdecimal():
-        memory.newest.published(wiki, int(page), int(revision), article.name, record.timestamp_ms)
+        memory.newest.published(
+            wiki,
+            int(page),
+            int(revision),
+            article.name,
+            record.timestamp_ms,
+            namespace=article.namespace.identifier,
+        )
 
 
 def _edited_ms(record: Stored) -> int:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from streamer.log.base import Stored
-from streamer.model import Change, identifier_of_event
+from streamer.model import Change, Visibility, identifier_of_event
 
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises on bytes that are no record of ours."""
@@ -42,7 +42,16 @@ def stand_in(record: Stored) -> Change:
         page_id=_number(fields, "page_id"),
         revision=_number(fields, "revision"),
         log_id=_number(fields, "log_id"),
+        visibility=_visibility(fields) if told == "visibility" else None,
     )
+
+
+def _visibility(fields: dict[str, Raw]) -> Visibility:
+    """What can't be read may have hidden everything."""
+    try:
+        return msgspec.json.decode(fields["visibility"], type=Visibility)
+    except (KeyError, *UNDECODABLE):
+        return Visibility(text=False, editor=False, comment=False)
 
 
 def _read(record: Stored) -> dict[str, Raw]:

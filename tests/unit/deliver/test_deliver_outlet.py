@@ -26,16 +26,26 @@ class Response:
         self.look()
 
 
+class Transport:
+    """With so many bytes that the kernel has not taken yet."""
+
+    waiting = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
+
+
 async def leaving(
     frames: Sequence[Frame],
     *,
+    waiting: Sequence[int] = (),
     shared: Blocks | None = None,
     encoding: Encoding = "identity",
     hides: Hideable = "text",
 ) -> list[set[int]]:
-    """The pages of which bytes are still to be handed over, at each chunk, and at the end."""
+    """The pages of which bytes are still here, at each chunk, and at the end: once for each of `waiting`."""
     response: Any = Response()
-    transport: Any = None
+    transport: Any = Transport()
     clock = Clock()
     pace = Pace(0, clock)
     outlet = Outlet(
@@ -54,8 +64,10 @@ async def leaving(
         seen.append({page for page in range(1, 5) if outlet.is_leaving(hiding(page, hides))})
 
     response.look = look
+    transport.waiting = waiting[0] if waiting else 0
     await outlet.write_frames(frames, shared)
-    look()
+    for transport.waiting in waiting or (0,):
+        look()
     return seen
 
 
@@ -82,6 +94,16 @@ async def test_what_was_handed_over_is_not_recalled(rng: random.Random) -> None:
 async def test_what_fits_in_a_chunk_is_out_at_once(rng: random.Random) -> None:
     """There is nothing to be recalled of it."""
     assert await leaving(frames_of(rng, SMALL, LAST)) == [set(), set()]
+
+
+async def test_what_the_kernel_has_not_taken_is_recalled(rng: random.Random) -> None:
+    """However small it is: a client that takes nothing would get it minutes later. It is looked at in the
+    write, and then as the buffer empties.
+    """
+    frames = frames_of(rng, SMALL, LAST, LAST)
+    whole = SMALL + 2 * LAST
+    waiting = (whole, LAST + 1, LAST, 1, 0)
+    assert await leaving(frames, waiting=waiting) == [{1, 2, 3}, {1, 2, 3}, {2, 3}, {3}, {3}, set()]
 
 
 async def test_in_gzip_too(rng: random.Random) -> None:

@@ -4,16 +4,20 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from harness.articles import Page
+from harness.delivering import metric
 from msgspec import structs
 
 from streamer.clock import Clock
 from streamer.cutoffs import Cutoffs
 from streamer.deadletters import letter_of
+from streamer.enrich.commit import Batch, Finished, Memory
+from streamer.enrich.outcome import Answered, Dead, Work
 from streamer.enrich.suspects import CAUSE as RECONCILE
 from streamer.errors import AnswerInvalid, OriginUnavailable
-from streamer.log.base import Stored
+from streamer.log.base import Record, Stored, partition_of
 from streamer.log.local import LocalLog
 from streamer.model import OUTCOME_HEADER, Change, DeadLetter, Topics, Visibility
 from streamer.partners import Partner
@@ -199,6 +203,44 @@ def test_a_partner_gets_it_and_counts_nothing() -> None:
         assert len(draft.records) == gets
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_page_that_has_moved_is_told_where_it_is(
+    bench: Any, wikis: Any, change: Make, found: Make, *, restarted: bool
+) -> None:
+    """The change still names the old title. Partners of the new namespace hold the text, and must be told."""
+    wikis.script(("revision", 5), found(5, 1, title="User:A", namespace=2, content=CANARY))
+    wikis.script(("page", 1), invalid())
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 5, "User:A", namespace=2))
+        await bench.until_admitted(1)
+        if not restarted:
+            await bench.admit(hides(change))
+            await bench.until_admitted(2)
+    if restarted:
+        async with running(bench, wikis):
+            await bench.admit(hides(change))
+            await bench.until_admitted(2)
+    *_, last = await of_page(bench)
+    stands_at(last)
+
+
+def stands_at(record: Any, title: str = "User:A", namespace: int = 2) -> None:
+    told = body(record)
+    assert "article_body" not in told
+    assert (told["name"], told["namespace"]["identifier"]) == (title, namespace)
+    assert told["url"].endswith(title)
+
+
+def test_one_that_moves_in_the_same_commit(change: Make, found: Make) -> None:
+    """Nothing is remembered of it before."""
+    batch = Batch(Memory(), Topics(), 10, last_sequence=0, counts={}, now_us=1)
+    moved = Answered(found(5, 1, title="User:A", namespace=2))
+    batch.add(Finished(Work(0, change("edit", 5, "User:A"), 1, outcome=moved)))
+    batch.add(Finished(Work(1, hides(change), 2, outcome=Dead("unparsable", 3))))
+    *_, last = [record for record in batch.records if record.topic == Topics().articles]
+    stands_at(last)
+
+
 def missed(change: Make, revision: int = 5) -> Change:
     """What reconcile repairs: nobody was told that this was hidden."""
     repair: Change = structs.replace(
@@ -263,4 +305,45 @@ async def test_a_letter_replayed_in_vain_hides_nothing_anew(
         await bench.admit(replay)
         counts = await bench.until_admitted(2)
     assert counts["deadletter"] == 1
+    assert not await bench.read(bench.topics.withdrawals)
+
+
+@pytest.mark.parametrize(
+    ("visibility", "hidden"),
+    [
+        ({"text": False}, ["text"]),
+        ("of another type", ["text", "comment", "editor"]),
+        (None, ["text", "comment", "editor"]),
+        ({"text": True}, []),
+    ],
+)
+@pytest.mark.parametrize("page_id", [1, 0])
+async def test_one_that_cannot_be_read_hides_what_it_may_have_hidden(
+    bench: Any, wikis: Any, change: Make, found: Make, *, visibility: object, hidden: list[str], page_id: int
+) -> None:
+    """All of it, unless it says what; its page is the one it names, else the one under its title."""
+    await shown(bench, wikis, change, found)
+    unresolved = metric("streamer_enrich_unresolved_removals_total")
+    newer = msgspec.to_builtins(hides(change, page=page_id))
+    value = msgspec.json.encode({**newer, "log_id": "of another type", "visibility": visibility})
+    lost = Record(bench.topics.changes, partition_of("testwiki", 10), "testwiki", value)
+    async with running(bench, wikis):
+        await bench.runtime.log.append([lost])
+        await bench.until_admitted(2)
+    withdrawals = await bench.read(bench.topics.withdrawals)
+    assert [(w.key, body(w)["hides"]) for w in withdrawals] == ([("testwiki:1/5", hidden)] if hidden else [])
+    assert len(await of_page(bench)) == (2 if "text" in hidden else 1)
+    assert metric("streamer_enrich_unresolved_removals_total") - unresolved == bool(hidden)
+
+
+async def test_one_that_names_no_revision_takes_no_page_away(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """That a person has to look is said."""
+    await shown(bench, wikis, change, found)
+    value = b'{"record":"change","kind":"visibility","title":"A","page_id":1}'
+    lost = Record(bench.topics.changes, partition_of("testwiki", 10), "testwiki", value)
+    async with running(bench, wikis):
+        await bench.runtime.log.append([lost])
+        await bench.until_admitted(2)
     assert not await bench.read(bench.topics.withdrawals)
