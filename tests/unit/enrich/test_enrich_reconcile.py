@@ -13,9 +13,10 @@ import pytest
 from msgspec.structs import replace
 
 from streamer.config import AdmitSettings, ReconcileSettings, SourceSettings
-from streamer.enrich.agenda import Agenda
+from streamer.enrich.agenda import ASKED_TRIES, Agenda
 from streamer.enrich.stage import run_enrich
 from streamer.enrich.suspects import Suspects
+from streamer.enrich.sweep import Target
 from streamer.errors import OriginUnavailable
 from streamer.log.base import Lane, Record, Stored, TopicPartition, partition_of
 from streamer.log.position import Position
@@ -360,6 +361,28 @@ async def test_it_is_due_by_how_far_the_stream_was_read(case: Case, bench: Any) 
         agenda = agenda_of(bench, known, every_hours=4)
         targets = agenda.due(began_ms + int(read_hours * 3_600_000))
         assert [target.wiki for target in targets] == [WIKI] * is_due
+
+
+async def test_who_asks_does_not_wait_for_what_the_schedule_has_met(case: Case, bench: Any) -> None:
+    """A wiki that was silent for a night is tried by the schedule hours later; for an operator now, and each
+    ask has tries of its own.
+    """
+    began_ms = case.ago_ms(24)
+    known = Reconciled({WIKI: "test.example.org"}, {}, {WIKI: Standing(began_ms, began_ms)})
+    agenda = agenda_of(bench, known, every_hours=4)
+    for _ in range(ASKED_TRIES):
+        agenda.ended(Target(WIKI, "test.example.org", began_ms, case.now_ms, problem=TIMEOUT))
+    assert agenda.due(case.now_ms) == []
+    assert not agenda.is_anything()
+    known.asks[WIKI] = Ask(1)
+    assert agenda.is_anything()
+    [target] = agenda.due(case.now_ms)
+    assert target.ask == 1
+    target.problem = TIMEOUT
+    assert agenda.ended(target) is None, "the first failure of the ask"
+    assert agenda.due(case.now_ms) == []
+    known.asks[WIKI] = Ask(2)
+    assert [target.ask for target in agenda.due(case.now_ms)] == [2]
 
 
 async def test_a_silent_wiki_is_told_and_holds_nobody(
