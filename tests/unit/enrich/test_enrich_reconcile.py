@@ -12,12 +12,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from streamer.cli_reconcile import Command
 from streamer.config import AdmitSettings, ReconcileSettings, SourceSettings
 from streamer.enrich.agenda import ASKED_TRIES, Agenda
 from streamer.enrich.stage import run_enrich
 from streamer.enrich.suspects import Suspects
 from streamer.enrich.sweep import Target
-from streamer.errors import OriginUnavailable
+from streamer.errors import NotCompared, OriginUnavailable
 from streamer.log.base import Lane, Record, Stored, TopicPartition, partition_of
 from streamer.log.position import Position
 from streamer.metrics import COMMITTED
@@ -521,6 +522,32 @@ async def test_an_ask_goes_on_where_it_was(
     assert min(span.since_s for _, span, _ in wikis.listed) >= at_ms // 1000
     assert told.found == {"edit": 40}
     assert len(await case.repairs()) == 40
+
+
+@pytest.mark.parametrize(("since_hours", "is_enough"), [(2, False), (20, True), (None, True)])
+async def test_a_command_tells_what_became_of_its_own_ask(
+    case: Case, capsys: pytest.CaptureFixture[str], since_hours: float | None, *, is_enough: bool
+) -> None:
+    """Where another command asked meanwhile: its end is waited for if it asked for as much; else this one has
+    not had what it wanted, and says so.
+    """
+    await case.begin()
+    log, meta = case.bench.runtime.log, case.bench.topics.meta
+    command = Command(log, case.bench.runtime.settings, meta, 10)
+    await command.ask((), case.ago_ms(10))
+    mine = (await case.known()).asks[WIKI]
+    newer = Ask(mine.number + 1, 0 if since_hours is None else case.ago_ms(since_hours))
+    began = (await case.known()).standings[WIKI]
+    standing = began.asked(newer.number, newer.since_ms, case.now_ms, listed=5, found={"edit": 1})
+    standing = standing.finished(newer.number, "")
+    await log.append([ask_record(meta, 10, WIKI, newer), standing_record(meta, 10, WIKI, standing)])
+    if is_enough:
+        await command.wait()
+        assert "found 1 in 5 rows" in capsys.readouterr().out
+    else:
+        with pytest.raises(NotCompared, match="superseded"):
+            await command.wait()
+        assert "found 0 in 0 rows" in capsys.readouterr().out
 
 
 def test_the_horizon_is_that_of_the_stream_which_is_less_far() -> None:
