@@ -466,7 +466,7 @@ async def test_memory_is_bounded_by_what_is_judged_at_once(
 
     def edited(self: Suspects, *arguments: Any) -> None:
         real(self, *arguments)
-        held.append(len(self) + sum(map(len, self._by_title.values())) + len(self._edits))
+        held.append(len(self) + sum(map(len, self._index.values())) + len(self._edits))
 
     monkeypatch.setattr(Suspects, "edited", edited)
     await case.begin()
@@ -488,7 +488,32 @@ async def test_memory_is_bounded_by_what_is_judged_at_once(
         told = (await case.ask())[WIKI]
         assert told.found == {"edit": len(lost)}
     assert {repair.page_id for repair in await case.repairs()} == lost
-    assert max(held) <= 3 * (100 + 50 + 40)
+    assert max(held) <= 4 * (100 + 50 + 40)
+
+
+async def test_an_entry_that_hides_many_counts_as_many(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight entries of twenty revisions each: judged by forty of these, not by forty entries."""
+    monkeypatch.setattr("streamer.enrich.sweep.JUDGED_ROWS", 40)
+    monkeypatch.setattr("streamer.enrich.sweep.CARRIED_MOST", 10)
+    held: list[int] = []
+    real = Suspects.logged
+
+    def logged(self: Suspects, *arguments: Any) -> None:
+        real(self, *arguments)
+        held.append(len(self))
+
+    monkeypatch.setattr(Suspects, "logged", logged)
+    await case.begin()
+    case.wikis.list_most = 1
+    hidden = Visibility(text=False)
+    at = case.ago_ms(3)
+    case.wikis.lists[WIKI] = [
+        Logged(n, 3, "T3", 0, at, "delete", "revision", revisions=tuple(range(n, n + 20)), visibility=hidden)
+        for n in range(100, 260, 20)
+    ]
+    async with running(case.bench, case.wikis):
+        assert (await case.ask())[WIKI].found == {"visibility": 160}
+    assert max(held) <= 40 + 20
 
 
 async def test_an_ask_goes_on_where_it_was(
