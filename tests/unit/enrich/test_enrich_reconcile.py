@@ -45,7 +45,7 @@ TIMEOUT = OriginUnavailable("timeout")
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streamer.enrich.reconcile.LOOK_S", 0.02)
-    monkeypatch.setattr("streamer.enrich.reconcile.WAIT_S", 0.02)
+    monkeypatch.setattr("streamer.replays.WAIT_S", 0.02)
     monkeypatch.setattr("streamer.enrich.agenda.ASKED_RETRY_S", 0.02)
 
 
@@ -402,6 +402,29 @@ async def test_a_silent_wiki_is_told_and_holds_nobody(
         wikis.list_errors[WIKI] = [TIMEOUT] * 2
         again = (await case.ask(WIKI))[WIKI]
         assert again.problem == ""
+
+
+async def test_repairs_that_do_not_end_hold_no_other_wiki(
+    case: Case, found: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where enrich finishes nothing, as when no wiki answers, all repairs are appended and the sweep is over:
+    another one may want its turn.
+    """
+    monkeypatch.setattr("streamer.replays.OPEN_MOST", 4)
+    monkeypatch.setattr("streamer.replays.STALLED_S", 0.1)
+    monkeypatch.setattr("streamer.enrich.reconcile.BATCH", 2)
+    await case.begin()
+    pages = range(1, 11)
+    case.wikis.lists[WIKI] = [edit(page, 100 + page, case.ago_ms(3)) for page in pages]
+    for page in pages:
+        case.wikis.script(("page", page), found(100 + page, page))
+        case.wikis.hold(("page", page))
+    async with running(case.bench, case.wikis):
+        assert (await case.ask())[WIKI].found == {"edit": len(pages)}
+        assert (await case.bench.counts()).get("admitted", 0) == 0
+        for page in pages:
+            case.wikis.go(("page", page))
+        await case.bench.until_admitted(len(pages))
 
 
 async def test_a_list_without_an_end_is_given_up(
