@@ -105,6 +105,7 @@ class Sweep:
         if await self._window(target, Span(at_s, end_s), requests=1):
             target.reached_ms = target.until_ms
             return
+        target.listed = target.rows = 0  # they come again
         width_s = HOUR_S
         carried = 0
         while at_s <= end_s:

@@ -510,6 +510,7 @@ async def test_memory_is_bounded_by_what_is_judged_at_once(
     async with running(bench, wikis):
         told = (await case.ask())[WIKI]
         assert told.found == {"edit": len(lost)}
+        assert told.listed == len(wikis.lists[WIKI]), "each row once"
     assert {repair.page_id for repair in await case.repairs()} == lost
     assert max(held) <= 4 * (100 + 50 + 40)
 
