@@ -29,6 +29,7 @@ from streamer.reconciled import GROUP, Ask, Counts, Reconciled, Standing, ask_re
 POLL_S: Final = 0.25
 TELL_S: Final = 5.0
 """Between two lines of progress."""
+SUPERSEDED: Final = "superseded by a command that asked for less"
 SILENT_S: Final = 30.0
 """Lanes that run say that they live every 5 s; one that is on its way to another process takes some more."""
 
@@ -120,7 +121,7 @@ class Command:
                 following = tasks.create_task(self._meta.run())
                 await self._wait()
                 following.cancel()
-        standings = {wiki: self._known.standings[wiki] for wiki in sorted(self._asks)}
+        standings = {wiki: self._result(wiki) for wiki in sorted(self._asks)}
         for wiki, standing in standings.items():
             print(told(wiki, standing))
         found = sum(sum(standing.found.values()) for standing in standings.values())
@@ -138,7 +139,12 @@ class Command:
                 if self._alive.get(partition) != alive:
                     self._alive[partition] = alive
                     heard_s[partition] = now_s
-            silent = [wiki for lane in left if now_s - heard_s[lane] > SILENT_S for wiki in left[lane]]
+            silent = [
+                wiki
+                for lane in left
+                if now_s - heard_s.setdefault(lane, now_s) > SILENT_S
+                for wiki in left[lane]
+            ]
             if silent:
                 more = f" and {len(silent) - 1} more" if len(silent) > 1 else ""
                 raise RoleMissing(
@@ -154,11 +160,31 @@ class Command:
     def _lanes(self) -> dict[int, list[str]]:
         """What is not done, by partition."""
         left: dict[int, list[str]] = {}
-        for wiki, ask in self._asks.items():
-            standing = self._known.standings.get(wiki)
-            if not (standing and standing.has_done(ask)):
+        for wiki in self._asks:
+            if not self._is_over(wiki):
                 left.setdefault(partition_of(wiki, self._partitions), []).append(wiki)
         return left
+
+    def _is_over(self, wiki: str) -> bool:
+        """Done, or superseded by another command that asked for less. One that asked for as much at least is
+        waited for instead: it starts anew.
+        """
+        mine, newest = self._asks[wiki], self._known.asks.get(wiki)
+        if self._done(wiki):
+            return True
+        if newest and newest.number >= mine.number:
+            if newest.since_ms > mine.since_ms:
+                return True
+            self._asks[wiki] = newest
+        return self._done(wiki) is not None
+
+    def _done(self, wiki: str) -> Standing | None:
+        standing = self._known.standings.get(wiki)
+        is_done = standing and standing.ask == self._asks[wiki].number and standing.is_done
+        return standing if is_done else None
+
+    def _result(self, wiki: str) -> Standing:
+        return self._done(wiki) or Standing(0, 0).finished(self._asks[wiki].number, SUPERSEDED)
 
     async def _beats(self) -> dict[int, int]:
         committed = await self._log.committed(GROUP)

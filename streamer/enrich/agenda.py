@@ -31,8 +31,9 @@ class Agenda:
         self._partition = partition
         self._partitions = partitions
         self._mine: dict[str, Standing] = {}
-        self._not_before_s: dict[str, float] = {}
-        self._failures: dict[str, int] = {}
+        self._not_before_s: dict[tuple[str, int], float] = {}
+        """By wiki and ask (0: by itself), as the failures are: who asks has tries of his own."""
+        self._failures: dict[tuple[str, int], int] = {}
         self._rules = runtime.derived(Rules.of)
         self._wikis: tuple[tuple[Rules, int], list[str]] | None = None
 
@@ -77,27 +78,28 @@ class Agenda:
 
     def is_anything(self) -> bool:
         """Whether `due` may find something: to look how far the stream is costs a question to the log."""
-        return any(self._open_ask(wiki) or self._is_due(wiki) for wiki in self._ready())
+        return bool(self._asks()) or any(map(self._is_due, self.wikis()))
 
     def due(self, horizon_ms: int) -> list[Target]:
         """What was asked for, before what is due by itself. What happened up to `horizon_ms` was told, if it
         was told at all.
         """
-        wikis = self._ready()
-        asked = [self._asked(wiki, ask, horizon_ms) for wiki in wikis if (ask := self._open_ask(wiki))]
+        asked = [self._asked(wiki, ask, horizon_ms) for wiki, ask in self._asks()]
         if asked:
             return asked
-        scheduled = [self._scheduled(wiki, horizon_ms) for wiki in wikis if self._is_due(wiki)]
+        scheduled = [self._scheduled(wiki, horizon_ms) for wiki in self.wikis() if self._is_due(wiki)]
         return [target for target in scheduled if target]
 
-    def _ready(self) -> list[str]:
-        """Those that were met, and are not left alone for a while."""
-        now_s = self._runtime.clock.monotonic_s()
+    def _asks(self) -> list[tuple[str, Ask]]:
+        """Those that are open, of wikis that were met, and not left alone for a while."""
         return [
-            wiki
+            (wiki, ask)
             for wiki in self.wikis()
-            if self.standing(wiki) and self._not_before_s.get(wiki, 0.0) <= now_s
+            if (ask := self._open_ask(wiki)) and self.standing(wiki) and self._is_ready(wiki, ask.number)
         ]
+
+    def _is_ready(self, wiki: str, ask: int) -> bool:
+        return self._not_before_s.get((wiki, ask), 0.0) <= self._runtime.clock.monotonic_s()
 
     def _open_ask(self, wiki: str) -> Ask | None:
         ask, standing = self._known.asks.get(wiki), self.standing(wiki)
@@ -114,7 +116,7 @@ class Agenda:
     def _is_due(self, wiki: str) -> bool:
         """Where the stream has been read up to now."""
         standing = self.standing(wiki)
-        if not standing or not self._every_ms():
+        if not standing or not self._every_ms() or not self._is_ready(wiki, 0):
             return False
         return self._runtime.clock.now_ms() - standing.until_ms >= self._every_ms()
 
@@ -125,7 +127,7 @@ class Agenda:
         standing = self.standing(wiki)
         assert standing
         if horizon_ms - standing.until_ms < self._every_ms():
-            self._pause(wiki, min(LOOK_AGAIN_S, self._every_ms() / 1000))
+            self._pause(wiki, 0, min(LOOK_AGAIN_S, self._every_ms() / 1000))
             return None
         back_ms = int(self._runtime.settings.reconcile.look_back_hours * HOUR_MS)
         since_ms = max(standing.began_ms, standing.until_ms - back_ms, self._listed_from_ms())
@@ -134,27 +136,25 @@ class Agenda:
     def _listed_from_ms(self) -> int:
         return self._runtime.clock.now_ms() - LISTED_DAYS * DAY_MS
 
-    def _pause(self, wiki: str, pause_s: float) -> None:
-        self._not_before_s[wiki] = self._runtime.clock.monotonic_s() + pause_s
+    def _pause(self, wiki: str, ask: int, pause_s: float) -> None:
+        self._not_before_s[wiki, ask] = self._runtime.clock.monotonic_s() + pause_s
 
     def ended(self, target: Target) -> Standing | None:
         """After a sweep; what is to be told of an ask that has come to its end."""
-        wiki, problem = target.wiki, target.problem
-        if problem is None:
-            self._failures.pop(wiki, None)
-        else:
-            failures = self._failures[wiki] = self._failures.get(wiki, 0) + 1
-            if not target.ask:
-                self._pause(wiki, min(RETRY_S * 2 ** (failures - 1), RETRY_MOST_S))
-            elif isinstance(problem, OriginUnavailable) and failures < ASKED_TRIES:
-                self._pause(wiki, ASKED_RETRY_S)
-                return None
-            else:
-                del self._failures[wiki]
-        before = self.standing(wiki)
-        if not target.ask or before is None:
+        wiki, ask, problem = target.wiki, target.ask, target.problem
+        failures = self._failures.pop((wiki, ask), 0) + 1
+        if problem and not ask:
+            self._failures[wiki, ask] = failures
+            self._pause(wiki, ask, min(RETRY_S * 2 ** (failures - 1), RETRY_MOST_S))
+        elif isinstance(problem, OriginUnavailable) and failures < ASKED_TRIES:
+            self._failures[wiki, ask] = failures
+            self._pause(wiki, ask, ASKED_RETRY_S)
             return None
-        return before.finished(target.ask, reason_of(problem) if problem else "")
+        before = self.standing(wiki)
+        if not ask or before is None:
+            return None
+        self._not_before_s.pop((wiki, ask), None)
+        return before.finished(ask, reason_of(problem) if problem else "")
 
 
 def reason_of(problem: OriginError) -> str:

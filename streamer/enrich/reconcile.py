@@ -29,7 +29,7 @@ from streamer.log.table import Table
 from streamer.metrics import COMMITTED, ERRORS, RECONCILE_LISTED, RECONCILED_UNTIL
 from streamer.model import Change, Kind
 from streamer.reconciled import GROUP, SOURCE, Counts, Reconciled, Standing, horizon_ms, standing_record
-from streamer.replays import BATCH, WAIT_S, Pace, change_record
+from streamer.replays import BATCH, Pace, change_record
 from streamer.runtime import HOUR_MS, Runtime
 
 SWEEPS_AT_ONCE: Final = 2
@@ -192,13 +192,12 @@ class ReconcileLane:
         await self._note(ended)
 
     async def _append(self, lost: list[Change], targets: list[Target]) -> None:
-        """A few at a time, the next when enrich has finished those: live changes are read behind them. With
-        each goes that it was found.
+        """A few at a time, the next when enrich has finished those, or finishes nothing: live changes are
+        read behind them, and other wikis wait for their turn. With each goes that it was found.
         """
         for start in range(0, len(lost), BATCH):
             batch = lost[start : start + BATCH]
-            while await self._pace.room() < len(batch):  # noqa: ASYNC110 - it is another process's to finish
-                await asyncio.sleep(WAIT_S)
+            await self._pace.until_room(len(batch))
             records = [change_record(self._topics.changes, self._partitions, change) for change in batch]
             offsets = await self._note(self._found(targets, batch), records, found=_by_kind(batch))
             self._pace.appended(records, offsets)

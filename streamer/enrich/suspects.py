@@ -12,7 +12,7 @@ edits come oldest first, and all of a list before what clears it; else feeding i
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -35,7 +35,10 @@ SLACK_MS: Final = 15_000
 """Between the time that a wiki logs and the one that its stream tells."""
 BY_REVISION: Final = frozenset[Kind]({"create", "edit"})
 
-K = TypeVar("K")
+EACH: Final = -1
+"""In the place of a hidden revision's number: all of the page."""
+
+Key = tuple[str | int, ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -66,9 +69,9 @@ class Suspects:
         self._open: dict[str, Suspect] = {}
         self._edits: dict[tuple[str, int], Suspect] = {}
         """The newest of each page."""
-        self._by_page: dict[tuple[str, int], list[Suspect]] = {}
-        self._by_title: dict[tuple[str, str], list[Suspect]] = {}
-        self._by_log: dict[tuple[str, int], list[Suspect]] = {}
+        self._index: dict[Key, dict[Suspect, None]] = {}
+        """By page, title and log entry; of hidden revisions by their numbers: one entry may hide thousands of
+        a page, each of which is told by itself."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -150,13 +153,8 @@ class Suspects:
         )
         suspect = Suspect(change, base.edited_ms, is_row)
         self._open[identifier] = suspect
-        wiki = base.wiki
-        if base.page_id:
-            self._by_page.setdefault((wiki, base.page_id), []).append(suspect)
-        for title in _titles(base):
-            self._by_title.setdefault((wiki, title), []).append(suspect)
-        if base.log_id:
-            self._by_log.setdefault((wiki, base.log_id), []).append(suspect)
+        for key in _keys(suspect):
+            self._index.setdefault(key, {})[suspect] = None
         return suspect
 
     # ── what clears them ───────────────────────────────────────────────────────────────────────
@@ -173,22 +171,33 @@ class Suspects:
                 self._clear(suspect)
 
     def _about(self, change: Change) -> list[Suspect]:
-        """By log entry and page; by title where one of the two has no page."""
-        wiki = change.wiki
-        found = list(self._by_log.get((wiki, change.log_id), ())) if change.log_id else []
-        found += self._by_page.get((wiki, change.page_id), ()) if change.page_id else ()
+        """By log entry and page; by title where one of the two has no page. Of hidden revisions the same one,
+        or all where the page is deleted.
+        """
+        wiki, log_id, page_id = change.wiki, change.log_id, change.page_id
+        hidden = EACH if change.meant == "delete" else change.revision
+        found: list[Suspect] = []
+        if log_id:
+            for revision in {0, change.revision}:
+                found += self._index.get((wiki, "log", log_id, revision), ())
+        if page_id:
+            found += self._of(wiki, page_id, hidden)
         for title in _titles(change):
             found += [
                 suspect
-                for suspect in self._by_title.get((wiki, title), ())
-                if not (change.page_id and suspect.change.page_id)
+                for suspect in self._of(wiki, title, hidden)
+                if not (page_id and suspect.change.page_id)
             ]
         return found
+
+    def _of(self, wiki: str, place: int | str, hidden: int) -> list[Suspect]:
+        """Of a page, or under a title."""
+        return [*self._index.get((wiki, place), ()), *self._index.get((wiki, place, hidden), ())]
 
     def published(self, wiki: str, page_id: int, revision: int, kind: str, edited_ms: int) -> None:
         """An article of the page, in any order; `kind` is the event's, `edited_ms` of what led to it."""
         edited_ms = _second(edited_ms)
-        for suspect in list(self._by_page.get((wiki, page_id), ())):
+        for suspect in self._of(wiki, page_id, EACH if kind == "delete" else revision):
             if suspect.kind == "visibility":
                 suspect.is_held = suspect.is_held or revision == suspect.change.revision
                 is_cleared = kind == "delete" and edited_ms > suspect.at_ms
@@ -201,11 +210,9 @@ class Suspects:
 
     def cut_off(self, wiki: str, page_id: int, revision: int, at_ms: int, hides: Iterable[Hideable]) -> None:
         """A cut-off; `revision` 0: of the whole page."""
-        for suspect in list(self._by_page.get((wiki, page_id), ())):
-            if suspect.kind != "visibility":
-                continue
+        for suspect in list(self._index.get((wiki, page_id, revision or EACH), ())):
             wanted = _hides(suspect.change)
-            is_of_it = at_ms >= suspect.at_ms if not revision else revision == suspect.change.revision
+            is_of_it = revision or at_ms >= suspect.at_ms
             if wanted and is_of_it and wanted <= set(hides):
                 self._clear(suspect)
 
@@ -215,10 +222,11 @@ class Suspects:
             return
         if self._edits.get((change.wiki, change.page_id)) is suspect:
             del self._edits[change.wiki, change.page_id]
-        _take_out(self._by_page, (change.wiki, change.page_id), suspect)
-        _take_out(self._by_log, (change.wiki, change.log_id), suspect)
-        for title in _titles(change):
-            _take_out(self._by_title, (change.wiki, title), suspect)
+        for key in _keys(suspect):
+            found = self._index.get(key, {})
+            found.pop(suspect, None)
+            if not found:
+                self._index.pop(key, None)
 
     # ── what is left ───────────────────────────────────────────────────────────────────────────
 
@@ -349,12 +357,20 @@ def _second(time_ms: int) -> int:
     return time_ms // 1000 * 1000
 
 
-def _take_out(index: dict[K, list[Suspect]], key: K, suspect: Suspect) -> None:
-    found = index.get(key)
-    if found and suspect in found:
-        found.remove(suspect)
-        if not found:
-            del index[key]
+def _keys(suspect: Suspect) -> Iterator[Key]:
+    change = suspect.change
+    wiki, revision = change.wiki, change.revision
+    if change.log_id:
+        yield wiki, "log", change.log_id, revision
+    places: list[int | str] = [*_titles(change)]
+    if change.page_id:
+        places.append(change.page_id)
+    for place in places:
+        if suspect.kind == "visibility":
+            yield wiki, place, revision
+            yield wiki, place, EACH
+        else:
+            yield wiki, place
 
 
 def _titles(change: Change) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from streamer.origin.listing import Listing, Span
 MARGIN_MS: Final = 15 * 60_000
 """By which a change may be told later than it happened, usually."""
 JUDGED_ROWS: Final = 10_000
-"""Some 10 MB."""
+"""Some 10 MB. Or so many suspects: an entry of a log may hide thousands of revisions."""
 CARRIED_MOST: Final = 1_000
 CARRIED_WINDOWS: Final = 24
 """Or so long: what is not settled is compared anew after a restart."""
@@ -105,6 +105,7 @@ class Sweep:
         if await self._window(target, Span(at_s, end_s), requests=1):
             target.reached_ms = target.until_ms
             return
+        target.listed = target.rows = 0  # they come again
         width_s = HOUR_S
         carried = 0
         while at_s <= end_s:
@@ -127,7 +128,7 @@ class Sweep:
         for _ in range(requests):
             listing = await self.origin.listing(target.wiki, target.server_name, span, listing.more)
             self._feed(target, listing)
-            if self._fed >= JUDGED_ROWS and await self._judged() >= CARRIED_MOST:
+            if max(self._fed, len(self._suspects)) >= JUDGED_ROWS and await self._judged() >= CARRIED_MOST:
                 await self._settle()
             if not listing.more:
                 return True

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from streamer.enrich.suspects import SLACK_MS, Suspects
+from streamer.enrich.suspects import SLACK_MS, Suspect, Suspects, clears
 from streamer.model import Change, Place, Visibility, identifier_of_event, identifier_of_revision
 from streamer.origin.listing import Edited, Logged
 
@@ -252,6 +253,33 @@ def test_only_what_was_lost_is_found_and_once(rng: random.Random, step_s: tuple[
         done = {change.identifier for change in kept}
         assert sure - done <= left <= {change.identifier for change in lost} - done
     assert found > 200
+
+
+def test_what_one_entry_hides_is_cleared_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand revisions at once take ten thousand looks, not a hundred million; the page's deletion
+    clears what is left.
+    """
+    looks = 0
+
+    def counted(change: Change, suspect: Suspect) -> bool:
+        nonlocal looks
+        looks += 1
+        return clears(change, suspect)
+
+    monkeypatch.setattr("streamer.enrich.suspects.clears", counted)
+    revisions = tuple(range(1_000, 11_000))
+    entry = Logged(9, 7, "T", 0, START_MS, "delete", "revision", revisions=revisions, visibility=HIDDEN)
+    suspects = Suspects(lambda _: True, lambda _: True)
+    suspects.logged(WIKI, SERVER, entry)
+    base = Change("a", "visibility", WIKI, SERVER, "T", 0, START_MS, START_MS, visibility=HIDDEN)
+    for number, revision in enumerate(revisions[:-2]):
+        page_id, log_id = (0, 9) if number % 2 else (7, 0)
+        suspects.told(replace(base, revision=revision, page_id=page_id, log_id=log_id))
+    assert looks <= 3 * len(revisions)
+    suspects.cut_off(WIKI, 7, revisions[-1], START_MS, HIDDEN.hides())
+    assert [change.revision for change in suspects.lost(0, lambda *_: 0)] == [revisions[-2]]
+    suspects.told(replace(base, kind="delete", page_id=7, edited_ms=START_MS + 1_000))
+    assert not len(suspects)
 
 
 LOGGED = {

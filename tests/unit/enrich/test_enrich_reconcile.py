@@ -12,11 +12,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from streamer.cli_reconcile import Command
 from streamer.config import AdmitSettings, ReconcileSettings, SourceSettings
-from streamer.enrich.agenda import Agenda
+from streamer.enrich.agenda import ASKED_TRIES, Agenda
 from streamer.enrich.stage import run_enrich
 from streamer.enrich.suspects import Suspects
-from streamer.errors import OriginUnavailable
+from streamer.enrich.sweep import Target
+from streamer.errors import NotCompared, OriginUnavailable
 from streamer.log.base import Lane, Record, Stored, TopicPartition, partition_of
 from streamer.log.position import Position
 from streamer.metrics import COMMITTED
@@ -43,7 +45,7 @@ TIMEOUT = OriginUnavailable("timeout")
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streamer.enrich.reconcile.LOOK_S", 0.02)
-    monkeypatch.setattr("streamer.enrich.reconcile.WAIT_S", 0.02)
+    monkeypatch.setattr("streamer.replays.WAIT_S", 0.02)
     monkeypatch.setattr("streamer.enrich.agenda.ASKED_RETRY_S", 0.02)
 
 
@@ -362,6 +364,28 @@ async def test_it_is_due_by_how_far_the_stream_was_read(case: Case, bench: Any) 
         assert [target.wiki for target in targets] == [WIKI] * is_due
 
 
+async def test_who_asks_does_not_wait_for_what_the_schedule_has_met(case: Case, bench: Any) -> None:
+    """A wiki that was silent for a night is tried by the schedule hours later; for an operator now, and each
+    ask has tries of its own.
+    """
+    began_ms = case.ago_ms(24)
+    known = Reconciled({WIKI: "test.example.org"}, {}, {WIKI: Standing(began_ms, began_ms)})
+    agenda = agenda_of(bench, known, every_hours=4)
+    for _ in range(ASKED_TRIES):
+        agenda.ended(Target(WIKI, "test.example.org", began_ms, case.now_ms, problem=TIMEOUT))
+    assert agenda.due(case.now_ms) == []
+    assert not agenda.is_anything()
+    known.asks[WIKI] = Ask(1)
+    assert agenda.is_anything()
+    [target] = agenda.due(case.now_ms)
+    assert target.ask == 1
+    target.problem = TIMEOUT
+    assert agenda.ended(target) is None, "the first failure of the ask"
+    assert agenda.due(case.now_ms) == []
+    known.asks[WIKI] = Ask(2)
+    assert [target.ask for target in agenda.due(case.now_ms)] == [2]
+
+
 async def test_a_silent_wiki_is_told_and_holds_nobody(
     case: Case, bench: Any, wikis: Any, found: Make
 ) -> None:
@@ -378,6 +402,29 @@ async def test_a_silent_wiki_is_told_and_holds_nobody(
         wikis.list_errors[WIKI] = [TIMEOUT] * 2
         again = (await case.ask(WIKI))[WIKI]
         assert again.problem == ""
+
+
+async def test_repairs_that_do_not_end_hold_no_other_wiki(
+    case: Case, found: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where enrich finishes nothing, as when no wiki answers, all repairs are appended and the sweep is over:
+    another one may want its turn.
+    """
+    monkeypatch.setattr("streamer.replays.OPEN_MOST", 4)
+    monkeypatch.setattr("streamer.replays.STALLED_S", 0.1)
+    monkeypatch.setattr("streamer.enrich.reconcile.BATCH", 2)
+    await case.begin()
+    pages = range(1, 11)
+    case.wikis.lists[WIKI] = [edit(page, 100 + page, case.ago_ms(3)) for page in pages]
+    for page in pages:
+        case.wikis.script(("page", page), found(100 + page, page))
+        case.wikis.hold(("page", page))
+    async with running(case.bench, case.wikis):
+        assert (await case.ask())[WIKI].found == {"edit": len(pages)}
+        assert (await case.bench.counts()).get("admitted", 0) == 0
+        for page in pages:
+            case.wikis.go(("page", page))
+        await case.bench.until_admitted(len(pages))
 
 
 async def test_a_list_without_an_end_is_given_up(
@@ -442,7 +489,7 @@ async def test_memory_is_bounded_by_what_is_judged_at_once(
 
     def edited(self: Suspects, *arguments: Any) -> None:
         real(self, *arguments)
-        held.append(len(self) + sum(map(len, self._by_title.values())) + len(self._edits))
+        held.append(len(self) + sum(map(len, self._index.values())) + len(self._edits))
 
     monkeypatch.setattr(Suspects, "edited", edited)
     await case.begin()
@@ -463,8 +510,34 @@ async def test_memory_is_bounded_by_what_is_judged_at_once(
     async with running(bench, wikis):
         told = (await case.ask())[WIKI]
         assert told.found == {"edit": len(lost)}
+        assert told.listed == len(wikis.lists[WIKI]), "each row once"
     assert {repair.page_id for repair in await case.repairs()} == lost
-    assert max(held) <= 3 * (100 + 50 + 40)
+    assert max(held) <= 4 * (100 + 50 + 40)
+
+
+async def test_an_entry_that_hides_many_counts_as_many(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight entries of twenty revisions each: judged by forty of these, not by forty entries."""
+    monkeypatch.setattr("streamer.enrich.sweep.JUDGED_ROWS", 40)
+    monkeypatch.setattr("streamer.enrich.sweep.CARRIED_MOST", 10)
+    held: list[int] = []
+    real = Suspects.logged
+
+    def logged(self: Suspects, *arguments: Any) -> None:
+        real(self, *arguments)
+        held.append(len(self))
+
+    monkeypatch.setattr(Suspects, "logged", logged)
+    await case.begin()
+    case.wikis.list_most = 1
+    hidden = Visibility(text=False)
+    at = case.ago_ms(3)
+    case.wikis.lists[WIKI] = [
+        Logged(n, 3, "T3", 0, at, "delete", "revision", revisions=tuple(range(n, n + 20)), visibility=hidden)
+        for n in range(100, 260, 20)
+    ]
+    async with running(case.bench, case.wikis):
+        assert (await case.ask())[WIKI].found == {"visibility": 160}
+    assert max(held) <= 40 + 20
 
 
 async def test_an_ask_goes_on_where_it_was(
@@ -498,6 +571,32 @@ async def test_an_ask_goes_on_where_it_was(
     assert min(span.since_s for _, span, _ in wikis.listed) >= at_ms // 1000
     assert told.found == {"edit": 40}
     assert len(await case.repairs()) == 40
+
+
+@pytest.mark.parametrize(("since_hours", "is_enough"), [(2, False), (20, True), (None, True)])
+async def test_a_command_tells_what_became_of_its_own_ask(
+    case: Case, capsys: pytest.CaptureFixture[str], since_hours: float | None, *, is_enough: bool
+) -> None:
+    """Where another command asked meanwhile: its end is waited for if it asked for as much; else this one has
+    not had what it wanted, and says so.
+    """
+    await case.begin()
+    log, meta = case.bench.runtime.log, case.bench.topics.meta
+    command = Command(log, case.bench.runtime.settings, meta, 10)
+    await command.ask((), case.ago_ms(10))
+    mine = (await case.known()).asks[WIKI]
+    newer = Ask(mine.number + 1, 0 if since_hours is None else case.ago_ms(since_hours))
+    began = (await case.known()).standings[WIKI]
+    standing = began.asked(newer.number, newer.since_ms, case.now_ms, listed=5, found={"edit": 1})
+    standing = standing.finished(newer.number, "")
+    await log.append([ask_record(meta, 10, WIKI, newer), standing_record(meta, 10, WIKI, standing)])
+    if is_enough:
+        await command.wait()
+        assert "found 1 in 5 rows" in capsys.readouterr().out
+    else:
+        with pytest.raises(NotCompared, match="superseded"):
+            await command.wait()
+        assert "found 0 in 0 rows" in capsys.readouterr().out
 
 
 def test_the_horizon_is_that_of_the_stream_which_is_less_far() -> None:
