@@ -57,10 +57,19 @@ async def committed(services: dict[str, Service], role: str) -> Counter[str]:
     return counts
 
 
-async def until_enriched(services: dict[str, Service], total: int) -> None:
+async def enriched(services: dict[str, Service], total: int) -> Counter[str]:
+    """Once these are all there are. One that wakes up tells the counts of lanes that are another's by now, for
+    as long as it takes it to hear of that.
+    """
     async with asyncio.timeout(90):
         while (await committed(services, "enrich"))["published"] < total:
             await asyncio.sleep(0.1)
+    deadline_s = asyncio.get_running_loop().time() + 20
+    while True:
+        outcomes = await committed(services, "enrich")
+        if outcomes["published"] == total or asyncio.get_running_loop().time() > deadline_s:
+            return outcomes
+        await asyncio.sleep(0.1)
 
 
 async def run_apart(folder: Path, rng: random.Random, kafka: OnKafka | None = None) -> None:
@@ -90,10 +99,9 @@ async def run_apart(folder: Path, rng: random.Random, kafka: OnKafka | None = No
                 await services[name].start()
         if kafka:
             await freeze(services["enrich-2"])
-        await until_enriched(services, total)
+        outcomes = await enriched(services, total)
         await services["route"].until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=90)
         assert (await services["source"].committed("source"))["admitted"] == total
-        outcomes = await committed(services, "enrich")
         assert outcomes.pop("admitted") == outcomes["published"] == outcomes.total() == total
         for verdict in await readers.judged(wanted):
             verdict.check()

@@ -350,7 +350,9 @@ async def rebuild(fleet: Fleet, routes: int) -> None:
         for partner in ("acme", "other"):
             await fleet.until_routed(partner, total)
         if all(under_way):  # one that starts when the other is done begins a rebuild of its own
-            assert await fleet.start_of("acme") == Start(0, old, "go"), "more than one rebuild was done"
+            start = await fleet.start_of("acme")
+            assert start is not None
+            assert start == Start(0, old, "go", start.rules), "more than one rebuild was done"
         assert await fleet.epoch("acme") not in ("", old)
         assert await fleet.sequences("acme") == fleet.wanted(without=[WITHDRAWN])
         assert await fleet.sequences("other") == fleet.wanted()

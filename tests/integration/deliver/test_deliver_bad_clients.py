@@ -158,12 +158,11 @@ async def test_what_follows_a_stream_is_not_read(tmp_path: Path) -> None:
         raw(server) as (reader, writer),
     ):
         got = await reader.readuntil(b":ok\n")
+        writer.write(SMUGGLED * 500_000)  # 18 MB, which this side of the socket holds
         before = Footing.now()
-        flood = SMUGGLED * 1_000
-        writer.write(flood * 500)  # 18 MB
         await server.write([1])
         got += await reader.readuntil(b'"identifier":1')
         got += await reader.readuntil(b":hb\n")
         assert b"/problem" not in got
         assert writer.transport.get_write_buffer_size() > 0, "all of it was read"
-        assert Footing.now().bytes - before.bytes < GROWN_BYTES
+        assert Footing.now().bytes - before.bytes < GROWN_BYTES // 4
