@@ -58,7 +58,7 @@ async def committed(services: dict[str, Service], role: str) -> Counter[str]:
 
 
 async def enriched(services: dict[str, Service], total: int) -> Counter[str]:
-    """Once these are all there are. One that wakes up tells the counts of lanes that are another's by now, for
+    """Once these are all there are. One that wakes up tells counts of lanes that are another's by now, for
     as long as it takes it to hear of that.
     """
     async with asyncio.timeout(90):
