@@ -167,7 +167,11 @@ class Cluster:
         return found
 
     async def existing(self, name: str, partition: int | None = None) -> Topic:
+        """Of what was missing a moment ago it is asked again: it may have been made since. Raises TopicMissing."""
         topic = await self.topic(name)
+        if topic is None and time.monotonic() - self._asked_s > CONFIRM_S:
+            self.forget(name)
+            topic = await self.topic(name)
         if topic is None:
             raise TopicMissing(f"there is no topic {name}", name)
         if partition is not None and not 0 <= partition < topic.info.partitions:
