@@ -167,7 +167,7 @@ async def test_it_waits_in_the_background(tmp_path: Path, browser: Browser) -> N
             "window.held = true; Object.defineProperty(document, 'hidden', {get: () => held})"
         )
         await tell(server, {"name": "first"})
-        await page.wait_for_function("frames_.length === 1")
+        await page.wait_for_function("frames_.length === 1", polling=20)  # by its clock: frames are held
         await tell(server, *({"name": str(i)} for i in range(2 * MAX_ROWS)), {"name": "last"})
         await asyncio.sleep(1.2)  # a tick of its clock: it draws nothing, and asks for no second frame
         assert await page.evaluate("frames_.length") == 1

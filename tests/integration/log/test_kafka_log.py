@@ -14,7 +14,7 @@ from aiokafka.protocol.admin import DescribeConfigsRequest
 from aiokafka.record.memory_records import MemoryRecords
 
 from deploy.kafka import Brokers
-from streamer.errors import ConfigError, LaneLost, LogUnavailable, TopicRefused
+from streamer.errors import ConfigError, LaneLost, LogUnavailable, TopicMissing, TopicRefused
 from streamer.log import kafka_cluster, kafka_lane
 from streamer.log.base import Lane, Record, TopicPartition, TopicSpec
 from streamer.log.kafka import KafkaLog
@@ -218,6 +218,17 @@ async def test_a_topic_that_is_gone_keeps_nobody_waiting(brokers: Brokers, log: 
     assert time.monotonic() - began_s >= kafka_cluster.CONFIRM_S
 
 
+async def test_a_topic_made_anew_is_seen_at_once(brokers: Brokers, log: KafkaLog) -> None:
+    """Who saw it missing before asks again, however long else what it knows is believed."""
+    await log.delete_topic("out")
+    with pytest.raises(TopicMissing, match="out"):
+        await log.all_bounds("out")
+    async with opened(brokers, "other") as other:
+        await other.ensure_topics(SPECS)
+    await asyncio.sleep(kafka_cluster.CONFIRM_S)
+    assert len(await log.all_bounds("out")) == 10
+
+
 async def test_single_lane_has_a_stand_by(brokers: Brokers, log: KafkaLog) -> None:
     """Of two processes that want only partition 0 one has it, and the other is told that it has none; when
     the first ends the other goes on from its position. One that stands by ends when it drains.
@@ -305,6 +316,9 @@ async def test_policies_are_kept_and_an_operators_own_left_alone(brokers: Broker
 
     assert (await settings())["cleanup.policy"] == "delete"
     await log._cluster.ask(AlterTopics({"out": {"segment.bytes": "7777777", "max.message.bytes": "5000"}}))
+    async with asyncio.timeout(20):
+        while (await settings())["max.message.bytes"] != "5000":  # a broker hears of it a moment later
+            await asyncio.sleep(0.05)
     hour_ms = 3_600_000
     await log.ensure_topics(
         [TopicSpec("out", 10, compact=True, retention_ms=720 * hour_ms, compaction_lag_ms=6 * hour_ms)]

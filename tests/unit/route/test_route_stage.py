@@ -783,10 +783,13 @@ async def test_metrics_of_a_lane_end_with_it(place: Place) -> None:
             labels = ({"partner": partner, "partition": str(number)} for number in range(PARTITIONS))
             return any(REGISTRY.get_sample_value("streamer_route_behind_offsets", it) == 0 for it in labels)
 
+        async def shown() -> bool:
+            return behind("everything")
+
         async def let_go() -> bool:
             return not behind("words")
 
-        assert behind("everything")
+        await until(shown)
         await place.log.delete_topic(topic)
         await place.publish(*mixture(20, 21))
         await until(lambda: is_parked("words"))
