@@ -167,7 +167,7 @@ class Cluster:
         return found
 
     async def existing(self, name: str, partition: int | None = None) -> Topic:
-        """Of what was missing a moment ago it is asked again: it may have been made since. Raises TopicMissing."""
+        """What was missing a moment ago may have been made since: asked again. Raises TopicMissing."""
         topic = await self.topic(name)
         if topic is None and time.monotonic() - self._asked_s > CONFIRM_S:
             self.forget(name)
