@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -42,7 +42,9 @@ SECONDS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600}
 logger = logging.getLogger(__name__)
 
 KeyHash = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}\\Z")]
-Content = Literal["wikitext", "text", "html"]
+Content = Literal["wikitext", "text", "html", "sections", "infoboxes"]
+PageList = Literal["categories", "templates", "redirects"]
+PAGE_LISTS: Final[tuple[PageList, ...]] = get_args(PageList)
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,7 +76,9 @@ class Partner(Struct, frozen=True, forbid_unknown_fields=True):
     """At least one of these; empty: any."""
     content: tuple[Content, ...] = ("wikitext", "text")
     fields: tuple[str, ...] = ()
-    """The projection, with `.*`; empty: all."""
+    """The projection, with `.*`; empty: all but what costs the origin more, which is asked for by name."""
+    lists: tuple[PageList, ...] = ()
+    """Lists of the page to have besides; each costs requests of its own."""
     editor: Literal["full", "pseudonym", "none"] = "full"
     settle: Annotated[str, Meta(pattern="^[0-9]{1,6}[smh]\\Z")] = "0s"
     revisions: Literal["all", "latest"] = "all"
@@ -85,6 +89,12 @@ class Partner(Struct, frozen=True, forbid_unknown_fields=True):
         match = DURATION.fullmatch(self.settle)
         assert match
         return int(match[1]) * SECONDS[match[2]]
+
+    @property
+    def page_lists(self) -> frozenset[PageList]:
+        """Those it has: of `lists`, or named in `fields`."""
+        named = {field.partition(".")[0] for field in self.fields}
+        return frozenset(name for name in PAGE_LISTS if name in self.lists or name in named)
 
     @property
     def rules(self) -> str:

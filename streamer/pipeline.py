@@ -35,6 +35,7 @@ from streamer.log_watch import LogWatch
 from streamer.metrics import LOOP_LAG
 from streamer.origin.mediawiki import Origin
 from streamer.partners import Demands, PartnersWatch
+from streamer.plan import Plan, plan_of
 from streamer.privacy import privacy_secret
 from streamer.reload import Reload, loaded
 from streamer.route.stage import run_route
@@ -117,7 +118,7 @@ def _parts(
     }
     watch = LogWatch(runtime, reads={inputs[role] for role in roles}, writes=bool(set(roles) - {"deliver"}))
     parts: dict[str, Part] = {LOG: watch.run, "lag": lambda: watch_lag(runtime.log)}
-    if "route" in roles or "deliver" in roles:
+    if set(roles) - {"source"}:
         # of the roles route alone makes pseudonyms: the others need no secret, and read none
         has_secret = "route" not in roles or bool(privacy_secret(settings.privacy))
         partners = PartnersWatch(Path(settings.partners.file), Demands.of(settings, has_secret=has_secret))
@@ -126,16 +127,16 @@ def _parts(
             parts["deliver"] = lambda: run_deliver(runtime, partners, on_listening=on_listening)
         if "route" in roles:
             parts["route"] = lambda: run_route(runtime, partners)
-    if "enrich" in roles:
-        sites = KeptSites(runtime.log, topics.meta)
-        parts["sites"] = sites.run
-        parts["enrich"] = lambda: _enrich(runtime, sites)
+        if "enrich" in roles:
+            sites = KeptSites(runtime.log, topics.meta)
+            parts["sites"] = sites.run
+            parts["enrich"] = lambda: _enrich(runtime, sites, lambda: plan_of(partners.current))
     if "source" in roles:
         parts["source"] = lambda: run_source(runtime)
     return parts
 
 
-async def _enrich(runtime: Runtime, sites: KeptSites) -> None:
+async def _enrich(runtime: Runtime, sites: KeptSites, plan: Callable[[], Plan]) -> None:
     if not await runtime.before_drain(sites.load()):
         return
     origin = Origin(
@@ -147,7 +148,7 @@ async def _enrich(runtime: Runtime, sites: KeptSites) -> None:
     )
     async with origin:
         runtime.follow(origin.take)
-        await run_enrich(runtime, origin)
+        await run_enrich(runtime, origin, plan)
 
 
 async def _asked_before(runtime: Runtime) -> bool:

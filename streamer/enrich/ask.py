@@ -25,6 +25,7 @@ from streamer.errors import AnswerInvalid, HostNotAllowed, OriginUnavailable
 from streamer.metrics import ENRICH_RETRIES
 from streamer.model import DEFERRED, Change, Visibility
 from streamer.origin.answer import Answer, Found, Missing
+from streamer.plan import Plan
 
 ABOUT_THE_WIKI: Final = frozenset(
     {OriginUnavailable.code, DEFERRED, HostNotAllowed.code, "another_wiki", "another_revision"}
@@ -48,8 +49,8 @@ class Asker:
     held: Held
     newest: Newest
     removals: Removals
-    pool: TextPool | None
-    """None: no text is extracted."""
+    pool: TextPool
+    plan: Callable[[], Plan]
     is_waited_for: Callable[[int], bool]
 
     async def outcome(self, work: Work) -> Outcome:
@@ -172,7 +173,7 @@ class Asker:
 
     async def _plain(self, answer: Found) -> PlainText | None:
         revision = answer.revision
-        if self.pool is None or revision.content is None or revision.text_hidden:
+        if not self.plan().text or revision.content is None or revision.text_hidden:
             return None
         if (revision.content_model or answer.page.content_model) != "wikitext":
             return None

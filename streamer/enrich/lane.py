@@ -13,6 +13,7 @@ answered before them must know of them.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +37,7 @@ from streamer.log.position import Position, Progress
 from streamer.lost import Input, skip
 from streamer.metrics import ENRICH_OPEN, ERRORS, UNRESOLVED_REMOVALS
 from streamer.model import UNREADABLE, Change, Hint, decode_change, is_tick
+from streamer.plan import Plan
 from streamer.runtime import Runtime
 
 MAX_OPEN: Final = 4_000
@@ -61,7 +63,9 @@ class Shared:
     memory: Memory
     held: Held
     answers: Answers
-    pool: TextPool | None
+    pool: TextPool
+    plan: Callable[[], Plan]
+    """As of now: partners' tables change."""
     partitions: int
 
 
@@ -131,6 +135,7 @@ class LaneWorker:
             newest=shared.memory.newest,
             removals=shared.memory.removals,
             pool=shared.pool,
+            plan=shared.plan,
             is_waited_for=self._order.is_waited_for,
         )
 

@@ -5,6 +5,7 @@ deferred, and one for each partition's wikis, which are compared with what they 
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from streamer.deadletters import GROUP as DEFERRED_GROUP
@@ -23,18 +24,19 @@ from streamer.groups import alone_by_name
 from streamer.health import NO_TOPIC
 from streamer.log.base import Lane, LaneMain, LanesHeld
 from streamer.lost import Stops
+from streamer.plan import Plan
 from streamer.reconciled import GROUP as RECONCILE_GROUP
 from streamer.runtime import Runtime
 
 
-async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True) -> None:
+async def run_enrich(runtime: Runtime, origin: Wikis, plan: Callable[[], Plan] = Plan) -> None:
     """Runs until cancelled; when draining is set, finishes what is in flight and returns.
 
-    `with_text=False`: no plain text and no abstract is made, for where no partner wants them.
+    `plan`: what is to be fetched and made, as of now.
     """
     runtime.health.expect(COMPONENT)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(TextPool()) if with_text else None
+        pool = await stack.enter_async_context(TextPool())
         partitions = runtime.settings.log.partitions
         memory = Memory()
         shared = Shared(
@@ -44,6 +46,7 @@ async def run_enrich(runtime: Runtime, origin: Wikis, *, with_text: bool = True)
             held=Held(),
             answers=Answers(origin, runtime.health),
             pool=pool,
+            plan=plan,
             partitions=partitions,
         )
         reading_back = asyncio.Lock()

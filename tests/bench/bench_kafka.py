@@ -36,6 +36,7 @@ from streamer.log.kafka import KafkaLog
 from streamer.log.local import LocalLog
 from streamer.log.position import Position
 from streamer.origin.answer import Answer
+from streamer.plan import Plan
 from streamer.runtime import Runtime, topic_specs
 from streamer.source.changes import interpret
 from streamer.source.records import record_of
@@ -131,7 +132,7 @@ async def work(bootstrap: str, prefix: str) -> None:
     async with KafkaLog((bootstrap,), prefix=prefix, replication=1) as log:
         runtime = Runtime(settings, log)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, runtime.draining.set)
-        await run_enrich(runtime, stub, with_text=False)
+        await run_enrich(runtime, stub, lambda: Plan(text=False))
     print(json.dumps({"cpu_s": time.process_time() - stub.first_cpu_s, "asked": stub.asked}))
 
 

@@ -37,6 +37,7 @@ from streamer.origin.answer import Answer, Found, Missing, PageAnswer, RevisionA
 from streamer.origin.mediawiki import Origin
 from streamer.partners import PartnersWatch
 from streamer.partners_edit import add_partner
+from streamer.plan import Plan
 from streamer.route.stage import run_route
 from streamer.runtime import Runtime, topic_specs
 from streamer.sandbox.server import Sandbox, SandboxOptions
@@ -198,7 +199,7 @@ async def throughput(
                 group.create_task(partners.run()),
                 group.create_task(run_deliver(runtime, partners, on_listening=bound.set_result)),
                 group.create_task(run_route(runtime, partners)),
-                group.create_task(run_enrich(runtime, Stub(size), with_text=with_text)),
+                group.create_task(run_enrich(runtime, Stub(size), lambda: Plan(text=with_text))),
             ]
             url = f"http://127.0.0.1:{await bound}/v2/articles"
             await all_lanes_run(log, settings.log.partitions)

@@ -14,6 +14,7 @@ from streamer.enrich.stage import run_enrich
 from streamer.log.base import Log, Stored, TopicPartition
 from streamer.log.local import LocalLog
 from streamer.origin.mediawiki import Origin
+from streamer.plan import Plan
 from streamer.runtime import Runtime, topic_specs
 from streamer.sandbox.server import Sandbox, SandboxOptions
 from streamer.source.stage import run_source
@@ -95,7 +96,7 @@ async def test_what_is_published_is_what_the_wiki_shows(tmp_path: Path, streams:
             runtime = Runtime(settings, log)
             async with Origin(settings, runtime.clock) as origin, asyncio.TaskGroup() as tasks:
                 tasks.create_task(run_source(runtime))
-                tasks.create_task(run_enrich(runtime, origin, with_text=False))
+                tasks.create_task(run_enrich(runtime, origin, lambda: Plan(text=False)))
                 async with asyncio.timeout(60):
                     while not sandbox.state()["connections"]:
                         await asyncio.sleep(0.01)

@@ -15,6 +15,7 @@ from streamer.errors import HostNotAllowed, OriginUnavailable
 from streamer.log.base import Record, Stored, TopicPartition, partition_of
 from streamer.metrics import COMMITTED, DEFERRED_WAITING
 from streamer.model import Change, DeadLetter, encode_value
+from streamer.plan import Plan
 
 Make = Callable[..., Any]
 SERVER = "test.example.org"
@@ -31,7 +32,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def running(bench: Any, wikis: Any) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(run_enrich(bench.runtime, wikis, with_text=False))
+        tasks.create_task(run_enrich(bench.runtime, wikis, lambda: Plan(text=False)))
         yield
         bench.runtime.draining.set()
     bench.restarted()
@@ -39,7 +40,7 @@ async def running(bench: Any, wikis: Any) -> AsyncIterator[None]:
 
 async def killed(bench: Any, wikis: Any, until: Callable[[], Any]) -> None:
     """enrich, cancelled at an instant: as near to kill -9 as one process gets."""
-    task = asyncio.create_task(run_enrich(bench.runtime, wikis, with_text=False))
+    task = asyncio.create_task(run_enrich(bench.runtime, wikis, lambda: Plan(text=False)))
     try:
         await bench.until(until)
     finally:

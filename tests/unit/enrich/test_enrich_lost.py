@@ -14,6 +14,7 @@ from streamer.errors import TopicMissing
 from streamer.log.base import Lane, TopicPartition, partition_of
 from streamer.lost import Stops
 from streamer.metrics import LAG, REGISTRY
+from streamer.plan import Plan
 from streamer.runtime import topic_specs
 
 Make = Callable[..., Any]
@@ -42,7 +43,7 @@ async def running(bench: Any, wikis: Any, lost: str = "stop") -> AsyncIterator[N
     settings = bench.runtime.settings
     bench.runtime.settings = structs.replace(settings, log=structs.replace(settings.log, lost=lost))
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(run_enrich(bench.runtime, wikis, with_text=False))
+        tasks.create_task(run_enrich(bench.runtime, wikis, lambda: Plan(text=False)))
         yield
         bench.runtime.draining.set()
     bench.restarted()

@@ -24,6 +24,7 @@ from streamer.log.position import Position
 from streamer.metrics import COMMITTED
 from streamer.model import Change, DeadLetter, Place, Visibility, encode_value, page_key
 from streamer.origin.listing import Edited, Listing, Logged, More, Span
+from streamer.plan import Plan
 from streamer.reconciled import (
     GROUP,
     SOURCE,
@@ -52,7 +53,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def running(bench: Any, wikis: Any) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(run_enrich(bench.runtime, wikis, with_text=False))
+        tasks.create_task(run_enrich(bench.runtime, wikis, lambda: Plan(text=False)))
         yield
         bench.runtime.draining.set()
     bench.restarted()
@@ -459,7 +460,7 @@ async def test_killed_at_any_instant_each_repair_comes_once(
     case.number = 1
     await bench.runtime.log.append([ask_record(bench.topics.meta, 10, WIKI, Ask(1))])
     for goal in sorted(rng.sample(range(1, 30), 6)):
-        task = asyncio.create_task(run_enrich(bench.runtime, wikis, with_text=False))
+        task = asyncio.create_task(run_enrich(bench.runtime, wikis, lambda: Plan(text=False)))
 
         async def enough(goal: int = goal) -> bool:
             return len(await case.repairs()) >= goal
@@ -552,7 +553,7 @@ async def test_an_ask_goes_on_where_it_was(
         wikis.script(("page", page), found(100 + page, page))
     case.number = 1
     await bench.runtime.log.append([ask_record(bench.topics.meta, 10, WIKI, Ask(1))])
-    task = asyncio.create_task(run_enrich(bench.runtime, wikis, with_text=False))
+    task = asyncio.create_task(run_enrich(bench.runtime, wikis, lambda: Plan(text=False)))
 
     async def is_under_way() -> bool:
         standing = (await case.known()).standings[WIKI]

@@ -17,6 +17,7 @@ from streamer.errors import AnswerInvalid
 from streamer.log.base import Stored
 from streamer.model import DeadLetter, Place, Topics, Visibility, identifier_derived
 from streamer.origin.answer import Missing
+from streamer.plan import Plan
 from streamer.replays import replay_of
 
 Make = Callable[..., Any]
@@ -26,7 +27,7 @@ Make = Callable[..., Any]
 async def running(bench: Any, wikis: Any) -> AsyncIterator[None]:
     """enrich, drained at the end; the next one is another process."""
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(run_enrich(bench.runtime, wikis, with_text=False))
+        tasks.create_task(run_enrich(bench.runtime, wikis, lambda: Plan(text=False)))
         yield
         bench.runtime.draining.set()
     bench.restarted()

@@ -18,6 +18,7 @@ from streamer.enrich.stage import run_enrich
 from streamer.errors import AnswerInvalid, OriginUnavailable
 from streamer.log.base import Record, Stored, partition_of
 from streamer.model import Hint, Place, Visibility, identifier_of_revision, is_tick
+from streamer.plan import Plan
 
 Make = Callable[..., Any]
 
@@ -26,7 +27,7 @@ Make = Callable[..., Any]
 async def running(bench: Any, wikis: Any, *, with_text: bool = False) -> AsyncIterator[None]:
     """enrich, drained at the end."""
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(run_enrich(bench.runtime, wikis, with_text=with_text))
+        tasks.create_task(run_enrich(bench.runtime, wikis, lambda: Plan(text=with_text)))
         yield
         bench.runtime.draining.set()
     bench.restarted()
@@ -34,7 +35,7 @@ async def running(bench: Any, wikis: Any, *, with_text: bool = False) -> AsyncIt
 
 async def killed(bench: Any, wikis: Any, until: Callable[[], Any]) -> None:
     """enrich, cancelled at an instant: as near to kill -9 as one process gets."""
-    task = asyncio.create_task(run_enrich(bench.runtime, wikis, with_text=False))
+    task = asyncio.create_task(run_enrich(bench.runtime, wikis, lambda: Plan(text=False)))
     try:
         await bench.until(until)
     finally:
@@ -821,7 +822,7 @@ async def test_a_drain_during_the_start_does_not_wait_for_what_was_never_asked(
 
     monkeypatch.setattr(LaneWorker, "_take", stop_at_once)
     async with asyncio.timeout(bench.runtime.settings.deliver.drain_s * DRAIN_SHARE / 2):
-        await run_enrich(bench.runtime, wikis, with_text=False)
+        await run_enrich(bench.runtime, wikis, lambda: Plan(text=False))
     assert wikis.asked == []
     assert (await bench.counts()).get("admitted", 0) == 0
 
