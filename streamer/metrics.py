@@ -270,6 +270,13 @@ HINT_WAIT: Final = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5),
     registry=REGISTRY,
 )
+SCORES: Final = Counter(
+    "streamer_scores",
+    "Revisions whose revert risk was asked for (scores.url), by outcome: scored, unscored (it has none), or"
+    " why there is no answer.",
+    ["outcome"],
+    registry=REGISTRY,
+)
 ENRICH_CUTOFFS: Final = Counter(
     "streamer_enrich_cutoffs", "Withdrawals written.", ["scope"], registry=REGISTRY
 )

@@ -19,6 +19,7 @@ from streamer.enrich.hinting import WAIT_S, Hinting
 from streamer.enrich.memory import Newest, Removals
 from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Outcome, Removed, Wikis, Work
 from streamer.enrich.patience import Answers, Patience
+from streamer.enrich.scorer import Scoring
 from streamer.enrich.suspects import CAUSE as RECONCILE
 from streamer.enrich.text import PlainText
 from streamer.enrich.textpool import TextPool
@@ -53,6 +54,7 @@ class Asker:
     pool: TextPool
     plan: Callable[[], Plan]
     hinting: Hinting
+    scoring: Scoring
     is_waited_for: Callable[[int], bool]
 
     async def outcome(self, work: Work) -> Outcome:
@@ -107,8 +109,17 @@ class Asker:
         until_s = asyncio.get_running_loop().time() + WAIT_S
         plain = await self._plain(found)
         if not found.revision.text_hidden:  # what is told without text goes at once
-            await self.hinting.wait(work.change, until_s)
+            await self._beside(work.change, found, until_s)
         return Answered(found, plain, is_stale)
+
+    async def _beside(self, change: Change, found: Found, until_s: float) -> None:
+        """What others tell of a revision, as far as it comes in time."""
+        if not self.scoring.wants(change, found):
+            await self.hinting.wait(change, until_s)
+            return
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.scoring.ask(change, found))
+            await self.hinting.wait(change, until_s)
 
     async def _by_its_revision(self, work: Work, patience: Patience) -> Found | Gone | Dead | None:
         """What is known of the page once its revision was asked for, where that is needed; Found where the

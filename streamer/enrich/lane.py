@@ -28,6 +28,7 @@ from streamer.enrich.order import Order
 from streamer.enrich.outbox import GROUP, LaneState, Outbox, export
 from streamer.enrich.outcome import Dead, Outcome, Removed, Wikis, Work
 from streamer.enrich.patience import Answers
+from streamer.enrich.scorer import Scorer, Scoring
 from streamer.enrich.signals import signal_record
 from streamer.enrich.textpool import TextPool
 from streamer.enrich.unreadable import UNDECODABLE, is_hint, stand_in
@@ -68,6 +69,7 @@ class Shared:
     plan: Callable[[], Plan]
     """As of now: partners' tables change."""
     partitions: int
+    scorer: Scorer | None = None
 
 
 async def run_lane(lane: Lane, shared: Shared) -> None:
@@ -128,6 +130,7 @@ class LaneWorker:
         self._held_bytes = 0
         self._stuck: dict[int, int] = {}
         self._hinting = Hinting(shared.memory.hints, shared.memory.contents)
+        self._scoring = Scoring(shared.memory.hints, shared.scorer)
         self._asker = Asker(
             origin=shared.origin,
             settings=lambda: shared.runtime.settings.mediawiki,
@@ -139,6 +142,7 @@ class LaneWorker:
             pool=shared.pool,
             plan=shared.plan,
             hinting=self._hinting,
+            scoring=self._scoring,
             is_waited_for=self._order.is_waited_for,
         )
 
@@ -222,6 +226,7 @@ class LaneWorker:
 
     def _take_hint(self, record: Stored, hint: Hint) -> None:
         signal = self._hinting.read(hint)
+        self._scoring.read(hint)
         if signal and self._progress.take(record.offset):
             topic = self._runtime.topics.signals
             made = signal_record(topic, self._shared.partitions, hint.wiki, signal)
