@@ -388,14 +388,14 @@ def test_tags() -> None:
     assert (bare.tags, bare.previous_tags) == ((), ())
 
 
-@pytest.mark.parametrize("nothing", [None, 0, -5, 2**53])
+@pytest.mark.parametrize("nothing", [None, 0, -5, 2**53, False])
 def test_a_revert_that_does_not_say_what_it_restores(nothing: object) -> None:
     """What is none, or no revision's number, is not known; the hint is there all the same."""
     event = pc("edit")
     event["revision"] |= {
         "revert": {
             "rev_reverted_oldest_id": 39,
-            "rev_reverted_newest_id": nothing,
+            "rev_reverted_newest_id": None if nothing is False else nothing,
             "rev_original_id": nothing,
             "method": "undo",
             "is_exact": False,
