@@ -28,6 +28,9 @@ STREAMS: Final = (
     "mediawiki.page_revert_risk_prediction_change.v1",
 )
 BASE_URL: Final = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+SCORES_URL: Final = re.compile(
+    r"(https://[^\s/?#@]+|http://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?)(/[^\s?#]*)?"
+)
 RPM_UNIDENTIFIED: Final = 10
 RPM_IDENTIFIED: Final = 200
 """Wikimedia's rate tiers for clients without and with a contact in the User-Agent."""
@@ -214,6 +217,26 @@ class ReconcileSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What happened within so long is left alone: the stream may be about to tell it."""
 
 
+class ScoresSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    url: str = ""
+    """Of Lift Wing, `https://api.wikimedia.org`, asked for the revert risk of what the stream gives no scores
+    of; "": nobody is asked. http to this machine only."""
+    requests_per_minute: Annotated[int, Meta(ge=1)] = 60
+    """The whole fleet's, of up to 20 revisions each, beside those of `[mediawiki]`."""
+    deadline_s: Annotated[float, Meta(gt=0, le=10)] = 1.0
+    """An article waits no longer for its score."""
+    wikis: tuple[str, ...] = ()
+    """Globs of database names; empty: all Wikipedias. Others have no such score."""
+
+    def __post_init__(self) -> None:
+        check_globs(self.wikis)
+        if self.url and not SCORES_URL.fullmatch(self.url):
+            raise ValueError(
+                f"url {self.url!r} is no https URL such as https://api.wikimedia.org;"
+                " http goes to this machine only"
+            )
+
+
 class PartnersSettings(Struct, frozen=True, forbid_unknown_fields=True):
     file: str = "partners.toml"
 
@@ -233,6 +256,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     deliver: DeliverSettings = DeliverSettings()
     privacy: PrivacySettings = PrivacySettings()
     reconcile: ReconcileSettings = ReconcileSettings()
+    scores: ScoresSettings = ScoresSettings()
     partners: PartnersSettings = PartnersSettings()
 
     def __post_init__(self) -> None:
@@ -245,6 +269,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
                     f"mediawiki.{key} is {whole}, which mediawiki.workers = {self.workers} can't share:"
                     " each needs 1 at least"
                 )
+        if self.scores.url and self.scores.requests_per_minute < self.workers:
+            raise ValueError(
+                f"scores.requests_per_minute is {self.scores.requests_per_minute}, which"
+                f" mediawiki.workers = {self.workers} can't share: each needs 1 at least"
+            )
 
     @property
     def identified(self) -> bool:

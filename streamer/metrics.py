@@ -258,6 +258,25 @@ ENRICH_LATE: Final = Counter(
     "Edits published after a newer revision of their page.",
     registry=REGISTRY,
 )
+ENRICH_HINTED: Final = Counter(
+    "streamer_enrich_hinted",
+    "Creates and edits published, by whether what page_change tells of them was there in time.",
+    ["hinted"],
+    registry=REGISTRY,
+)
+HINT_WAIT: Final = Histogram(
+    "streamer_enrich_hint_wait_seconds",
+    "How long an answered change waited for its hint, of those that did.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5),
+    registry=REGISTRY,
+)
+SCORES: Final = Counter(
+    "streamer_scores",
+    "Revisions whose revert risk was asked for (scores.url), by outcome: scored, unscored (it has none), or"
+    " why there is no answer.",
+    ["outcome"],
+    registry=REGISTRY,
+)
 ENRICH_CUTOFFS: Final = Counter(
     "streamer_enrich_cutoffs", "Withdrawals written.", ["scope"], registry=REGISTRY
 )

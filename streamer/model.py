@@ -168,10 +168,17 @@ class Hint(Struct, frozen=True, omit_defaults=True, tag_field="record", tag="hin
     editor: EditorFigures | None = None
     reverted_oldest: int = 0
     reverted_newest: int = 0
+    restored: int = 0
+    """The revision whose content this one has again."""
     tags: tuple[str, ...] | None = None
     previous_tags: tuple[str, ...] | None = None
     scores: dict[str, float] | None = None
     """Model name to the probability that the revision will be reverted."""
+
+    @property
+    def is_of_edit(self) -> bool:
+        """Whether page_change told it, which says the most of a revision: not its tags or scores alone."""
+        return self.tags is None and self.scores is None
 
 
 ChangeRecord = Change | Hint
@@ -253,6 +260,15 @@ class Editor(Struct, frozen=True):
     date_started: str | Maybe = UNSET
 
 
+class Reverts(Struct, frozen=True):
+    """What a revision undoes: all of its page from the oldest to the newest of these."""
+
+    oldest_identifier: int
+    newest_identifier: int
+    restored_identifier: int | Maybe = UNSET
+    """Whose content the page has again. Absent where it is not known, and where it is none's exactly."""
+
+
 class Version(Struct, frozen=True):
     """The revision that the article shows."""
 
@@ -263,12 +279,16 @@ class Version(Struct, frozen=True):
     `[…]`, as far as they can be told; where they can't be looked for it is absent.
     """
     tags: list[str] | Maybe = UNSET
+    """As far as they were known in time: some come minutes later, and are not told again."""
     is_minor_edit: bool | Maybe = UNSET
     number_of_characters: int | Maybe = UNSET
     """Of the wikitext, in code points."""
     size: Size | Maybe = UNSET
     scores: dict[str, object] | Maybe = UNSET
-    """By model: `prediction`, `probability.true` and `.false`. Absent unless known in time."""
+    """How likely a revert is, by model: `prediction`, `probability.true` and `.false`. `revertrisk` is of
+    Wikipedias; others are named as their model is, e.g. `revertrisk-multilingual`, `revertrisk-wikidata`.
+    Absent unless known in time.
+    """
     editor: Editor | Maybe = UNSET
     is_current: bool | Maybe = UNSET
     """Whether it was the page's newest revision when it was fetched."""
@@ -278,6 +298,14 @@ class Version(Struct, frozen=True):
     """Hex. Absent where text is hidden."""
     content_model: str | Maybe = UNSET
     """`wikitext`, `wikibase-item`, …"""
+    size_change: int | Maybe = UNSET
+    """Bytes more than in the revision before; of a page's first one its size. Absent where the size before is
+    not known, and where text is hidden.
+    """
+    reverts: Reverts | Maybe = UNSET
+    """Of a revert. Absent of other revisions, where it was not known in time, and where text is hidden."""
+    is_reverted: bool | Maybe = UNSET
+    """True: it had been reverted by the time it was published. Else absent: nobody knows what is to come."""
 
 
 class PreviousVersion(Struct, frozen=True):

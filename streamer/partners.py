@@ -74,6 +74,14 @@ class Partner(Struct, frozen=True, forbid_unknown_fields=True):
     """Bytes of the revision; 0: any."""
     tags: tuple[str, ...] = ()
     """At least one of these; empty: any."""
+    without_tags: tuple[str, ...] = ()
+    """None of these."""
+    max_revert_risk: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    """How likely a revert may be; 1: any. What has no score passes."""
+    min_size_change: Annotated[int, Meta(ge=0)] = 0
+    """Bytes that an edit adds or takes away; where that is not known, it passes. What reverts passes this
+    and the two before it.
+    """
     content: tuple[Content, ...] = ("wikitext", "text")
     fields: tuple[str, ...] = ()
     """The projection, with `.*`; empty: all but what costs the origin more, which is asked for by name."""

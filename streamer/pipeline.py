@@ -33,6 +33,7 @@ from streamer.log.open import open_log
 from streamer.log_watch import COMPONENT as LOG
 from streamer.log_watch import LogWatch
 from streamer.metrics import LOOP_LAG
+from streamer.origin.liftwing import LiftWing
 from streamer.origin.mediawiki import Origin
 from streamer.partners import Demands, PartnersWatch
 from streamer.plan import Plan, plan_of
@@ -146,9 +147,17 @@ async def _enrich(runtime: Runtime, sites: KeptSites, plan: Callable[[], Plan]) 
         known_sites=sites.known(),
         asked_before=await _asked_before(runtime),
     )
-    async with origin:
+    settings = runtime.settings
+    async with AsyncExitStack() as stack:
+        scorer = None
+        if settings.scores.url:
+            lift_wing = LiftWing(
+                settings.scores, settings.user_agent, workers=settings.workers, clock=runtime.clock
+            )
+            scorer = await stack.enter_async_context(lift_wing)
+        await stack.enter_async_context(origin)
         runtime.follow(origin.take)
-        await run_enrich(runtime, origin, plan)
+        await run_enrich(runtime, origin, plan, scorer)
 
 
 async def _asked_before(runtime: Runtime) -> bool:

@@ -71,6 +71,13 @@ def in_force(settings: Settings) -> list[Finding]:
         ),
         ok(f"wikis admitted: {', '.join(settings.admitted_wikis) or 'all'}"),
     ]
+    if scores := settings.scores.url:
+        findings.append(
+            ok(
+                f"scores that the stream lacks: asked of {scores} with {settings.scores.requests_per_minute}"
+                f" requests a minute of their own, for {', '.join(settings.scores.wikis) or 'all Wikipedias'}"
+            )
+        )
     if mediawiki.workers != settings.workers:
         findings.append(
             warning(

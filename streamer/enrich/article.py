@@ -12,9 +12,11 @@ from msgspec import UNSET
 
 from streamer.enrich.address import history_url, page_url, revision_url
 from streamer.enrich.licence import licences
+from streamer.enrich.signs import reverts_of, scores_of, size_change_of, tags_of
 from streamer.enrich.text import PlainText
 from streamer.model import (
     EVENT_TYPE,
+    REVERTED_TAG,
     Article,
     ArticleBody,
     Attribution,
@@ -241,20 +243,29 @@ def _version(
     change: Change, found: Found, visibility: Visibility, content: str, hint: Hint | None
 ) -> Version:
     revision = found.revision
+    tags = tags_of(revision, hint)
     return Version(
         identifier=revision.identifier,
         comment=revision.comment if visibility.comment else UNSET,
-        tags=list(revision.tags),
+        tags=tags,
         is_minor_edit=revision.minor,
         number_of_characters=len(content),
         size=Size(revision.size),
-        scores=_scores(hint),
+        scores=scores_of(hint),
         editor=_editor(change, revision, hint.editor if hint else None) if visibility.editor else UNSET,
         is_current=found.page.last_revision == revision.identifier,
         parent_identifier=revision.parent,
         sha1=revision.sha1 or (hint.sha1 if hint else "") or UNSET,
         content_model=revision.content_model or found.page.content_model or UNSET,
+        size_change=size_change_of(revision, _parent_size(change, revision, hint)),
+        reverts=reverts_of(hint),
+        is_reverted=True if REVERTED_TAG in tags else UNSET,
     )
+
+
+def _parent_size(change: Change, revision: RevisionAnswer, hint: Hint | None) -> int | None:
+    size = hint.parent_size if hint else None
+    return change.parent_size if size is None and _is_made_by(change, revision) else size
 
 
 def _editor(change: Change, revision: RevisionAnswer, figures: EditorFigures | None) -> Editor:
@@ -276,20 +287,6 @@ def _editor(change: Change, revision: RevisionAnswer, figures: EditorFigures | N
     )
 
 
-def _scores(hint: Hint | None) -> dict[str, object] | Maybe:
-    """Enterprise's shape: `revertrisk {prediction, probability {true, false}}`."""
-    if hint is None or not hint.scores:
-        return UNSET
-    scores: dict[str, object] = {}
-    for model, probability in hint.scores.items():
-        name = "revertrisk" if model == "revertrisk-language-agnostic" else model
-        scores[name] = {
-            "prediction": probability >= 0.5,
-            "probability": {"true": probability, "false": 1.0 - probability},
-        }
-    return scores
-
-
 def _previously(revision: RevisionAnswer, hint: Hint | None) -> str | Maybe:
     if hint is None or hint.parent_edited_ms is None or not revision.parent:
         return UNSET
@@ -299,9 +296,7 @@ def _previously(revision: RevisionAnswer, hint: Hint | None) -> str | Maybe:
 def _previous_version(change: Change, revision: RevisionAnswer, hint: Hint | None) -> PreviousVersion | Maybe:
     if not revision.parent:
         return UNSET
-    size = hint.parent_size if hint else None
-    if size is None and _is_made_by(change, revision):
-        size = change.parent_size
+    size = _parent_size(change, revision, hint)
     return PreviousVersion(
         revision.parent,
         size=UNSET if size is None else Size(size),

@@ -15,9 +15,11 @@ from streamer.clock import Clock
 from streamer.config import MediaWikiSettings
 from streamer.enrich.article import BY_REVISION, is_redirect, least_revision
 from streamer.enrich.held import Held
+from streamer.enrich.hinting import WAIT_S, Hinting
 from streamer.enrich.memory import Newest, Removals
 from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Outcome, Removed, Wikis, Work
 from streamer.enrich.patience import Answers, Patience
+from streamer.enrich.scorer import Scoring
 from streamer.enrich.suspects import CAUSE as RECONCILE
 from streamer.enrich.text import PlainText
 from streamer.enrich.textpool import TextPool
@@ -51,6 +53,8 @@ class Asker:
     removals: Removals
     pool: TextPool
     plan: Callable[[], Plan]
+    hinting: Hinting
+    scoring: Scoring
     is_waited_for: Callable[[int], bool]
 
     async def outcome(self, work: Work) -> Outcome:
@@ -102,7 +106,20 @@ class Asker:
         held_bytes = found.revision.size + len(found.revision.content or "")
         work.held_bytes += held_bytes
         self.held.add(held_bytes)
-        return Answered(found, await self._plain(found), is_stale)
+        until_s = asyncio.get_running_loop().time() + WAIT_S
+        plain = await self._plain(found)
+        if not found.revision.text_hidden:  # what is told without text goes at once
+            await self._beside(work.change, found, until_s)
+        return Answered(found, plain, is_stale)
+
+    async def _beside(self, change: Change, found: Found, until_s: float) -> None:
+        """What others tell of a revision, as far as it comes in time."""
+        if not self.scoring.wants(change, found):
+            await self.hinting.wait(change, until_s)
+            return
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.scoring.ask(change, found))
+            await self.hinting.wait(change, until_s)
 
     async def _by_its_revision(self, work: Work, patience: Patience) -> Found | Gone | Dead | None:
         """What is known of the page once its revision was asked for, where that is needed; Found where the

@@ -21,12 +21,20 @@ from streamer.enrich.article import (
     visibility_of,
 )
 from streamer.enrich.hides import Hides
+from streamer.enrich.hinting import has_hint
 from streamer.enrich.memory import Contents, HiddenRevisions, Hints, Newest, Removal, Removals, Told
 from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Removed, Work
 from streamer.enrich.suspects import CAUSE as RECONCILE
 from streamer.errors import HostNotAllowed
 from streamer.log.base import MAX_RECORD_BYTES, Headers, Record, partition_of
-from streamer.metrics import EDIT_TO_PUBLISH, ENRICH_CUTOFFS, ENRICH_LATE, ENRICH_PUBLISHED, ERRORS
+from streamer.metrics import (
+    EDIT_TO_PUBLISH,
+    ENRICH_CUTOFFS,
+    ENRICH_HINTED,
+    ENRICH_LATE,
+    ENRICH_PUBLISHED,
+    ERRORS,
+)
 from streamer.model import (
     OUTCOME_HEADER,
     Article,
@@ -124,6 +132,7 @@ class Batch:
         self._emptied: list[tuple[str, int]] = []
         """Pages that were cut off by a change that came to nothing."""
         self._cutoffs = {"page": 0, "revision": 0}
+        self._hinted = {"yes": 0, "no": 0}
         self._hides: dict[str, dict[Hideable, int]] = {}
         """Of the revisions that are cut off here: what was ever hidden of them, below which sequence."""
         self._bytes = 0
@@ -184,6 +193,8 @@ class Batch:
     def _count(self) -> None:
         for scope, count in self._cutoffs.items():
             ENRICH_CUTOFFS.labels(scope).inc(count)
+        for hinted, count in self._hinted.items():
+            ENRICH_HINTED.labels(hinted).inc(count)
         for code in self.errors:
             ERRORS.labels(STAGE, code).inc()
 
@@ -336,6 +347,9 @@ class Batch:
             return
         self.counts["published"] += 1
         self._publish(change, article, value)
+        if has_hint(change) and visibility.text:
+            is_hinted = self._memory.hints.has_edit(wiki, revision.identifier)
+            self._hinted["yes" if is_hinted else "no"] += 1
         if not stamp.late:
             self._newest[wiki, page_id] = revision.identifier
 

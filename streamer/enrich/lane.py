@@ -22,12 +22,14 @@ from msgspec.structs import replace
 from streamer.enrich.ask import Asker
 from streamer.enrich.commit import EarlyCutoff, Finished, Memory, SignalItem
 from streamer.enrich.held import Held
+from streamer.enrich.hinting import Hinting
 from streamer.enrich.memory import Removal
 from streamer.enrich.order import Order
 from streamer.enrich.outbox import GROUP, LaneState, Outbox, export
 from streamer.enrich.outcome import Dead, Outcome, Removed, Wikis, Work
 from streamer.enrich.patience import Answers
-from streamer.enrich.signals import signal_of, signal_record
+from streamer.enrich.scorer import Scorer, Scoring
+from streamer.enrich.signals import signal_record
 from streamer.enrich.textpool import TextPool
 from streamer.enrich.unreadable import UNDECODABLE, is_hint, stand_in
 from streamer.errors import HostNotAllowed
@@ -67,6 +69,7 @@ class Shared:
     plan: Callable[[], Plan]
     """As of now: partners' tables change."""
     partitions: int
+    scorer: Scorer | None = None
 
 
 async def run_lane(lane: Lane, shared: Shared) -> None:
@@ -126,6 +129,8 @@ class LaneWorker:
         self._may_ask = asyncio.Event()
         self._held_bytes = 0
         self._stuck: dict[int, int] = {}
+        self._hinting = Hinting(shared.memory.hints, shared.memory.contents)
+        self._scoring = Scoring(shared.memory.hints, shared.scorer)
         self._asker = Asker(
             origin=shared.origin,
             settings=lambda: shared.runtime.settings.mediawiki,
@@ -136,6 +141,8 @@ class LaneWorker:
             removals=shared.memory.removals,
             pool=shared.pool,
             plan=shared.plan,
+            hinting=self._hinting,
+            scoring=self._scoring,
             is_waited_for=self._order.is_waited_for,
         )
 
@@ -218,8 +225,8 @@ class LaneWorker:
         self._outbox.put(self._with_site(work))
 
     def _take_hint(self, record: Stored, hint: Hint) -> None:
-        self._memory.hints.add(hint)
-        signal = signal_of(hint, self._memory.contents)
+        signal = self._hinting.read(hint)
+        self._scoring.read(hint)
         if signal and self._progress.take(record.offset):
             topic = self._runtime.topics.signals
             made = signal_record(topic, self._shared.partitions, hint.wiki, signal)
@@ -338,6 +345,7 @@ class LaneWorker:
     # ── the end ────────────────────────────────────────────────────────────────────────────────
 
     async def _drain(self) -> None:
+        self._hinting.close()
         if not self._may_ask.is_set():
             return  # nothing was asked, and nothing will be: the restart reads it again
         try:

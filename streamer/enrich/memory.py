@@ -5,7 +5,7 @@ The truth is the log. Forgetting costs a `late` flag, a hint's figures or a requ
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -19,8 +19,9 @@ MAX_PAGES: Final = 100_000
 MAX_REMOVALS: Final = 20_000
 MAX_TOLD: Final = 20_000
 MAX_HIDDEN: Final = 20_000
-MAX_HINTS: Final = 20_000
-"""Hints come within seconds of their edit: some minutes of all wikis."""
+MAX_HINTS: Final = 40_000
+"""As many changes as ten lanes hold open in a backlog, each of which has one, at some 1.3 kB. Live they come
+within seconds of their edit."""
 
 
 MAX_CONTENTS: Final = 20_000
@@ -47,6 +48,9 @@ class Recent(Generic[K, V]):
         self._items.move_to_end(key)
         if len(self._items) > self._limit:
             self._items.popitem(last=False)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._items
 
     def drop(self, key: K) -> None:
         self._items.pop(key, None)
@@ -192,13 +196,33 @@ class Hints:
     def __init__(self, limit: int = MAX_HINTS) -> None:
         self._revisions: Recent[tuple[str, int], Hint] = Recent(limit)
 
+        self._of_edits: Recent[tuple[str, int], None] = Recent(limit)
+
     def add(self, hint: Hint) -> None:
         key = (hint.wiki, hint.revision)
         before = self._revisions.get(key)
         self._revisions.put(key, hint if before is None else _joined(before, hint))
+        if hint.is_of_edit:
+            self._of_edits.put(key, None)
 
     def of(self, wiki: str, revision: int) -> Hint | None:
         return self._revisions.get((wiki, revision))
+
+    def has_edit(self, wiki: str, revision: int) -> bool:
+        """Whether the edit itself was told, and not its tags or scores alone."""
+        return (wiki, revision) in self._of_edits
+
+
+class Restored(NamedTuple):
+    """A page has the content of an earlier revision again."""
+
+    revision: int
+    """That one."""
+    oldest: int
+    newest: int
+    """What came between, as far as it is known: the newest is the parent of the one that restored."""
+    is_new: bool
+    """Nothing was said of the restoring revision before."""
 
 
 class Contents:
@@ -209,24 +233,27 @@ class Contents:
     def __init__(self, limit: int = MAX_CONTENTS) -> None:
         self._pages: Recent[tuple[str, int], tuple[tuple[int, int], ...]] = Recent(limit)
 
-    def take(self, hint: Hint) -> tuple[int, int] | None:
-        """The ends of what this revision undoes: all revisions of its page between them. None: of nothing, or
-        it was taken before.
+    def take(self, hint: Hint) -> Restored | None:
+        """What this revision restores; None: nothing. What was taken before is said again, so that who reads
+        the same hints twice comes to the same.
         """
         if not (hint.page_id and hint.revision and hint.sha1):
             return None
         key = hint.wiki, hint.page_id
         known = self._pages.get(key) or ()
-        if any(revision == hint.revision for revision, _ in known):
-            return None
         content = content_of(hint.sha1)
         if hint.parent and hint.parent_sha1 and all(revision != hint.parent for revision, _ in known):
             known = (*known, (hint.parent, content_of(hint.parent_sha1)))
+        is_new = all(revision != hint.revision for revision, _ in known)
+        if is_new:
+            known = (*known, (hint.revision, content))
+        self._pages.put(key, known[-CONTENTS_OF_A_PAGE:])
         before = max((one for one, its in known if its == content and one < hint.revision), default=0)
-        self._pages.put(key, (*known, (hint.revision, content))[-CONTENTS_OF_A_PAGE:])
         if not before or before in (hint.parent, hint.revision - 1):
             return None
-        return before + 1, hint.revision - 1
+        between = [one for one, _ in known if before < one < hint.revision]
+        newest = hint.parent or max(between, default=before + 1)
+        return Restored(before, min(between, default=newest), newest, is_new)
 
 
 def _joined(before: Hint, after: Hint) -> Hint:
@@ -245,6 +272,7 @@ def _joined(before: Hint, after: Hint) -> Hint:
         editor=after.editor or before.editor,
         reverted_oldest=after.reverted_oldest or before.reverted_oldest,
         reverted_newest=after.reverted_newest or before.reverted_newest,
+        restored=after.restored or before.restored,
         tags=before.tags if after.tags is None else after.tags,
         previous_tags=before.previous_tags if after.previous_tags is None else after.previous_tags,
         scores={**(before.scores or {}), **(after.scores or {})} or None,

@@ -19,6 +19,7 @@ from streamer.enrich.outcome import Wikis
 from streamer.enrich.patience import COMPONENT, Answers
 from streamer.enrich.readback import read_back
 from streamer.enrich.reconcile import Reconciling
+from streamer.enrich.scorer import Scorer
 from streamer.enrich.textpool import TextPool
 from streamer.groups import alone_by_name
 from streamer.health import NO_TOPIC
@@ -29,10 +30,13 @@ from streamer.reconciled import GROUP as RECONCILE_GROUP
 from streamer.runtime import Runtime
 
 
-async def run_enrich(runtime: Runtime, origin: Wikis, plan: Callable[[], Plan] = Plan) -> None:
+async def run_enrich(
+    runtime: Runtime, origin: Wikis, plan: Callable[[], Plan] = Plan, scorer: Scorer | None = None
+) -> None:
     """Runs until cancelled; when draining is set, finishes what is in flight and returns.
 
-    `plan`: what is to be fetched and made, as of now.
+    `plan`: what is to be fetched and made, as of now. `scorer`: who is asked for what the stream gives no
+    scores of; None: nobody.
     """
     runtime.health.expect(COMPONENT)
     async with AsyncExitStack() as stack:
@@ -48,6 +52,7 @@ async def run_enrich(runtime: Runtime, origin: Wikis, plan: Callable[[], Plan] =
             pool=pool,
             plan=plan,
             partitions=partitions,
+            scorer=scorer,
         )
         reading_back = asyncio.Lock()
         starting: set[int] = set()

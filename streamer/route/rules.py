@@ -5,8 +5,11 @@ move reach every partner whose wikis and namespaces match the page's old or new 
 rules say: who got the page before must learn what is gone, and no rule about edits could tell who did. In
 the partner's topic it overwrites what it takes away.
 
-What an article does not say (a hidden editor is neither bot nor human) does not exclude it; only
-`tags` and `languages` ask for something that must be there.
+What an article does not say (a hidden editor is neither bot nor human, a revision may have no score) does not
+exclude it; only `tags` and `languages` ask for something that must be there.
+
+A **revert** passes the rules about what an edit is worth (`without_tags`, `max_revert_risk`,
+`min_size_change`): who got what it undoes must get the good text again, and nobody can tell who did.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,6 +22,12 @@ from msgspec import Raw, Struct
 from streamer.globs import matcher
 from streamer.model import REVERTED_TAG
 from streamer.partners import Partner
+
+RISK: Final = "revertrisk"
+REVERTING_TAGS: Final = frozenset({"mw-undo", "mw-rollback", "mw-manual-revert"})
+"""MediaWiki's own."""
+CHANGES: Final = frozenset({"create", "edit"})
+"""What changes a text; other kinds restate it."""
 
 
 class Verdict(Enum):
@@ -74,11 +83,35 @@ class _Size(Struct, frozen=True):
     value: float
 
 
+class _Score(Struct, frozen=True):
+    probability: dict[str, float] = {}
+
+
+class _Reverts(Struct, frozen=True):
+    """Which revisions is nobody's question here."""
+
+
 class _Version(Struct, frozen=True):
     is_minor_edit: bool | None = None
     size: _Size | None = None
     tags: tuple[str, ...] | None = None
     editor: _Editor | None = None
+    scores: dict[str, _Score] | None = None
+    size_change: int | None = None
+    reverts: _Reverts | None = None
+
+    @property
+    def is_revert(self) -> bool:
+        """By what is known of the revision, or by the wiki's own tags alone."""
+        return self.reverts is not None or not REVERTING_TAGS.isdisjoint(self.tags or ())
+
+    @property
+    def revert_risk(self) -> float:
+        """By the model for all Wikipedias, else the highest of its twins. 0: there is no score."""
+        risks = {name: score.probability.get("true", 0.0) for name, score in (self.scores or {}).items()}
+        if RISK in risks:
+            return risks[RISK]
+        return max((risk for name, risk in risks.items() if name.startswith(RISK)), default=0.0)
 
 
 class _Previous(Struct, frozen=True):
@@ -175,6 +208,31 @@ def _checks(partner: Partner) -> Iterable[Check]:
     if partner.tags:
         tags = frozenset(partner.tags)
         yield lambda article: not tags.isdisjoint((article.version and article.version.tags) or ())
+    if worth := tuple(_worth(partner)):
+        yield (
+            lambda article: (
+                (version := article.version) is None
+                or version.is_revert
+                or all(check(version, article.event) for check in worth)
+            )
+        )
+
+
+def _worth(partner: Partner) -> Iterable[Callable[[_Version, _Event], bool]]:
+    """The rules that every revert passes."""
+    if partner.without_tags:
+        unwanted = frozenset(partner.without_tags)
+        yield lambda version, _: unwanted.isdisjoint(version.tags or ())
+    if partner.min_size_change:
+        least = partner.min_size_change
+        yield (
+            lambda version, event: (
+                event.kind not in CHANGES or version.size_change is None or abs(version.size_change) >= least
+            )
+        )
+    if partner.max_revert_risk < 1:
+        most = partner.max_revert_risk
+        yield lambda version, _: version.revert_risk <= most
 
 
 def _is_bot(article: View) -> bool:

@@ -107,6 +107,7 @@ def edited(
         body["revert"] = {
             "rev_reverted_oldest_id": oldest.identifier,
             "rev_reverted_newest_id": newest.identifier,
+            "rev_original_id": oldest.parent,
         }
     return [(RECENTCHANGE, _recent_edit(wiki, page, revision, old=old)), (PAGE_CHANGE, change)]
 

@@ -6,8 +6,11 @@ from typing import Final
 
 from streamer.model import EditorFigures, Hint
 from streamer.source import upstream as up
+from streamer.source.checks import MAX_ID
 
 BASE36: Final = re.compile(r"[0-9a-z]{1,31}")
+MODEL: Final = re.compile(r"[a-z0-9-]{1,64}")
+"""A model's name becomes the name of a field: revertrisk-language-agnostic, -multilingual, -wikidata."""
 HEX: Final = re.compile(r"[0-9a-f]{40}")
 
 
@@ -40,8 +43,9 @@ def of_page_change(event: up.PageChange, wiki: str, page_id: int, upstream_ms: i
         parent_size=before.rev_size,
         parent_edited_ms=_ms(before.rev_dt),
         editor=_figures(editor) if editor and revision.is_editor_visible is not False else None,
-        reverted_oldest=revert.rev_reverted_oldest_id,
-        reverted_newest=revert.rev_reverted_newest_id,
+        reverted_oldest=_id(revert.rev_reverted_oldest_id),
+        reverted_newest=_id(revert.rev_reverted_newest_id),
+        restored=_id(revert.rev_original_id),
     )
 
 
@@ -67,7 +71,7 @@ def of_prediction(
     """None for a model that doesn't say how likely a revert is (topics, quality)."""
     classification = event.predicted_classification
     risk = classification.probabilities.get("true")
-    if risk is None or not classification.model_name:
+    if risk is None or not 0 <= risk <= 1 or not MODEL.fullmatch(classification.model_name):
         return None
     return Hint(
         wiki=wiki,
@@ -87,6 +91,11 @@ def _figures(user: up.UserEntity) -> EditorFigures:
         is_bot=user.is_bot,
         is_temporary=user.is_temp,
     )
+
+
+def _id(number: int | None) -> int:
+    """0 for what is none."""
+    return number if number is not None and 0 < number <= MAX_ID else 0
 
 
 def _ms(moment: datetime | None) -> int | None:

@@ -86,8 +86,10 @@ class Slots(Struct, frozen=True, gc=False):
 
 
 class Revert(Struct, frozen=True, gc=False):
-    rev_reverted_oldest_id: int = 0
-    rev_reverted_newest_id: int = 0
+    rev_reverted_oldest_id: int | None = None
+    rev_reverted_newest_id: int | None = None
+    rev_original_id: int | bool | None = None
+    """What was restored, where that is exact. PHP's own word for "none" is false."""
 
 
 class RevisionEntity(Struct, frozen=True):

@@ -22,6 +22,7 @@ from streamer.model import (
     PreviousPlace,
     PreviousVersion,
     Project,
+    Reverts,
     RevisionVisibility,
     Size,
     Topics,
@@ -55,6 +56,10 @@ class Page:
     size: int | None = 100
     tags: tuple[str, ...] = ()
     text: str | None = "some text"
+    risk: float | None = None
+    risk_by: str = "revertrisk"
+    size_change: int | None = None
+    reverts: bool = False
     hides_revision: bool | None = None
     """Of a visibility change: whether it hides something of an older revision, or shows it again."""
     hidden: Hideable = "text"
@@ -135,6 +140,11 @@ def _with_version(page: Page, article: Article) -> Article:
         size=Size(page.size) if page.size is not None else UNSET,
         editor=Editor(name=page.editor, is_bot=page.bot) if page.bot is not None else UNSET,
         sha1=page.sha1 or UNSET,
+        scores={page.risk_by: {"prediction": page.risk >= 0.5, "probability": {"true": page.risk}}}
+        if page.risk is not None
+        else UNSET,
+        size_change=UNSET if page.size_change is None else page.size_change,
+        reverts=Reverts(1, 2) if page.reverts else UNSET,
     )
     previous = PreviousVersion(page.parent, sha1=page.parent_sha1 or UNSET) if page.parent else UNSET
     body = ArticleBody(page.text, page.text) if page.text is not None else UNSET

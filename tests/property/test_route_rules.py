@@ -1,8 +1,10 @@
 """Compiled rules against the same rules read naively."""
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import get_args
 
+import pytest
 from harness.articles import Page
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ from streamer.route.rules import Rule, Verdict, view
 WIKIS = ("enwiki", "dewiki", "enwiktionary", "dewiktionary", "zh_min_nanwiki", "commonswiki")
 GLOBS = (*WIKIS, "*wiktionary", "en*", "??wiki", "*_*", "[de]*wiki")
 LANGUAGES = ("en", "de", "nan")
-TAGS = ("mobile edit", "mw-reverted", "visualeditor")
+TAGS = ("mobile edit", "mw-reverted", "visualeditor", "mw-undo")
 KIND: st.SearchStrategy[Kind] = st.sampled_from(KINDS)
 
 partners = st.builds(
@@ -29,6 +31,9 @@ partners = st.builds(
     min_size=st.sampled_from((0, 50, 200)),
     max_size=st.sampled_from((0, 300, 1000)),
     tags=st.lists(st.sampled_from(TAGS), max_size=2).map(tuple),
+    without_tags=st.lists(st.sampled_from(TAGS), max_size=2).map(tuple),
+    max_revert_risk=st.sampled_from((0.0, 0.3, 0.5, 1.0)),
+    min_size_change=st.sampled_from((0, 10, 100)),
 )
 pages = st.builds(
     Page,
@@ -43,6 +48,10 @@ pages = st.builds(
     size=st.none() | st.integers(0, 1_200),
     tags=st.lists(st.sampled_from(TAGS), max_size=2).map(tuple),
     text=st.none() | st.just("") | st.just("words"),
+    risk=st.none() | st.sampled_from((0.0, 0.3, 0.31, 0.5, 0.9, 1.0)),
+    risk_by=st.sampled_from(("revertrisk", "revertrisk-wikidata", "something-else")),
+    size_change=st.none() | st.integers(-150, 150),
+    reverts=st.booleans(),
     hides_revision=st.none() | st.booleans(),
     hidden=st.sampled_from(get_args(Hideable)),
 )
@@ -62,6 +71,17 @@ def expected(partner: Partner, page: Page) -> Verdict:
         return Verdict.WANTED if seen(page.namespace) or seen(page.was_in) else Verdict.FILTERED
     if moved:
         return Verdict.WANTED if seen(page.namespace) else Verdict.FILTERED
+    is_risky = page.risk is not None and page.risk_by != "something-else"
+    worthless = (
+        set(partner.without_tags) & set(page.tags)
+        or (is_risky and page.risk is not None and page.risk > partner.max_revert_risk)
+        or (
+            page.kind in ("create", "edit")
+            and page.size_change is not None
+            and abs(page.size_change) < partner.min_size_change
+        )
+    )
+    is_revert = page.reverts or "mw-undo" in page.tags
     refused = (
         not seen(page.namespace)
         or (partner.kinds and page.kind not in partner.kinds)
@@ -71,6 +91,7 @@ def expected(partner: Partner, page: Page) -> Verdict:
         or (page.size is not None and page.size < partner.min_size)
         or (page.size is not None and partner.max_size and page.size > partner.max_size)
         or (partner.tags and not set(partner.tags) & set(page.tags))
+        or (worthless and not is_revert)
     )
     return Verdict.FILTERED if refused else Verdict.WANTED
 
@@ -91,6 +112,44 @@ def test_who_got_a_page_learns_of_its_removal(partner: Partner, page: Page) -> N
     if page.kind not in ("move", "delete") and page.text is not None and not page.hides_revision:
         assert Rule(partner).judge(view(encode_value(delete.article()))) is Verdict.WANTED
         assert Rule(partner).judge(view(encode_value(elsewhere.article()))) is not Verdict.FILTERED
+
+
+@given(partner=partners, page=pages)
+def test_who_got_an_edit_gets_its_revert(partner: Partner, page: Page) -> None:
+    """Whatever the rules about an edit's worth say of the revert itself: by its score it may look worse than
+    what it undoes, and small.
+    """
+    edit = replace(page, kind="edit", was_in=None, text="words", hides_revision=None, tags=(), reverts=False)
+    if partner.tags or Rule(partner).judge(view(encode_value(edit.article()))) is not Verdict.WANTED:
+        return
+    for revert in (
+        replace(edit, sequence=2, reverts=True, tags=partner.without_tags, risk=1.0, size_change=0),
+        replace(edit, sequence=2, tags=("mw-undo", *partner.without_tags), risk=1.0, size_change=0),
+    ):
+        assert Rule(partner).judge(view(encode_value(revert.article()))) is Verdict.WANTED
+
+
+@pytest.mark.parametrize(
+    ("scores", "risk"),
+    [
+        ({}, 0.0),
+        ({"revertrisk": 0.2, "revertrisk-multilingual": 0.9}, 0.2),
+        ({"revertrisk-wikidata": 0.9, "revertrisk-multilingual": 0.3}, 0.9),
+        ({"quality": 1.0}, 0.0),
+    ],
+)
+def test_which_score_is_the_risk(scores: dict[str, float], risk: float) -> None:
+    """The model for all Wikipedias goes before others; what is about something else is none."""
+    article = {
+        "namespace": {"identifier": 0},
+        "is_part_of": {"identifier": "enwiki"},
+        "event": {"type": "update", "kind": "edit"},
+        "version": {"scores": {name: {"probability": {"true": of}} for name, of in scores.items()}},
+        "article_body": {},
+    }
+    version = view(encode_value(article)).version
+    assert version
+    assert version.revert_risk == risk
 
 
 @given(st.lists(st.sampled_from(GLOBS), min_size=1, max_size=4), st.sampled_from(WIKIS))

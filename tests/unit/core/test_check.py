@@ -8,6 +8,7 @@ from streamer.config import (
     MediaWikiSettings,
     PartnersSettings,
     PrivacySettings,
+    ScoresSettings,
     Settings,
     SourceSettings,
 )
@@ -26,6 +27,13 @@ def test_the_share_of_each_worker_is_told() -> None:
     text = said(Settings(source=source, mediawiki=mediawiki))
     assert "warning mediawiki.workers = 3 has no effect" in text
     assert "workers" not in said(Settings(source=source))
+
+
+def test_who_is_asked_for_scores_is_told() -> None:
+    """With its own budget; by default nobody is."""
+    text = said(Settings(scores=ScoresSettings(url="https://api.wikimedia.org", wikis=("enwiki",))))
+    assert "asked of https://api.wikimedia.org with 60 requests a minute of their own, for enwiki" in text
+    assert "scores" not in said(Settings())
 
 
 def test_what_partners_ask_for_and_the_settings_can_not_give(tmp_path: Path) -> None:

@@ -65,6 +65,18 @@ def test_a_file_that_is_gone_is_no_wish_for_the_defaults(
         (f'[deliver]\nticket_secret = "{"x" * 64}"', "deliver", "ticket_secret is one character again and"),
         (f'[privacy]\nsecret = "{"x" * 31}"', "privacy", "secret has less than 32 characters"),
         ('[admit]\nwikis = ["en.wikipedia.org"]', "admit", '"en.wikipedia.org" can match no wiki'),
+        ('[scores]\nurl = "http://api.wikimedia.org"', "scores", "http goes to this machine only"),
+        ('[scores]\nurl = "http://127.0.0.1.example.org"', "scores", "no https URL"),
+        ('[scores]\nurl = "https://me:secret@api.wikimedia.org"', "scores", "no https URL"),
+        ('[scores]\nurl = "api.wikimedia.org"', "scores", "no https URL"),
+        ('[scores]\nwikis = ["en.wikipedia.org"]', "scores", '"en.wikipedia.org" can match no wiki'),
+        ("[scores]\ndeadline_s = 0", "scores.deadline_s", "> 0"),
+        ("[scores]\nrequests_per_minute = 0", "scores.requests_per_minute", ">= 1"),
+        (
+            '[log]\nkind = "kafka"\n[mediawiki]\nworkers = 3\n[scores]\nurl="https://x"\nrequests_per_minute=2',
+            "",
+            "scores.requests_per_minute is 2, which mediawiki.workers = 3 can't share",
+        ),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, text: str, where: str, problem: str) -> None:
@@ -72,8 +84,18 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, where: str, problem: str)
     file = written(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
         load(file, {})
-    assert caught.value.where == f"{file}: {where}"
+    assert caught.value.where == (f"{file}: {where}" if where else str(file))
     assert problem in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://api.wikimedia.org", "http://127.0.0.1:8123/", "http://localhost:1/v1/models/x:predict"],
+)
+def test_whom_scores_may_be_asked_of(url: str) -> None:
+    """Anybody by https; by http this machine, where a proxy or a stub may stand."""
+    assert load(environ={"STREAMER_SCORES__URL": url}).scores.url == url
+    assert not Settings().scores.url
 
 
 def test_a_secret_that_is_no_text_is_refused() -> None:

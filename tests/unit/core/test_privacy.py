@@ -105,6 +105,11 @@ VERDICTS: Final[Mapping[str, str]] = {
     "version.parent_identifier": ID,
     "version.sha1": STAYS,  # of the text
     "version.content_model": STAYS,
+    "version.size_change": STAYS,
+    "version.reverts.oldest_identifier": ID,
+    "version.reverts.newest_identifier": ID,
+    "version.reverts.restored_identifier": ID,
+    "version.is_reverted": STAYS,
     "version.noindex": NOT_MADE,
     "version.maintenance_tags.citation_needed_count": NOT_MADE,
     "version.maintenance_tags.pov_count": NOT_MADE,

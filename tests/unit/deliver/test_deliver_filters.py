@@ -306,3 +306,46 @@ def test_verdicts_keep_nothing_of_the_clients() -> None:
     gc.collect()
     assert gone() is None
     assert len(verdicts.kept) == 1
+
+
+def test_what_is_thought_of_a_revision_can_be_filtered_by() -> None:
+    """Each by its own type; another type is refused, as a value that could never match."""
+    article = {
+        "version": {
+            "tags": ["mw-undo"],
+            "size_change": -1_000_000,
+            "is_reverted": True,
+            "reverts": {"oldest_identifier": 3, "newest_identifier": 4},
+            "scores": {
+                "revertrisk": {"prediction": False, "probability": {"true": 0.25, "false": 0.75}},
+                "revertrisk-multilingual": {"prediction": True},
+            },
+        }
+    }
+    for field, value in (
+        ("version.tags", "mw-undo"),
+        ("version.size_change", -1_000_000),
+        ("version.size_change", -1e6),
+        ("version.is_reverted", True),
+        ("version.reverts.newest_identifier", [5, 4]),
+        ("version.scores.revertrisk.prediction", False),
+        ("version.scores.revertrisk.probability.true", 0.25),
+        ("version.scores.revertrisk-multilingual.prediction", True),
+    ):
+        assert match(article, (field, value)), field
+    for field, value in (
+        ("version.tags", "mw-rollback"),
+        ("version.size_change", 1_000_000),
+        ("version.reverts.restored_identifier", 2),
+        ("version.scores.revertrisk.prediction", True),
+        ("version.scores.revertrisk.prediction", "false"),
+        ("version.scores.revertrisk-wikidata.prediction", True),
+    ):
+        assert not match(article, (field, value)), field
+    for field, value in (
+        ("version.size_change", "1"),
+        ("version.is_reverted", 1),
+        ("version.reverts.newest_identifier", "4"),
+        ("version.reverts", 4),
+    ):
+        refused([{"field": field, "value": value}])

@@ -170,6 +170,9 @@ def test_wrong_at_the_start(file: Path) -> None:
         ('[a]\nfields = ["verzion.*"]\n', r"a\.fields: field with name 'verzion\.\*' not found"),
         ('[a]\nwikis = ["en.wikipedia.org"]\n', r"a\.wikis: .*database names"),
         ("[a]\nmin_size = 10\nmax_size = 5\n", r"a\.max_size: is below min_size"),
+        ("[a]\nmax_revert_risk = 1.5\n", r"a\.max_revert_risk: expected `float` <= 1"),
+        ("[a]\nmin_size_change = -1\n", r"a\.min_size_change: expected `int` >= 0"),
+        ("[a]\nwithout_tags = true\n", r"a\.without_tags"),
         (
             f'[a]\nkeys = ["sha256:{"0" * 64}"]\n[b]\nkeys = ["sha256:{"0" * 64}"]\n',
             r"b\.keys: the partner a",
@@ -237,3 +240,14 @@ async def test_a_file_out_of_reach_changes_nothing(file: Path, monkeypatch: pyte
         monkeypatch.setattr(partners, "_stamp", stamp)
         await in_force(watch, generation)
         assert not invalid()
+
+
+@pytest.mark.parametrize(
+    "rule", ["max_revert_risk = 0.9", 'without_tags = ["mw-reverted"]', "min_size_change = 100"]
+)
+def test_a_rule_about_what_an_edit_is_worth_makes_another_feed(rule: str) -> None:
+    """So one knows that it has to be rebuilt. What a table leaves out, or says as it is, changes nothing."""
+    bare = parse_partners("[a]\nkeys = []\n", "p")["a"]
+    assert parse_partners(f"[a]\n{rule}\n", "p")["a"].rules != bare.rules
+    said = "[a]\nmax_revert_risk = 1.0\nwithout_tags = []\nmin_size_change = 0\n"
+    assert parse_partners(said, "p")["a"].rules == bare.rules

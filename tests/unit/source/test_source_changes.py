@@ -329,7 +329,7 @@ def test_a_hint_of_an_edit() -> None:
             "is_temp": True,
             "registration_dt": "2020-01-01T00:00:00Z",
         },
-        "revert": {"rev_reverted_oldest_id": 39, "rev_reverted_newest_id": 41},
+        "revert": {"rev_reverted_oldest_id": 39, "rev_reverted_newest_id": 41, "rev_original_id": 38},
     }
     (hint,) = tell(event).records
     assert isinstance(hint, Hint)
@@ -338,7 +338,7 @@ def test_a_hint_of_an_edit() -> None:
     assert re.fullmatch("[0-9a-f]{40}", hint.sha1)
     assert (hint.parent_sha1, hint.size, hint.parent_size) == ("0" * 40, 7, 3)
     assert hint.content_model == "wikitext"
-    assert (hint.reverted_oldest, hint.reverted_newest) == (39, 41)
+    assert (hint.reverted_oldest, hint.reverted_newest, hint.restored) == (39, 41, 38)
     assert hint.editor
     assert (hint.editor.edit_count, hint.editor.groups, hint.editor.is_temporary) == (9, ("user",), True)
     assert hint.editor.registered_ms == 1_577_836_800_000
@@ -388,20 +388,42 @@ def test_tags() -> None:
     assert (bare.tags, bare.previous_tags) == ((), ())
 
 
+@pytest.mark.parametrize("nothing", [None, 0, -5, 2**53, False])
+def test_a_revert_that_does_not_say_what_it_restores(nothing: object) -> None:
+    """What is none, or no revision's number, is not known; the hint is there all the same."""
+    event = pc("edit")
+    event["revision"] |= {
+        "revert": {
+            "rev_reverted_oldest_id": 39,
+            "rev_reverted_newest_id": None if nothing is False else nothing,
+            "rev_original_id": nothing,
+            "method": "undo",
+            "is_exact": False,
+        }
+    }
+    (hint,) = tell(event).records
+    assert isinstance(hint, Hint)
+    assert (hint.reverted_oldest, hint.reverted_newest, hint.restored) == (39, 0, 0)
+
+
 @pytest.mark.parametrize(
-    "stream",
+    ("stream", "model"),
     [
-        "mediawiki.page_revert_risk_prediction_change.v1",
-        "mediawiki.page_revert_risk_multilingual_prediction_change.v1",
+        ("mediawiki.page_revert_risk_prediction_change.v1", "revertrisk-language-agnostic"),
+        ("mediawiki.page_revert_risk_multilingual_prediction_change.v1", "revertrisk-multilingual"),
+        ("mediawiki.page_revert_risk_wikidata_prediction_change.v1", "revertrisk-wikidata"),
     ],
 )
-def test_risk_scores(stream: str) -> None:
-    """The probability of a revert, by model; a model about something else is no signal."""
+def test_risk_scores(stream: str, model: str) -> None:
+    """The probability of a revert, by model; a model about something else is no signal, nor is one that has
+    no probability or no plain name.
+    """
+    assert SourceSettings(streams=("recentchange", stream)).streams[1] == stream
     event = pc("edit") | {
         "$schema": "/mediawiki/page/prediction_classification_change/1.1.0",
         "meta": meta(stream),
         "predicted_classification": {
-            "model_name": "revertrisk",
+            "model_name": model,
             "model_version": "3",
             "predictions": ["false"],
             "probabilities": {"true": 0.25, "false": 0.75},
@@ -409,9 +431,16 @@ def test_risk_scores(stream: str) -> None:
     }
     (hint,) = tell(event).records
     assert isinstance(hint, Hint)
-    assert hint.scores == {"revertrisk": 0.25}
-    event["predicted_classification"] = {"model_name": "topics", "probabilities": {"Culture": 1}}
-    assert outcome(tell(event)) == "no_signal"
+    assert hint.scores == {model: 0.25}
+    for other in (
+        {"model_name": "topics", "probabilities": {"Culture": 1}},
+        {"model_name": model, "probabilities": {"true": 1.5}},
+        {"model_name": model, "probabilities": {"true": -0.1}},
+        {"model_name": "a.b", "probabilities": {"true": 0.5}},
+        {"model_name": "", "probabilities": {"true": 0.5}},
+    ):
+        event["predicted_classification"] = other
+        assert outcome(tell(event)) == "no_signal"
 
 
 # ── what isn't taken ───────────────────────────────────────────────────────────────────────────
