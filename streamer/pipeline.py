@@ -145,6 +145,7 @@ async def _enrich(runtime: Runtime, sites: KeptSites, plan: Callable[[], Plan]) 
         save_site=sites.keep,
         known_sites=sites.known(),
         asked_before=await _asked_before(runtime),
+        plan=plan,
     )
     async with origin:
         runtime.follow(origin.take)

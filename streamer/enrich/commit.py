@@ -26,7 +26,14 @@ from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Removed
 from streamer.enrich.suspects import CAUSE as RECONCILE
 from streamer.errors import HostNotAllowed
 from streamer.log.base import MAX_RECORD_BYTES, Headers, Record, partition_of
-from streamer.metrics import EDIT_TO_PUBLISH, ENRICH_CUTOFFS, ENRICH_LATE, ENRICH_PUBLISHED, ERRORS
+from streamer.metrics import (
+    EDIT_TO_PUBLISH,
+    ENRICH_CUTOFFS,
+    ENRICH_LATE,
+    ENRICH_PUBLISHED,
+    ERRORS,
+    ORIGIN_LISTS,
+)
 from streamer.model import (
     OUTCOME_HEADER,
     Article,
@@ -328,6 +335,11 @@ class Batch:
         hint = self._memory.hints.of(wiki, revision.identifier)
         article = article_of(change, found, visibility, stamp, hint=hint, plain=answered.plain)
         value = encode_value(article)
+        if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES and found.page.lists:  # first what not all asked for
+            ORIGIN_LISTS.labels("too_large").inc(len(found.page.lists))
+            found = replace(found, page=replace(found.page, lists={}))
+            article = article_of(change, found, visibility, stamp, hint=hint, plain=answered.plain)
+            value = encode_value(article)
         if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:
             article = article_of(change, found, visibility, stamp, hint=hint)
             value = encode_value(article)

@@ -18,7 +18,7 @@ from msgspec import Raw, Struct
 
 from streamer.globs import matcher
 from streamer.model import REVERTED_TAG
-from streamer.partners import Partner
+from streamer.partners import PAGE_LISTS, PageList, Partner
 
 
 class Verdict(Enum):
@@ -96,6 +96,14 @@ class View(Struct, frozen=True):
     previous_version: _Previous | None = None
     in_language: _Language | None = None
     article_body: dict[str, Raw] | None = None
+    categories: Raw | None = None
+    templates: Raw | None = None
+    redirects: Raw | None = None
+
+    @property
+    def lists(self) -> list[PageList]:
+        """Those of the page that it has."""
+        return [name for name in PAGE_LISTS if getattr(self, name) is not None]
 
     @property
     def has_text(self) -> bool:
