@@ -388,6 +388,9 @@ class Origin:
             # nothing got through: in the same company it would be cut for ever
             self._retries.untaken(lane, unreached, AnswerInvalid("truncated"))
         else:
+            if cut:  # the rest of lists is asked of all keys: from now on of no more than get through
+                for item in unreached:
+                    item.most = min(item.most, len(items) - len(unreached))
             self._retries.put_back(lane, unreached)
         unanswered = [items[key] for key in reading.unanswered]
         self._retries.again(lane, unanswered, OriginUnavailable("incomplete"))
