@@ -318,7 +318,7 @@ class Origin:
         probing = self._breakers.is_failing(lane.server_name)
         timeout_s = min(self._settings.timeout_s, PROBE_TIMEOUT_S) if probing else self._settings.timeout_s
         asked_ms = self._clock.now_ms()
-        lists = self._plan().lists
+        lists = self._lists_for(items)
         asked = Asked(lane.wiki, lane.server_name, asked_ms, self._sites.of_server(lane.server_name), lists)
         outcome = "ok"
         try:
@@ -334,7 +334,11 @@ class Origin:
             outcome = self._retries.api_error(lane, items, error, self._clock.monotonic_s())
         except (TooLarge, Unparsable, AnotherPage) as error:
             outcome = UNTAKEN[type(error)]
-            self._retries.untaken(lane, items, AnswerInvalid(outcome))
+            if lists and len(items) == 1 and not isinstance(items[0], Continuing):
+                items[0].failures = TRIES - 1  # it may be the lists' fault
+                self._retries.put_back(lane, items)
+            else:
+                self._retries.untaken(lane, items, AnswerInvalid(outcome))
         except AnswerInvalid as error:
             outcome = "invalid"
             self._breakers.answered(lane.server_name)
@@ -342,6 +346,11 @@ class Origin:
                 self._sites.put(error.site)
             refuse_all(items, error)
         return outcome
+
+    def _lists_for(self, items: list[Waiting]) -> frozenset[PageList]:
+        """The last try goes without them: what makes lists fail must not take the article along."""
+        is_last = any(item.failures >= TRIES - 1 for item in items)
+        return frozenset() if is_last else self._plan().lists
 
     def _parameters(
         self, lane: Lane, items: list[Waiting], lists: frozenset[PageList], *, with_site: bool
@@ -377,6 +386,8 @@ class Origin:
         keys = [_page_key(item) for item in items]
         reading = parse.read_pages(reply, lane.by, keys, asked)
         self._answered(lane, reading.site)
+        left_out = self._plan().lists - asked.lists
+        metrics.ORIGIN_LISTS.labels("failed").inc(len(left_out) * len(reading.answers))
         self._deal(lane, dict(zip(keys, items, strict=True)), reading)
 
     def _deal(self, lane: Lane, items: dict[Key, Waiting], reading: Reading) -> None:

@@ -235,6 +235,28 @@ async def test_a_rest_that_can_not_be_had_costs_the_list_alone(
     assert after - before == 2
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda _: web.Response(status=500),
+        lambda _: {"error": {"code": "internal_api_error_DBQueryTimeoutError"}},
+        lambda _: {"query": {"pages": [{"pageid": 1, "title": "P", "categories": [{"ns": "?"}]}]}},
+    ],
+    ids=["500", "internal", "unparsable"],
+)
+async def test_a_wiki_that_fails_for_the_lists_is_asked_without_them(cutting: Cutting, spoil: Fault) -> None:
+    """In the end: no partner loses an article by what another asks for."""
+    cutting.fault = lambda asked: spoil(asked) if "categories" in asked["prop"] else None
+    failed = {"outcome": "failed"}
+    before = REGISTRY.get_sample_value("streamer_origin_lists_total", failed) or 0
+    pages = [cutting.write(f"P {n}", categories=15) for n in range(3)]
+    async with asking(cutting) as origin:
+        answers = await ask(origin, pages)
+    assert [answer.revision.content for answer in answers] == [page.current.text for page in pages]
+    assert all(answer.page.lists == {} for answer in answers)
+    assert (REGISTRY.get_sample_value("streamer_origin_lists_total", failed) or 0) - before == 9
+
+
 async def test_failures_add_up_over_all_of_the_rest(cutting: Cutting) -> None:
     """A wiki that fails every other time does not hold an article for twenty times the tries of a request."""
     cutting.fault = lambda asked: (
