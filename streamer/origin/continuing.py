@@ -3,7 +3,7 @@
     answer ── whole ───────────────────────────────────► whoever waits
        └───── lists cut ──► Continuing ── request ──┬──► whole
                                 ▲                   ├──► cut still, up to CONTINUED_MOST requests
-                                └───────────────────┘    then, or refused: without the lists that are cut
+                                └───────────────────┘    then, or refused, or late: without what is cut
 
 A list is whole or absent. What a further answer says is believed of a page that is as it was in the first
 one: the beginning and the end of a list would else be of two states. The page's next edit tells it anyway.
@@ -12,6 +12,7 @@ one: the beginning and the end of a list would else be of two states. The page's
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final, Self
 
 import msgspec
@@ -21,6 +22,7 @@ from msgspec.structs import replace
 from streamer.errors import OriginError, OriginUnavailable
 from streamer.metrics import ORIGIN_LISTS
 from streamer.origin.answer import Found
+from streamer.origin.budget import Lane
 from streamer.origin.pagelists import Lists, PageLists, left_of
 from streamer.origin.parse import (
     AnotherPage,
@@ -38,6 +40,10 @@ from streamer.partners import PageList
 CONTINUED_MOST: Final = 20
 """Requests for the rest of a batch's lists: ten thousand entries of each. A page that has more must not hold
 the others for ever, nor use up the budget.
+"""
+LATE_S: Final = 60.0
+"""An article that has waited for so long is not held up for lists: where the budget does not suffice for
+them, they are what is left out, and not the freshness of everybody's articles.
 """
 CLOSED: Final = "closed"
 """Nobody asks any more: what is told then would be published without lists for no fault of the wiki's."""
@@ -73,16 +79,19 @@ class Continuing(Waiting):
     answered: list[Answered] = field(default_factory=list)
     more: dict[PageList, str] = field(default_factory=dict)
     """What is left, with the wiki's word for it."""
+    late_at_s: float = inf
     requests: int = 0
     _dropped: set[PageList] = field(default_factory=set)
     _changed: set[tuple[int, PageList]] = field(default_factory=set)
     _later: dict[tuple[int, PageList], list[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, keys: Sequence[Key], answered: Sequence[Answered], reading: Reading) -> Self:
+    def of(cls, lane: Lane, keys: Sequence[Key], answered: Sequence[Answered], reading: Reading) -> Self:
+        since_s = min(item.since_s for item, _ in answered)
         return cls(
             key=object(),
-            since_s=min(item.since_s for item, _ in answered),
+            since_s=since_s,
+            late_at_s=inf if lane.is_behind else since_s + LATE_S,
             most=1,
             keys=tuple(keys),
             pages=reading.pages,
@@ -94,9 +103,8 @@ class Continuing(Waiting):
     def is_abandoned(self) -> bool:
         return all(item.is_abandoned for item, _ in self.answered)
 
-    @property
-    def is_over(self) -> bool:
-        return not self.more or self.requests >= CONTINUED_MOST
+    def is_over(self, now_s: float) -> bool:
+        return not self.more or self.requests >= CONTINUED_MOST or now_s >= self.late_at_s
 
     def take(self, reply: Reply, wanted: AbstractSet[PageList]) -> None:
         """`wanted` by now: of the rest of other lists nothing more is asked. Raises Unparsable, AnotherPage,
@@ -128,7 +136,7 @@ class Continuing(Waiting):
 
     def tell(self) -> None:
         """Each of them its answer."""
-        self._tell("too_many")
+        self._tell("too_many" if self.requests >= CONTINUED_MOST else "late")
 
     def refuse(self, error: OriginError) -> None:
         if isinstance(error, OriginUnavailable) and error.reason == CLOSED:

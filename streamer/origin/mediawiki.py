@@ -406,7 +406,7 @@ class Origin:
         unanswered = [items[key] for key in reading.unanswered]
         self._retries.again(lane, unanswered, OriginUnavailable("incomplete"))
         if cut:  # last, so that it is the head of its lane
-            self._retries.put_back(lane, [Continuing.of(tuple(items), cut, reading)])
+            self._continue(lane, Continuing.of(lane, tuple(items), cut, reading))
 
     def _tell(self, items: dict[Key, Waiting], reading: Reading) -> list[tuple[Waiting, Found]]:
         """Returns those that have to wait for the rest of their lists."""
@@ -424,7 +424,10 @@ class Origin:
     def _take_rest(self, lane: Lane, rest: Continuing, reply: Reply) -> None:
         rest.take(reply, self._plan().lists)
         self._answered(lane, None)
-        if rest.is_over:
+        self._continue(lane, rest)
+
+    def _continue(self, lane: Lane, rest: Continuing) -> None:
+        if rest.is_over(self._clock.monotonic_s()):
             rest.tell()
         else:
             self._retries.put_back(lane, [rest])

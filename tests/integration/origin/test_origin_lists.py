@@ -269,6 +269,18 @@ async def test_failures_add_up_over_all_of_the_rest(cutting: Cutting) -> None:
     assert len(cutting.rest) < 2 * TRIES
 
 
+async def test_a_late_article_is_told_at_once(cutting: Cutting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a further request, and without what was cut; lists that are whole already are there."""
+    monkeypatch.setattr("streamer.origin.continuing.LATE_S", 0.0)
+    page, small = cutting.write("P", categories=30, templates=3), cutting.write("Q", categories=3)
+    async with asking(cutting) as origin:
+        [cut] = await ask(origin, [page])
+        [whole] = await ask(origin, [small])
+    assert cut.page.lists == {"templates": names(page, "Template:T ", 3), "redirects": ()}
+    assert whole.page.lists["categories"] == names(small, "Category:", 3)
+    assert len(cutting.asked) == 2
+
+
 async def test_too_long_a_list_is_given_up(cutting: Cutting) -> None:
     """After so many requests; the other lists are there."""
     page = cutting.write("P", categories=20 * (CONTINUED_MOST + 2), templates=30)

@@ -11,7 +11,8 @@ from streamer.errors import OriginError, OriginUnavailable
 from streamer.metrics import REGISTRY
 from streamer.origin import query
 from streamer.origin.answer import Found, SiteInfo
-from streamer.origin.continuing import CLOSED, CONTINUED_MOST, Continuing
+from streamer.origin.budget import Lane
+from streamer.origin.continuing import CLOSED, CONTINUED_MOST, LATE_S, Continuing
 from streamer.origin.parse import AnotherPage, ApiError, Asked, Key, Reply, Unparsable, read_pages
 from streamer.origin.waiting import Waiting
 from streamer.partners import PAGE_LISTS, PageList
@@ -32,6 +33,7 @@ SITE = SiteInfo(
     fetched_ms=1,
 )
 ASKED = Asked("xwiki", "x.example.org", 1_000, SITE)
+NOW_S = 7.0
 LISTING = Asked("xwiki", "x.example.org", 1_000, SITE, ALL)
 LIMITS: dict[str, Any] = {"limits": dict.fromkeys(PAGE_LISTS, 500)}
 Named = dict[str, tuple[str, ...]]
@@ -65,7 +67,7 @@ def reply(*found: dict[str, Any], **more: str) -> Reply:
 
 
 def counted() -> dict[str, float]:
-    names = ("whole", "failed", "too_many", "changed", "unknown")
+    names = ("whole", "failed", "too_many", "changed", "unknown", "late")
     return {
         name: REGISTRY.get_sample_value("streamer_origin_lists_total", {"outcome": name}) or 0
         for name in names
@@ -75,7 +77,8 @@ def counted() -> dict[str, float]:
 class Case:
     """Revisions 5 and 6, of pages 1 and 2, of which the first answer brought `lists`, cut as `more` says."""
 
-    def __init__(self, *found: dict[str, Any], **more: str) -> None:
+    def __init__(self, *found: dict[str, Any], is_behind: bool = False, **more: str) -> None:
+        lane = Lane("xwiki", "x.example.org", "revision", is_behind)
         self.reading = read_pages(reply(*found, **more), "revision", [5, 6], LISTING)
         self.futures: list[asyncio.Future[Any]] = []
         answered = []
@@ -87,7 +90,7 @@ class Case:
             item.waiters.append(future)
             self.futures.append(future)
             answered.append((item, answer))
-        self.rest = Continuing.of([5, 6], answered, self.reading)
+        self.rest = Continuing.of(lane, [5, 6], answered, self.reading)
 
     def lists(self) -> list[Named]:
         return [dict(future.result().page.lists) for future in self.futures]
@@ -179,9 +182,9 @@ async def test_continued_answers_are_put_together_by_page() -> None:
     assert case.rest.more == {"categories": "1|C", "templates": "1|10|U"}
     case.rest.take(reply(of(1, categories=["C"], templates=["U"]), of(2), clcontinue="2|X"), ALL)
     assert case.rest.more == {"categories": "2|X"}
-    assert not case.rest.is_over
+    assert not case.rest.is_over(NOW_S)
     case.rest.take(reply(of(2, categories=["X", "Y"]), of(1)), ALL)
-    assert case.rest.is_over
+    assert case.rest.is_over(NOW_S)
     case.rest.tell()
     assert case.lists() == [
         {"categories": ("A", "B", "C"), "templates": ("T", "U"), "redirects": ()},
@@ -224,12 +227,27 @@ async def test_no_batch_is_continued_for_ever() -> None:
     case = Case(a_page(1, 5), a_page(2, 6), rdcontinue="7", clcontinue="1|B")
     case.rest.take(reply(of(1), of(2, categories=["B"]), rdcontinue="7"), ALL)
     for number in range(1, CONTINUED_MOST):
-        assert not case.rest.is_over, number
+        assert not case.rest.is_over(NOW_S), number
         case.rest.take(reply(of(1, redirects=[f"R{number}"]), of(2), rdcontinue="7"), ALL)
-    assert case.rest.is_over
+    assert case.rest.is_over(NOW_S)
     case.rest.tell()
     assert case.lists() == [{"categories": (), "templates": ()}, {"categories": ("B",), "templates": ()}]
     assert counted()["too_many"] - before["too_many"] == 2
+
+
+async def test_an_article_that_is_late_does_not_wait_for_lists() -> None:
+    """Else a budget that does not suffice for lists made all articles ever later. What is behind is in no
+    hurry.
+    """
+    before = counted()
+    case = Case(a_page(1, 5), a_page(2, 6), clcontinue="1|B")
+    assert not case.rest.is_over(5.0 + LATE_S - 0.1)
+    assert case.rest.is_over(5.0 + LATE_S)
+    case.rest.tell()
+    assert case.lists() == [{"templates": (), "redirects": ()}] * 2
+    assert counted()["late"] - before["late"] == 2
+    behind = Case(a_page(1, 5), a_page(2, 6), is_behind=True, clcontinue="1|B")
+    assert not behind.rest.is_over(5.0 + 100 * LATE_S)
 
 
 async def test_what_nobody_asks_for_by_now_is_not_continued() -> None:
@@ -239,7 +257,7 @@ async def test_what_nobody_asks_for_by_now_is_not_continued() -> None:
     case.rest.take(reply(of(1), of(2), rdcontinue="8", clcontinue="1|C"), frozenset({"redirects"}))
     assert case.rest.more == {"redirects": "8"}
     case.rest.take(reply(of(1), of(2), rdcontinue="9"), frozenset())
-    assert case.rest.is_over
+    assert case.rest.is_over(NOW_S)
     case.rest.tell()
     assert case.lists() == [{"templates": ()}] * 2
     assert counted() == before | {"whole": before["whole"] + 2}
