@@ -335,8 +335,7 @@ class Origin:
         except (TooLarge, Unparsable, AnotherPage) as error:
             outcome = UNTAKEN[type(error)]
             if lists and len(items) == 1 and not isinstance(items[0], Continuing):
-                items[0].failures = TRIES - 1  # it may be the lists' fault
-                self._retries.put_back(lane, items)
+                self._retries.without_lists(lane, items[0])
             else:
                 self._retries.untaken(lane, items, AnswerInvalid(outcome))
         except AnswerInvalid as error:
@@ -349,8 +348,8 @@ class Origin:
 
     def _lists_for(self, items: list[Waiting]) -> frozenset[PageList]:
         """The last try goes without them: what makes lists fail must not take the article along."""
-        is_last = any(item.failures >= TRIES - 1 for item in items)
-        return frozenset() if is_last else self._plan().lists
+        in_doubt = any(item.has_failed and item.failures >= TRIES - 1 for item in items)
+        return frozenset() if in_doubt else self._plan().lists
 
     def _parameters(
         self, lane: Lane, items: list[Waiting], lists: frozenset[PageList], *, with_site: bool

@@ -257,6 +257,16 @@ async def test_a_wiki_that_fails_for_the_lists_is_asked_without_them(cutting: Cu
     assert (REGISTRY.get_sample_value("streamer_origin_lists_total", failed) or 0) - before == 9
 
 
+async def test_a_wiki_that_puts_us_off_is_asked_for_lists_all_the_same(cutting: Cutting) -> None:
+    """To lag is no fault of the lists: the try that is answered has them."""
+    cutting.fault = lambda _: {"error": {"code": "maxlag"}} if len(cutting.asked) < TRIES else None
+    page = cutting.write("P", categories=5)
+    async with asking(cutting) as origin:
+        [answer] = await ask(origin, [page])
+    assert answer.page.lists["categories"] == names(page, "Category:", 5)
+    assert len(cutting.asked) == TRIES
+
+
 async def test_failures_add_up_over_all_of_the_rest(cutting: Cutting) -> None:
     """A wiki that fails every other time does not hold an article for twenty times the tries of a request."""
     cutting.fault = lambda asked: (
