@@ -210,9 +210,18 @@ ORIGIN_REQUEST_SECONDS: Final = Histogram(
 )
 ORIGIN_BATCH: Final = Histogram(
     "streamer_origin_batch_size",
-    "Things asked for by one request, by how they are asked: revision, title, page, log, listing.",
+    "Things asked for by one request, by how they are asked: revision, title, page, log, listing, lists.",
     ["by"],
     buckets=(1, 2, 5, 10, 20, 30, 40, 50, 100, 500),
+    registry=REGISTRY,
+)
+ORIGIN_LISTS: Final = Counter(
+    "streamer_origin_lists",
+    "Page lists that were asked for, by what the article got: whole; or none, since the rest could not be had"
+    " (failed), would have taken too many requests (too_many), was of a page that had changed (changed), or"
+    " of an article that had waited for a minute (late); since the wiki knows no such list (unknown); or"
+    " since the record would have been too large (too_large; such lists count as whole too).",
+    ["outcome"],
     registry=REGISTRY,
 )
 ORIGIN_BUDGET_USED: Final = Gauge(

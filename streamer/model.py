@@ -342,7 +342,10 @@ class Entity(Struct, frozen=True):
 
 
 class Link(Struct, frozen=True):
+    """To a page of the same wiki."""
+
     name: str
+    """Its title, with its namespace."""
     url: str
 
 
@@ -456,9 +459,15 @@ class Article(Struct, frozen=True):
     main_entity: Entity | Maybe = UNSET
     """The item of Wikidata; absent where there is none."""
     categories: list[Link] | Maybe = UNSET
-    """Not filled by this version, as `templates` and `redirects`."""
+    """That the page is in, hidden ones too, as the wiki listed them when it was asked: it may file an edit a
+    moment later. Whole and in the wiki's order, empty where the page has none; absent where the partner has
+    no such list, where the wiki did not give all of it, where text is hidden, and of removals. The same goes
+    for `templates` and `redirects`. In feeds without names of editors, pages that name a user are left out.
+    """
     templates: list[Link] | Maybe = UNSET
+    """Pages that are transcluded, be it through others: templates, modules, and what else is."""
     redirects: list[Link] | Maybe = UNSET
+    """Pages that lead to this one."""
     article_body: ArticleBody | Maybe = UNSET
     """Absent where the text is hidden, and of removals."""
     license: list[Licence] | Maybe = UNSET

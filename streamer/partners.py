@@ -86,7 +86,7 @@ class Partner(Struct, frozen=True, forbid_unknown_fields=True):
     fields: tuple[str, ...] = ()
     """The projection, with `.*`; empty: all but what costs the origin more, which is asked for by name."""
     lists: tuple[PageList, ...] = ()
-    """Lists of the page to have besides; each costs requests of its own."""
+    """Lists of the page to have beside `fields`; each costs requests of its own."""
     editor: Literal["full", "pseudonym", "none"] = "full"
     settle: Annotated[str, Meta(pattern="^[0-9]{1,6}[smh]\\Z")] = "0s"
     revisions: Literal["all", "latest"] = "all"
@@ -103,6 +103,11 @@ class Partner(Struct, frozen=True, forbid_unknown_fields=True):
         """Those it has: of `lists`, or named in `fields`."""
         named = {field.partition(".")[0] for field in self.fields}
         return frozenset(name for name in PAGE_LISTS if name in self.lists or name in named)
+
+    @property
+    def selected(self) -> tuple[str, ...]:
+        """`fields`, where there are any, and with them its lists."""
+        return (*self.fields, *(f"{name}.*" for name in self.lists)) if self.fields else ()
 
     @property
     def rules(self) -> str:

@@ -146,6 +146,7 @@ async def _enrich(runtime: Runtime, sites: KeptSites, plan: Callable[[], Plan]) 
         save_site=sites.keep,
         known_sites=sites.known(),
         asked_before=await _asked_before(runtime),
+        plan=plan,
     )
     settings = runtime.settings
     async with AsyncExitStack() as stack:

@@ -17,7 +17,7 @@ from msgspec import Raw, Struct
 from streamer.errors import FieldUnknown
 from streamer.model import Article, Hideable
 from streamer.objects import Object, change, drop, encode, lists, object_in, objects, put, raw
-from streamer.privacy import FULL, Policy
+from streamer.privacy import FULL, LINKS, Policy
 
 Tree = dict[str, "Tree | None"]
 """Names to what is wanted of them; None: all."""
@@ -65,25 +65,29 @@ _DELETE: Final = Raw(b'"delete"')
 class Projection:
     """Compiled once per distinct selection. Equal ones compare equal, so that their output is shared."""
 
-    __slots__ = ("_key", "_policy", "_tree", "content", "digest")
+    __slots__ = ("_key", "_policy", "_tree", "_without", "content", "digest")
 
     def __init__(
         self,
         fields: Iterable[str] = (),
         *,
         content: Iterable[str] | None = None,
+        lists: Iterable[str] | None = None,
         policy: Policy = FULL,
     ) -> None:
-        """No `fields`: all. `content`: the parts of `article_body` to keep, None: all. `policy`: what is told
-        of editors. Raises FieldUnknown.
+        """No `fields`: all. `content`: the parts of `article_body` to keep, None: all. `lists`: those of the
+        page to keep where there are no `fields`, None: all. `policy`: what is told of editors. Raises
+        FieldUnknown.
         """
         wanted = tuple(sorted(set(fields)))
         self._tree = selection(wanted) if wanted else None
         self.content = None if content is None else frozenset(content)
+        self._without = frozenset() if wanted or lists is None else frozenset(LINKS).difference(lists)
         self._policy = policy
-        self._key = (wanted, self.content, policy)
+        self._key = (wanted, self.content, self._without, policy)
         parts = None if self.content is None else sorted(self.content)
-        self.digest = blake2b(repr((wanted, parts, policy.digest)).encode(), digest_size=16).digest()
+        said = repr((wanted, parts, sorted(self._without), policy.digest))
+        self.digest = blake2b(said.encode(), digest_size=16).digest()
         """Equal selections have equal ones, and only they."""
 
     def __eq__(self, other: object) -> bool:
@@ -97,12 +101,13 @@ class Projection:
         """As they were asked for; none: all."""
         return self._key[0]
 
-    def is_identity(self, body: Iterable[str]) -> bool:
-        """Whether an article whose `article_body` has these parts passes as it is."""
+    def is_identity(self, body: Iterable[str], lists: Iterable[str] = ()) -> bool:
+        """Whether an article passes as it is that has these lists, and these parts of `article_body`."""
         return (
             self._tree is None
             and self._policy.is_full
             and (self.content is None or all(part in self.content for part in body))
+            and self._without.isdisjoint(lists)
         )
 
     def apply(
@@ -129,6 +134,8 @@ class Projection:
                 put(article, "article_body", {k: v for k, v in body.items() if k in self.content})
         if self._tree is not None:
             article = _select(article, self._tree)
+        for name in self._without:
+            article.pop(name, None)
         return encode(article)
 
 

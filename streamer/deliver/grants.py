@@ -6,23 +6,29 @@ from collections.abc import Iterable
 
 from streamer.deliver.problems import Problem, shown
 from streamer.deliver.request import Ask
-from streamer.partners import Partner
+from streamer.partners import PAGE_LISTS, Partner
 from streamer.privacy import WITHHELD
 from streamer.projection import ALIASES, Tree, selection
 
 
 def refuse_not_granted(ask: Ask, partner: Partner) -> None:
-    """Raises the 403 of `fields` and `filters`. A wildcard is never refused: it gives what there is."""
-    granted = selection(partner.fields) if partner.fields else None
+    """Raises the 403 of `fields` and `filters`. A wildcard gives what there is: it is refused where that is
+    nothing for good, a list that the partner does not have.
+    """
+    granted = selection(partner.selected) if partner.fields else None
     for parameter, names in _named(ask):
         for name in names:
             path = ALIASES.get(name, name).split(".")
-            if path[-1] != "*" and not (_gives(granted, path) and _leaves(partner, path)):
+            if path[-1] == "*":
+                is_granted = _has_list(partner, path)
+            else:
+                is_granted = _gives(granted, path) and _leaves(partner, path)
+            if not is_granted:
                 raise Problem(
                     403,
                     "not_granted",
                     f"{parameter}: this feed never holds '{shown(name)}'; "
-                    "what it holds is agreed with its operator (fields, content, editor)",
+                    "what it holds is agreed with its operator (fields, lists, content, editor)",
                     parameter=parameter,
                 )
 
@@ -45,8 +51,15 @@ def _gives(granted: Tree | None, path: list[str]) -> bool:
     return True
 
 
+def _has_list(partner: Partner, path: list[str]) -> bool:
+    """Or it is none."""
+    return path[0] not in PAGE_LISTS or path[0] in partner.page_lists
+
+
 def _leaves(partner: Partner, path: list[str]) -> bool:
-    """Whether its `content` and `editor` do."""
+    """Whether its `lists`, `content` and `editor` do."""
+    if not _has_list(partner, path):
+        return False
     if path[0] == "article_body":
         return path[1] in partner.content
     withheld = WITHHELD[partner.editor]

@@ -1,6 +1,6 @@
 """The article object, from a change and what the wiki answered. Pure.
 
-Body, SHA-1, tags, size, comment and editor are the revision's; title, protection, language and
+Body, SHA-1, tags, size, comment and editor are the revision's; title, lists, protection, language and
 main entity are the page's at fetch. What is not known without a further request is absent.
 """
 
@@ -28,6 +28,7 @@ from streamer.model import (
     EventType,
     Hint,
     Language,
+    Link,
     Maybe,
     Namespace,
     PreviousPlace,
@@ -41,6 +42,7 @@ from streamer.model import (
     rfc3339_ms,
 )
 from streamer.origin.answer import Found, RevisionAnswer, SiteInfo
+from streamer.partners import PageList
 
 ENTITY_URL: Final = "https://www.wikidata.org/entity/"
 ADMIN_GROUP: Final = "sysop"
@@ -110,6 +112,9 @@ def article_of(
         previous_version=_previous_version(change, revision, hint),
         in_language=_language(page.language or site.language, page.direction or site.direction),
         main_entity=Entity(page.main_entity, ENTITY_URL + page.main_entity) if page.main_entity else UNSET,
+        categories=_links(change, found, "categories"),
+        templates=_links(change, found, "templates"),
+        redirects=_links(change, found, "redirects"),
         article_body=ArticleBody(wikitext=content, text=plain.text if plain else UNSET),
         license=licences(site),
         visibility=visibility,
@@ -118,6 +123,13 @@ def article_of(
         redirect_target=_redirect_target(found) or UNSET,
         is_disambiguation=page.is_disambiguation,
     )
+
+
+def _links(change: Change, found: Found, name: PageList) -> list[Link] | Maybe:
+    titles = found.page.lists.get(name)
+    if titles is None:
+        return UNSET
+    return [Link(title, page_url(found.site, change.server_name, title)) for title in titles]
 
 
 def removal_of(change: Change, page_id: int, site: SiteInfo | None, stamp: Stamp) -> Article:

@@ -34,6 +34,7 @@ from streamer.metrics import (
     ENRICH_LATE,
     ENRICH_PUBLISHED,
     ERRORS,
+    ORIGIN_LISTS,
 )
 from streamer.model import (
     OUTCOME_HEADER,
@@ -339,6 +340,11 @@ class Batch:
         hint = self._memory.hints.of(wiki, revision.identifier)
         article = article_of(change, found, visibility, stamp, hint=hint, plain=answered.plain)
         value = encode_value(article)
+        if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES and found.page.lists:  # first what not all asked for
+            ORIGIN_LISTS.labels("too_large").inc(len(found.page.lists))
+            found = replace(found, page=replace(found.page, lists={}))
+            article = article_of(change, found, visibility, stamp, hint=hint, plain=answered.plain)
+            value = encode_value(article)
         if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:
             article = article_of(change, found, visibility, stamp, hint=hint)
             value = encode_value(article)

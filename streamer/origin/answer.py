@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from streamer.model import Protection
+from streamer.origin.pagelists import Lists
 
 
 class SiteInfo(Struct, frozen=True):
@@ -43,6 +44,8 @@ class PageAnswer(Struct, frozen=True):
     is_disambiguation: bool = False
     main_entity: str = ""
     protection: tuple[Protection, ...] = ()
+    lists: Lists = {}
+    """Those that were asked for and are whole."""
 
 
 class RevisionAnswer(Struct, frozen=True):

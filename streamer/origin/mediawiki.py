@@ -31,6 +31,7 @@ from streamer.origin import parse, query
 from streamer.origin.answer import Answer, Found, Missing, SiteInfo
 from streamer.origin.breaker import Breakers, Reach
 from streamer.origin.budget import Batch, Budget, Lane, Scheduler
+from streamer.origin.continuing import CLOSED, Continuing
 from streamer.origin.fetch import Fetch
 from streamer.origin.hosts import Allowed
 from streamer.origin.inflate import TooLarge
@@ -39,6 +40,8 @@ from streamer.origin.parse import AnotherPage, AnotherWiki, ApiError, Asked, Key
 from streamer.origin.retry import TRIES, Retries
 from streamer.origin.siteinfo import Sites
 from streamer.origin.waiting import Outcome, Waiting, refuse_all
+from streamer.partners import PageList
+from streamer.plan import Plan
 
 LANE_WAITING: Final = 1_000
 """What may wait for one wiki; who asks for more waits to ask."""
@@ -74,8 +77,12 @@ class Origin:
         save_site: Callable[[SiteInfo], object] | None = None,
         known_sites: Iterable[SiteInfo] = (),
         asked_before: bool = False,
+        plan: Callable[[], Plan] = Plan,
     ) -> None:
-        """`asked_before`: a process that had this budget may have asked in the last minute."""
+        """`asked_before`: a process that had this budget may have asked in the last minute. `plan`: what is
+        fetched, as of now; each request asks it.
+        """
+        self._plan: Final = plan
         self._settings = settings.mediawiki
         self._whole = settings
         self._lanes: int | None = None
@@ -148,7 +155,7 @@ class Origin:
                 for item in self._scheduler.items(lane):
                     self._scheduler.drop(lane, item)
                     unanswered.append(item)
-            refuse_all(unanswered, OriginUnavailable("closed"))
+            refuse_all(unanswered, OriginUnavailable(CLOSED))
             await self._fetch.__aexit__(kind, error, trace)
 
     # ── what can be asked ──────────────────────────────────────────────────────────────────────
@@ -301,7 +308,8 @@ class Origin:
             self._wake.set()
             metrics.ORIGIN_REQUESTS.labels(outcome).inc()
             metrics.ORIGIN_REQUEST_SECONDS.observe(now_s - started_s)
-            metrics.ORIGIN_BATCH.labels(lane.by).observe(len(items))
+            is_rest = isinstance(items[0], Continuing)
+            metrics.ORIGIN_BATCH.labels("lists" if is_rest else lane.by).observe(len(items))
             metrics.ORIGIN_BREAKERS_OPEN.set(self._breakers.open_count)
 
     async def _exchange(self, lane: Lane, items: list[Waiting]) -> str:
@@ -310,11 +318,12 @@ class Origin:
         probing = self._breakers.is_failing(lane.server_name)
         timeout_s = min(self._settings.timeout_s, PROBE_TIMEOUT_S) if probing else self._settings.timeout_s
         asked_ms = self._clock.now_ms()
-        asked = Asked(lane.wiki, lane.server_name, asked_ms, self._sites.of_server(lane.server_name))
+        lists = self._lists_for(items)
+        asked = Asked(lane.wiki, lane.server_name, asked_ms, self._sites.of_server(lane.server_name), lists)
         outcome = "ok"
         try:
             reply = await self._fetch.query(
-                lane.server_name, self._parameters(lane, items, with_site=with_site), timeout_s
+                lane.server_name, self._parameters(lane, items, lists, with_site=with_site), timeout_s
             )
             reached(Point.ENRICH_FETCHED)
             self._take(lane, items, reply, asked)
@@ -325,7 +334,10 @@ class Origin:
             outcome = self._retries.api_error(lane, items, error, self._clock.monotonic_s())
         except (TooLarge, Unparsable, AnotherPage) as error:
             outcome = UNTAKEN[type(error)]
-            self._retries.untaken(lane, items, AnswerInvalid(outcome))
+            if lists and len(items) == 1 and not isinstance(items[0], Continuing):
+                self._retries.without_lists(lane, items[0])
+            else:
+                self._retries.untaken(lane, items, AnswerInvalid(outcome))
         except AnswerInvalid as error:
             outcome = "invalid"
             self._breakers.answered(lane.server_name)
@@ -334,7 +346,14 @@ class Origin:
             refuse_all(items, error)
         return outcome
 
-    def _parameters(self, lane: Lane, items: list[Waiting], *, with_site: bool) -> query.Parameters:
+    def _lists_for(self, items: list[Waiting]) -> frozenset[PageList]:
+        """The last try goes without them: what makes lists fail must not take the article along."""
+        in_doubt = any(item.has_failed and item.failures >= TRIES - 1 for item in items)
+        return frozenset() if in_doubt else self._plan().lists
+
+    def _parameters(
+        self, lane: Lane, items: list[Waiting], lists: frozenset[PageList], *, with_site: bool
+    ) -> query.Parameters:
         heeded = self._breakers.heeds_lag(lane.server_name, self._clock.monotonic_s())
         maxlag = self._settings.maxlag if heeded else 0
         if lane.by == "log":
@@ -343,7 +362,10 @@ class Origin:
         if lane.by == "listing":
             span, more = _list_key(items[0])
             return query.listing(span.since_s, span.until_s, more, maxlag=maxlag, with_site=with_site)
-        return query.pages(lane.by, [item.key for item in items], maxlag=maxlag, with_site=with_site)
+        if isinstance(items[0], Continuing):
+            return query.rest_of_lists(lane.by, items[0].keys, items[0].more, maxlag=maxlag)
+        keys = [item.key for item in items]
+        return query.pages(lane.by, keys, maxlag=maxlag, with_site=with_site, lists=lists)
 
     def _take(self, lane: Lane, items: list[Waiting], reply: Reply, asked: Asked) -> None:
         if lane.by == "log":
@@ -357,14 +379,18 @@ class Origin:
             self._answered(lane, site)
             items[0].answer(listing)
             return
+        if isinstance(items[0], Continuing):
+            self._take_rest(lane, items[0], reply)
+            return
         keys = [_page_key(item) for item in items]
         reading = parse.read_pages(reply, lane.by, keys, asked)
         self._answered(lane, reading.site)
+        left_out = self._plan().lists - asked.lists
+        metrics.ORIGIN_LISTS.labels("failed").inc(len(left_out) * len(reading.answers))
         self._deal(lane, dict(zip(keys, items, strict=True)), reading)
 
     def _deal(self, lane: Lane, items: dict[Key, Waiting], reading: Reading) -> None:
-        for key, answer in reading.answers.items():
-            items[key].answer(answer)
+        cut = self._tell(items, reading)
         for key, invalid in reading.invalid.items():
             items[key].refuse(invalid)
         unreached = [items[key] for key in reading.unreached]
@@ -372,9 +398,38 @@ class Origin:
             # nothing got through: in the same company it would be cut for ever
             self._retries.untaken(lane, unreached, AnswerInvalid("truncated"))
         else:
+            if cut:  # the rest of lists is asked of all keys: from now on of no more than get through
+                for item in unreached:
+                    item.most = min(item.most, len(items) - len(unreached))
             self._retries.put_back(lane, unreached)
         unanswered = [items[key] for key in reading.unanswered]
         self._retries.again(lane, unanswered, OriginUnavailable("incomplete"))
+        if cut:  # last, so that it is the head of its lane
+            self._continue(lane, Continuing.of(lane, tuple(items), cut, reading))
+
+    def _tell(self, items: dict[Key, Waiting], reading: Reading) -> list[tuple[Waiting, Found]]:
+        """Returns those that have to wait for the rest of their lists."""
+        cut: list[tuple[Waiting, Found]] = []
+        for key, answer in reading.answers.items():
+            if isinstance(answer, Found):
+                if reading.more:
+                    cut.append((items[key], answer))
+                    continue
+                metrics.ORIGIN_LISTS.labels("whole").inc(len(answer.page.lists))
+            items[key].answer(answer)
+        metrics.ORIGIN_LISTS.labels("unknown").inc(len(reading.unknown) * len(reading.answers))
+        return cut
+
+    def _take_rest(self, lane: Lane, rest: Continuing, reply: Reply) -> None:
+        rest.take(reply, self._plan().lists)
+        self._answered(lane, None)
+        self._continue(lane, rest)
+
+    def _continue(self, lane: Lane, rest: Continuing) -> None:
+        if rest.is_over(self._clock.monotonic_s()):
+            rest.tell()
+        else:
+            self._retries.put_back(lane, [rest])
 
     def _answered(self, lane: Lane, site: SiteInfo | None) -> None:
         self._breakers.answered(lane.server_name)

@@ -6,7 +6,7 @@ each key is looked up by revision id, page id or normalised title, and what can'
 *unreached* (ask again), never *missing* (the wiki said so).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol, TypeVar
@@ -19,7 +19,9 @@ from streamer.model import Protection
 from streamer.nameless import TEMPORARY_USER, is_address
 from streamer.origin.answer import Answer, Found, Missing, PageAnswer, RevisionAnswer, SiteInfo
 from streamer.origin.budget import By
+from streamer.origin.pagelists import Lists, PageLists, is_cut, left_of
 from streamer.origin.siteinfo import SiteQuery, site_info
+from streamer.partners import PageList
 
 
 class Unparsable(Exception):
@@ -80,7 +82,7 @@ class _Protection(Struct):
     expiry: str = "infinity"
 
 
-class _Page(Struct):
+class _Page(PageLists):
     title: str = ""
     ns: int = 0
     pageid: int = 0
@@ -135,6 +137,7 @@ class ApiErrorTold(Struct):
 class _Envelope(Struct):
     error: ApiErrorTold | None = None
     query: _Query | None = None
+    limits: dict[str, int] | list[object] = msgspec.field(default_factory=dict)
     continue_: dict[str, str | int | float] | None = msgspec.field(name="continue", default=None)
 
 
@@ -153,6 +156,12 @@ class Reading:
     unanswered: list[Key] = field(default_factory=list)
     site: SiteInfo | None = None
     """Where this answer brought it."""
+    more: dict[PageList, str] = field(default_factory=dict)
+    """Lists that were cut, of whichever pages: what the answers have of them are beginnings."""
+    pages: frozenset[int] = frozenset()
+    """All that it told of."""
+    unknown: frozenset[PageList] = frozenset()
+    """Lists that were asked for, and that the wiki did not say a word of."""
 
 
 class Reply(Struct, frozen=True):
@@ -191,6 +200,8 @@ class Asked:
     asked_ms: int
     site: SiteInfo | None
     """As it is known already."""
+    lists: frozenset[PageList] = frozenset()
+    """Of the page, beside it."""
 
 
 def read_pages(reply: Reply, by: By, keys: Sequence[Key], asked: Asked) -> Reading:
@@ -202,9 +213,11 @@ def read_pages(reply: Reply, by: By, keys: Sequence[Key], asked: Asked) -> Readi
     if site is None:
         reading.unanswered.extend(keys)
         return reading
-    answer = _Answer(query, envelope.continue_ or {}, by, asked.asked_ms, site)
+    answer = _Answer(envelope, by, asked, site)
     if answer.is_about_others(keys):
         raise AnotherPage
+    reading.more, reading.unknown = answer.more, asked.lists - answer.lists
+    reading.pages = frozenset(page.pageid for page in query.pages if page.pageid)
     for key in keys:
         answer.judge(key, reading)
     return reading
@@ -249,13 +262,15 @@ class AnotherWiki(AnswerInvalid):
 
 
 class _Answer:
-    def __init__(
-        self, query: _Query, more: Mapping[str, object], by: By, asked_ms: int, site: SiteInfo
-    ) -> None:
+    def __init__(self, envelope: _Envelope, by: By, asked: Asked, site: SiteInfo) -> None:
+        query, more = envelope.query or _Query(), envelope.continue_ or {}
+        # a limit is said of each list that the wiki knows: of another it would say no entry either
+        self.lists: Final = frozenset(name for name in asked.lists if name in envelope.limits)
+        self.more: Final = left_of(self.lists, more)
         self._by = by
-        self._asked_ms = asked_ms
+        self._asked_ms = asked.asked_ms
         self._site = site
-        self._cut = bool(more)
+        self._cut = is_cut(more)
         self._properties_cut = "ppcontinue" in more
         self._pages: Final = query.pages
         self._renamed = {entry.from_: entry.to for entry in query.normalized}
@@ -317,7 +332,7 @@ class _Answer:
         try:
             reading.answers[key] = Found(
                 site=self._site,
-                page=_page_answer(page, self._site),
+                page=_page_answer(page, self._site, {name: page.titles(name) for name in self.lists}),
                 revision=_revision_answer(revision),
                 asked_ms=self._asked_ms,
             )
@@ -325,7 +340,7 @@ class _Answer:
             reading.invalid[key] = error
 
 
-def _page_answer(page: _Page, site: SiteInfo) -> PageAnswer:
+def _page_answer(page: _Page, site: SiteInfo, lists: Lists) -> PageAnswer:
     properties = page.pageprops if isinstance(page.pageprops, dict) else {}
     entity = properties.get("wikibase_item")
     last = page.lastrevid
@@ -343,6 +358,7 @@ def _page_answer(page: _Page, site: SiteInfo) -> PageAnswer:
         is_disambiguation="disambiguation" in properties,
         main_entity=entity if isinstance(entity, str) else "",
         protection=tuple(Protection(p.type, p.level, p.expiry) for p in page.protection),
+        lists=lists,
     )
 
 

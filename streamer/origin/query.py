@@ -1,12 +1,14 @@
 """What is sent: the parameters of each kind of request. Pure."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from streamer.errors import AnswerInvalid
 from streamer.origin.budget import By
+from streamer.origin.pagelists import PREFIXES, in_order
+from streamer.partners import PageList
 
 Parameters = dict[str, str]
 
@@ -51,12 +53,41 @@ def site_only(*, maxlag: int) -> Parameters:
     return _with(_BASE | {"meta": "siteinfo", "siprop": "general"}, maxlag, with_site=False)
 
 
-def pages(by: By, keys: Sequence[object], *, maxlag: int, with_site: bool) -> Parameters:
+def pages(
+    by: By,
+    keys: Sequence[object],
+    *,
+    maxlag: int,
+    with_site: bool,
+    lists: Collection[PageList] = (),
+) -> Parameters:
     """The revisions, or the current revision of the pages, with what is said of their pages. Redirects
     are not followed: a redirect is a page of its own.
     """
-    values = "|".join(map(str, keys))
-    return _with(_BASE | _PAGES | {_VALUES[by]: values}, maxlag, with_site=with_site)
+    parameters = _BASE | _PAGES | _keys(by, keys)
+    if lists:
+        parameters |= _listed(_PAGES["prop"], lists)
+    return _with(parameters, maxlag, with_site=with_site)
+
+
+def rest_of_lists(by: By, keys: Sequence[object], more: Mapping[PageList, str], *, maxlag: int) -> Parameters:
+    """What is left of the lists of the same keys (the wiki counts by all of them), as the answer before said;
+    with the newest revision of each page, and without any content again.
+    """
+    tokens = {f"{PREFIXES[name]}continue": token for name, token in more.items()}
+    return _with(_BASE | _keys(by, keys) | _listed("info", more) | tokens, maxlag, with_site=False)
+
+
+def _keys(by: By, keys: Sequence[object]) -> Parameters:
+    return {_VALUES[by]: "|".join(map(str, keys))}
+
+
+def _listed(prop: str, lists: Collection[PageList]) -> Parameters:
+    """As many entries of each as the wiki gives at once."""
+    names = in_order(lists)
+    parameters = {"prop": "|".join((prop, *names))}
+    parameters |= {f"{PREFIXES[name]}limit": "max" for name in names}
+    return parameters | ({"rdprop": "title"} if "redirects" in names else {})
 
 
 LOG_SLACK: Final = timedelta(seconds=2)

@@ -87,6 +87,7 @@ class Retries:
         back: list[Waiting] = []
         for item in items:
             item.failures += 1
+            item.has_failed |= error.reason not in LATER | LIMITED
             if item.failures >= TRIES:
                 item.refuse(error)
                 continue
@@ -104,6 +105,12 @@ class Retries:
         for item in items:
             item.most = max(1, len(items) // 2)
         self.put_back(lane, items)
+
+    def without_lists(self, lane: Lane, item: Waiting) -> None:
+        """An answer that can't be taken even for this one alone: its last try tells whether by its lists."""
+        self.breakers.answered(lane.server_name)
+        item.failures, item.has_failed = TRIES - 1, True
+        self.put_back(lane, [item])
 
     def put_back(self, lane: Lane, items: Sequence[Waiting]) -> None:
         self.scheduler.put_back(lane, [item for item in items if not item.is_abandoned])

@@ -19,6 +19,8 @@ class Waiting(Item):
     """Its waiters may leave at any time (a cancelled future is done): nobody else notices."""
 
     waiters: list[asyncio.Future[Outcome]] = field(default_factory=list)
+    has_failed: bool = False
+    """A request with it did, beyond being put off by the wiki's word."""
 
     def join(self, other: Item) -> None:
         Item.join(self, other)

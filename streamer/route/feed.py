@@ -41,7 +41,12 @@ class Routing:
         self.settle_ms: Final = partner.settle_s * 1000
         self.places: Final = _digest(partner)
         self.rules: Final = partner.rules
-        self.projection: Final = Projection(partner.fields, content=partner.content, policy=policy)
+        self.projection: Final = projection_of(partner, policy)
+
+
+def projection_of(partner: Partner, policy: Policy) -> Projection:
+    """What of an article is the partner's, whatever is in it for others."""
+    return Projection(partner.selected, content=partner.content, lists=partner.page_lists, policy=policy)
 
 
 def _digest(partner: Partner) -> str:
@@ -159,8 +164,8 @@ class Article:
     def value_for(self, projection: Projection, form: Form) -> bytes:
         """What cut-offs hide of comment and editor is gone."""
         hides = self.hidden - {"text"}
-        body = self.view.article_body or ()
-        if form == "whole" and not hides and projection.is_identity(body):
+        view = self.view
+        if form == "whole" and not hides and projection.is_identity(view.article_body or (), view.lists):
             return self.value
         made = self._made.get((projection, form))
         if made is None:

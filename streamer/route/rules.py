@@ -21,7 +21,7 @@ from msgspec import Raw, Struct
 
 from streamer.globs import matcher
 from streamer.model import REVERTED_TAG
-from streamer.partners import Partner
+from streamer.partners import PAGE_LISTS, PageList, Partner
 
 RISK: Final = "revertrisk"
 REVERTING_TAGS: Final = frozenset({"mw-undo", "mw-rollback", "mw-manual-revert"})
@@ -119,6 +119,10 @@ class _Previous(Struct, frozen=True):
     sha1: str | None = None
 
 
+_ABSENT: Final = Raw()
+"""msgspec knows no `Raw | None`: it would be None alone."""
+
+
 class View(Struct, frozen=True):
     """As much of an article as rules and settling look at; the rest is skipped undecoded."""
 
@@ -129,6 +133,14 @@ class View(Struct, frozen=True):
     previous_version: _Previous | None = None
     in_language: _Language | None = None
     article_body: dict[str, Raw] | None = None
+    categories: Raw = _ABSENT
+    templates: Raw = _ABSENT
+    redirects: Raw = _ABSENT
+
+    @property
+    def lists(self) -> list[PageList]:
+        """Those of the page that it has."""
+        return [name for name in PAGE_LISTS if getattr(self, name) is not _ABSENT]
 
     @property
     def has_text(self) -> bool:

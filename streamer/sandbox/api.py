@@ -12,6 +12,7 @@ import orjson
 from aiohttp import web
 
 from streamer.sandbox.faults import Fault, FaultBox
+from streamer.sandbox.pagelists import PREFIXES
 from streamer.sandbox.pages import Readable
 from streamer.sandbox.params import ApiError, Params
 from streamer.sandbox.query import Conditions, Json, errors_of, query
@@ -25,6 +26,8 @@ HEADERS: Final = {
 }
 DEFAULT_AGENTS: Final = ("python-requests", "Python-urllib", "Python/", "Go-http-client", "Java/", "axios")
 """How libraries call themselves when nobody says otherwise."""
+COUNTED: Final = ("revids", "titles", "pageids", "meta", "list", "rvcontinue", "clcontinue", "tlcontinue",
+                  "rdcontinue")  # fmt: skip
 RETRY_AFTER_S: Final = 5
 GZIP_FROM_BYTES: Final = 256
 BOMB_BLOCK: Final = 1 << 20
@@ -84,9 +87,8 @@ class Api:
                 return spoilt
         form = await request.post() if request.method == "POST" else {}
         values = {**request.query, **{key: value for key, value in form.items() if isinstance(value, str)}}
-        for kind in ("revids", "titles", "pageids", "meta", "list", "rvcontinue"):
-            if values.get(kind):
-                self._requests[kind] += 1
+        self._requests.update(kind for kind in COUNTED if values.get(kind))
+        self._requests.update(PREFIXES.keys() & set(values.get("prop", "").split("|")))
         headers: dict[str, str] = {}
         try:
             body = self._answer(wiki, values, fault)

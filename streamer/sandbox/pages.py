@@ -118,6 +118,11 @@ class Page:
     def is_redirect(self) -> bool:
         return self.current.model == "wikitext" and self.current.text.startswith(REDIRECTS)
 
+    @property
+    def leads_to(self) -> str:
+        """Of a redirect: the title as its text has it."""
+        return self.current.text.partition("[[")[2].partition("]]")[0]
+
 
 REDIRECTS: Final = ("#REDIRECT", "#WEITERLEITUNG", "#تحويل", "#転送", "#הפניה")
 
@@ -178,6 +183,7 @@ class Readable(Protocol):
     def titled(self, title: str) -> Page | None: ...
     def page(self, identifier: int) -> Page | None: ...
     def normalised(self, title: str) -> str: ...
+    def redirects_to(self, title: str) -> Sequence[Page]: ...
 
 
 def categories(wiki: Readable, text: str) -> list[str]:

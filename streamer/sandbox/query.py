@@ -14,6 +14,7 @@ from streamer.model import rfc3339
 from streamer.sandbox import siteinfo
 from streamer.sandbox.events import FORMATS
 from streamer.sandbox.listing import list_logs, list_recent_changes
+from streamer.sandbox.pagelists import MOST, PREFIXES, PageLists
 from streamer.sandbox.pages import (
     HIDDEN_COMMENT,
     HIDDEN_TEXT,
@@ -23,15 +24,13 @@ from streamer.sandbox.pages import (
     Page,
     Readable,
     Revision,
-    categories,
 )
 from streamer.sandbox.params import ApiError, Params
 
 Json = dict[str, object]
 MAX_RESULT_BYTES: Final = 8_388_608
 REVISION_OVERHEAD_BYTES: Final = 400
-PROPS: Final = ("revisions", "info", "pageprops", "categories")
-CATEGORIES_DEFAULT: Final = 10
+PROPS: Final = ("revisions", "info", "pageprops", *PREFIXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +177,7 @@ class _Query:
     def _by_title(self, title: str, selection: _Selection, redirects: list[Json]) -> None:
         page = self.wiki.titled(title)
         if page and page.is_redirect and self.params.get("redirects"):
-            target = self.wiki.normalised(page.current.text.partition("[[")[2].partition("]]")[0])
+            target = self.wiki.normalised(page.leads_to)
             redirects.append({"from": title, "to": target})
             title, page = target, self.wiki.titled(target)
         current = self._current(page) if page else None
@@ -214,21 +213,55 @@ class _Query:
             identifier: {"pageid": identifier, "ns": page.namespace, "title": page.title}
             for identifier, page in sorted(selection.pages.items())
         }
-        if "revisions" in props:
-            rest = [prop for prop in props if prop != "revisions"]
-            self._revisions(selection, described, rest)
+        more: Json = {}
+        if (
+            "revisions" in props
+            and "revisions" not in done
+            and (cut := self._revisions(selection, described))
+        ):
+            more["rvcontinue"] = cut
         for identifier, page in selection.pages.items():
             target = described[identifier]
             if "info" in props and "info" not in done:
                 target |= self._info(page)
             if "pageprops" in props and "pageprops" not in done:
                 self._pageprops(page, target)
-            if "categories" in props and "categories" not in done:
-                self._categories(page, target)
+        more |= self._page_lists(selection, described, [prop for prop in props if prop not in done])
+        if more:
+            self.body.pop("batchcomplete", None)
+            names = {"rv": "revisions"} | {prefix: name for name, prefix in PREFIXES.items()}
+            cut_short = {names[token.removesuffix("continue")] for token in more}
+            self.body["continue"] = {
+                **more,
+                "continue": "||" + "|".join(prop for prop in props if prop not in cut_short),
+            }
         return list(described.values())
 
-    def _revisions(self, selection: _Selection, described: dict[int, Json], rest: list[str]) -> None:
-        """Ordered and continued by revision where revisions were asked for, else by page."""
+    def _page_lists(self, selection: _Selection, described: dict[int, Json], props: list[str]) -> Json:
+        pages = list(selection.pages.values())
+        titles = [(page.namespace, page.title) for page in pages]
+        titles += [
+            (int(str(one["ns"])), str(one["title"]))
+            for one in selection.absent
+            if "ns" in one and "special" not in one
+        ]
+        lists = PageLists(self.wiki, self.params, pages, titles)
+        more: Json = {}
+        for name, prefix in PREFIXES.items():
+            if name not in props:
+                continue
+            if self.params.get(f"{prefix}limit") == "max":
+                limits = self.body.setdefault("limits", {})
+                assert isinstance(limits, dict)
+                limits[name] = MOST
+            if token := lists.add(name, described):
+                more[f"{prefix}continue"] = token
+        return more
+
+    def _revisions(self, selection: _Selection, described: dict[int, Json]) -> int:
+        """Ordered and continued by revision where revisions were asked for, else by page. Returns where to go
+        on, 0 at the end.
+        """
         wanted = self.params.several("rvprop") or ["ids", "timestamp", "flags", "comment", "user"]
         items = [
             (revision.identifier if selection.by_revision else identifier, identifier, revision)
@@ -244,17 +277,16 @@ class _Query:
             assert isinstance(listed, list)
             cost = REVISION_OVERHEAD_BYTES + (revision.size if "content" in wanted else 0)
             if size and size + cost > self.conditions.max_result_bytes:
-                self.body.pop("batchcomplete", None)
-                self.body["continue"] = {"rvcontinue": position, "continue": "||" + "|".join(rest)}
                 limit = f"{self.conditions.max_result_bytes:,}"
                 text = (
                     "This result was truncated because it would otherwise be larger than the limit of "
                     f"{limit} bytes."
                 )
                 self.warnings["result"] = {"warnings": text}
-                return
+                return position
             size += cost
             listed.append(self._revision(revision, wanted))
+        return 0
 
     def _revision(self, revision: Revision, wanted: list[str]) -> Json:  # noqa: C901 - one line a property
         told: Json = {}
@@ -327,12 +359,6 @@ class _Query:
         told = {name: value for name, value in props.items() if not wanted or name in wanted}
         if told:
             target["pageprops"] = told
-
-    def _categories(self, page: Page, target: Json) -> None:
-        titles = categories(self.wiki, page.current.text)
-        limit = self.params.number("cllimit", CATEGORIES_DEFAULT)
-        if titles:
-            target["categories"] = [{"ns": 14, "title": title} for title in titles[:limit]]
 
 
 def _invalid(asked: str, bad: str) -> Json:

@@ -16,7 +16,7 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -85,6 +85,9 @@ class RecordedWiki:
 
     def page(self, identifier: int) -> Page | None:
         return self._pages.get(identifier)
+
+    def redirects_to(self, title: str) -> Sequence[Page]:  # noqa: ARG002 - texts are invented, without links
+        return ()
 
     def kept(self, identifier: int) -> Revision | None:
         """While the file is read: the page that it belongs to isn't known yet."""

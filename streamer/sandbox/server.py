@@ -69,7 +69,9 @@ class SandboxOptions:
 
 
 class Sandbox:
-    """`requests` counts by kind: api, api:WIKI, revids, titles, meta, list, stream, fault:KIND …"""
+    """`requests` counts by kind: api, api:WIKI, revids, titles, meta, list, categories, clcontinue, stream,
+    fault:KIND …
+    """
 
     def __init__(self, options: SandboxOptions) -> None:
         _check(options)

@@ -56,6 +56,13 @@ class Wiki:
     def page(self, identifier: int) -> Page | None:
         return self.pages.get(identifier)
 
+    def redirects_to(self, title: str) -> list[Page]:
+        return [
+            page
+            for page in self.pages.values()
+            if page.is_redirect and self.normalised(page.leads_to) == title
+        ]
+
     def create(self, title: str, text: str, deed: Deed, *, model: str = "wikitext") -> Page:
         self._require_free(title)
         page = Page(self._next("page"), self.site.namespace_of(title), title, [])

@@ -42,7 +42,9 @@ PARTITIONS = 10
 
 
 def partners_toml(*, acme: str = KEY, limits: str = "") -> str:
-    return f'[acme]\nkeys = ["{hash_key(acme)}"]\n{limits}\n[globex]\nkeys = ["{hash_key(OTHER_KEY)}"]\n'
+    lists = 'lists = ["categories", "templates", "redirects"]'
+    acme_table = f'[acme]\nkeys = ["{hash_key(acme)}"]\n{lists}\n{limits}'
+    return f'{acme_table}\n[globex]\nkeys = ["{hash_key(OTHER_KEY)}"]\n'
 
 
 def article_record(

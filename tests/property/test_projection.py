@@ -110,6 +110,19 @@ def test_content_keeps_parts_of_the_body(article: dict[str, Any], content: set[s
     assert projection.is_identity(body) == (out.get("article_body", {}) == body)
 
 
+@given(articles, st.sets(st.sampled_from(["categories", "templates", "redirects"])))
+def test_lists_are_those_that_are_had(article: dict[str, Any], lists: set[str]) -> None:
+    """Of the page's lists those stay that were asked for, and nothing else is touched."""
+    projection = Projection(lists=lists)
+    out = msgspec.json.decode(projection.apply(msgspec.json.encode(article)))
+    gone = {"categories", "templates", "redirects"} - lists
+    assert out == {name: part for name, part in article.items() if name not in gone}
+    assert projection.is_identity((), article.keys()) == (out == article)
+    assert projection == Projection(lists=[*lists])
+    assert projection.digest == Projection(lists=[*lists]).digest
+    assert (projection == Projection()) == (projection.digest == Projection().digest) == (not gone)
+
+
 @given(articles, st.sets(st.sampled_from(["comment", "editor"]), min_size=1))
 def test_hidden_parts_are_gone(article: dict[str, Any], hides: set[Any]) -> None:
     """A cut-off's comment and editor are nowhere in the version, and `visibility` says so."""

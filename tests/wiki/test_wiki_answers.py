@@ -19,6 +19,9 @@ import pytest
 from harness.mediawiki import Wiki, WikiFarm
 
 from streamer.origin import query
+from streamer.origin.pagelists import PREFIXES, left_of
+from streamer.partners import PAGE_LISTS
+from streamer.sandbox.languages import NAMESPACES
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
 pytestmark = pytest.mark.timeout(300)  # it is the fixture that takes long
@@ -322,6 +325,20 @@ DEEDS: list[dict[str, Any]] = [
     {"action": "create", "title": "Gone", "text": "one"},
     {"action": "delete", "title": "Gone"},
     {"action": "protect", "title": "Page"},
+    {
+        "action": "create",
+        "title": "Filed",
+        "text": "[[Category:B]] {{One}} {{Two|x}} {{Talk:Page}} [[category:a c]]",
+    },
+    {
+        "action": "create",
+        "title": "Talk:Filed",
+        "text": "{{:Page}} [[Category:C]][[Category:A]][[Category:B]]",
+    },
+    {"action": "create", "title": "Bare", "text": "nothing"},
+    *({"action": "create", "title": f"To {n}", "text": "#REDIRECT [[Filed]]"} for n in (2, 1, 3)),
+    {"action": "create", "title": "User:Ann/To", "text": "#REDIRECT [[Talk:Filed]]"},
+    {"action": "create", "title": "Template:One", "text": "one"},
 ]
 
 
@@ -352,6 +369,10 @@ def by_page(asker: Asker) -> Mapping[str, str]:
     return query.pages("page", keys, maxlag=5, with_site=False)
 
 
+def with_lists(asker: Asker) -> Mapping[str, str]:
+    return query.pages("title", [*asker.pages, "Nope"], maxlag=5, with_site=False, lists=PAGE_LISTS)
+
+
 def with_site(asker: Asker) -> Mapping[str, str]:
     return query.pages("title", [*asker.pages], maxlag=5, with_site=True)
 
@@ -372,8 +393,8 @@ ONLY_THE_WIKI_SAYS = frozenset({".query.general", ".query.rightsinfo", ".query.n
 
 @pytest.mark.parametrize(
     "question",
-    [by_revision, by_title, by_page, with_site, the_log("Gone"), the_log("Moved")],
-    ids=["revisions", "titles", "pages", "site", "log of a deletion", "log of a move"],
+    [by_revision, by_title, by_page, with_lists, with_site, the_log("Gone"), the_log("Moved")],
+    ids=["revisions", "titles", "pages", "lists", "site", "log of a deletion", "log of a move"],
 )
 async def test_the_sandbox_answers_the_service_as_a_real_wiki_does(
     farm: WikiFarm, question: Question
@@ -386,6 +407,52 @@ async def test_the_sandbox_answers_the_service_as_a_real_wiki_does(
         told, played = await real.ask(question(real)), await invented.ask(question(invented))
     found = differences(shape(played), shape(told))
     assert [one for one in found if not (one.startswith(tuple(ONLY_THE_WIKI_SAYS)) and "absent" in one)] == []
+
+
+LISTED = ("Filed", "Talk:Filed", "Bare", "Page", "There", "To 1")
+Step = tuple[list[str], dict[str, dict[str, list[str]]]]
+"""What is to be continued, and by title what was listed."""
+
+
+async def test_lists_are_cut_and_continued_as_by_a_real_wiki(farm: WikiFarm) -> None:
+    """By the service's own requests with a small limit: step by step the same entries in the same order, the
+    same lists left, every page told each time with its newest revision, and no text again.
+    """
+    real = await _real(farm.wikis[WIKI])
+    await farm.settled()
+    async with _sandbox() as invented:
+        for by in ("revision", "title", "page"):
+            for titles in (LISTED, ("Filed", "Bare"), ("Talk:Filed",)):
+                told, played = await _steps(real, by, titles), await _steps(invented, by, titles)
+                assert played == told, (by, titles)
+                assert len(told) > 1
+
+
+async def _steps(asker: Asker, by: Any, titles: tuple[str, ...]) -> list[Step]:
+    keys: list[Any] = {
+        "revision": [asker.revisions[title][-1] for title in titles],
+        "title": [*titles, "Nope"],
+        "page": [asker.pages[title] for title in titles],
+    }[by]
+    small = {f"{prefix}limit": "2" for prefix in PREFIXES.values()}
+    params = query.pages(by, keys, maxlag=5, with_site=False, lists=PAGE_LISTS)
+    steps: list[Step] = []
+    while True:
+        limits = {name: value for name, value in small.items() if name in params}
+        body = await asker.ask(params | limits)
+        pages = [page for page in body["query"]["pages"] if "pageid" in page]
+        assert {page["title"] for page in pages} == set(titles)
+        assert all("lastrevid" in page and ("revisions" in page) == (not steps) for page in pages)
+        listed = {
+            page["title"]: {name: [e["title"] for e in page[name]] for name in PAGE_LISTS if name in page}
+            for page in pages
+        }
+        more = left_of(PAGE_LISTS, body.get("continue", {}))
+        assert more or "continue" not in body
+        steps.append((sorted(more), listed))
+        if not more:
+            return steps
+        params = query.rest_of_lists(by, keys, more, maxlag=5)
 
 
 async def _real(wiki: Wiki) -> Asker:
@@ -406,10 +473,12 @@ async def _real(wiki: Wiki) -> Asker:
     revisions: dict[str, list[int]] = {}
     pages: dict[str, int] = {}
     rows = wiki.rows(
-        "SELECT page_title, page_id, rev_id FROM revision JOIN page ON rev_page = page_id"
-        " UNION SELECT ar_title, ar_page_id, ar_rev_id FROM archive ORDER BY rev_id"
+        "SELECT page_title, page_namespace, page_id, rev_id FROM revision JOIN page ON rev_page = page_id"
+        " UNION SELECT ar_title, ar_namespace, ar_page_id, ar_rev_id FROM archive ORDER BY rev_id"
     )
-    for title, page, revision in rows:
+    for name, namespace, page, revision in rows:
+        title = f"{NAMESPACES[namespace]}:{name}" if namespace else name
+        title = title.replace("_", " ")
         revisions.setdefault(title, []).append(revision)
         pages[title] = page
 

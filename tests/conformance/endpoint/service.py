@@ -107,7 +107,10 @@ class Service:
 
     async def _written(self) -> None:
         generation = self.server.partners.generation
-        lines = [f'[{name}]\nkeys = ["{hash_key(k)}"]\n{table}' for name, (k, table) in self._keys.items()]
+        lines = [
+            f'[{name}]\nkeys = ["{hash_key(k)}"]\nlists = ["categories"]\n{table}'
+            for name, (k, table) in self._keys.items()
+        ]
         self.server.file.write_text("\n".join(lines))
         async with asyncio.timeout(10):
             await self.server.partners.changed(generation)

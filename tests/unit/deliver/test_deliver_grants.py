@@ -9,7 +9,8 @@ from streamer.deliver.problems import Problem
 from streamer.deliver.request import parse
 from streamer.partners import Partner
 from streamer.privacy import Policy
-from streamer.projection import FIELDS, Projection, Tree
+from streamer.projection import FIELDS, Tree
+from streamer.route.feed import projection_of
 from streamer.userspaces import UserSpaces
 
 MASKED = Partner(name="r", editor="pseudonym")
@@ -57,8 +58,22 @@ def test_a_named_field_has_to_be_granted(field: str, granted: bool) -> None:
 
 
 def test_a_wildcard_gives_what_there_is() -> None:
-    """It is never refused."""
-    assert verdict(LEAN, fields=["version.editor.*", "article_body.*", "categories.*"]) == ""
+    """It is not refused for what of it is missing."""
+    assert verdict(LEAN, fields=["version.editor.*", "article_body.*", "main_entity.*"]) == ""
+
+
+def test_a_list_that_a_partner_does_not_have_is_refused_whole() -> None:
+    """Its wildcard would give nothing for good; it is had by `lists`, or by a name among `fields`."""
+    everything = Partner(name="p", lists=("templates",))
+    for partner in (LEAN, Partner(name="p"), everything):
+        assert verdict(partner, fields=["categories.*"]) == "fields"
+        assert verdict(partner, fields=["categories.name"]) == "fields"
+        assert verdict(partner, filters=[{"field": "categories.name", "value": "x"}]) == "filters"
+    assert verdict(everything, fields=["templates.*", "templates.url"]) == ""
+    assert verdict(everything, filters=[{"field": "templates.name", "value": "x"}]) == ""
+    named = Partner(name="p", fields=("url", "redirects.name"), lists=("templates",))
+    assert verdict(named, fields=["templates.url", "redirects.name", "redirects.*"]) == ""
+    assert verdict(named, fields=["redirects.url"]) == "fields"
 
 
 def test_who_has_no_restriction_may_ask_for_all_that_is_made() -> None:
@@ -89,9 +104,10 @@ def test_what_is_granted_is_what_a_projection_leaves() -> None:
 
     article = whole(FIELDS)
     lean = Partner(name="q", fields=("version.editor.name", "main_entity.*"), content=())
-    for partner in (LEAN, MASKED, lean):
-        policy = Policy.of(partner.editor, partner.name, b"secret", SPACES)
-        projection = Projection(partner.fields, content=partner.content, policy=policy)
+    listing = Partner(name="l", lists=("categories",), content=("sections", "infoboxes"))
+    picking = Partner(name="l", fields=("redirects.name", "url"), lists=("templates",))
+    for partner in (LEAN, MASKED, lean, listing, picking):
+        projection = projection_of(partner, Policy.of(partner.editor, partner.name, b"secret", SPACES))
         left = leaves(json.loads(projection.apply(json.dumps(article).encode())))
         for field in leaves(article):
             assert (verdict(partner, fields=[field]) == "") == left.get(field, False), field

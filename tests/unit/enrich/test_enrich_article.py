@@ -276,3 +276,25 @@ def test_contents_are_remembered_as_far_as_the_wikis_do() -> None:
     assert all(contents.take(hint) is None for hint in hints)
     assert contents.take(replace(hints[2], revision=40, parent=29)) is None
     assert contents.take(replace(hints[20], revision=50, parent=40)) == (21, 22, 40, True)
+
+
+def test_lists_of_the_page_are_links(change: Make, found: Make) -> None:
+    """In the wiki's order, by its own addresses; one that is empty is an empty list, one that is not whole is
+    no list.
+    """
+    lists = {"categories": ("Category:B ü", "Category:A"), "redirects": ()}
+    article = build(change("edit", 5), found(5, 1, lists=lists))
+    assert article["categories"] == [
+        {"name": "Category:B ü", "url": "https://test.example.org/wiki/Category:B_%C3%BC"},
+        {"name": "Category:A", "url": "https://test.example.org/wiki/Category:A"},
+    ]
+    assert article["redirects"] == []
+    assert "templates" not in article
+
+
+def test_what_has_no_text_has_no_lists(change: Make, found: Make) -> None:
+    """Neither a removal nor a revision whose text is hidden: categories and templates come from it."""
+    lists = {"categories": ("Category:A",), "templates": (), "redirects": ()}
+    hidden = build(change("edit", 5), found(5, 1, lists=lists, text_hidden=True, content=None))
+    removal = as_json(removal_of(change("delete", 5), 1, None, STAMP))
+    assert not lists.keys() & (hidden.keys() | removal.keys())

@@ -619,6 +619,24 @@ async def test_too_large_to_be_told_is_not_too_large_to_be_hidden(
     assert (cutoff.key, body(cutoff)["hides"]) == ("testwiki:1/5", ["comment"])
 
 
+async def test_what_does_not_fit_a_record_is_first_what_few_asked_for(
+    bench: Any, wikis: Any, change: Make, found: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page's lists go before its text does: who has no lists gets the same as without them."""
+    monkeypatch.setattr("streamer.enrich.commit.MAX_RECORD_BYTES", 100_000)
+    lists = {"categories": tuple(f"Category:{number:0100}" for number in range(100)), "redirects": ()}
+    for revision, content in ((5, "words"), (6, "words " * 2_000), (7, "words " * 4_000)):
+        wikis.script(("revision", revision), found(revision, revision, content=content, lists=lists))
+    async with running(bench, wikis, with_text=True):
+        await bench.admit(*(change("edit", revision, f"T{revision}") for revision in (5, 6, 7)))
+        await bench.until_admitted(3)
+    out = {a["identifier"]: a for a in await articles(bench)}
+    assert [sorted(out[page]["article_body"]) for page in (5, 6, 7)] == [["text", "wikitext"]] * 2 + [
+        ["wikitext"]
+    ]
+    assert ["categories" in out[page] for page in (5, 6, 7)] == [True, False, False]
+
+
 async def test_a_redirect_has_no_prose(bench: Any, wikis: Any, change: Make, found: Make) -> None:
     """Neither its keyword nor its target is text or abstract, in any language; nor once it is none again."""
     contents = {1: "#転送 [[Target]]\n{{R}}", 2: "#REDIRECT [[Target]]", 3: "# A list\n# of things"}

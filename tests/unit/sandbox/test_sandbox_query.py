@@ -154,6 +154,42 @@ def test_too_large_an_answer_is_cut_and_continued(wiki: Wiki) -> None:
     assert [one["revid"] for one in second["query"]["pages"][1]["revisions"]] == [1004]
 
 
+def test_lists_are_cut_after_so_many_entries_of_all_pages(wiki: Wiki) -> None:
+    """List by list, a page whole before the next; what was said to go on with is all that it needs."""
+    page = wiki.create("Many", "{{One}}{{two|{{Talk:One}}}}{{:One}} [[Category:C]]", deed())
+    wiki.create("Five", "#REDIRECT [[one]]", deed())
+    asked = {"prop": "info|categories|templates|redirects", "pageids": f"1|{page.identifier}"}
+    small = {"cllimit": "2", "tllimit": "3", "rdlimit": "1"}
+    first = ask(wiki, **asked, **small)
+    assert "batchcomplete" not in first
+    assert first["continue"] == {
+        "clcontinue": f"{page.identifier}|C",
+        "tlcontinue": f"{page.identifier}|10|Two",
+        "rdcontinue": f"One|{wiki.titled('Five').identifier}",  # type: ignore[union-attr] - it was made
+        "continue": "||info",
+    }
+    one, many = first["query"]["pages"]
+    assert [entry["title"] for entry in one["categories"]] == ["Kind:A", "Kind:B c"]
+    assert one["redirects"] == [{"ns": 0, "title": "Four"}]
+    assert [entry["title"] for entry in many["templates"]] == ["One", "Talk:One", "Template:One"]
+    assert "categories" not in many
+    second = ask(wiki, **asked, **small, **first["continue"])
+    assert second["batchcomplete"]
+    one, many = second["query"]["pages"]
+    assert one == {"pageid": 1, "ns": 0, "title": "One", "redirects": [{"ns": 0, "title": "Five"}]}
+    assert many["categories"] == [{"ns": 14, "title": "Kind:C"}]
+    assert many["templates"] == [{"ns": 10, "title": "Template:Two"}]
+
+
+def test_the_highest_limit_is_told_of_each_list(wiki: Wiki) -> None:
+    """Where it was asked for; and a word to go on with that is none is refused."""
+    asked = {"prop": "categories|redirects", "titles": "One", "cllimit": "max"}
+    assert ask(wiki, **asked)["limits"] == {"categories": 20}
+    assert "limits" not in ask(wiki, titles="One")
+    with pytest.raises(ApiError, match="badcontinue"):
+        ask(wiki, **asked, clcontinue="nonsense")
+
+
 def test_replica_lag_looks_like_deletion(wiki: Wiki) -> None:
     """By revision the id is bad, by title the page is the older one."""
     page = wiki.titled("One")
