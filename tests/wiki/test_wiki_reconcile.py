@@ -97,15 +97,20 @@ async def _found_repaired_and_found_once(
         await asyncio.sleep(1.1 - time.time() % 1)  # from the next second on it counts
         lost: set[int] = set()
         undone: list[str] = []
+        story: list[str] = []
+        """What was done, and what was lost of it: for a failure."""
         for deed in rng.sample(sorted(DEEDS), len(DEEDS)):
             is_lost = deed not in UNLISTED and rng.random() < 0.5
             if is_lost:
+                await finished(service)
                 await asyncio.sleep(1.1)  # what is out before the second of a deletion is from before it
             with farm.relay.drop(lambda told, is_lost=is_lost: is_lost and told.wiki == WIKI) as dropped:  # type: ignore[misc] # bound as a default: the loop's variable
                 if not await farm.do(deed, WIKI, rng):
                     undone.append(deed)
                 await farm.settled()
-            lost |= pages_of([told for told in dropped if told.stream not in HINTS])
+            unheard = [told for told in dropped if told.stream not in HINTS]
+            lost |= pages_of(unheard)
+            story.append(f"{deed} {sorted(pages_of(unheard))}" if is_lost else deed)
             if rng.random() < 0.3:
                 await farm.do("edit", WIKI, rng)
         await farm.do("create", WIKI, rng)
@@ -117,7 +122,7 @@ async def _found_repaired_and_found_once(
         await finished(service)
         truth = await farm.truth()
         wrong = await mirror.differs_from(truth, timeout_s=30)
-        assert not wrong, f"{len(wrong)} of {len(truth)} pages differ: {wrong} after {said}"
+        assert not wrong, f"{len(wrong)} of {len(truth)} pages differ: {wrong} after {said}{'; '.join(story)}"
         refreshed = {
             page
             for (wiki, page), article in mirror.newest.items()
@@ -126,7 +131,7 @@ async def _found_repaired_and_found_once(
         told = {page for page in refreshed if not _is_told(farm, page)}
         assert not told, f"restated without a loss or a word: {told}"
         number, said = await reconciled(service)
-        assert not number, said
+        assert not number, f"{said}after {'; '.join(story)}"
         outcomes = await service.committed("enrich")
         assert outcomes.pop("admitted") == sum(outcomes.values())
         following.cancel()
