@@ -108,13 +108,24 @@ def article_of(
         previous_version=_previous_version(change, revision, hint),
         in_language=_language(page.language or site.language, page.direction or site.direction),
         main_entity=Entity(page.main_entity, ENTITY_URL + page.main_entity) if page.main_entity else UNSET,
-        article_body=ArticleBody(wikitext=content, text=plain.text if plain else UNSET),
+        article_body=_body(content, plain),
         license=licences(site),
         visibility=visibility,
         protection=list(page.protection),
         attribution=_attribution(found),
         redirect_target=_redirect_target(found) or UNSET,
         is_disambiguation=page.is_disambiguation,
+    )
+
+
+def _body(content: str, plain: PlainText | None) -> ArticleBody:
+    if plain is None:
+        return ArticleBody(wikitext=content)
+    return ArticleBody(
+        wikitext=content,
+        text=UNSET if plain.text is None else plain.text,
+        sections=UNSET if plain.sections is None else plain.sections,
+        infoboxes=UNSET if plain.infoboxes is None else plain.infoboxes,
     )
 
 
