@@ -140,6 +140,14 @@ def test_markup_is_read_as_mediawiki_reads_it(markup: str, text: str) -> None:
     assert plain_text(markup, GERMAN).text == text
 
 
+LIFE = (
+    "Nome=Ida|Cognome=Moss|Sesso=F|LuogoNascita=[[Steinbrück]]|GiornoMeseNascita=3 maggio|AnnoNascita=1901"
+    "|LuogoMorte=Larkhaven|AnnoMorte=1980|Attività=scrittrice|Attività2=attrice|Nazionalità=norrena"
+    "|PostNazionalità=, nota per ''Il porto''"
+)
+LIFE_TOLD = (
+    "Ida Moss (Steinbrück, 3 maggio 1901 \u2013 Larkhaven, 1980) è stata una scrittrice e attrice norrena"
+)
 TEMPLATES = {
     "an argument": (
         "{{lang|fr|mot}} {{nowrap|a [[b|c]]}} {{Langue|en|word}} {{lang-la|x}}",
@@ -164,6 +172,13 @@ TEMPLATES = {
     "alone on its line": ("a\n{{Main|Other}}\nb\n* {{IMDb|123}}\n", "a\n\nb"),
     "in a namespace": ("{{Template:nowrap|a}} {{Vorlage:nowrap|b}} {{ nowrap | c }} {{NoWrap|d}}", "a b c d"),
     "lists": ("{{ubl|a|b}}", "- a\n- b"),
+    "lists in columns": ("a\n{{cols|width=3|\n* b\n* c\n}}\nd", "a\n\n- b\n- c\n\nd"),
+    "quotes": ("{{Quote|text=a b|author=c}}\n{{Zitat|Text=d|Übersetzung=e|ref=<ref>f</ref>}}", "a b d\n\ne"),
+    "ordinals": ("la {{3e|place}} du {{XXe siècle}} et {{1er}}", "la 3e place du XXe siècle et 1er"),
+    "a letter that tells what to show": ("al {{Calcio Milan|N}} nel", "al nel"),
+    "an Italian life": (f"{{{{Bio|{LIFE}}}}}", f"{LIFE_TOLD}, nota per Il porto."),
+    "another": ("{{Bio|Nome=Ugo|Attività=scultore|AnnoNascita=?}}", "Ugo (…) è uno scultore."),
+    "one told in words": ("{{Bio|Nome=Ugo|FineIncipit=fu re}}", "Ugo fu re."),
 }  # fmt: skip
 
 
