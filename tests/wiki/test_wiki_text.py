@@ -9,6 +9,7 @@ import json
 import re
 import statistics
 from collections.abc import Mapping
+from html import unescape
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ from harness.mediawiki import Wiki, WikiFarm
 from harness.mediawiki.deed import save
 from harness.wikitext import LANGUAGES, TEMPLATES, Score, article, read_by_oracle, score, used
 
-from streamer.enrich.text import Origin, origin_of, plain_text
+from streamer.enrich.text import Make, Origin, origin_of, plain_text
 
 pytestmark = pytest.mark.timeout(300)  # it is the fixture that takes long
 
@@ -61,8 +62,9 @@ async def test_text_is_what_a_reader_of_the_real_wiki_reads(farm: WikiFarm) -> N
                 await save(wiki, WRITER, f"Template:{template}", TEMPLATES[template])
                 made.add((wiki.name, template))
         html = await rendered(wiki, title, wikitext)
-        text = plain_text(wikitext, await origin(wiki, title)).text
+        text, _, sections, _ = plain_text(wikitext, await origin(wiki, title), Make(sections=True))
         assert text is not None
+        assert [(one.level, one.path[-1]) for one in (sections or ())[1:]] == headings(html)
         scores[language] = score(text, read_by_oracle(html))
     judge(scores, recall=(0.99, 0.98), precision=(0.99, 0.98))
 
@@ -90,11 +92,19 @@ async def test_text_of_real_articles(farm: WikiFarm, shared_data: Path) -> None:
             continue  # a template's own page, whose parts are not told
         # some of the files are indented, which no wikitext is
         wikitext = re.sub(r"^[ \t]+", "", reply.body.decode(), flags=re.MULTILINE)
-        text = plain_text(wikitext, Origin(hidden=NAMES)).text
+        text, _, sections, _ = plain_text(wikitext, Origin(hidden=NAMES), Make(sections=True))
         assert text is not None
+        assert [(one.level, one.path[-1]) for one in (sections or ())[1:]] == headings(html)
         scores[file.stem] = score(text, read_by_oracle(html))
     assert len(scores) >= 8
     judge(scores, recall=(0.95, 0.86), precision=(0.99, 0.93))
+
+
+def headings(html: str) -> list[tuple[int, str]]:
+    """Level and words of each, as a reader of the page has them."""
+    found = re.findall(r"<h([1-6])\b[^>]*>(.*?)</h\1>", html, re.DOTALL)
+    told = ((int(level), " ".join(unescape(re.sub(r"<[^>]*>", "", inner)).split())) for level, inner in found)
+    return [(level, words) for level, words in told if words]
 
 
 def judge(

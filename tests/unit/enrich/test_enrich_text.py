@@ -126,6 +126,7 @@ READ = {
     "empty brackets": ("A ({{IPA-x|y|z}}; {{lang-xx}}) is, f() is", "A is, f() is"),
     "begun brackets": ("A ({{Unseen}}, born 1900) is", "A (born 1900) is"),
     "tables": ("a\n{|\n|-\n| b\n{|\n| c\n|}\n| d\n|}\ne", "a\n\ne"),
+    "tables of HTML": ("a\n<table><tr><td>b<table><td>c</table></td></tr></table>d</table>", "a d"),
     "an unclosed table": ("a\n{| class=x\n|-\n! b\n| c\nd", "a\n\nd"),
     "an unclosed template": ("a\n{{Infobox\n| b = c\n}\nd", "a\n\n} d"),
     "unclosed links": ("a [[b and [[c|d\n[[File:x|y\ne f", "a b and c|d\n\ne f"),
