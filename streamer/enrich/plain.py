@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 from unicodedata import normalize
 
 MAX_ABSTRACT_CHARS: Final = 2_000
-MAX_DEPTH: Final = 20
-"""Further in no item is shown."""
+MAX_DEPTH: Final = 10
+"""Further in no item is shown: a page of breaks deep in lists would be many times as long as it is."""
 HASH_CHARS: Final = 32
 """128 bits in hex."""
 

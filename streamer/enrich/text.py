@@ -24,6 +24,8 @@ HIDDEN_NAMESPACES: Final = frozenset({-2, 6, 14})
 MAX_SECTIONS: Final = 2_000
 """The longest lists of real wikis have some hundreds."""
 MAX_HEADING_CHARS: Final = 500_000
+MAX_NAMED: Final = 100
+"""Times that a page may name itself: a text is not to be much longer than its wikitext."""
 _PAGE_NAMES: Final = frozenset({"pagename", "fullpagename", "basepagename", "subpagename"})
 _PAGE_NAME_CHARS: Final = 20
 
@@ -105,6 +107,7 @@ class _Text:
         self._links = Links(origin.hidden, origin.names)
         self._make = make
         self._boxes = Boxes(self._value) if make.infoboxes else None
+        self._named = 0
         self._outermost = (-1, False)
         """Where the template began that was looked at last, and whether it is an infobox."""
 
@@ -138,7 +141,8 @@ class _Text:
 
     def _shown(self, call: Call) -> str:
         if len(call.body) < _PAGE_NAME_CHARS and call.body.strip().casefold() in _PAGE_NAMES:
-            return self._title
+            self._named += 1
+            return self._title if self._named <= MAX_NAMED else ""
         if self._boxes is None:
             return prose_of(call, within_box=False)
         self._boxes.offer(call)

@@ -43,7 +43,7 @@ MAX_NAME_CHARS: Final = 60
 _FUNCTIONS: Final = frozenset({"lc", "uc", "lcfirst", "ucfirst", "formatnum"})
 
 
-_TEXT_KEYS: Final = frozenset({"lt", "text", "texte", "texto", "testo", "tekst", "текст", "quote", "zitat"})
+_TEXT_KEYS: Final = frozenset({"lt", "text", "texte", "texto", "testo", "tekst", "текст"})
 _TRANSLATION_KEYS: Final = frozenset({"übersetzung"})
 _ORDINAL: Final = re.compile(
     r"(?:[0-9]{1,4}|[ivxlcdm]{1,9})(?:er|re|e|ère|nd|de|th|st|rd|º|ª)(?: siècle)?(?: av\. j\.-c\.)?"
@@ -220,6 +220,8 @@ def _is_in_sentence(call: Call) -> bool:
     begin = max(source.rfind("\n", max(0, start - 200), start) + 1, start - 200)
     stop = source.find("\n", end, end + 200)
     line = source[begin:start]
+    if not line or line.isspace():
+        return False  # notes on top are followed by words, too
     behind = source[end : stop if stop >= 0 else end + 200]
     return _has_words(line.rpartition("}}")[2]) or _has_words(behind.partition("{{")[0])
 

@@ -170,6 +170,8 @@ TEMPLATES = {
     "notes by shape": ("the word{{whatever|a note}} and.{{whatever|another}}", "the word and."),
     "notes by name": ("the word {{efn|a note}} and", "the word and"),
     "in a script without spaces": ("東京は{{whatever|大都市}}である。", "東京は大都市である。"),
+    "a note before the words": ("{{Main|Other}} '''Berlin''' is", "Berlin is"),
+    "a source with a quote": ("* {{Citation|title=a|quote=b c}}\n* d", "- d"),
     "alone on its line": ("a\n{{Main|Other}}\nb\n* {{IMDb|123}}\n", "a\n\nb"),
     "in a namespace": ("{{Template:nowrap|a}} {{Vorlage:nowrap|b}} {{ nowrap | c }} {{NoWrap|d}}", "a b c d"),
     "lists": ("{{ubl|a|b}}", "- a\n- b"),

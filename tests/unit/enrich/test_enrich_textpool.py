@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.enrich.plain import MAX_ABSTRACT_CHARS
-from streamer.enrich.text import Make, plain_text
+from streamer.enrich.text import Make, Origin, plain_text
 from streamer.enrich.textpool import MAX_INPUT_CHARS, TextPool
 from streamer.enrich.textworker import WORKER_BYTES
 
@@ -66,6 +66,18 @@ def test_a_megabyte_of_it_is_read_in_bounded_time(piece: str) -> None:
 def test_a_megabyte_nested_in_itself_is_read_in_bounded_time(pair: tuple[str, str]) -> None:
     count = MEGABYTE // len("".join(pair))
     assert seconds(pair[0] * count + pair[1] * count) < BOUND_S
+
+
+def test_text_is_not_much_longer_than_wikitext() -> None:
+    """What a record and a feed have to carry is bounded by what the wiki has."""
+    grown = (
+        *(":" * 20 + "a" + "<br>b" * 10_000, "{{PAGENAME}}" * 5_000),
+        *("#a\n" * 30_000, "{{ubl|" + "|a" * 50_000 + "}}"),
+    )
+    for markup in grown:
+        text = plain_text(markup, Origin("t" * 255)).text
+        assert text is not None
+        assert len(text) < 6 * len(markup)
 
 
 def test_headings_that_would_be_repeated_a_thousand_times_are_not() -> None:
