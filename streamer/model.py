@@ -359,6 +359,37 @@ class Project(Struct, frozen=True):
     in_language: Language | Maybe = UNSET
 
 
+class Section(Struct, frozen=True):
+    """What stands below a heading up to the next one, of whatever level; or the lead."""
+
+    path: list[str]
+    """Headings from the top down to its own; empty of the lead, which comes first."""
+    level: int
+    """Of its heading, 1 to 6; 0 of the lead."""
+    text: str
+    """Without the heading; may be empty. In order and joined by blank lines, headings and the texts that are
+    not empty are `article_body.text`.
+    """
+    hash: str
+    """Of path and text, in NFC and with all white space as one space: 32 hex characters of SHA-256. The same
+    as long as nobody changes what is read there.
+    """
+
+
+class InfoboxField(Struct, frozen=True):
+    key: str
+    """As the wikitext names it."""
+    value: str
+    """Plain text; a line for each item of a list."""
+
+
+class Infobox(Struct, frozen=True):
+    name: str
+    """Of its template, without the namespace."""
+    fields: list[InfoboxField]
+    """In order; without those that are empty."""
+
+
 class ArticleBody(Struct, frozen=True):
     wikitext: str | Maybe = UNSET
     """The content as the wiki holds it, whatever its model (JSON for items)."""
@@ -368,6 +399,14 @@ class ArticleBody(Struct, frozen=True):
     """
     html: str | Maybe = UNSET
     """Not filled by this version."""
+    sections: list[Section] | Maybe = UNSET
+    """Of the plain text: the lead, then one for each heading. Only for partners that ask for them; absent
+    where text is and of a page with more than 2,000; empty for a redirect.
+    """
+    infoboxes: list[Infobox] | Maybe = UNSET
+    """Of the wikitext, in order, also nested ones. Only for partners that ask for them; absent where text is,
+    and empty where there are none.
+    """
 
 
 class Licence(Struct, frozen=True):

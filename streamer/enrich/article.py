@@ -115,7 +115,7 @@ def article_of(
         categories=_links(change, found, "categories"),
         templates=_links(change, found, "templates"),
         redirects=_links(change, found, "redirects"),
-        article_body=ArticleBody(wikitext=content, text=plain.text if plain else UNSET),
+        article_body=_body(content, plain),
         license=licences(site),
         visibility=visibility,
         protection=list(page.protection),
@@ -130,6 +130,17 @@ def _links(change: Change, found: Found, name: PageList) -> list[Link] | Maybe:
     if titles is None:
         return UNSET
     return [Link(title, page_url(found.site, change.server_name, title)) for title in titles]
+
+
+def _body(content: str, plain: PlainText | None) -> ArticleBody:
+    if plain is None:
+        return ArticleBody(wikitext=content)
+    return ArticleBody(
+        wikitext=content,
+        text=UNSET if plain.text is None else plain.text,
+        sections=UNSET if plain.sections is None else plain.sections,
+        infoboxes=UNSET if plain.infoboxes is None else plain.infoboxes,
+    )
 
 
 def removal_of(change: Change, page_id: int, site: SiteInfo | None, stamp: Stamp) -> Article:

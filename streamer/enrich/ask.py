@@ -21,7 +21,7 @@ from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Outcome
 from streamer.enrich.patience import Answers, Patience
 from streamer.enrich.scorer import Scoring
 from streamer.enrich.suspects import CAUSE as RECONCILE
-from streamer.enrich.text import PlainText
+from streamer.enrich.text import Make, PlainText, nothing, origin_of
 from streamer.enrich.textpool import TextPool
 from streamer.errors import AnswerInvalid, HostNotAllowed, OriginUnavailable
 from streamer.metrics import ENRICH_RETRIES
@@ -33,8 +33,6 @@ ABOUT_THE_WIKI: Final = frozenset(
     {OriginUnavailable.code, DEFERRED, HostNotAllowed.code, "another_wiki", "another_revision"}
 )
 """Codes of a dead letter that asking for the page instead of its revision would not change."""
-FILE_NAMESPACE: Final = 6
-CATEGORY_NAMESPACE: Final = 14
 
 A = TypeVar("A")
 
@@ -189,16 +187,16 @@ class Asker:
         return revision.identifier < self.newest.revision(change.wiki, answer.page.page_id)
 
     async def _plain(self, answer: Found) -> PlainText | None:
-        revision = answer.revision
-        if not self.plan().text or revision.content is None or revision.text_hidden:
+        revision, plan = answer.revision, self.plan()
+        if revision.content is None or revision.text_hidden:
             return None
         if (revision.content_model or answer.page.content_model) != "wikitext":
             return None
+        make = Make(plan.text, plan.sections, plan.infoboxes)
         if is_redirect(answer):
-            return PlainText("", "")
-        names = answer.site.namespaces
-        dropped = (names.get(FILE_NAMESPACE, ""), names.get(CATEGORY_NAMESPACE, ""))
-        return await self.pool.extract(revision.content, dropped)
+            return nothing(make)
+        origin = origin_of(answer.page.title, answer.site.namespaces, answer.site.aliases)
+        return await self.pool.extract(revision.content, origin, make)
 
     async def _resolve_removal(self, work: Work, patience: Patience) -> Removed | Dead:
         change = work.change

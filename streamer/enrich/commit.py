@@ -14,19 +14,19 @@ from streamer.cutoffs import cutoff_record
 from streamer.enrich.article import (
     BY_REVISION,
     Stamp,
-    article_of,
     hidden_of,
     least_revision,
     removal_of,
     visibility_of,
 )
+from streamer.enrich.fitting import fitting
 from streamer.enrich.hides import Hides
 from streamer.enrich.hinting import has_hint
 from streamer.enrich.memory import Contents, HiddenRevisions, Hints, Newest, Removal, Removals, Told
 from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Removed, Work
 from streamer.enrich.suspects import CAUSE as RECONCILE
 from streamer.errors import HostNotAllowed
-from streamer.log.base import MAX_RECORD_BYTES, Headers, Record, partition_of
+from streamer.log.base import Headers, Record, partition_of
 from streamer.metrics import (
     EDIT_TO_PUBLISH,
     ENRICH_CUTOFFS,
@@ -34,7 +34,6 @@ from streamer.metrics import (
     ENRICH_LATE,
     ENRICH_PUBLISHED,
     ERRORS,
-    ORIGIN_LISTS,
 )
 from streamer.model import (
     OUTCOME_HEADER,
@@ -56,8 +55,6 @@ from streamer.replays import CAUSE as REPLAY
 
 MAX_RECORDS: Final = 256
 MAX_BYTES: Final = 8 * 1024 * 1024
-MARGIN_BYTES: Final = 64 * 1024
-"""Key, headers and framing of a record, far beyond what they are."""
 STAGE: Final = "enrich"
 EVERYTHING: Final[tuple[Hideable, ...]] = ("text", "comment", "editor")
 SHOWN_LATELY_MS: Final = 60_000
@@ -338,21 +335,12 @@ class Batch:
             self._dead(change, Dead("stale", MISSING_TRIES), found.site, hidden)
             return
         hint = self._memory.hints.of(wiki, revision.identifier)
-        article = article_of(change, found, visibility, stamp, hint=hint, plain=answered.plain)
-        value = encode_value(article)
-        if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES and found.page.lists:  # first what not all asked for
-            ORIGIN_LISTS.labels("too_large").inc(len(found.page.lists))
-            found = replace(found, page=replace(found.page, lists={}))
-            article = article_of(change, found, visibility, stamp, hint=hint, plain=answered.plain)
-            value = encode_value(article)
-        if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:
-            article = article_of(change, found, visibility, stamp, hint=hint)
-            value = encode_value(article)
-        if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:
+        fits = fitting(change, answered, visibility, stamp, hint)
+        if fits is None:
             self._dead(change, Dead("too_large", 1), found.site, hidden)
             return
         self.counts["published"] += 1
-        self._publish(change, article, value)
+        self._publish(change, *fits)
         if has_hint(change) and visibility.text:
             is_hinted = self._memory.hints.has_edit(wiki, revision.identifier)
             self._hinted["yes" if is_hinted else "no"] += 1
