@@ -113,6 +113,10 @@ class MediaWikiSettings(Struct, frozen=True, forbid_unknown_fields=True):
     batch: Annotated[int, Meta(ge=1, le=500)] = 50
     maxlag: Annotated[int, Meta(ge=0)] = 5
     timeout_s: Positive = 30.0
+    html_share: Annotated[float, Meta(ge=0, le=1)] = 0.25
+    """Of the budget, what HTML may take, which costs a request a revision; articles beyond it go without."""
+    html_timeout_s: Positive = 10.0
+    """What an article waits for its HTML, `timeout_s` at most."""
     retries: Annotated[int, Meta(ge=1)] = 5
     """Failures of one change, while its wiki answers others, before it is a dead letter."""
     missing_retry_s: NonNegative = 10.0

@@ -210,7 +210,7 @@ ORIGIN_REQUEST_SECONDS: Final = Histogram(
 )
 ORIGIN_BATCH: Final = Histogram(
     "streamer_origin_batch_size",
-    "Things asked for by one request, by how they are asked: revision, title, page, log, listing.",
+    "Things asked for by one request, by how they are asked: revision, title, page, log, listing, html.",
     ["by"],
     buckets=(1, 2, 5, 10, 20, 30, 40, 50, 100, 500),
     registry=REGISTRY,
@@ -263,6 +263,13 @@ ENRICH_CUTOFFS: Final = Counter(
 )
 ENRICH_RETRIES: Final = Counter(
     "streamer_enrich_retries", "Questions asked again, by reason.", ["reason"], registry=REGISTRY
+)
+ENRICH_HTML: Final = Counter(
+    "streamer_enrich_html",
+    "Articles whose HTML was wanted, by outcome: fetched; over_share or paused, where nothing was asked; or"
+    " how the request failed.",
+    ["outcome"],
+    registry=REGISTRY,
 )
 DEFERRED_WAITING: Final = Gauge(
     "streamer_deferred_waiting_letters",

@@ -24,6 +24,8 @@ from streamer.model import (
     Entity,
     Event,
     EventType,
+    FromHtml,
+    FullArticle,
     Hint,
     Language,
     Maybe,
@@ -87,13 +89,15 @@ def article_of(
     *,
     hint: Hint | None = None,
     plain: PlainText | None = None,
+    html: str | None = None,
+    from_html: PlainText | None = None,
 ) -> Article:
     """With text hidden, the record says so, and nothing that came from text, comment or editor."""
     if not visibility.text:
         return _hidden(change, found, visibility, stamp)
     site, page, revision = found.site, found.page, found.revision
     content = revision.content or ""
-    return Article(
+    return FullArticle(
         name=page.title,
         identifier=page.page_id,
         url=page_url(site, change.server_name, page.title),
@@ -108,13 +112,18 @@ def article_of(
         previous_version=_previous_version(change, revision, hint),
         in_language=_language(page.language or site.language, page.direction or site.direction),
         main_entity=Entity(page.main_entity, ENTITY_URL + page.main_entity) if page.main_entity else UNSET,
-        article_body=ArticleBody(wikitext=content, text=plain.text if plain else UNSET),
+        article_body=ArticleBody(
+            wikitext=content,
+            text=plain.text if plain else UNSET,
+            html=UNSET if html is None else html,
+        ),
         license=licences(site),
         visibility=visibility,
         protection=list(page.protection),
         attribution=_attribution(found),
         redirect_target=_redirect_target(found) or UNSET,
         is_disambiguation=page.is_disambiguation,
+        from_html=FromHtml(from_html.text, from_html.abstract or UNSET) if from_html else UNSET,
     )
 
 

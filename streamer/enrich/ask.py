@@ -99,10 +99,23 @@ class Asker:
         return self.removals.title_removed_after(change.wiki, change.title, work.read_no)
 
     async def _answered(self, work: Work, found: Found, *, is_stale: bool) -> Answered:
-        held_bytes = found.revision.size + len(found.revision.content or "")
-        work.held_bytes += held_bytes
-        self.held.add(held_bytes)
-        return Answered(found, await self._plain(found), is_stale)
+        self._hold(work, found.revision.size + len(found.revision.content or ""))
+        plain, html = await asyncio.gather(self._plain(found), self._html(work.change, found))
+        from_html = None
+        if html is not None:
+            self._hold(work, 2 * len(html))
+            from_html = await self.pool.extract_html(html) if self.plan().text else None
+        return Answered(found, plain, html, from_html, is_stale)
+
+    def _hold(self, work: Work, size: int) -> None:
+        work.held_bytes += size
+        self.held.add(size)
+
+    async def _html(self, change: Change, found: Found) -> str | None:
+        """Asked for once it is known that there is something to see."""
+        if not self.plan().html or not _is_wikitext(found) or is_redirect(found):
+            return None
+        return await self.origin.html(change.wiki, change.server_name, found.revision.identifier)
 
     async def _by_its_revision(self, work: Work, patience: Patience) -> Found | Gone | Dead | None:
         """What is known of the page once its revision was asked for, where that is needed; Found where the
@@ -172,16 +185,13 @@ class Asker:
         return revision.identifier < self.newest.revision(change.wiki, answer.page.page_id)
 
     async def _plain(self, answer: Found) -> PlainText | None:
-        revision = answer.revision
-        if not self.plan().text or revision.content is None or revision.text_hidden:
-            return None
-        if (revision.content_model or answer.page.content_model) != "wikitext":
+        if not self.plan().text or not _is_wikitext(answer):
             return None
         if is_redirect(answer):
             return PlainText("", "")
         names = answer.site.namespaces
         dropped = (names.get(FILE_NAMESPACE, ""), names.get(CATEGORY_NAMESPACE, ""))
-        return await self.pool.extract(revision.content, dropped)
+        return await self.pool.extract(answer.revision.content or "", dropped)
 
     async def _resolve_removal(self, work: Work, patience: Patience) -> Removed | Dead:
         change = work.change
@@ -257,6 +267,13 @@ class Asker:
                 continue
             self.answers.heard()
             return answer
+
+
+def _is_wikitext(found: Found) -> bool:
+    """And can be seen."""
+    revision = found.revision
+    is_seen = revision.content is not None and not revision.text_hidden
+    return is_seen and (revision.content_model or found.page.content_model) == "wikitext"
 
 
 def _is_behind(change: Change) -> bool:

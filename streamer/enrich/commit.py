@@ -326,10 +326,15 @@ class Batch:
             self._dead(change, Dead("stale", MISSING_TRIES), found.site, hidden)
             return
         hint = self._memory.hints.of(wiki, revision.identifier)
-        article = article_of(change, found, visibility, stamp, hint=hint, plain=answered.plain)
+        plain, html, from_html = answered.plain, answered.html, answered.from_html
+        article = article_of(
+            change, found, visibility, stamp, hint=hint, plain=plain, html=html, from_html=from_html
+        )
         value = encode_value(article)
-        if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:
-            article = article_of(change, found, visibility, stamp, hint=hint)
+        for fewer in (plain, None):  # without HTML, then without text
+            if len(value) <= MAX_RECORD_BYTES - MARGIN_BYTES:
+                break
+            article = article_of(change, found, visibility, stamp, hint=hint, plain=fewer)
             value = encode_value(article)
         if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:
             self._dead(change, Dead("too_large", 1), found.site, hidden)

@@ -28,12 +28,14 @@ HEADINGS: Final[Mapping[str, int]] = {f"h{level}": level for level in range(1, 7
 LISTS: Final = frozenset(("ul", "ol", "dl"))
 ITEMS: Final = frozenset(("li", "dd", "dt"))
 BLOCKS: Final = LISTS | ITEMS | HEADINGS.keys() | frozenset((
-    "body", "p", "div", "section", "blockquote", "pre", "center", "hr", "article", "aside", "details", "summary",
+    "body", "p", "div", "section", "blockquote", "pre", "center", "hr", "article", "aside", "details",
+    "summary",
 ))
 
 TYPES: Final = frozenset((
-    "mw:Extension/ref", "mw:Extension/references", "mw:Extension/math", "mw:Extension/chem", "mw:Extension/ce",
-    "mw:Extension/gallery", "mw:Extension/imagemap", "mw:Extension/timeline", "mw:Extension/score",
+    "mw:Extension/ref", "mw:Extension/references", "mw:Extension/math", "mw:Extension/chem",
+    "mw:Extension/ce", "mw:Extension/gallery", "mw:Extension/imagemap", "mw:Extension/timeline",
+    "mw:Extension/score",
     "mw:Extension/graph", "mw:Extension/mapframe", "mw:Extension/maplink", "mw:Extension/hiero",
     "mw:Extension/templatestyles", "mw:Extension/inputbox", "mw:Extension/categorytree",
     "mw:Extension/templatedata", "mw:Extension/indicator", "mw:Error",
@@ -47,7 +49,8 @@ CLASSES: Final = frozenset((
     # what MediaWiki's own extracts leave out, which templates go by
     "noprint", "nomobile", "sortkey", "metadata", "error", "shortdescription",
     # references: marks in the text, and lists of them
-    "reference", "mw-ref", "references", "mw-references-wrap", "reflist", "references-small", "mw-cite-backlink",
+    "reference", "mw-ref", "references", "mw-references-wrap", "reflist", "references-small",
+    "mw-cite-backlink",
     # "citation needed" and its like, in brackets behind a word
     "Inline-Template", "need_ref_tag",
     # what leads away from the top of a page or section: "main article", "not to be confused with"

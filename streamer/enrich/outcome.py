@@ -31,6 +31,10 @@ class Wikis(Protocol):
     async def deleted_page_id(
         self, wiki: str, server_name: str, title: str, log_id: int, time_ms: int, /
     ) -> tuple[int, ...]: ...
+    async def html(self, wiki: str, server_name: str, revision: int, /) -> str | None:
+        """Parsoid's, of exactly that revision; None where it can't be had soon."""
+        ...
+
     async def probe(self, wiki: str, server_name: str, /) -> None:
         """One request, whether it is answered."""
         ...
@@ -59,6 +63,9 @@ class Answered:
 
     found: Found
     plain: PlainText | None = None
+    html: str | None = None
+    from_html: PlainText | None = None
+    """The plain text of that."""
     is_stale: bool = False
     """Still older than what is told of the page, though it was asked for often enough."""
 

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from html import unescape
+from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 import wikitextparser
@@ -229,14 +230,15 @@ def read_frame(stream: BinaryIO) -> bytes | None:
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Request: JSON `[wikitext, [namespace name, …]]`. Answer: JSON `[text, abstract]`, or `null` where the
-    parser gave up. Ends with its input, so it never outlives the process that started it.
+    """Request: JSON `[wikitext, [namespace name, …]]`, or a string, which is HTML. Answer: JSON
+    `[text, abstract]`, or `null` where the parser gave up. Ends with its input, so it never outlives the
+    process that started it.
     """
     while (frame := read_frame(requests)) is not None:
-        wikitext, dropped = json.loads(frame)
+        asked = json.loads(frame)
         answer: PlainText | None
         try:
-            answer = plain_text(wikitext, dropped)
+            answer = _of_html(asked) if isinstance(asked, str) else plain_text(*asked)
         except (RecursionError, MemoryError, ValueError, IndexError, AttributeError, TypeError, KeyError):
             answer = (
                 None  # the parser's own defects on strange markup: an article without text, not a failure
@@ -244,6 +246,14 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         body = json.dumps(answer).encode()
         answers.write(LENGTH.pack(len(body)) + body)
         answers.flush()
+
+
+def _of_html(html: str) -> PlainText:
+    from streamer.enrich.html_text import page_of  # noqa: PLC0415 - where there is no HTML, neither is its parser
+    from streamer.enrich.plain import text_of  # noqa: PLC0415
+
+    page = page_of(html)
+    return PlainText(text_of(page.sections()), page.abstract)
 
 
 def main() -> None:
@@ -254,4 +264,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     main()

@@ -100,20 +100,26 @@ class TextPool:
         if len(wikitext) > MAX_INPUT_CHARS:
             TEXT_FAILURES.labels("too_long").inc()
             return None
+        return await self._extract(_encoder.encode((wikitext, dropped_namespaces)))
+
+    async def extract_html(self, html: str) -> PlainText | None:
+        """Of Parsoid's HTML. None where no text can be had in bounds; how long it is has been bounded."""
+        return await self._extract(_encoder.encode(html))
+
+    async def _extract(self, frame: bytes) -> PlainText | None:
         each = await self._free.get()
         kept = False
         try:
             with TEXT_SECONDS.time():
-                frame = _encoder.encode((wikitext, dropped_namespaces))
                 answer = _decoder.decode(await each.ask(frame, self._timeout_s))
             kept = True
         except TimeoutError:
             TEXT_FAILURES.labels("timeout").inc()
-            log.warning("text extraction took too long", extra={"chars": len(wikitext)})
+            log.warning("text extraction took too long", extra={"bytes": len(frame)})
             return None
         except (OSError, asyncio.IncompleteReadError, msgspec.DecodeError):
             TEXT_FAILURES.labels("worker_died").inc()
-            log.warning("text worker died", extra={"chars": len(wikitext)})
+            log.warning("text worker died", extra={"bytes": len(frame)})
             return None
         finally:
             if (

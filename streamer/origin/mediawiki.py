@@ -36,6 +36,7 @@ from streamer.origin.hosts import Allowed
 from streamer.origin.inflate import TooLarge
 from streamer.origin.listing import Listing, More, Span, read_listing
 from streamer.origin.parse import AnotherPage, AnotherWiki, ApiError, Asked, Key, Reading, Reply, Unparsable
+from streamer.origin.rendered import Rendered
 from streamer.origin.retry import TRIES, Retries
 from streamer.origin.siteinfo import Sites
 from streamer.origin.waiting import Outcome, Waiting, refuse_all
@@ -84,7 +85,7 @@ class Origin:
         self._sites: Final = Sites(known_sites)
         self._allowed = Allowed(settings.mediawiki.hosts)
         self._breakers: Final = Breakers(settings.mediawiki.batch)
-        self._budget: Final = Budget(*settings.share)
+        self._budget: Final = Budget(*settings.share, settings.mediawiki.html_share)
         if asked_before:
             now_s = self._clock.monotonic_s()
             self._budget.owe(now_s)
@@ -96,6 +97,9 @@ class Origin:
         self._fetch: Final = Fetch(settings.mediawiki, settings.user_agent)
         self._reach: Final = Reach()
         self._retries: Final = Retries(self._scheduler, self._breakers, self._reach)
+        self._rendered: Final = Rendered(
+            self._budget, self._breakers, self._retries, self._fetch, self._clock
+        )
         self._room: Final[dict[Lane, tuple[asyncio.Semaphore, list[None]]]] = {}
         self._wake: Final = asyncio.Event()
         self._group: Final = asyncio.TaskGroup()
@@ -112,6 +116,7 @@ class Origin:
         self._whole = settings
         self._allowed = Allowed(mediawiki.hosts)
         self._breakers.batch_most = mediawiki.batch
+        self._budget.html_part = mediawiki.html_share
         self._change_budget()
 
     def holds(self, lanes: int) -> None:
@@ -166,6 +171,17 @@ class Origin:
     async def page(self, wiki: str, server_name: str, page_id: int, *, is_behind: bool = False) -> Answer:
         """The current revision of the page."""
         return await self._page(Lane(wiki, server_name, "page", is_behind), query.id_key(page_id))
+
+    async def html(self, wiki: str, server_name: str, revision: int) -> str | None:
+        """Of that revision, or nothing: it is asked for once, now, and never waited for long. Raises
+        HostNotAllowed alone.
+        """
+        self._allowed.check(server_name)
+        timeout_s = min(self._settings.html_timeout_s, self._settings.timeout_s)
+        try:
+            return await self._rendered.html(wiki, server_name, revision, timeout_s)
+        finally:
+            self._wake.set()
 
     async def deleted_page_id(
         self, wiki: str, server_name: str, title: str, log_id: int, time_ms: int

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from streamer.globs import matcher
 from streamer.model import REVERTED_TAG
@@ -96,6 +96,8 @@ class View(Struct, frozen=True):
     previous_version: _Previous | None = None
     in_language: _Language | None = None
     article_body: dict[str, Raw] | None = None
+    from_html: Raw | UnsetType = UNSET
+    """For the projection alone: no article leaves with it."""
 
     @property
     def has_text(self) -> bool:

@@ -143,6 +143,9 @@ class ScriptedWikis:
         self.behind |= {("page", page_id)} if is_behind else set()
         return await self._answer(("page", page_id), Missing(10**15))
 
+    async def html(self, _wiki: str, _server: str, revision: int, /) -> str | None:
+        return await self._answer(("html", revision), None)
+
     async def deleted_page_id(
         self, _wiki: str, _server: str, title: str, _log_id: int, _time_ms: int, /
     ) -> tuple[int, ...]:
