@@ -6,6 +6,7 @@ well), but for "too many requests", which means all of us.
 """
 
 import re
+from math import inf
 from typing import Final, Literal, TypeAlias
 
 from streamer.clock import Clock
@@ -54,6 +55,8 @@ class Rendered:
         self._retries: Final = retries
         self._fetch: Final = fetch
         self._clock: Final = clock
+        self._rests_until_s = -inf
+        """A slow Parsoid must not hold a slot for ever: of their time too, HTML has its share alone."""
 
     async def html(self, wiki: str, server_name: str, revision: int, timeout_s: float) -> str | None:
         """The whole document; None where there is none in time, which is counted by its reason."""
@@ -62,7 +65,7 @@ class Rendered:
         if any(hosts.open_at_s(lane, now_s) > now_s for hosts in (self._breakers, self._own)):
             ENRICH_HTML.labels("paused").inc()
             return None
-        if self._budget.html_at_s(now_s) > now_s:
+        if max(self._budget.html_at_s(now_s), self._rests_until_s) > now_s:
             ENRICH_HTML.labels("over_share").inc()
             return None
         self._budget.start(now_s, html=True)
@@ -74,6 +77,9 @@ class Rendered:
         finally:
             ended_s = self._clock.monotonic_s()
             self._budget.end(ended_s, html=True)
+            slots = self._budget.html_part * self._budget.concurrency
+            if slots:
+                self._rests_until_s = max(self._rests_until_s, now_s) + (ended_s - now_s) / slots
             self._own.ended(server_name)
             ENRICH_HTML.labels(outcome).inc()
             ORIGIN_REQUEST_SECONDS.observe(ended_s - now_s)
