@@ -585,6 +585,7 @@ class Topics:
         self.signals: Final = f"{prefix}.signals.v1"
         self.deadletter: Final = f"{prefix}.deadletter.v1"
         self.meta: Final = f"{prefix}.meta.v1"
+        self.budget: Final = f"{prefix}.budget.v1"
 
     def of_partner(self, partner: str) -> str:
         return f"{self.articles}.{partner}"

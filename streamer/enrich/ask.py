@@ -25,6 +25,7 @@ from streamer.errors import AnswerInvalid, HostNotAllowed, OriginUnavailable
 from streamer.metrics import ENRICH_RETRIES
 from streamer.model import DEFERRED, Change, Visibility
 from streamer.origin.answer import Answer, Found, Missing
+from streamer.origin.turns import BEHIND, LIVE, REPLAY
 from streamer.plan import Plan
 
 ABOUT_THE_WIKI: Final = frozenset(
@@ -162,12 +163,12 @@ class Asker:
         return None if change.replays and change.page_id else Gone()
 
     async def _question(self, change: Change) -> Answer:
-        wiki, server, is_behind = change.wiki, change.server_name, _is_behind(change)
+        wiki, server, priority = change.wiki, change.server_name, priority_of(change)
         if change.kind in BY_REVISION and change.revision and change.cause != "redirect":
-            return await self.origin.revision(wiki, server, change.revision, is_behind=is_behind)
+            return await self.origin.revision(wiki, server, change.revision, priority=priority)
         if change.page_id:
-            return await self.origin.page(wiki, server, change.page_id, is_behind=is_behind)
-        return await self.origin.title(wiki, server, change.title, is_behind=is_behind)
+            return await self.origin.page(wiki, server, change.page_id, priority=priority)
+        return await self.origin.title(wiki, server, change.title, priority=priority)
 
     def _is_stale(self, work: Work, answer: Found) -> bool:
         """A page restated older than it was published, or than what waits in front of it to be published, or
@@ -276,9 +277,13 @@ def _is_wikitext(found: Found) -> bool:
     return is_seen and (revision.content_model or found.page.content_model) == "wikitext"
 
 
-def _is_behind(change: Change) -> bool:
-    """Whether live work goes before it: what reconcile restates, but for what it withdraws."""
-    return change.cause == RECONCILE and change.replays not in {"delete", "visibility"}
+def priority_of(change: Change) -> int:
+    """Behind live work goes what is tried again and what reconcile restates, but for what may withdraw."""
+    if change.replays in {"delete", "visibility"}:
+        return LIVE
+    if change.cause == RECONCILE:
+        return BEHIND
+    return REPLAY if change.replays else LIVE
 
 
 def _is_found_by_revision(change: Change) -> bool:

@@ -7,6 +7,7 @@ from streamer.enrich.text import PlainText
 from streamer.model import Change
 from streamer.origin.answer import Answer, Found, SiteInfo
 from streamer.origin.listing import Listing, More, Span
+from streamer.origin.turns import LIVE
 
 MISSING_TRIES: Final = 3
 """Answers that a change gets to be about it, over `missing_retry_s` at least: a lagging replica looks like a
@@ -15,19 +16,15 @@ deletion, or like an older page.
 
 
 class Wikis(Protocol):
-    """What enrich asks of the origin (streamer.origin); errors are OriginError's. `is_behind`: with what live
-    work leaves over.
+    """What enrich asks of the origin (streamer.origin); errors are OriginError's. `priority`: of
+    streamer.origin.turns.
     """
 
     async def revision(
-        self, wiki: str, server_name: str, revision: int, /, *, is_behind: bool = False
+        self, wiki: str, server_name: str, revision: int, /, *, priority: int = LIVE
     ) -> Answer: ...
-    async def title(
-        self, wiki: str, server_name: str, title: str, /, *, is_behind: bool = False
-    ) -> Answer: ...
-    async def page(
-        self, wiki: str, server_name: str, page_id: int, /, *, is_behind: bool = False
-    ) -> Answer: ...
+    async def title(self, wiki: str, server_name: str, title: str, /, *, priority: int = LIVE) -> Answer: ...
+    async def page(self, wiki: str, server_name: str, page_id: int, /, *, priority: int = LIVE) -> Answer: ...
     async def deleted_page_id(
         self, wiki: str, server_name: str, title: str, log_id: int, time_ms: int, /
     ) -> tuple[int, ...]: ...
@@ -41,10 +38,6 @@ class Wikis(Protocol):
 
     async def listing(self, wiki: str, server_name: str, span: Span, more: More = (), /) -> Listing:
         """What changed and what was logged in that time, behind all other questions."""
-        ...
-
-    def holds(self, lanes: int, /) -> None:
-        """How many lanes there are here to ask for."""
         ...
 
     def site(self, wiki: str, /) -> SiteInfo | None: ...

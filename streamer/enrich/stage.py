@@ -29,10 +29,13 @@ from streamer.reconciled import GROUP as RECONCILE_GROUP
 from streamer.runtime import Runtime
 
 
-async def run_enrich(runtime: Runtime, origin: Wikis, plan: Callable[[], Plan] = Plan) -> None:
+async def run_enrich(
+    runtime: Runtime, origin: Wikis, plan: Callable[[], Plan] = Plan, fleet: Fleet | None = None
+) -> None:
     """Runs until cancelled; when draining is set, finishes what is in flight and returns.
 
-    `plan`: what is to be fetched and made, as of now.
+    `plan`: what is to be fetched and made, as of now. `fleet`: where several
+    processes share the budget, with the origin's purse.
     """
     runtime.health.expect(COMPONENT)
     async with AsyncExitStack() as stack:
@@ -52,12 +55,9 @@ async def run_enrich(runtime: Runtime, origin: Wikis, plan: Callable[[], Plan] =
         reading_back = asyncio.Lock()
         starting: set[int] = set()
         begun = False
-        fleet = Fleet(runtime, origin)
 
         def held(lanes: frozenset[int] | None) -> None:
             nonlocal begun
-            if lanes is not None:
-                fleet.held(len(lanes))
             runtime.health.forget(LOG_COMPONENT)  # a lane whose commit still fails says it again
             if not lanes:
                 begun = False
@@ -93,7 +93,7 @@ async def run_enrich(runtime: Runtime, origin: Wikis, plan: Callable[[], Plan] =
 
         with alone_by_name():
             async with asyncio.TaskGroup() as tasks:
-                watching = tasks.create_task(fleet.watch())
+                sharing = tasks.create_task(fleet.run()) if fleet else None
                 following = tasks.create_task(reconciling.follow())
                 topics = runtime.topics
                 lanes = (
@@ -102,7 +102,8 @@ async def run_enrich(runtime: Runtime, origin: Wikis, plan: Callable[[], Plan] =
                     _lanes(runtime, RECONCILE_GROUP, topics.changes, reconciling.run),
                 )
                 await asyncio.wait([*map(tasks.create_task, lanes)])
-                watching.cancel()
+                if sharing:
+                    sharing.cancel()
                 following.cancel()
 
 

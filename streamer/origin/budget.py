@@ -14,6 +14,8 @@ from math import inf
 from typing import Final, Generic, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 from streamer.origin.easing import Easing
+from streamer.origin.permits import Want
+from streamer.origin.turns import BEHIND, LIVE, Turns, Wish
 
 WINDOW_S: Final = 60.0
 BURST_PART: Final = 20
@@ -25,10 +27,6 @@ HTML_PART: Final = 0.25
 """Of the budget, what requests for HTML may take: one a revision, where fifty revisions share another."""
 COALESCE_S: Final = 0.01
 """What arrives together travels together: a lane waits so long for company before it spends a token."""
-TURN_EVERY: Final = 4
-"""Of so many grants one goes to the lane that was served longest ago: then an edit of a small wiki waits
-for at most so many grants per lane, however much a large one has waiting. It costs no efficiency
-where the budget suffices (simulated: p99 falls, requests per edit stay)."""
 
 
 class Budget:
@@ -77,6 +75,11 @@ class Budget:
         debt = self._burst + min(self.concurrency, self.limit)
         self._from_s = now_s + (debt + 1) * WINDOW_S / self.limit
         self._due_s = self._from_s + self._ahead_s
+
+    def take_over(self, *, html: bool = False) -> None:
+        """One of those is still in flight, and somebody will say when it has ended."""
+        self.in_flight += 1
+        self._html.in_flight += html
 
     def refused(self, now_s: float) -> bool:
         """The wikis say "too many requests", and mean us: half of it is asked for, without a burst, and more
@@ -184,10 +187,6 @@ By = Literal["revision", "title", "page", "log", "listing"]
 WAYS: Final[tuple[By, ...]] = get_args(By)
 SPARED_PART: Final = 0.75
 """Of a minute's requests, what these may use up: an edit then finds a burst and, while it lasts, the pace."""
-BEHIND_EVERY: Final = 32
-"""Of so many grants one goes to them all the same, if they have waited for BEHIND_S: a budget that live work
-always uses up must not keep them for ever, and a thirtieth of it is what an edit's wait hardly shows."""
-BEHIND_S: Final = 60.0
 
 
 class Lane(NamedTuple):
@@ -198,8 +197,8 @@ class Lane(NamedTuple):
     wiki: str
     server_name: str
     by: By
-    is_behind: bool = False
-    """Asked only with what live work leaves over: nobody waits for what reconcile lists and restates."""
+    priority: int = LIVE
+    """Of streamer.origin.turns."""
 
 
 @dataclass(slots=True, eq=False)
@@ -225,6 +224,16 @@ class Batch(Generic[ItemT]):
     items: list[ItemT]
 
 
+class Allowance(Protocol):
+    """A budget, or the permits of one (streamer.origin.permits)."""
+
+    def free_at_s(self, now_s: float, /) -> float: ...
+    def spare_at_s(self, now_s: float, /) -> float: ...
+    def html_at_s(self, now_s: float, /) -> float: ...
+    def start(self, now_s: float, /, *, html: bool = False) -> None: ...
+    def end(self, now_s: float, /, *, html: bool = False) -> None: ...
+
+
 class Gate(Protocol):
     """What a host's state allows (streamer.origin.breaker)."""
 
@@ -234,16 +243,20 @@ class Gate(Protocol):
 
     def batch(self, lane: Lane) -> int: ...
 
+    def is_failing(self, server_name: str) -> bool:
+        """Then one request at a time."""
+        ...
+
 
 @dataclass(slots=True)
 class Scheduler(Generic[ItemT]):
     """Not bounded by itself: who adds, bounds."""
 
-    budget: Budget
+    budget: Allowance
     gate: Gate
     _lanes: dict[Lane, dict[Hashable, ItemT]] = field(default_factory=dict)
     """None is empty; the one that was served, or began to wait, longest ago comes first."""
-    _grants: int = 0
+    _turns: Turns = field(default_factory=Turns)
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes.values()))
@@ -287,39 +300,46 @@ class Scheduler(Generic[ItemT]):
         if not self._lanes or self.budget.free_at_s(now_s) > now_s:
             return None
         ready = [lane for lane in self._lanes if self._ready_at_s(lane, now_s) <= now_s]
-        ready = self._in_turn(ready, now_s)
-        if not ready:
+        wishes = [
+            Wish(lane.priority, self._waited_s(lane, now_s), now_s - self._oldest_s(lane)) for lane in ready
+        ]
+        chosen = self._turns.choose(wishes, has_spare=self.budget.spare_at_s(now_s) <= now_s)
+        if chosen is None:
             return None
-        self._grants += 1
-        lane = ready[0]
-        if self._grants % TURN_EVERY:
-            lane = max(ready, key=lambda lane: self._waited_s(lane, now_s))
         self.budget.start(now_s)
-        return Batch(lane, self._take(lane))
-
-    def _in_turn(self, ready: list[Lane], now_s: float) -> list[Lane]:
-        """Live work; what is behind it where there is none and the budget has some to spare, or where it has
-        waited for its turn.
-        """
-        live = [lane for lane in ready if not lane.is_behind]
-        behind = [lane for lane in ready if lane.is_behind]
-        if not live:
-            return behind if self.budget.spare_at_s(now_s) <= now_s else []
-        starved = [lane for lane in behind if now_s - self._oldest_s(lane) >= BEHIND_S]
-        return starved if starved and self._grants % BEHIND_EVERY == BEHIND_EVERY - 1 else live
+        return Batch(ready[chosen], self._take(ready[chosen]))
 
     def wake_at_s(self, now_s: float) -> float:
         """When `next_batch` may have something, if nothing is added and nothing ends until then."""
         live_s = behind_s = inf
         for lane in self._lanes:
             ready_s = self._ready_at_s(lane, now_s)
-            if lane.is_behind:
+            if lane.priority == BEHIND:
                 behind_s = min(behind_s, ready_s)
             else:
                 live_s = min(live_s, ready_s)
         if behind_s < inf:
             behind_s = max(behind_s, self.budget.spare_at_s(now_s))
         return min(max(live_s, self.budget.free_at_s(now_s)), behind_s)
+
+    def ready_at_s(self, now_s: float) -> float:
+        """When another lane is ready, whatever the budget says."""
+        later = (self._ready_at_s(lane, now_s) for lane in self._lanes)
+        return min((at_s for at_s in later if at_s > now_s), default=inf)
+
+    def wants(self, now_s: float, most: int) -> list[Want]:
+        """The batches that are ready, best first, without taking any."""
+        found: list[Want] = []
+        for lane, queue in self._lanes.items():
+            if self._ready_at_s(lane, now_s) > now_s:
+                continue
+            batches = 1 if self.gate.is_failing(lane.server_name) else most
+            items, size = iter(queue.values()), self.gate.batch(lane)
+            while batches and (batch := list(islice(items, size))):
+                batches -= 1
+                waited_s = sum(now_s - item.since_s for item in batch)
+                found.append(Want(lane.priority, waited_s, len(batch), now_s - batch[0].since_s))
+        return sorted(found, key=lambda want: (want.priority, -want.waited_s))[:most]
 
     def _ready_at_s(self, lane: Lane, now_s: float) -> float:
         full = len(self._lanes[lane]) >= self.gate.batch(lane)
