@@ -1,6 +1,7 @@
 """HTML by the client, from the sandbox: what is taken, what is not, and what it costs."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ import pytest
 from streamer.config import MediaWikiSettings, Settings
 from streamer.errors import HostNotAllowed
 from streamer.metrics import REGISTRY
-from streamer.origin import fetch
+from streamer.origin import fetch, rendered
 from streamer.origin.answer import Found
 from streamer.origin.mediawiki import Origin
-from streamer.origin.rendered import revision_of
+from streamer.origin.permits import Ask, Done, Permit, Purse
+from streamer.origin.rendered import WAITING_MOST, revision_of
 from streamer.sandbox.faults import Fault
 from streamer.sandbox.pages import HIDDEN_TEXT
 from streamer.sandbox.server import Sandbox, SandboxOptions
@@ -59,11 +61,11 @@ class Asker:
 
 
 @asynccontextmanager
-async def asking(**over: Any) -> AsyncIterator[Asker]:
+async def asking(purse: Purse | None = None, **over: Any) -> AsyncIterator[Asker]:
     async with Sandbox(SandboxOptions(seed=3, edits_per_s=0, pages_per_wiki=8, late_share=0)) as sandbox:
         mediawiki = {"hosts": ("*.example",), "requests_per_minute": 60_000, "concurrency": 12, **over}
         settings = Settings(mediawiki=MediaWikiSettings(endpoint=sandbox.endpoint, **mediawiki))
-        async with Origin(settings) as origin, asyncio.timeout(30):
+        async with Origin(settings, purse=purse) as origin, asyncio.timeout(30):
             yield Asker(sandbox, origin, counted())
 
 
@@ -96,7 +98,7 @@ async def test_the_html_of_exactly_that_revision() -> None:
         ({"kind": "broken_json"}, "failed"),
         ({"kind": "html"}, "another"),
         ({"kind": "another_page"}, "another"),
-        ({"kind": "gzip_bomb"}, "too_large"),
+        ({"kind": "gzip_bomb", "bytes": 16 << 20}, "too_large"),
         ({"kind": "silent"}, "timeout"),
         ({"kind": "latency", "seconds": 30.0}, "timeout"),
     ],
@@ -104,7 +106,7 @@ async def test_the_html_of_exactly_that_revision() -> None:
 )
 async def test_what_is_not_taken_is_counted(fault: dict[str, Any], outcome: str) -> None:
     """There is no HTML then, and no error; it is not asked for again, and the wiki's revisions still are."""
-    async with asking(html_timeout_s=0.3) as asker:
+    async with asking(html_timeout_s=0.3 if outcome == "timeout" else 10.0) as asker:
         asker.wrong(**fault)
         assert await asker.html(asker.revisions[0]) is None
         assert asker.outcomes() == {outcome: 1}
@@ -180,6 +182,54 @@ async def test_too_many_requests_is_heeded_by_all_that_is_asked_of_the_host() ->
         assert await asker.html(asker.revisions[0]) is None
         assert asker.outcomes() == {"failed": 1, "paused": 1}
         assert isinstance(await asker.origin.revision(WIKI, SERVER, asker.revisions[0]), Found)
+
+
+async def asked(purse: Purse, number: int) -> Ask:
+    """What a keeper hears, once so many wait."""
+    async with asyncio.timeout(10):
+        while purse.html_wanted < number:
+            await asyncio.sleep(0.001)
+        while True:
+            for said in purse.say(time.monotonic()):
+                if isinstance(said, Ask):
+                    return said
+            await asyncio.sleep(0.01)
+
+
+async def test_of_a_fleet_the_keeper_says_who_may() -> None:
+    """A permit of that kind, which is said to be over when the request is; who is not given one goes without,
+    and only a few wait for that.
+    """
+    purse = Purse("here", 30.0)
+    async with asking(purse) as asker, asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(asker.html(asker.revisions[0]))
+        ask = await asked(purse, 1)
+        assert ask.html == 1
+        purse.read(Permit("here", ask.number, html=True), 7, time.monotonic())
+        purse.came()
+        assert await first is not None
+        assert Done(7) in purse.say(time.monotonic())
+        assert purse.html_wanted == purse.in_flight == 0
+        waiting = [tasks.create_task(asker.html(asker.revisions[1])) for _ in range(WAITING_MOST + 1)]
+        assert await waiting[-1] is None
+        assert [await each for each in waiting] == [None] * (WAITING_MOST + 1)
+        assert asker.outcomes() == {"fetched": 1, "over_share": WAITING_MOST + 1}
+
+
+async def test_a_permit_for_who_has_left_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the budget is lost by a lane that goes elsewhere in the midst of it."""
+    monkeypatch.setattr(rendered, "PERMIT_WAIT_S", 10.0)
+    purse = Purse("here", 30.0)
+    async with asking(purse) as asker:
+        task = asyncio.create_task(asker.html(asker.revisions[0]))
+        ask = await asked(purse, 1)
+        purse.read(Permit("here", ask.number, html=True), 7, time.monotonic())
+        purse.came()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert purse.in_flight == 0
+        assert Done(7) in purse.say(time.monotonic())
+        assert asker.sandbox.requests["html"] == 0
 
 
 async def test_only_hosts_on_the_list() -> None:
