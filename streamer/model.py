@@ -328,6 +328,37 @@ class Project(Struct, frozen=True):
     in_language: Language | Maybe = UNSET
 
 
+class Section(Struct, frozen=True):
+    """What stands below a heading up to the next one, of whatever level; or the lead."""
+
+    path: list[str]
+    """Headings from the top down to its own; empty of the lead, which comes first."""
+    level: int
+    """Of its heading, 1 to 6; 0 of the lead."""
+    text: str
+    """Without the heading; may be empty. In order and joined by blank lines, headings and the texts that are
+    not empty are `article_body.text`.
+    """
+    hash: str
+    """Of path and text, in NFC and with all white space as one space: 32 hex characters of SHA-256. The same
+    as long as nobody changes what is read there.
+    """
+
+
+class InfoboxField(Struct, frozen=True):
+    key: str
+    """As the wikitext names it."""
+    value: str
+    """Plain text; a line for each item of a list."""
+
+
+class Infobox(Struct, frozen=True):
+    name: str
+    """Of its template, without the namespace."""
+    fields: list[InfoboxField]
+    """In order; without those that are empty."""
+
+
 class ArticleBody(Struct, frozen=True):
     wikitext: str | Maybe = UNSET
     """The content as the wiki holds it, whatever its model (JSON for items)."""
@@ -339,6 +370,14 @@ class ArticleBody(Struct, frozen=True):
     """As Parsoid renders this revision: a whole document. Of wikitext only, and not of redirects. It costs
     the wiki a request of its own: absent where it could not be had in time, or not within the share of all
     requests that it may take. In feeds without names of editors, pages whose title has one are without it.
+    """
+    sections: list[Section] | Maybe = UNSET
+    """Of the plain text: the lead, then one for each heading. Only for partners that ask for them; absent
+    where text is and of a page with more than 2,000; empty for a redirect.
+    """
+    infoboxes: list[Infobox] | Maybe = UNSET
+    """Of the wikitext, in order, also nested ones. Only for partners that ask for them; absent where text is,
+    and empty where there are none.
     """
 
 
@@ -451,8 +490,9 @@ class Article(Struct, frozen=True):
 class FromHtml(Struct, frozen=True):
     """What plain text there is of the HTML."""
 
-    text: str
+    text: str | Maybe = UNSET
     abstract: str | Maybe = UNSET
+    sections: list[Section] | Maybe = UNSET
 
 
 class FullArticle(Article, frozen=True):

@@ -144,6 +144,7 @@ class Projection:
         article.pop("abstract", None)
         if "abstract" in made:
             article["abstract"] = made.pop("abstract")
+        drop(article, "article_body", ("text", "sections"))
         change(article, "article_body", made)
 
 

@@ -112,18 +112,35 @@ def article_of(
         previous_version=_previous_version(change, revision, hint),
         in_language=_language(page.language or site.language, page.direction or site.direction),
         main_entity=Entity(page.main_entity, ENTITY_URL + page.main_entity) if page.main_entity else UNSET,
-        article_body=ArticleBody(
-            wikitext=content,
-            text=plain.text if plain else UNSET,
-            html=UNSET if html is None else html,
-        ),
+        article_body=_body(content, plain, html),
         license=licences(site),
         visibility=visibility,
         protection=list(page.protection),
         attribution=_attribution(found),
         redirect_target=_redirect_target(found) or UNSET,
         is_disambiguation=page.is_disambiguation,
-        from_html=FromHtml(from_html.text, from_html.abstract or UNSET) if from_html else UNSET,
+        from_html=_from_html(from_html) if from_html else UNSET,
+    )
+
+
+def _body(content: str, plain: PlainText | None, html: str | None) -> ArticleBody:
+    given = UNSET if html is None else html
+    if plain is None:
+        return ArticleBody(wikitext=content, html=given)
+    return ArticleBody(
+        wikitext=content,
+        html=given,
+        text=UNSET if plain.text is None else plain.text,
+        sections=UNSET if plain.sections is None else plain.sections,
+        infoboxes=UNSET if plain.infoboxes is None else plain.infoboxes,
+    )
+
+
+def _from_html(plain: PlainText) -> FromHtml:
+    return FromHtml(
+        text=UNSET if plain.text is None else plain.text,
+        abstract=plain.abstract or UNSET,
+        sections=UNSET if plain.sections is None else plain.sections,
     )
 
 

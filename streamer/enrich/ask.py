@@ -19,7 +19,7 @@ from streamer.enrich.memory import Newest, Removals
 from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Outcome, Removed, Wikis, Work
 from streamer.enrich.patience import Answers, Patience
 from streamer.enrich.suspects import CAUSE as RECONCILE
-from streamer.enrich.text import PlainText
+from streamer.enrich.text import Make, PlainText, nothing, origin_of
 from streamer.enrich.textpool import TextPool
 from streamer.errors import AnswerInvalid, HostNotAllowed, OriginUnavailable
 from streamer.metrics import ENRICH_RETRIES
@@ -32,8 +32,6 @@ ABOUT_THE_WIKI: Final = frozenset(
     {OriginUnavailable.code, DEFERRED, HostNotAllowed.code, "another_wiki", "another_revision"}
 )
 """Codes of a dead letter that asking for the page instead of its revision would not change."""
-FILE_NAMESPACE: Final = 6
-CATEGORY_NAMESPACE: Final = 14
 
 A = TypeVar("A")
 
@@ -105,7 +103,8 @@ class Asker:
         from_html = None
         if html is not None:
             self._hold(work, 2 * len(html))
-            from_html = await self.pool.extract_html(html) if self.plan().text else None
+            plan = self.plan()
+            from_html = await self.pool.extract_html(html, Make(plan.text, plan.sections))
         return Answered(found, plain, html, from_html, is_stale)
 
     def _hold(self, work: Work, size: int) -> None:
@@ -186,13 +185,14 @@ class Asker:
         return revision.identifier < self.newest.revision(change.wiki, answer.page.page_id)
 
     async def _plain(self, answer: Found) -> PlainText | None:
-        if not self.plan().text or not _is_wikitext(answer):
+        plan = self.plan()
+        if not _is_wikitext(answer):
             return None
+        make = Make(plan.text, plan.sections, plan.infoboxes)
         if is_redirect(answer):
-            return PlainText("", "")
-        names = answer.site.namespaces
-        dropped = (names.get(FILE_NAMESPACE, ""), names.get(CATEGORY_NAMESPACE, ""))
-        return await self.pool.extract(answer.revision.content or "", dropped)
+            return nothing(make)
+        origin = origin_of(answer.page.title, answer.site.namespaces, answer.site.aliases)
+        return await self.pool.extract(answer.revision.content or "", origin, make)
 
     async def _resolve_removal(self, work: Work, patience: Patience) -> Removed | Dead:
         change = work.change

@@ -4,8 +4,8 @@ What templates say in the prose stays, since they are expanded here. Left out ar
 pictures with their captions, formulas, and boxes and notes, which are known by their classes: each wiki
 names its own, and those below are what the large ones share, or have instead.
 
-Imports nothing of ours, because it runs in the worker (streamer.enrich.text). Markup is hostile input: the
-walk is linear and keeps no stack; the parser is bounded from outside, as that of wikitext is.
+Markup is hostile input: the walk is linear and keeps no stack; the parser is bounded from outside, by the
+worker's limits (streamer.enrich.textworker).
 """
 
 import re
@@ -14,7 +14,8 @@ from typing import Final
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from streamer.enrich.plain import Page
+from streamer.enrich.plain import Page, text_of
+from streamer.enrich.text import TEXT, Make, PlainText, sections_of
 
 # fmt: off
 TAGS: Final = frozenset((
@@ -75,7 +76,18 @@ _HIDDEN: Final = re.compile(r"display\s{0,9}:\s{0,9}none|visibility\s{0,9}:\s{0,
 _EMPTY_BRACKETS: Final = re.compile(r"[ \t]?\([ \t,;:\u2013-]{0,20}\)")
 """Around what was left out: a sound, a formula."""
 _WHITE: Final = re.compile(r"[ \t\r\n\f]+")
-TEXT: Final = "-text"
+WORDS: Final = "-text"
+"""How selectolax calls a node of text."""
+
+
+def plain_html(html: str, make: Make = TEXT) -> PlainText:
+    page = page_of(html)
+    parts = page.sections()
+    return PlainText(
+        text_of(parts) if make.text else None,
+        page.abstract if make.text else "",
+        sections_of(parts) if make.sections else None,
+    )
 
 
 def page_of(html: str) -> Page:
@@ -92,7 +104,7 @@ def _walk(top: LexborNode, blocks: "_Blocks") -> None:
     while True:
         below = None
         tag = node.tag or ""
-        if tag == TEXT:
+        if tag == WORDS:
             blocks.text(node.text_content or "")
         elif tag not in TAGS and not _is_left_out(node):
             blocks.open(tag)

@@ -13,7 +13,6 @@ This module imports nothing of ours: it is also loaded by the worker (streamer.e
 """
 
 import hashlib
-import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 from unicodedata import normalize
@@ -23,8 +22,6 @@ MAX_DEPTH: Final = 20
 """Further in no item is shown."""
 HASH_CHARS: Final = 32
 """128 bits in hex."""
-_SPACES: Final = re.compile(r"[ \t\r\f\v\u00a0]+")
-_BREAK: Final = re.compile(r" ?\n ?")
 
 
 class Section(NamedTuple):
@@ -136,10 +133,10 @@ def text_of(sections: Iterable[Section]) -> str:
 
 def tidy(text: str) -> str:
     """Runs of spaces become one, none are left at the ends of lines; empty lines go."""
-    text = _SPACES.sub(" ", text).strip()
     if "\n" not in text:
-        return text
-    return "\n".join(line for line in _BREAK.sub("\n", text).split("\n") if line)
+        return " ".join(text.split())
+    lines = (" ".join(line.split()) for line in text.split("\n"))
+    return "\n".join(line for line in lines if line)
 
 
 def abstract(paragraph: str) -> str:

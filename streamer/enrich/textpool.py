@@ -1,6 +1,6 @@
 """Text extraction off the event loop: a few worker processes, started when first needed.
 
-A thread would share the interpreter's lock and stall every role for the 5 to 10 ms that a page costs.
+A thread would share the interpreter's lock and stall every role for the milliseconds that a page costs.
 A worker that does not answer within its time is killed and another is started for the next page; it
 reads its requests from a pipe, so it ends with this process however that ends.
 """
@@ -16,21 +16,23 @@ from typing import Final, Self
 
 import msgspec
 
-from streamer.enrich import text as worker
-from streamer.enrich.text import LENGTH, PlainText
+import streamer
+from streamer.enrich import textworker
+from streamer.enrich.text import ANYWHERE, TEXT, Make, Origin, PlainText, nothing
+from streamer.enrich.textworker import LENGTH, Asked
 from streamer.metrics import TEXT_FAILURES, TEXT_SECONDS
 
 MAX_INPUT_CHARS: Final = 1_000_000
-"""Half a second of parsing; longer pages (0.01 %) go without text. MediaWiki's own limit is 2 MiB."""
+"""A fifth of a second of work; longer pages (0.01 %) go without text. MediaWiki's own limit is 2 MiB."""
 TIMEOUT_S: Final = 2.0
 START_TIMEOUT_S: Final = 20.0
-"""An interpreter and the parser's import, on a busy machine."""
-NOTHING_TO_DO: Final = b'["", []]'
+"""An interpreter and its imports, on a busy machine."""
+NOTHING_TO_DO: Final = b'{"wikitext": ""}'
 WORKERS: Final = max(1, min(2, os.cpu_count() or 1))
 
 log = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(tuple[str, str] | None)
+_decoder = msgspec.json.Decoder(PlainText | None)
 
 
 class _Worker:
@@ -43,8 +45,10 @@ class _Worker:
             async with asyncio.timeout(START_TIMEOUT_S):
                 self._process = await asyncio.create_subprocess_exec(
                     sys.executable,
-                    "-P",  # its own folder stays off the path: module names there are ours
-                    str(Path(worker.__file__)),
+                    "-P",  # the folder that this process was started in stays off its path
+                    "-m",
+                    textworker.__name__,
+                    env=_environment(),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=asyncio.subprocess.DEVNULL,  # a traceback may quote the page
@@ -62,6 +66,12 @@ class _Worker:
         if process.stdin:
             process.stdin.close()
         await process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """The worker is of the same code as this process, wherever that was found."""
+    root = str(Path(streamer.__file__).parent.parent)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
 
 
 async def _exchange(process: asyncio.subprocess.Process, frame: bytes) -> bytes:
@@ -93,33 +103,38 @@ class TextPool:
         for each in self._all:
             await each.stop()
 
-    async def extract(self, wikitext: str, dropped_namespaces: tuple[str, ...] = ()) -> PlainText | None:
-        """None where no text can be had in bounds: too long, too slow, or the parser gave up."""
+    async def extract(self, wikitext: str, origin: Origin = ANYWHERE, make: Make = TEXT) -> PlainText | None:
+        """None where nothing can be had in bounds: too long, too slow, or the worker gave up."""
+        if not any(make):
+            return None
         if not wikitext:
-            return PlainText("", "")
+            return nothing(make)
         if len(wikitext) > MAX_INPUT_CHARS:
             TEXT_FAILURES.labels("too_long").inc()
             return None
-        return await self._extract(_encoder.encode((wikitext, dropped_namespaces)))
+        return await self._extract(Asked(wikitext, origin, make))
 
-    async def extract_html(self, html: str) -> PlainText | None:
-        """Of Parsoid's HTML. None where no text can be had in bounds; how long it is has been bounded."""
-        return await self._extract(_encoder.encode(html))
+    async def extract_html(self, html: str, make: Make = TEXT) -> PlainText | None:
+        """Of Parsoid's, whose length has been bounded (streamer.origin.fetch)."""
+        if not any(make):
+            return None
+        return await self._extract(Asked("", make=make, html=html))
 
-    async def _extract(self, frame: bytes) -> PlainText | None:
+    async def _extract(self, asked: Asked) -> PlainText | None:
         each = await self._free.get()
         kept = False
         try:
             with TEXT_SECONDS.time():
-                answer = _decoder.decode(await each.ask(frame, self._timeout_s))
+                frame = _encoder.encode(asked)
+                answer: PlainText | None = _decoder.decode(await each.ask(frame, self._timeout_s))
             kept = True
         except TimeoutError:
             TEXT_FAILURES.labels("timeout").inc()
-            log.warning("text extraction took too long", extra={"bytes": len(frame)})
+            log.warning("text extraction took too long", extra={"chars": len(asked.wikitext or asked.html)})
             return None
         except (OSError, asyncio.IncompleteReadError, msgspec.DecodeError):
             TEXT_FAILURES.labels("worker_died").inc()
-            log.warning("text worker died", extra={"bytes": len(frame)})
+            log.warning("text worker died", extra={"chars": len(asked.wikitext or asked.html)})
             return None
         finally:
             if (
@@ -129,5 +144,4 @@ class TextPool:
             self._free.put_nowait(each)
         if answer is None:
             TEXT_FAILURES.labels("unparsable").inc()
-            return None
-        return PlainText(*answer)
+        return answer

@@ -54,6 +54,20 @@ async def test_an_article_has_its_html_beside_its_wikitext(
     assert wikis.asked == [("revision", 5), ("html", 5)]
 
 
+async def test_sections_of_each(bench: Any, wikis: Any, change: Make, found: Make) -> None:
+    """Where somebody has them; and the text is not made where nobody has it."""
+    wikis.script(("revision", 5), found(5, 1, content="Lead.\n\n== H ==\nwords"))
+    wikis.script(("html", 5), f"{HTML}<h2>H</h2><p>more words")
+    async with running(bench, wikis, Plan(html=True, text=False, sections=True)):
+        await bench.admit(change("edit", 5))
+        await bench.until_admitted(1)
+    article = await only(bench)
+    assert article["from_html"].keys() == {"sections"}
+    told = [(part["path"], part["level"], part["text"]) for part in article["from_html"]["sections"]]
+    assert told == [([], 0, "Seen by all."), (["H"], 2, "more words")]
+    assert [part["text"] for part in article["article_body"]["sections"]] == ["Lead.", "words"]
+
+
 async def test_without_html_the_article_goes_all_the_same(
     bench: Any, wikis: Any, change: Make, found: Make
 ) -> None:

@@ -633,7 +633,7 @@ async def test_a_redirect_has_no_prose(bench: Any, wikis: Any, change: Make, fou
         assert out[revision]["article_body"]["text"] == ""
         assert "abstract" not in out[revision]
         assert out[revision]["redirect_target"] == "Target"
-    assert out[3]["article_body"]["text"] == "A list\nof things"
+    assert out[3]["article_body"]["text"] == "1. A list\n2. of things"
 
 
 async def test_a_resolved_deletion_does_not_wait_for_its_title(

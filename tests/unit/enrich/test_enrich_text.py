@@ -1,24 +1,20 @@
-"""Plain text: what stays, what goes, and what hostile markup costs."""
+"""Plain text: what stays, what goes, and in which form."""
 
-import time
+import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from streamer.enrich.text import (
-    MAX_ABSTRACT_CHARS,
-    TooDeep,
-    _without_structures,
-    _without_well_formed,
-    plain_text,
-)
-from streamer.enrich.textpool import MAX_INPUT_CHARS, TextPool
+from streamer.enrich.plain import MAX_ABSTRACT_CHARS
+from streamer.enrich.text import Make, Origin, nothing, origin_of, plain_text
+
+GERMAN = origin_of("Berlin", {0: "", 6: "Datei", 14: "Kategorie", 10: "Vorlage"}, {"Bild": 6, "WP": 4})
 
 PAGE = """{{Infobox|a={{b|c}}|pic=[[File:x.jpg]]}}
-'''Berlin''' ({{IPA|x}}) is the [[capital city|capital]] of [[Germany]].<ref name="a">foo {{cite|x}}</ref>
-<ref name="a"/>[[Datei:X.jpg|mini|ein [[Link]] darin]]
+:''Another [[Berlin (ship)|Berlin]] is a ship.''
+'''Berlin''' ({{Unknown|x|y}}) is the [[capital city|capital]] of [[Germany]].<ref name="a">f {{cite|x}}</ref>
+<ref name="a"/>
+[[Datei:X.jpg|mini|ein [[Link]] [darin]]]
 It has [https://x.example people] &amp; rivers.<!-- no one -->
 
 == History ==
@@ -32,124 +28,178 @@ It has [https://x.example people] &amp; rivers.<!-- no one -->
 File:a.jpg|caption
 </gallery>
 __NOTOC__ last<br/>line <nowiki/>
+
+[[fr:Berlin]]
 """
 
 
 def test_what_a_reader_reads() -> None:
-    """Link text, headings and list items stay; templates, tables, refs, files, categories, comments go."""
-    text, abstract = plain_text(PAGE, ["Datei", "Kategorie"])
+    """Link text, headings and list items stay; templates, tables, refs, files, categories, comments, links to
+    other languages and a line that points to another page go.
+    """
+    text, abstract, sections, infoboxes = plain_text(PAGE, GERMAN)
     assert text == (
         "Berlin is the capital of Germany.\n\nIt has people & rivers.\n\nHistory\n\n"
-        "one\ntwo Category:Kept\n\nlast\nline"
+        "- one\n1. two Category:Kept\n\nlast\nline"
     )
     assert abstract == "Berlin is the capital of Germany."
+    assert sections is None
+    assert infoboxes is None
+
+
+FORMS = {
+    "lines of a paragraph are one": ("a\nb\n\nc", "a b\n\nc"),
+    "a heading stands alone": ("a\n== B ==\nc", "a\n\nB\n\nc"),
+    "a heading of another level": ("====== B ======\n= C =\n=== D ==", "B\n\nC\n\n= D"),
+    "an empty heading is none": ("a\n== ==\nb", "a\n\nb"),
+    "no heading": ("a = b\n=c", "a = b =c"),
+    "nested lists": ("* a\n** b\n*# c\n*# d\n* e", "- a\n  - b\n  1. c\n  2. d\n- e"),
+    "numbers go on": ("# a\n#: more\n## x\n# b\n\n# c", "1. a\n    more\n  1. x\n2. b\n\n1. c"),
+    "definitions": (
+        "; term : what it is\n; other\n: this\n:: further",
+        "term\n  what it is\nother\n  this\n    further",
+    ),
+    "indented": ("a\n: b\nc", "a\n\n  b\n\nc"),
+    "lists end": ("* a\nb\n* c", "- a\n\nb\n\n- c"),
+    "breaks": ("a<br>b<br />\nc", "a\nb\nc"),
+    "a poem": ("<poem>\none\n  two\n\nthree\n</poem>", "one\ntwo\n\nthree"),
+    "preformatted": (" a  b\n  c\nd", "a  b\n c\n\nd"),
+    "pre": ("x\n<pre>\n''a''  [[b]]\n\n* c\n</pre>", "x\n\n''a''  [[b]]\n\n* c"),
+    "code": (
+        '<syntaxhighlight lang="c">int main() { return a[[0]]; }</syntaxhighlight>',
+        "int main() { return a[[0]]; }",
+    ),
+    "blocks of HTML": (
+        "<div>a</div><blockquote>b</blockquote>c<ul><li>d</li><li>e</li></ul>",
+        "a\n\nb\n\nc\n\n- d\n- e",
+    ),
+    "a rule": ("a\n----\nb", "a\n\nb"),
+    "white space": ("a \t&nbsp; b\u00a0\u00a0c  ", "a b c"),
+}
+
+
+@pytest.mark.parametrize(("markup", "text"), FORMS.values(), ids=FORMS.keys())
+def test_the_form(markup: str, text: str) -> None:
+    """Of streamer.enrich.plain's docstring, line by line."""
+    assert plain_text(markup).text == text
+
+
+READ = {
+    "bold and italics": ("'''a''' ''b'' '''''c''''' d's", "a b c d's"),
+    "an apostrophe before italics": ("l'''amour'' et\n\nd'''eau''", "l'amour et\n\nd'eau"),
+    "one letter, then bold": ("'''b''' l'''amour''", "b l'amour"),
+    "four apostrophes": ("''''a''''", "'a'"),
+    "seven apostrophes": ("'''''''a'''''", "''a"),
+    "trail": ("[[house]]s [[a|b]]c", "houses bc"),
+    "pipe trick": ("[[Foo (bar)|]] [[Talk:Foo, Bar|]]", "Foo Foo"),
+    "a link to a section": ("[[a#b]] [[#c]] [[a_b]]", "a#b #c a_b"),
+    "a link with what looks like an argument": ("{{nowrap|[[a|b=c]] [[d|e{{!}}f]]}}", "b=c ef"),
+    "file in file": ("a [[File:x.jpg|thumb|b [[File:y.jpg]] [[c|d]] [http://e f]]] g", "a g"),
+    "file by its local name": ("a [[Datei:x.jpg|b]] [[bild : y.jpg|c]] [[Bild:z.jpg]] d", "a d"),
+    "category by its local name": ("a\n[[Kategorie:B]]", "a"),
+    "media": ("a [[Media:x.ogg|b]] c", "a c"),
+    "another language": ("a\n[[fr:B]]\n[[zh-min-nan:C]]", "a"),
+    "another project": ("[[wikt:a|b]] [[doi:10.1/x|c]] [[:fr:d]] [[WP:x]]", "b c fr:d WP:x"),
+    "external": (
+        "[https://a.example b c] [https://a.example] [//a.example d] https://e.example [mailto:x@y z]",
+        "b c d https://e.example z",
+    ),
+    "no link": ("a[0] [b] [ c ]", "a[0] [b] [ c ]"),
+    "entities": ("&lt;b&gt; &eacute; &#8364; &#x20AC; &amp;amp; &nosuch;", "<b> é € € &amp; &nosuch;"),
+    "nowiki": ("<nowiki>'''[[a]]''' {{b}} <ref></nowiki> &lt;", "'''[[a]]''' {{b}} <ref> <"),
+    "nowiki at the start of a line": ("a\n\n<nowiki>* b</nowiki>", "a\n\n* b"),
+    "included elsewhere": (
+        "<noinclude>a</noinclude><includeonly>b</includeonly><onlyinclude>c</onlyinclude>",
+        "ac",
+    ),
+    "magic words": (
+        "__NOTOC__a __НЕТ_СОДЕРЖАНИЯ__ __لافهرس__ __目次非表示__ __KEIN_INHALTSVERZEICHNIS__ __init__",
+        "a __init__",
+    ),
+    "variants": ("-{zh-cn:计算机; zh-tw:電腦;}- -{a}- -{T|b}- -{zh-hk:c}- -{H|zh-cn:d}-", "计算机 a c"),
+    "comments": ("a<!-- b -->c\n<!-- d -->\ne<!-- f", "ac e"),
+    "a comment alone does not part": ("a\n<!-- b -->\nc", "a c"),
+    "a reference alone does not part": ("a\n<ref>b</ref>\n<ref name=x />\nc", "a c"),
+    "unclosed ref": ("a<ref>b", "ab"),
+    "subscript": ("H<sub>2</sub>O, m<sup>2</sup>", "H2O, m2"),
+    "math goes": ("a <math>x^2</math> b", "a b"),
+    "empty brackets": ("A ({{IPA-x|y|z}}; {{lang-xx}}) is, f() is", "A is, f() is"),
+    "begun brackets": ("A ({{Unseen}}, born 1900) is", "A (born 1900) is"),
+    "tables": ("a\n{|\n|-\n| b\n{|\n| c\n|}\n| d\n|}\ne", "a\n\ne"),
+    "an unclosed table": ("a\n{| class=x\n|-\n! b\n| c\nd", "a\n\nd"),
+    "an unclosed template": ("a\n{{Infobox\n| b = c\n}\nd", "a\n\n} d"),
+    "unclosed links": ("a [[b and [[c|d\n[[File:x|y\ne f", "a b and c|d\n\ne f"),
+    "stray brackets": ("a }} b ]] c |}", "a b c |}"),
+    "parameters": ("{{{1|a}}} {{{b}}}", "a"),
+    "single braces": ("{{t|x|{a} }} {b} {{nowrap|{c}}}", "{b} {c}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("markup", "text"), READ.values(), ids=READ.keys())
+def test_markup_is_read_as_mediawiki_reads_it(markup: str, text: str) -> None:
+    assert plain_text(markup, GERMAN).text == text
+
+
+TEMPLATES = {
+    "an argument": (
+        "{{lang|fr|mot}} {{nowrap|a [[b|c]]}} {{Langue|en|word}} {{lang-la|x}}",
+        "mot a c word x",
+    ),
+    "by number": ("{{lang|1=fr|2=mot}}", "mot"),
+    "nested": ("{{nowrap|a {{lang|fr|{{small|mot}}}}}}", "a mot"),
+    "signs": ("{{'}}a{{snd}}b{{ndash}}c {{=}}", "'a – b–c ="),
+    "measures": (
+        "{{convert|5|km|mi}} {{convert|5|to|10|km}} {{cvt|5|ft|10|in}} {{convert|3|-|4|kg|lb}}",
+        "5 km 5 to 10 km 5 ft 10 in 3–4 kg",
+    ),
+    "fractions": ("{{frac|1|2}} {{frac|3|1|2}} {{frac|4}}", "1⁄2 3 1⁄2 1⁄4"),
+    "dates": ("{{start date|2003|5|1}} {{date|4|mars|1990}} {{dts|1970}}", "2003-05-01 4 mars 1990 1970"),
+    "centuries": ("le {{s|XIX|e}} et {{nobr|{{1er}} mai}}", "le XIXe siècle et 1er mai"),
+    "functions": ("{{lc:A}} {{formatnum:1234}} {{#if:a|b|c}} {{DEFAULTSORT:x}}", "A 1234"),
+    "the page's own name": ("'''{{PAGENAME}}''' is", "Berlin is"),
+    "by shape": ("it is {{whatever|said here}}, and {{other|x|y}} not", "it is said here, and not"),
+    "notes by shape": ("the word{{whatever|a note}} and.{{whatever|another}}", "the word and."),
+    "notes by name": ("the word {{efn|a note}} and", "the word and"),
+    "in a script without spaces": ("東京は{{whatever|大都市}}である。", "東京は大都市である。"),
+    "alone on its line": ("a\n{{Main|Other}}\nb\n* {{IMDb|123}}\n", "a\n\nb"),
+    "in a namespace": ("{{Template:nowrap|a}} {{Vorlage:nowrap|b}} {{ nowrap | c }} {{NoWrap|d}}", "a b c d"),
+    "lists": ("{{ubl|a|b}}", "- a\n- b"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("markup", "text"), TEMPLATES.values(), ids=TEMPLATES.keys())
+def test_templates_that_mark_up_words_leave_them(markup: str, text: str) -> None:
+    """Well-known ones, and those that stand like words in a sentence; all others leave nothing."""
+    assert plain_text(markup, GERMAN).text == text
 
 
 def test_an_abstract_is_bounded_and_before_the_first_heading() -> None:
-    """The first paragraph, cut at a word."""
+    """The first paragraph, no list, cut at a space."""
     assert plain_text("== H ==\nafter").abstract == ""
+    assert plain_text("* item\n\nprose").abstract == "prose"
     long = plain_text("word " * 1_000).abstract
     assert len(long) <= MAX_ABSTRACT_CHARS
     assert long.endswith("word")
 
 
-SLOW = "{{a|{b}" * 5_000 + "}}" * 5_000
-"""For the parser alone: single braces keep the quick way off."""
-
-HOSTILE = {
-    "parameters": "{{{a|" * 3_000,
-    "unclosed tables": "{|\n|a\n" * 3_000,
-    "unclosed links": "[[" * 20_000,
-    "unclosed templates": "{{a|" * 20_000,
-    "files": "[[File:a|" * 5_000,
-    "refs": "<ref>" * 50_000,
-    "cut refs": "<ref " * 50_000,
-    "quotes": "'''''a" * 30_000,
-    "external": "[http://a b" * 20_000,
-    "headings": "= a\n=" * 50_000,
-    "tags": "<b " * 100_000,
-    "entities": "&#" * 100_000,
-    "spaces": " \t" * 200_000,
-    "comment": "<!-- " * 100_000,
-}
+def test_only_what_is_asked_for_is_made() -> None:
+    for make in (Make(), Make(False, True), Make(False, False, True), Make(True, True, True)):
+        for made in (plain_text("a", make=make), nothing(make)):
+            assert [part is not None for part in (made.text, made.sections, made.infoboxes)] == list(make)
+    assert plain_text("a", make=Make(False, True)).abstract == ""
 
 
-@pytest.mark.parametrize("markup", HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_markup_is_read_in_bounded_time(markup: str) -> None:
-    """Markup that takes other parsers seconds to minutes; the bound here is wide, for slow machines."""
-    start = time.process_time()
-    plain_text(markup)
-    assert time.process_time() - start < 2.0
-
-
-@given(st.text(alphabet="{}[]|<>!-/refab='\n*#:&; ", max_size=200))
-def test_no_markup_is_too_strange(markup: str) -> None:
-    """Whatever is written, some text comes out, and no marker of ours or of the parser's."""
-    try:
-        text, abstract = plain_text(markup)
-    except TooDeep:
-        return
-    assert "\x00" not in text
-    assert len(abstract) <= MAX_ABSTRACT_CHARS
-
-
-def test_endless_nesting_is_refused_at_once() -> None:
-    """What would keep a parser busy for seconds is given up after a few passes."""
-    with pytest.raises(TooDeep):
-        plain_text("{{" * 20_000 + "}}" * 20_000)
-
-
-WORDS = st.text(alphabet="abc ", min_size=1, max_size=6).filter(str.strip)
-MARKUP = st.recursive(
-    WORDS,
-    lambda inner: st.one_of(
-        st.lists(inner, min_size=1, max_size=3).map(" ".join),
-        inner.map(lambda x: f"{{{{t|x={x}}}}}"),
-        inner.map(lambda x: f"{{{{#if: y | {x} }}}}"),
-        inner.map(lambda x: f"{{{{{{p|{x}}}}}}}"),
-        WORDS.map(lambda x: f"[[{x}]]"),
-        st.tuples(WORDS, WORDS).map(lambda two: f"[[{two[0]}|{two[1]}]]"),
-        inner.map(lambda x: f"[[File:a.jpg|thumb|{x}]]"),
-        WORDS.map(lambda x: f"[[Category:{x}]]"),
-        WORDS.map(lambda x: f"[[:Category:{x}]]"),
-        inner.map(lambda x: f"\n{{|\n|-\n| {x}\n|}}\n"),
-    ),
-    max_leaves=12,
-)
-
-
-@given(MARKUP)
-def test_well_formed_markup_reads_as_the_parser_reads_it(markup: str) -> None:
-    """The quick way and wikitextparser agree wherever brackets match."""
-    dropped = {"file", "category"}
-    quick = _without_structures(_without_well_formed(markup, dropped), dropped)
-    assert quick.split() == _without_structures(markup, dropped).split()
-
-
-async def test_a_worker_that_takes_too_long_is_replaced() -> None:
-    """The page goes without text, the next one has its own again."""
-    async with TextPool(workers=1, timeout_s=0.2) as pool:
-        assert await pool.extract(SLOW) is None
-        answer = await pool.extract("'''next'''")
-    assert answer
-    assert answer.text == "next"
-
-
-async def test_a_page_beyond_the_bound_goes_without_text() -> None:
-    """No worker is even started for it; an empty page needs none either."""
-    async with TextPool(workers=1) as pool:
-        assert await pool.extract("x" * (MAX_INPUT_CHARS + 1)) is None
-        assert await pool.extract("") == ("", "")
-        assert pool._all[0]._process is None
+def test_noncharacters_of_a_page_are_no_markup() -> None:
+    """What stands for literal characters within is not had from outside."""
+    assert plain_text("a\ufdd0\ufdd0b\ufdefc\ufdeed", Origin()).text == "abcd"
 
 
 def test_real_wikitext(shared_data: Path) -> None:
     """What a real MediaWiki served comes out without markup."""
-    import json  # noqa: PLC0415 - one use
-
     answer = json.loads((shared_data / "mediawiki-1.39/api/revisions_redirect_resolved.json").read_text())
     content = answer["body"]["query"]["pages"][0]["revisions"][0]["slots"]["main"]["content"]
     text = plain_text(content).text
+    assert text
     assert text.startswith("Probe text with ünïcödé 日本語 😀")
     assert "[[" not in text
     assert "Category" not in text

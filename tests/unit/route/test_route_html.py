@@ -23,13 +23,15 @@ PARTNERS = {
     "words": 'content = ["text", "html"]\nfields = ["abstract", "article_body.*"]\n',
     "nameless": 'content = ["text", "html"]\neditor = "none"\n',
     "settled": 'content = ["html", "text"]\nsettle = "10m"\n',
+    "divided": 'content = ["html", "sections"]\n',
     "plain": "",
+    "parts": 'content = ["wikitext", "sections"]\n',
     "wikitext": 'content = ["wikitext"]\n',
     "plain-settled": 'settle = "10m"\n',
     "everything": 'fields = ["article_body.*", "abstract", "name"]\n',
 }
-"""By table. The last four have no HTML."""
-WITH_HTML = ("all", "alone", "words", "nameless", "settled")
+"""By table. Those from `plain` on have no HTML."""
+WITH_HTML = ("divided", "all", "alone", "words", "nameless", "settled")
 TEXT = "seen\u2028by all"
 
 
@@ -40,7 +42,8 @@ def with_html(record: Record, *, text: bool = True) -> Record:
     article["abstract"] = "some text"
     article["article_body"]["html"] = "<p>seen by <b>all</b>"
     if text:
-        article["from_html"] = {"text": TEXT, "abstract": "seen"}
+        article["article_body"]["sections"] = [{"text": "of wikitext"}]
+        article["from_html"] = {"text": TEXT, "abstract": "seen", "sections": [{"text": "of HTML"}]}
     return replace(record, value=encode_value(article))
 
 
@@ -95,11 +98,18 @@ async def test_each_partner_has_the_text_of_what_it_has(place: Settled) -> None:
             if article["event"]["type"] == "delete":  # type: ignore[index] # an object
                 assert "article_body" not in article
                 continue
-            expected = {"wikitext": "some text", "text": "some text", "html": "<p>seen by <b>all</b>"}
+            expected: dict[str, object] = {
+                "wikitext": "some text",
+                "text": "some text",
+                "html": "<p>seen by <b>all</b>",
+            }
             abstract = "some text"
             number = article["identifier"]
+            if number in (1, 2, 3, 4):
+                expected["sections"] = [{"text": "of wikitext"}]
             if name in WITH_HTML and number in (1, 2, 3, 4):
-                expected["text"], abstract = TEXT, "seen"
+                expected |= {"text": TEXT, "sections": [{"text": "of HTML"}]}
+                abstract = "seen"
             if name not in WITH_HTML or number == 6:
                 del expected["html"]
             content = {
@@ -108,6 +118,8 @@ async def test_each_partner_has_the_text_of_what_it_has(place: Settled) -> None:
                 "words": {"text", "html"},
                 "nameless": {"text", "html"},
                 "settled": {"text", "html"},
+                "divided": {"html", "sections"},
+                "parts": {"wikitext", "sections"},
                 "wikitext": {"wikitext"},
             }.get(name, {"wikitext", "text"})
             assert article["article_body"] == {part: expected[part] for part in expected if part in content}

@@ -1,0 +1,85 @@
+"""What links leave: their text. Files and categories leave nothing, nor do links to other languages."""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from streamer.wikitext.literal import argument
+
+MAX_NESTED: Final = 20
+"""Links in captions of files in captions: deeper than any page is, and a bound for what is made of them."""
+# from the inside out: a text has no link of its own; single brackets are text, also the first of three, and
+# nothing is gone back over
+_LINK: Final = re.compile(
+    r"\[\[([^\[\]{}|\n]{1,1000})(?:\|((?:[^\[\]]++|\[(?!\[)|\](?!\])|\](?=\]\](?!\])))*+))?\]\]",
+)
+_EXTERNAL: Final = re.compile(
+    r"\[(?:(?:https?:|ftps?:|sftp:|ircs?:|git:)?//|mailto:|news:|tel:|urn:)[^\s\[\]<>]{1,2000}"
+    r"(?:[ \t]{1,10}([^\[\]\n]{0,1000}))?\]"
+)
+_LEFT: Final = re.compile(r"\[\[([^\[\]{}|:\n]{1,100}):[^\n]*|\[\[|\]\]")
+_LANGUAGE: Final = re.compile(r"[a-z]{2,3}(?:-[a-z]{2,8}){0,2}|simple")
+NOT_LANGUAGES: Final = frozenset(
+    {"mw", "voy", "doi", "rfc", "bug", "wmf", "hdl", "oeis", "pmid", "git", "svn"}
+)
+"""Prefixes of other places that are as short as a language's code."""
+_PIPE_TRICK: Final = re.compile(
+    r"[ _]?[(\uff08][^()\uff08\uff09]{0,200}[)\uff09]$|, .{0,200}$|\u060c .{0,200}$"
+)
+_ENGLISH: Final = ("file", "image", "media", "category")
+
+
+class Links:
+    """Of one wiki. `hidden` are its own names of the namespaces of files, media and categories, with aliases;
+    `names` those of all its namespaces, none of which is a language.
+    """
+
+    def __init__(self, hidden: Iterable[str] = (), names: Iterable[str] = ()) -> None:
+        self._hidden = frozenset(_folded(name) for name in (*_ENGLISH, *hidden) if name)
+        self._names = frozenset(_folded(name) for name in names if name) | NOT_LANGUAGES
+
+    def without_links(self, source: str) -> str:
+        if "[[" not in source:
+            return source
+        for _ in range(MAX_NESTED):
+            source, found = _LINK.subn(self._shown, source)
+            if not found or "[[" not in source:
+                break
+        return source
+
+    def without_leftovers(self, source: str) -> str:
+        """What never closes: a file's with the rest of its line."""
+        if "[[" not in source and "]]" not in source:
+            return source
+        return _LEFT.sub(lambda match: "" if self._is_hidden(match[1]) else match[0].strip("[]"), source)
+
+    def _is_hidden(self, name: str | None) -> bool:
+        return name is None or _folded(name) in self._hidden
+
+    def _shown(self, match: re.Match[str]) -> str:
+        target, text = match.groups()
+        if ":" in target:
+            prefix = target.partition(":")[0]
+            folded = _folded(prefix)
+            if folded in self._hidden:
+                return ""
+            if folded not in self._names and _LANGUAGE.fullmatch(prefix):
+                return ""
+        if text is None:
+            shown: str = target.strip().removeprefix(":")
+        elif text.strip():
+            shown = text
+        else:
+            shown = _PIPE_TRICK.sub("", target.removeprefix(":").rpartition(":")[2].strip())
+        return argument(shown) if "=" in shown or "|" in shown else shown
+
+
+@lru_cache(maxsize=4_096)
+def _folded(name: str) -> str:
+    return " ".join(name.replace("_", " ").split()).casefold()
+
+
+def without_external(source: str) -> str:
+    """Their labels stay; those without one show a number, which is left out."""
+    return _EXTERNAL.sub(lambda match: match[1] or "", source) if "[" in source else source
