@@ -16,7 +16,7 @@ from streamer.sandbox.server import Sandbox, SandboxOptions
 
 KEYS = {name: f"wrs_test_key_of_{name}" for name in ("rich", "plain")}
 CONTENT = {"rich": '["wikitext", "text", "html"]', "plain": '["wikitext", "text"]'}
-TEXT = "'''One''' of {{quote|what a template says}}.\n\n== Kinds ==\n* two\n* [[three]]"
+TEXT = "'''One''' of {{saying|words=what a template says}}.\n\n== Kinds ==\n* two\n* [[three]]"
 ROOMY = "requests_per_minute = 6000", "requests_per_minute = 60000\nconcurrency = 12"
 """HTML's share is that of 15,000: each page finds a token."""
 PAGES = 6

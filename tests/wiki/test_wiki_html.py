@@ -237,7 +237,7 @@ async def test_a_partner_with_html_and_one_without(farm: WikiFarm, tmp_path: Pat
             for name, key in KEYS.items()
         )
     )
-    await write(farm.wikis[WIKI], "Template:Quote", TEMPLATES["Quote"])
+    await write(farm.wikis[WIKI], "Template:Saying", TEMPLATES["Quote"].replace("1", "words"))
 
     async def newest(port: int, name: str) -> dict[str, Any]:
         feed = Feed(f"http://127.0.0.1:{port}/v2/articles", KEYS[name], since="2020-01-01T00:00:00Z")
@@ -249,13 +249,13 @@ async def test_a_partner_with_html_and_one_without(farm: WikiFarm, tmp_path: Pat
     config = farm.config().replace("missing_retry_s", "html_timeout_s = 30.0\nmissing_retry_s", 1)
     async with Service(tmp_path, config) as service, asyncio.timeout(120):
         await service.event("connected to the stream")
-        revision = await write(farm.wikis[WIKI], "Lamp", "A lamp. {{Quote|Let there be light}}")
+        revision = await write(farm.wikis[WIKI], "Lamp", "A lamp. {{Saying|words=Let there be light}}")
         port = await service.port()
         rich, plain = await asyncio.gather(newest(port, "rich"), newest(port, "plain"))
     assert revision_of(rich["article_body"]["html"]) == revision
     assert rich["article_body"]["text"] == "A lamp.\n\nLet there be light"
     assert rich["abstract"] == "A lamp."
     assert plain["article_body"] == {
-        "wikitext": "A lamp. {{Quote|Let there be light}}",
+        "wikitext": "A lamp. {{Saying|words=Let there be light}}",
         "text": "A lamp.",
     }
