@@ -24,6 +24,7 @@ from streamer.enrich.hides import Hides
 from streamer.enrich.memory import Contents, HiddenRevisions, Hints, Newest, Removal, Removals, Told
 from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Removed, Work
 from streamer.enrich.suspects import CAUSE as RECONCILE
+from streamer.enrich.text import smaller
 from streamer.errors import HostNotAllowed
 from streamer.log.base import MAX_RECORD_BYTES, Headers, Record, partition_of
 from streamer.metrics import EDIT_TO_PUBLISH, ENRICH_CUTOFFS, ENRICH_LATE, ENRICH_PUBLISHED, ERRORS
@@ -326,16 +327,15 @@ class Batch:
             self._dead(change, Dead("stale", MISSING_TRIES), found.site, hidden)
             return
         hint = self._memory.hints.of(wiki, revision.identifier)
-        plain, html, from_html = answered.plain, answered.html, answered.from_html
-        article = article_of(
-            change, found, visibility, stamp, hint=hint, plain=plain, html=html, from_html=from_html
-        )
-        value = encode_value(article)
-        for fewer in (plain, None):  # without HTML, then without text
+        # what is too much goes, first what only those have who ask for it: it takes nothing from the others
+        whole = (answered.plain, answered.html, answered.from_html)
+        for plain, html, from_html in (whole, *((each, None, None) for each in smaller(answered.plain))):
+            article = article_of(
+                change, found, visibility, stamp, hint=hint, plain=plain, html=html, from_html=from_html
+            )
+            value = encode_value(article)
             if len(value) <= MAX_RECORD_BYTES - MARGIN_BYTES:
                 break
-            article = article_of(change, found, visibility, stamp, hint=hint, plain=fewer)
-            value = encode_value(article)
         if len(value) > MAX_RECORD_BYTES - MARGIN_BYTES:
             self._dead(change, Dead("too_large", 1), found.site, hidden)
             return

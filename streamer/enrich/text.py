@@ -72,6 +72,15 @@ def nothing(make: Make) -> PlainText:
     )
 
 
+def smaller(plain: PlainText | None) -> list[PlainText | None]:
+    """It, and what can be left of it where a record would be too large, down to nothing."""
+    if plain is None:
+        return [None]
+    if plain.sections is None and plain.infoboxes is None:
+        return [plain, None]
+    return [plain, plain._replace(sections=None, infoboxes=None), None]
+
+
 def origin_of(title: str, namespaces: Mapping[int, str], aliases: Mapping[str, int]) -> Origin:
     names = [(name, number) for number, name in namespaces.items()] + list(aliases.items())
     return Origin(

@@ -24,10 +24,12 @@ Make = Callable[..., Any]
 
 
 @asynccontextmanager
-async def running(bench: Any, wikis: Any, *, with_text: bool = False) -> AsyncIterator[None]:
+async def running(
+    bench: Any, wikis: Any, *, with_text: bool = False, plan: Plan | None = None
+) -> AsyncIterator[None]:
     """enrich, drained at the end."""
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(run_enrich(bench.runtime, wikis, lambda: Plan(text=with_text)))
+        tasks.create_task(run_enrich(bench.runtime, wikis, lambda: plan or Plan(text=with_text)))
         yield
         bench.runtime.draining.set()
     bench.restarted()
@@ -634,6 +636,41 @@ async def test_a_redirect_has_no_prose(bench: Any, wikis: Any, change: Make, fou
         assert "abstract" not in out[revision]
         assert out[revision]["redirect_target"] == "Target"
     assert out[3]["article_body"]["text"] == "1. A list\n2. of things"
+
+
+async def test_sections_and_infoboxes_are_made_where_somebody_asks(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """And nowhere else: not of items, none of a redirect; text is not made for them either."""
+    box = "{{Infobox x|a=[[b]]}}\nlead\n== H ==\n* one"
+    wikis.script(("revision", 1), found(1, 1, content=box))
+    wikis.script(("revision", 2), found(2, 2, content="#REDIRECT [[Target]]"))
+    wikis.script(("revision", 3), found(3, 3, content="{}", content_model="wikibase-item"))
+    async with running(bench, wikis, plan=Plan(text=False, sections=True, infoboxes=True)):
+        await bench.admit(*(change("edit", revision, f"T{revision}") for revision in (1, 2, 3)))
+        await bench.until_admitted(3)
+    bodies = {a["version"]["identifier"]: a["article_body"] for a in await articles(bench)}
+    lead, below = bodies[1].pop("sections")
+    assert (lead["path"], lead["level"], lead["text"]) == ([], 0, "lead")
+    assert (below["path"], below["level"], below["text"]) == (["H"], 2, "- one")
+    assert lead["hash"] != below["hash"]
+    assert bodies == {
+        1: {"wikitext": box, "infoboxes": [{"name": "Infobox x", "fields": [{"key": "a", "value": "b"}]}]},
+        2: {"wikitext": "#REDIRECT [[Target]]", "sections": [], "infoboxes": []},
+        3: {"wikitext": "{}"},
+    }
+
+
+async def test_an_article_that_is_too_large_loses_sections_before_text(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """What one partner asks for takes nothing from another; then text goes, then all."""
+    wikis.script(("revision", 1), found(1, 1, content="\u0001" * 990_000))  # six bytes each
+    async with running(bench, wikis, plan=Plan(sections=True, infoboxes=True)):
+        await bench.admit(change("edit", 1, "T1"))
+        await bench.until_admitted(1)
+    (article,) = await articles(bench)
+    assert list(article["article_body"]) == ["wikitext", "text"]
 
 
 async def test_a_resolved_deletion_does_not_wait_for_its_title(
