@@ -78,7 +78,7 @@ async def keeper_of(*services: Service) -> Service:
 async def test_processes_keep_one_budget_whoever_keeps_it(
     tmp_path: Path, rng: random.Random, brokers: Brokers
 ) -> None:
-    """With more to ask than they may: both ask at the pace of the one budget, and one alone has all of it when
+    """With more to ask than they may both ask at the pace of the one budget, and one alone has all of it when
     the other is killed, be it the keeper; which of the two is told, and that the other is none.
     """
     recording = tmp_path / "own.sse"

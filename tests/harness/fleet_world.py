@@ -15,7 +15,7 @@ from typing import Any
 from streamer.origin.breaker import Breakers
 from streamer.origin.budget import Budget, Item, Lane, Scheduler
 from streamer.origin.keeper import Keeper
-from streamer.origin.permits import WANTS_MOST, Permit, Purse, Said
+from streamer.origin.permits import WANTS_MOST, Ask, Permit, Purse, Said
 
 SESSION_S = (8.0, 12.0)
 """From a keeper's death to the next one."""
@@ -91,8 +91,9 @@ class World:
 
     # ── who is there ──
 
-    def join(self, backlog: int = 0) -> "Process":
-        process = Process(self, f"p{next(self._numbers)}", backlog)
+    def join(self, backlog: int = 0, before: str = "") -> "Process":
+        """`before`: the dead one whose place it takes."""
+        process = Process(self, f"p{next(self._numbers)}", backlog, before)
         self.processes.append(process)
         if self.keeping is None:
             self.hand_over(process)
@@ -163,12 +164,12 @@ class Reader:
 class Process:
     """One that runs enrich. `backlog`: so many things wait for it always; `want` adds some."""
 
-    def __init__(self, world: World, name: str, backlog: int) -> None:
+    def __init__(self, world: World, name: str, backlog: int, before: str) -> None:
         self.world, self.name, self.backlog = world, name, backlog
         self.is_alive = True
         self.stopped_until_s = 0.0
         self.clock_s = world.rng.uniform(-1e5, 1e5)
-        self.purse = Purse(name, world.ways.timeout_s)
+        self.purse = Purse(name, world.ways.timeout_s, before)
         self.scheduler: Scheduler[Item] = Scheduler(self.purse, Breakers(1, random.Random(0)))
         self.purse.wants = lambda now_s: self.scheduler.wants(now_s, WANTS_MOST)
         self.purse.skip(len(world.records) - 1)
@@ -262,6 +263,9 @@ class Process:
 
     def _said(self, said: list[Said]) -> None:
         self._speaking = False
+        keeping = self.world.keeping
+        if keeping and keeping.process is self and keeping.hear(said):
+            said = [each for each in said if not isinstance(each, Ask)]
         if self.world.rng.random() < self.world.ways.lost_part:
             if self.world.rng.random() < 0.5:
                 self.world.append(said)
@@ -291,6 +295,14 @@ class Keeping:
         self._has_begun = True
         self.world.reader(self._read, lambda: not self.is_over, self._until)
         self._grant()
+
+    def hear(self, said: Sequence[Said]) -> bool:
+        if not self._has_begun or self.is_over or not self.process.is_alive:
+            return False
+        for each in said:
+            self.keeper.read(each, self.process.now_s())
+        self.world.at(self.world.now_s, self._grant)
+        return True
 
     def _read(self, said: Said, offset: int) -> None:
         if self._later(lambda: self._read(said, offset)):
@@ -328,11 +340,15 @@ class Keeping:
             self.is_over = True  # fenced
             return
         offsets = self.world.append(said)
-        self.world.after((0.001, 0.02), lambda: self._written(offsets))
+        self.world.after((0.001, 0.02), lambda: self._written(said, offsets))
 
-    def _written(self, offsets: list[int]) -> None:
-        if self._later(lambda: self._written(offsets)):
+    def _written(self, said: Sequence[Said], offsets: list[int]) -> None:
+        if self._later(lambda: self._written(said, offsets)):
             return
         self._is_writing = False
         self.keeper.written(offsets, self.process.now_s())
+        for each, offset in zip(said, offsets, strict=True):
+            if isinstance(each, Permit) and each.worker == self.process.name:
+                self.process.purse.deliver(each, offset, self.process.now_s())
+        self.process.pump()
         self._grant()

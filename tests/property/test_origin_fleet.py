@@ -25,12 +25,10 @@ def harmed(rng: random.Random, world: World, until_s: float = SPAN_S) -> World:
         if kind == "join" or not there:
             if len(there) < 6:
                 world.join(rng.choice([0, 5, 50]))
-        elif kind == "kill":
-            world.kill(rng.choice(there))
-            world.join(50)
-        elif kind == "keeper" and world.keeping and world.keeping.process in there:
-            world.kill(world.keeping.process)
-            world.join(50)
+        elif kind == "kill" or (kind == "keeper" and world.keeping and world.keeping.process in there):
+            gone = world.keeping.process if kind == "keeper" and world.keeping else rng.choice(there)
+            world.kill(gone)
+            world.join(50, before=rng.choice(["", gone.name]))
         elif kind == "move":
             world.hand_over(rng.choice(there))
         elif kind == "stop":
