@@ -140,22 +140,22 @@ def _parts(
 async def _enrich(runtime: Runtime, sites: KeptSites, plan: Callable[[], Plan]) -> None:
     if not await runtime.before_drain(sites.load()):
         return
-    fleet = Fleet.of(runtime)
-    origin = Origin(
-        runtime.settings,
-        runtime.clock,
-        save_site=sites.keep,
-        known_sites=sites.known(),
-        asked_before=fleet is None and await _asked_before(runtime),
-        purse=fleet.purse if fleet else None,
-    )
-    try:
-        async with origin:
-            runtime.follow(origin.take)
-            await run_enrich(runtime, origin, plan, fleet)
-    finally:
-        if fleet:
-            await fleet.last_word()
+    with Fleet.of(runtime) as fleet:
+        origin = Origin(
+            runtime.settings,
+            runtime.clock,
+            save_site=sites.keep,
+            known_sites=sites.known(),
+            asked_before=fleet is None and await _asked_before(runtime),
+            purse=fleet.purse if fleet else None,
+        )
+        try:
+            async with origin:
+                runtime.follow(origin.take)
+                await run_enrich(runtime, origin, plan, fleet)
+        finally:
+            if fleet:
+                await fleet.last_word()
 
 
 async def _asked_before(runtime: Runtime) -> bool:

@@ -4,20 +4,22 @@
                  ▲                      │    ▲                │
                  └─────── follow ◄──────┘    └── its commits ─┘
 
-All goes over the log, the keeper's own requests too: what has the lane's fence behind it is true whoever was
-stopped for however long. Without the log, or without a keeper, no permit comes and no wiki is asked. On the
-local log one process runs enrich, and none of this is there.
+Nobody uses a permit before it stands in the log, the keeper's own process neither (which asks in memory):
+what has the lane's fence behind it is true, whoever was stopped for however long. Without the log, or
+without a keeper, no permit comes and no wiki is asked. On the local log one process runs enrich, and none of
+this is there.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import inf
 from typing import Final, NoReturn, Self
-from uuid import uuid4
 
 import msgspec
 
+from streamer.enrich.succession import succession
 from streamer.errors import LogError, OffsetOutOfRange
 from streamer.groups import cause
 from streamer.log.base import Lane, Reader, Record, TopicPartition
@@ -30,7 +32,7 @@ from streamer.metrics import (
 )
 from streamer.origin.budget import Budget
 from streamer.origin.keeper import Keeper
-from streamer.origin.permits import Permit, Purse, Said, decode
+from streamer.origin.permits import Ask, Permit, Purse, Said, decode
 from streamer.runtime import Runtime
 
 GROUP: Final = "budget"
@@ -51,16 +53,23 @@ class Fleet:
         self._runtime = runtime
         self.purse = purse
         self._tp = TopicPartition(runtime.topics.budget, 0)
+        self._keeping: _Keeping | None = None
+        """While this process is the keeper."""
         self._placed = asyncio.Event()
         """Set once it is known from where this process reads: what is granted before it is not for it."""
 
     @classmethod
-    def of(cls, runtime: Runtime) -> Self | None:
-        """None on the local log, where this process has the whole budget."""
+    @contextmanager
+    def of(cls, runtime: Runtime) -> Iterator[Self | None]:
+        """None on the local log, where this process has the whole budget. To be left when nothing is asked
+        any more: then the next process here may say that this one is over.
+        """
         settings = runtime.settings
         if settings.log.kind == "local":
-            return None
-        return cls(runtime, Purse(uuid4().hex, settings.mediawiki.timeout_s))
+            yield None
+            return
+        with succession(f"{settings.log.prefix}-{GROUP}") as (own, before):
+            yield cls(runtime, Purse(own, settings.mediawiki.timeout_s, before))
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -105,11 +114,18 @@ class Fleet:
     async def _take(self, reader: Reader) -> None:
         for record in await reader.read(wait_s=READ_S):
             returned = self.purse.returned
-            took_s = self.purse.read(decode(record.value), record.offset, self._now_s())
-            if took_s is not None:
-                ORIGIN_PERMIT_SECONDS.observe(took_s)
-                self.purse.came()
+            self._came(self.purse.read(decode(record.value), record.offset, self._now_s()))
             ORIGIN_PERMITS.labels("late").inc(self.purse.returned - returned)
+
+    def _came(self, took_s: float | None) -> None:
+        if took_s is not None:
+            ORIGIN_PERMIT_SECONDS.observe(took_s)
+            self.purse.came()
+
+    def _deliver(self, granted: Sequence[Said], offsets: Sequence[int]) -> None:
+        for said, offset in zip(granted, offsets, strict=True):
+            if isinstance(said, Permit) and said.worker == self.purse.worker:
+                self._came(self.purse.deliver(said, offset, self._now_s()))
 
     async def _speak(self) -> NoReturn:
         await self._placed.wait()
@@ -117,6 +133,9 @@ class Fleet:
             self.purse.changed.clear()
             said = self.purse.say(self._now_s())
             if said:
+                if self._keeping:
+                    self._keeping.hear(said)
+                    said = [each for each in said if not isinstance(each, Ask)]
                 try:
                     await self._append(said)
                 except LogError as error:
@@ -163,15 +182,26 @@ class Fleet:
             logger.info("keeps the budget", extra={"requests_per_minute": budget.limit})
             ORIGIN_KEEPER.set(1)
             try:
-                await _Keeping(self._runtime, self._tp, lane, keeper, reader).run()
+                self._keeping = _Keeping(
+                    self._runtime, self._tp, lane, keeper=keeper, reader=reader, deliver=self._deliver
+                )
+                await self._keeping.run()
             finally:
+                self._keeping = None
                 for gauge in (ORIGIN_KEEPER, ORIGIN_BUDGET, ORIGIN_BUDGET_USED):
                     gauge.set(0)
 
 
 class _Keeping:
     def __init__(
-        self, runtime: Runtime, tp: TopicPartition, lane: Lane, keeper: Keeper, reader: Reader
+        self,
+        runtime: Runtime,
+        tp: TopicPartition,
+        lane: Lane,
+        *,
+        keeper: Keeper,
+        reader: Reader,
+        deliver: Callable[[Sequence[Said], Sequence[int]], None],
     ) -> None:
         self._runtime = runtime
         self._clock = runtime.clock
@@ -179,7 +209,14 @@ class _Keeping:
         self._lane = lane
         self._keeper = keeper
         self._reader = reader
+        self._deliver = deliver
         self._news = asyncio.Event()
+
+    def hear(self, said: Iterable[Said]) -> None:
+        """From the same process, which appends all but its Ask too: the next keeper must know of the rest."""
+        for each in said:
+            self._keeper.read(each, self._clock.monotonic_s())
+        self._news.set()
 
     async def run(self) -> None:
         try:
@@ -204,6 +241,7 @@ class _Keeping:
             if granted:
                 offsets = await self._lane.commit(list(self._records(granted)), {})
                 self._keeper.written(offsets, self._clock.monotonic_s())
+                self._deliver(granted, offsets)
                 ORIGIN_PERMITS.labels("granted").inc(sum(isinstance(each, Permit) for each in granted))
             now_s = self._clock.monotonic_s()
             ORIGIN_BUDGET.set(budget.eased(now_s))

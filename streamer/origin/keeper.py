@@ -105,6 +105,7 @@ class Keeper:
         elif isinstance(said, Refused):
             self._refused(said, now_s)
         elif isinstance(said, Succeeds):
+            self._waits.pop(said.before, None)
             for gone in [at for at, out in self._out.items() if out.worker == said.before]:
                 self._over(gone, now_s)
 

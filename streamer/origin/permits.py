@@ -110,7 +110,8 @@ class Purse:
     are used at once or given back, so that none lies idle here while another process has a backlog.
     """
 
-    def __init__(self, worker: str, timeout_s: float) -> None:
+    def __init__(self, worker: str, timeout_s: float, before: str = "") -> None:
+        """`before`: a process that is known to be dead, whose place this one takes."""
         self.worker = worker
         self.timeout_s = timeout_s
         self.in_flight = 0
@@ -123,6 +124,9 @@ class Purse:
         self.wants: Callable[[float], Sequence[Want]] = lambda _: ()
         """What is ready now, best first (Scheduler.wants)."""
         self._seen = -1
+        self._delivered: set[int] = set()
+        """What the keeper in this process has handed over, and is yet to be read."""
+        self._last_delivered = -1
         self._number = 0
         self._sent_s: dict[int, float] = {}
         self._asked_s = -inf
@@ -131,7 +135,7 @@ class Purse:
         self._html_open = 0
         self._held: dict[bool, deque[Held]] = {False: deque(), True: deque()}
         self._started: dict[bool, deque[int]] = {False: deque(), True: deque()}
-        self._to_say: list[Done | Refused] = []
+        self._to_say: list[Done | Refused | Succeeds] = [Succeeds(worker, before)] if before else []
 
     # ── what the scheduler asks (as of a Budget) ───────────────────────────────────────────────
 
@@ -190,8 +194,22 @@ class Purse:
     def read(self, said: Said | None, offset: int, now_s: float) -> float | None:
         """Each record of the topic, in order. How long a permit of ours took, None for anything else."""
         self._seen = offset
+        if offset in self._delivered:
+            self._delivered.discard(offset)
+            return None
         if not isinstance(said, Permit) or said.worker != self.worker:
             return None
+        return self._got(said, offset, now_s)
+
+    def deliver(self, permit: Permit, offset: int, now_s: float) -> float | None:
+        """As `read`, by the keeper in this process, as soon as it is written: it will be read too, or was."""
+        if offset <= self._seen:
+            return None
+        self._delivered.add(offset)
+        self._last_delivered = offset
+        return self._got(permit, offset, now_s)
+
+    def _got(self, said: Permit, offset: int, now_s: float) -> float | None:
         self.granted += 1
         if said.html:
             self._html_open = max(0, self._html_open - 1)
@@ -207,6 +225,7 @@ class Purse:
     def skip(self, offset: int) -> None:
         """What was to be read up to there was not: permits in it are used by nobody, and end by time."""
         self._seen = offset
+        self._delivered = {each for each in self._delivered if each > offset}
         self._open = self._html_open = 0
 
     # ── what is said ───────────────────────────────────────────────────────────────────────────
@@ -223,12 +242,13 @@ class Purse:
             self._sent_s = {n: at_s for n, at_s in self._sent_s.items() if at_s > now_s - PERMIT_S}
             self._sent_s[self._number] = self._asked_s = now_s
             self._open, self._html_open = len(wants), self.html_wanted
-            said.append(Ask(self.worker, self._number, self._seen, self.timeout_s, wants, self.html_wanted))
+            seen = max(self._seen, self._last_delivered)
+            said.append(Ask(self.worker, self._number, seen, self.timeout_s, wants, self.html_wanted))
         return said
 
     def unsaid(self, said: Sequence[Said]) -> None:
         """It could not be appended, or nobody knows: once more."""
-        self._to_say[:0] = [each for each in said if isinstance(each, Done | Refused)]
+        self._to_say[:0] = [each for each in said if isinstance(each, Done | Refused | Succeeds)]
         self._asked_s, self._open, self._html_open = -inf, 0, 0
 
     def say_at_s(self, now_s: float) -> float:
