@@ -113,7 +113,8 @@ class Asker:
 
     async def _html(self, change: Change, found: Found) -> str | None:
         """Asked for once it is known that there is something to see."""
-        if not self.plan().html or not _is_wikitext(found) or is_redirect(found):
+        wanted = self.plan().wants_html(found.site.wiki, found.page.namespace)
+        if not wanted or not _is_wikitext(found) or is_redirect(found):
             return None
         return await self.origin.html(change.wiki, change.server_name, found.revision.identifier)
 

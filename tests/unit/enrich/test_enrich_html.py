@@ -16,6 +16,7 @@ from streamer.plan import Plan
 
 Make = Callable[..., Any]
 EVERYTHING = Plan(html=True)
+ELSEWHERE = Plan(html=True, html_scopes=frozenset({(("dewiki",), ()), ((), (1, 4))}))
 HTML = '<html about="https://test.example.org/wiki/Special:Redirect/revision/5"><body><p>Seen by <b>all</b>.'
 
 
@@ -86,11 +87,12 @@ async def test_without_html_the_article_goes_all_the_same(
     ("plan", "over"),
     [
         (Plan(html=False), {}),
+        (ELSEWHERE, {}),
         (EVERYTHING, {"content": None, "text_hidden": True}),
         (EVERYTHING, {"content": '{"labels":{}}', "content_model": "wikibase-item"}),
         (EVERYTHING, {"content": "#REDIRECT [[There]]", "is_redirect": True}),
     ],
-    ids=["nobody wants it", "hidden", "an item", "a redirect"],
+    ids=["nobody wants it", "nobody wants that page's", "hidden", "an item", "a redirect"],
 )
 async def test_what_has_none_is_not_asked_for(  # noqa: PLR0917 - fixtures
     bench: Any, wikis: Any, change: Make, found: Make, plan: Plan, over: dict[str, Any]
