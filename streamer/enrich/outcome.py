@@ -49,6 +49,15 @@ class Wikis(Protocol):
     @property
     def any_host_answers(self) -> bool: ...
 
+    @property
+    def has_backlog(self) -> bool:
+        """The budget is used up, and live work has waited for it for some seconds."""
+        ...
+
+    def is_under_way(self, wiki: str, revision: int, /) -> bool:
+        """Whether a request for that revision has been sent and is not answered."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:
@@ -85,7 +94,12 @@ class Dead:
     """Cut off all the same: the page that was newest under the title of a deletion nobody can resolve."""
 
 
-Outcome = Answered | Removed | Gone | Dead
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """A newer edit of its page was waiting, and goes on (streamer.enrich.supersede)."""
+
+
+Outcome = Answered | Removed | Gone | Dead | Superseded
 
 
 @dataclass(slots=True, eq=False)

@@ -300,10 +300,11 @@ class Scheduler(Generic[ItemT]):
         if not self._lanes or self.budget.free_at_s(now_s) > now_s:
             return None
         ready = [lane for lane in self._lanes if self._ready_at_s(lane, now_s) <= now_s]
-        wishes = [
-            Wish(lane.priority, self._waited_s(lane, now_s), now_s - self._oldest_s(lane)) for lane in ready
-        ]
-        chosen = self._turns.choose(wishes, has_spare=self.budget.spare_at_s(now_s) <= now_s)
+        chosen = self._turns.choose(
+            [Wish(lane.priority, now_s - self._oldest_s(lane)) for lane in ready],
+            lambda index: self._waited_s(ready[index], now_s),
+            has_spare=self.budget.spare_at_s(now_s) <= now_s,
+        )
         if chosen is None:
             return None
         self.budget.start(now_s)
@@ -326,6 +327,15 @@ class Scheduler(Generic[ItemT]):
         """When another lane is ready, whatever the budget says."""
         later = (self._ready_at_s(lane, now_s) for lane in self._lanes)
         return min((at_s for at_s in later if at_s > now_s), default=inf)
+
+    def backlog_s(self, now_s: float) -> float:
+        """How long the oldest live thing has waited whose host may be asked now."""
+        open_now = (
+            lane
+            for lane in self._lanes
+            if lane.priority == LIVE and self.gate.open_at_s(lane, now_s) <= now_s
+        )
+        return max((now_s - self._oldest_s(lane) for lane in open_now), default=0.0)
 
     def wants(self, now_s: float, most: int) -> list[Want]:
         """The batches that are ready, best first, without taking any."""

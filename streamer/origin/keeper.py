@@ -164,11 +164,16 @@ class Keeper:
 
     def _grant_one(self, now_s: float) -> bool:
         candidates = [(waits, want) for waits in self._waits.values() for want in waits.best()]
-        wishes = []
-        for waits, want in candidates:
-            more_s = now_s - waits.read_s
-            wishes.append(Wish(want.priority, want.waited_s + want.items * more_s, want.age_s + more_s))
-        chosen = self._turns.choose(wishes, has_spare=self.budget.spare_at_s(now_s) <= now_s)
+
+        def waited_s(index: int) -> float:
+            waits, want = candidates[index]
+            return want.waited_s + want.items * (now_s - waits.read_s)
+
+        chosen = self._turns.choose(
+            [Wish(want.priority, want.age_s + now_s - waits.read_s) for waits, want in candidates],
+            waited_s,
+            has_spare=self.budget.spare_at_s(now_s) <= now_s,
+        )
         if chosen is None:
             return False
         waits, want = candidates[chosen]

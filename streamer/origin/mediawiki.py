@@ -48,6 +48,8 @@ LANE_WAITING: Final = 1_000
 PROBE_TIMEOUT_S: Final = 10.0
 """Of a request to a host that failed before: a silent host holds one slot for so long, not for thirty."""
 
+BACKLOG_S: Final = 5.0
+"""A batch fills within so long wherever the budget suffices: what waits longer waits for the budget."""
 PROBE_TITLE: Final = "Main Page"
 PROBE_LOG_ID: Final = 1
 """Whether they exist doesn't matter: no answer is larger than the log of four seconds of one title."""
@@ -241,6 +243,21 @@ class Origin:
     def any_host_answers(self) -> bool:
         """False once failures are all there was for a minute; true before anything was asked."""
         return self._reach.any_answers(self._clock.monotonic_s())
+
+    @property
+    def has_backlog(self) -> bool:
+        """Live work that its host would answer has waited for the budget for BACKLOG_S."""
+        return self._scheduler.backlog_s(self._clock.monotonic_s()) >= BACKLOG_S
+
+    def is_under_way(self, wiki: str, revision: int) -> bool:
+        """Whether a request for it has been sent and is not answered."""
+        key = query.id_key(revision)
+        return any(
+            batch.lane.wiki == wiki
+            and batch.lane.by == "revision"
+            and any(item.key == key for item in batch.items)
+            for batch in self._flying.values()
+        )
 
     @property
     def waiting(self) -> int:

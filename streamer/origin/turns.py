@@ -8,7 +8,7 @@ The lowest class goes first; within it whoever has the most waiting time, and ev
 was served longest ago. A class that has waited for BEHIND_S gets one grant in BEHIND_EVERY all the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 LIVE: Final = 0
@@ -28,19 +28,20 @@ BEHIND_S: Final = 60.0
 
 class Wish(NamedTuple):
     priority: int
-    waited_s: float
-    """In sum, of those that one request would take."""
     age_s: float
-    """Of the oldest of them."""
+    """Of the oldest."""
 
 
 class Turns:
     def __init__(self) -> None:
         self._grants = 0
 
-    def choose(self, wishes: Sequence[Wish], *, has_spare: bool) -> int | None:
+    def choose(
+        self, wishes: Sequence[Wish], waited_s: Callable[[int], float], *, has_spare: bool
+    ) -> int | None:
         """The index of the one that goes next, which counts as a grant. `wishes`: in the order in which they
-        were served, longest ago first. `has_spare`: a request that nobody waits for may start.
+        were served, longest ago first. `waited_s`: of one of them, by index, in sum of all that one request
+        would take. `has_spare`: a request that nobody waits for may start.
         """
         if not wishes:
             return None
@@ -51,7 +52,7 @@ class Turns:
         those = [index for index, wish in enumerate(wishes) if wish.priority == chosen]
         self._grants += 1
         if self._grants % TURN_EVERY:
-            return max(those, key=lambda index: wishes[index].waited_s)
+            return max(those, key=waited_s)
         return those[0]
 
     def _starved(self, wishes: Sequence[Wish], first: int) -> int:

@@ -95,6 +95,9 @@ class ScriptedWikis:
         self.sites: dict[str, SiteInfo] = {"testwiki": SITE}
         self.failing_since: float | None = None
         self.any_host_answers = True
+        self.has_backlog = False
+        self.under_way: set[int] = set()
+        """Revisions that a request was sent for."""
         self._held: dict[tuple[str, Any], asyncio.Event] = {}
         self.lists: dict[str, list[Edited | Logged]] = {}
         """What each wiki lists, oldest first."""
@@ -169,6 +172,9 @@ class ScriptedWikis:
     def check_host(self, server_name: str, /) -> None:
         if not server_name.endswith(".example.org"):
             raise HostNotAllowed(server_name)
+
+    def is_under_way(self, _wiki: str, revision: int, /) -> bool:
+        return revision in self.under_way
 
     def failing_since_s(self, _wiki: str, /) -> float | None:
         return self.failing_since
