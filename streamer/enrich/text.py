@@ -25,6 +25,7 @@ MAX_SECTIONS: Final = 2_000
 """The longest lists of real wikis have some hundreds."""
 MAX_HEADING_CHARS: Final = 500_000
 _PAGE_NAMES: Final = frozenset({"pagename", "fullpagename", "basepagename", "subpagename"})
+_PAGE_NAME_CHARS: Final = 20
 
 
 class Make(NamedTuple):
@@ -136,7 +137,7 @@ class _Text:
         return page
 
     def _shown(self, call: Call) -> str:
-        if call.body.strip().casefold() in _PAGE_NAMES:
+        if len(call.body) < _PAGE_NAME_CHARS and call.body.strip().casefold() in _PAGE_NAMES:
             return self._title
         if self._boxes is None:
             return prose_of(call, within_box=False)

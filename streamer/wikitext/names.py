@@ -3,14 +3,14 @@
 from typing import Final
 
 FIRST: Final = """
-nowrap|nobr|nobreak|nw|nobold|noitalic|normal|small|smaller|big|bigger|large|abbr|abbrv|abr|abréviation
-|tooltip|sub|sup|smallsup|em|strong|bold|italic|underline|mono|code|kbd|var|mvar|tt|visible anchor
-|vanchor|unicode|ipa|api|ill|interlanguage link|illm|lien|le|link-interwiki|仮リンク|quote|blockquote
-|quotation|bquote|cquote|zitat|center|centre|smallcaps|sc|petites capitales|rom-maj|romain|nihongo|url
-|flag|flagcountry|flagu|sic|typo|formatnum|lc|uc|lcfirst|ucfirst|refnec|référence nécessaire
-|référence souhaitée|citation needed span|fact span|citation étrangère|ruby|読み仮名|要出典範囲|abbreviation
-|plainlist|flatlist|polytonic|script|term|defn|gli|iast|block indent|indent|poemquote|mp|цитата
-|начало цитаты|نص|اقتباس|ציטוט|citat|cita|citazione
+nowrap|nobr|nobreak|nw|nobold|noitalic|normal|small|smaller|big|bigger|large|abbr|abbrv|abr
+|abréviation|tooltip|sub|sup|smallsup|em|strong|bold|italic|underline|mono|code|kbd|var|mvar|tt
+|visible anchor|vanchor|unicode|ipa|api|ill|interlanguage link|illm|lien|le|link-interwiki|仮リンク
+|quote|blockquote|quotation|bquote|cquote|zitat|citation bloc|citation|"|center|centre|smallcaps
+|sc|petites capitales|rom-maj|romain|nihongo|url|flag|flagcountry|flagu|sic|typo|formatnum|lc|uc
+|lcfirst|ucfirst|refnec|référence nécessaire|référence souhaitée|citation needed span|fact span
+|citation étrangère|ruby|読み仮名|要出典範囲|abbreviation|plainlist|flatlist|polytonic|script|term|defn|gli
+|iast|block indent|indent|poemquote|mp|цитата|начало цитаты|نص|اقتباس|ציטוט|citat|cita|citazione
 """
 """The first argument that is there, or what is named as the text of a link."""
 LAST: Final = """

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from streamer.wikitext import names
+from streamer.wikitext.bio import bio_of
 from streamer.wikitext.templates import Arguments, Call
 
 Shown = Callable[[Arguments], str]
@@ -42,12 +43,28 @@ MAX_NAME_CHARS: Final = 60
 _FUNCTIONS: Final = frozenset({"lc", "uc", "lcfirst", "ucfirst", "formatnum"})
 
 
+_TEXT_KEYS: Final = frozenset({"lt", "text", "texte", "texto", "testo", "tekst", "текст", "quote", "zitat"})
+_TRANSLATION_KEYS: Final = frozenset({"übersetzung"})
+_ORDINAL: Final = re.compile(
+    r"(?:[0-9]{1,4}|[ivxlcdm]{1,9})(?:er|re|e|ère|nd|de|th|st|rd|º|ª)(?: siècle)?(?: av\. j\.-c\.)?"
+)
+_LIST: Final = re.compile(r"\s{0,20}[*#]")
+_LEAST_CHARS: Final = 2
+"""A letter alone tells a template what to show; a character of another script may be a word."""
+
+
 def _first(args: Arguments) -> str:
     return next((each for each in map(str.strip, args.positional) if each), "")
 
 
 def _labelled(args: Arguments) -> str:
-    return args.named.get("lt") or args.named.get("texte") or _first(args)
+    """By the name of its text, with its translation; else the first."""
+    named = args.named
+    if not named:
+        return _first(args)
+    keys = [key for key in named if key.casefold() in _TEXT_KEYS and named[key]]
+    keys += [key for key in named if key.casefold() in _TRANSLATION_KEYS]
+    return "\n\n".join(named[key] for key in keys) or _first(args)
 
 
 def _last(args: Arguments) -> str:
@@ -133,6 +150,7 @@ _SHOWN: Final[dict[str, Shown]] = {
         (names.VALUE, _value),
         (names.CIRCA, _circa),
         (names.DATE, date_of),
+        ("bio", bio_of),
     )
     for name in names.listed(table)
 }
@@ -154,26 +172,37 @@ def name_of(body: str) -> str:
 
 def prose_of(call: Call, *, within_box: bool) -> str:
     """`within_box`: a value of an infobox is told by all its words, for no sentence would be broken."""
-    name = name_of(call.body)
-    sign = _SIGNS.get(name)
-    if sign is not None:
-        return sign
+    body = call.body
+    name = name_of(body)
     if not name or name in _UNSEEN or name[0] == "#":
         return ""
-    if "|" not in call.body:
-        return _function(call.body)
-    args = Arguments(call.body)
+    if "|" not in body:
+        sign = _SIGNS.get(name)
+        return sign if sign is not None else _function(name, body)
+    args = Arguments(body)
     shown = _SHOWN.get(name) or (_first if name.startswith(_FIRST_OF) else None)
     if shown:
         return shown(args)
-    if within_box:
-        return _all(args)
-    is_prose = len(args.positional) == 1 and len(args.named) <= 1 and _is_in_sentence(call)
-    return _first(args) if is_prose else ""
+    if within_box or _ORDINAL.fullmatch(name):
+        return f"{'' if within_box else args.name.strip()} {_all(args)}".lstrip()
+    return _by_shape(call, args)
 
 
-def _function(body: str) -> str:
-    """`{{lc:text}}`: those whose argument is seen."""
+def _by_shape(call: Call, args: Arguments) -> str:
+    if len(args.positional) != 1 or len(args.named) > 2:
+        return ""
+    (only,) = args.positional
+    if _LIST.match(only):
+        return f"\n{only.strip()}\n"  # what sets a list in columns
+    said = only.strip()
+    is_word = len(said) >= _LEAST_CHARS or not said.isascii()
+    return said if is_word and len(args.named) <= 1 and _is_in_sentence(call) else ""
+
+
+def _function(name: str, body: str) -> str:
+    """`{{lc:text}}`, whose argument is seen, and `{{XIXe siècle}}`, whose name is."""
+    if _ORDINAL.fullmatch(name):
+        return body.strip()
     function, _, argument = body.partition(":")
     return argument.strip() if function.strip().casefold() in _FUNCTIONS else ""
 

@@ -13,11 +13,12 @@ _REFERENCE: Final = ("ref", "Ref", "REF")
 _PREFORMATTED: Final = ("pre", "syntaxhighlight", "source")
 # attributes are bounded, so that a page of nothing but "<ref" costs a constant for each
 _TOKEN: Final = re.compile(
-    rf"<!--|<(/?)({NOT_PROSE}|{'|'.join(_PREFORMATTED)}|nowiki|poem)\b([^<>]{{0,1000}})>", re.IGNORECASE
+    rf"<!--|<(/?)({NOT_PROSE}|{'|'.join(_PREFORMATTED)}|nowiki|poem|table)\b([^<>]{{0,1000}})>",
+    re.IGNORECASE,
 )
 _BREAK: Final = re.compile(r"<br\b[^<>]{0,500}>\n?|</br>", re.IGNORECASE)
 _BLOCK: Final = re.compile(
-    r"</?(?:p|div|blockquote|center|ul|ol|dl|table|tr|td|th|caption|section|h[1-6])\b[^<>]{0,500}>",
+    r"</?(?:p|div|blockquote|center|ul|ol|dl|table|tbody|thead|tr|td|th|caption|section|h[1-6])\b[^<>]{0,500}>",
     re.IGNORECASE,
 )
 _ITEM: Final = re.compile(r"<(li|dt|dd)\b[^<>]{0,500}>[ \t\n]{0,100}", re.IGNORECASE)
@@ -68,13 +69,21 @@ def _closings(tokens: list[re.Match[str]]) -> list[int]:
     """By token: the index of the next closing tag of its name, or -1."""
     closings = [-1] * len(tokens)
     following: dict[str, int] = {}
+    tables: list[int] = []
     for i in range(len(tokens) - 1, -1, -1):
         name = tokens[i][2]
-        if name:
-            name = name.lower()
-            closings[i] = following.get(name, -1)
+        if not name:
+            continue
+        name = name.lower()
+        if name == "table":  # which may stand in another
             if tokens[i][1]:
-                following[name] = i
+                tables.append(i)
+            elif tables:
+                closings[i] = tables.pop()
+            continue
+        closings[i] = following.get(name, -1)
+        if tokens[i][1]:
+            following[name] = i
     return closings
 
 

@@ -78,6 +78,9 @@ $wgPingback = $wgEnableEmail = $wgUseInstantCommons = false;
 wfLoadExtension( 'Cite' );
 wfLoadExtension( 'TextExtracts' );
 
+// Where Parsoid makes wikitext of its HTML.
+$wgRestAPIAdditionalRouteFiles[] = 'includes/Rest/coreDevelopmentRoutes.json';
+
 // ── who may do what ──
 $wgRateLimits = [];
 $wgPasswordAttemptThrottle = [];

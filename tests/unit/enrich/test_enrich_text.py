@@ -126,6 +126,7 @@ READ = {
     "empty brackets": ("A ({{IPA-x|y|z}}; {{lang-xx}}) is, f() is", "A is, f() is"),
     "begun brackets": ("A ({{Unseen}}, born 1900) is", "A (born 1900) is"),
     "tables": ("a\n{|\n|-\n| b\n{|\n| c\n|}\n| d\n|}\ne", "a\n\ne"),
+    "tables of HTML": ("a\n<table><tr><td>b<table><td>c</table></td></tr></table>d</table>", "a d"),
     "an unclosed table": ("a\n{| class=x\n|-\n! b\n| c\nd", "a\n\nd"),
     "an unclosed template": ("a\n{{Infobox\n| b = c\n}\nd", "a\n\n} d"),
     "unclosed links": ("a [[b and [[c|d\n[[File:x|y\ne f", "a b and c|d\n\ne f"),
@@ -140,6 +141,14 @@ def test_markup_is_read_as_mediawiki_reads_it(markup: str, text: str) -> None:
     assert plain_text(markup, GERMAN).text == text
 
 
+LIFE = (
+    "Nome=Ida|Cognome=Moss|Sesso=F|LuogoNascita=[[Steinbrück]]|GiornoMeseNascita=3 maggio|AnnoNascita=1901"
+    "|LuogoMorte=Larkhaven|AnnoMorte=1980|Attività=scrittrice|Attività2=attrice|Nazionalità=norrena"
+    "|PostNazionalità=, nota per ''Il porto''"
+)
+LIFE_TOLD = (
+    "Ida Moss (Steinbrück, 3 maggio 1901 \u2013 Larkhaven, 1980) è stata una scrittrice e attrice norrena"
+)
 TEMPLATES = {
     "an argument": (
         "{{lang|fr|mot}} {{nowrap|a [[b|c]]}} {{Langue|en|word}} {{lang-la|x}}",
@@ -164,6 +173,13 @@ TEMPLATES = {
     "alone on its line": ("a\n{{Main|Other}}\nb\n* {{IMDb|123}}\n", "a\n\nb"),
     "in a namespace": ("{{Template:nowrap|a}} {{Vorlage:nowrap|b}} {{ nowrap | c }} {{NoWrap|d}}", "a b c d"),
     "lists": ("{{ubl|a|b}}", "- a\n- b"),
+    "lists in columns": ("a\n{{cols|width=3|\n* b\n* c\n}}\nd", "a\n\n- b\n- c\n\nd"),
+    "quotes": ("{{Quote|text=a b|author=c}}\n{{Zitat|Text=d|Übersetzung=e|ref=<ref>f</ref>}}", "a b d\n\ne"),
+    "ordinals": ("la {{3e|place}} du {{XXe siècle}} et {{1er}}", "la 3e place du XXe siècle et 1er"),
+    "a letter that tells what to show": ("al {{Calcio Milan|N}} nel", "al nel"),
+    "an Italian life": (f"{{{{Bio|{LIFE}}}}}", f"{LIFE_TOLD}, nota per Il porto."),
+    "another": ("{{Bio|Nome=Ugo|Attività=scultore|AnnoNascita=?}}", "Ugo (…) è uno scultore."),
+    "one told in words": ("{{Bio|Nome=Ugo|FineIncipit=fu re}}", "Ugo fu re."),
 }  # fmt: skip
 
 

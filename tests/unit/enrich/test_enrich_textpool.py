@@ -84,6 +84,8 @@ def test_no_markup_is_too_strange(markup: str) -> None:
     assert text is not None
     assert sections is not None
     assert infoboxes is not None
+    parts = [part for one in sections for part in (*one.path[-1:], one.text) if part]
+    assert "\n\n".join(parts) == text
     assert not any("\ufdd0" <= char <= "\ufdef" for char in text)
     assert len(abstract) <= MAX_ABSTRACT_CHARS
 
