@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +103,7 @@ def settings_of(farm: WikiFarm) -> Settings:
     )
 
 
-async def test_plain_text_of_what_parsoid_renders(
-    farm: WikiFarm, record_property: Callable[[str, object], None]
-) -> None:
+async def test_plain_text_of_what_parsoid_renders(farm: WikiFarm) -> None:
     """Templates and all, against the oracle; each document is that of its revision."""
     wiki = farm.wikis[WIKI]
     for title, text in TEMPLATES.items():
@@ -122,11 +120,11 @@ async def test_plain_text_of_what_parsoid_renders(
         title: oracle.agreement(text_of(page_of(html).sections()), html) for title, html in pages.items()
     }
     recalls = [each.recall for each in found.values()]
-    record_property("word recall", (statistics.median(recalls), min(recalls)))
-    record_property("word precision", min(each.precision for each in found.values()))
+    least = min(each.precision for each in found.values())
+    print(f"word recall: least {min(recalls):.4f}; precision: least {least:.4f}")
     assert min(recalls) >= 0.93, found
     assert statistics.median(recalls) >= 0.96
-    assert min(each.precision for each in found.values()) >= 0.96, found
+    assert least >= 0.96, found
     lamp = text_of(page_of(pages["Lamp"]).sections())
     for gone in (
         "1801",
