@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -111,11 +111,13 @@ class MediaWikiSettings(Struct, frozen=True, forbid_unknown_fields=True):
     requests_per_minute: Annotated[int, Meta(ge=1)] | None = None
     """None: 200 with a contact or an endpoint of one's own, 10 without."""
     concurrency: Annotated[int, Meta(ge=1, le=100)] = 3
-    workers: Annotated[int, Meta(ge=1)] = 1
-    """Processes that run enrich on one cluster: each takes an equal share of these two."""
     batch: Annotated[int, Meta(ge=1, le=500)] = 50
     maxlag: Annotated[int, Meta(ge=0)] = 5
     timeout_s: Positive = 30.0
+    html_share: Annotated[float, Meta(ge=0, le=1)] = 0.25
+    """Of the budget, what HTML may take, which costs a request a revision; articles beyond it go without."""
+    html_timeout_s: Positive = 10.0
+    """What an article waits for its HTML, `timeout_s` at most."""
     retries: Annotated[int, Meta(ge=1)] = 5
     """Failures of one change, while its wiki answers others, before it is a dead letter."""
     missing_retry_s: NonNegative = 10.0
@@ -241,13 +243,6 @@ class PartnersSettings(Struct, frozen=True, forbid_unknown_fields=True):
     file: str = "partners.toml"
 
 
-class Share(NamedTuple):
-    """What one process may ask of the wikis."""
-
-    requests_per_minute: int
-    concurrency: int
-
-
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     source: SourceSettings = SourceSettings()
     admit: AdmitSettings = AdmitSettings()
@@ -258,22 +253,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     reconcile: ReconcileSettings = ReconcileSettings()
     scores: ScoresSettings = ScoresSettings()
     partners: PartnersSettings = PartnersSettings()
-
-    def __post_init__(self) -> None:
-        for key, whole in (
-            ("requests_per_minute", self.requests_per_minute),
-            ("concurrency", self.mediawiki.concurrency),
-        ):
-            if whole < self.workers:
-                raise ValueError(
-                    f"mediawiki.{key} is {whole}, which mediawiki.workers = {self.workers} can't share:"
-                    " each needs 1 at least"
-                )
-        if self.scores.url and self.scores.requests_per_minute < self.workers:
-            raise ValueError(
-                f"scores.requests_per_minute is {self.scores.requests_per_minute}, which"
-                f" mediawiki.workers = {self.workers} can't share: each needs 1 at least"
-            )
 
     @property
     def identified(self) -> bool:
@@ -287,26 +266,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         if configured is not None:
             return configured
         return RPM_IDENTIFIED if self.identified else RPM_UNIDENTIFIED
-
-    @property
-    def workers(self) -> int:
-        """Of one budget. On the local log one process runs enrich, whatever is configured."""
-        return self.mediawiki.workers if self.log.kind == "kafka" else 1
-
-    @property
-    def share(self) -> Share:
-        """Rounded down, so that the shares never sum up to more than the budget."""
-        return Share(self.requests_per_minute // self.workers, self.mediawiki.concurrency // self.workers)
-
-    def share_of(self, lanes: int) -> Share:
-        """Of a process that runs so many lanes of enrich: no larger a part of the budget than of lanes. So
-        where more processes run than `workers` says, they ask no more than it in sum; each 1 at least.
-        """
-        most = self.share
-        return Share(
-            min(most.requests_per_minute, max(1, self.requests_per_minute * lanes // self.log.partitions)),
-            min(most.concurrency, max(1, self.mediawiki.concurrency * lanes // self.log.partitions)),
-        )
 
     @property
     def reconciled_every_hours(self) -> float:

@@ -210,7 +210,7 @@ ORIGIN_REQUEST_SECONDS: Final = Histogram(
 )
 ORIGIN_BATCH: Final = Histogram(
     "streamer_origin_batch_size",
-    "Things asked for by one request, by how they are asked: revision, title, page, log, listing, lists.",
+    "Things asked for by one request, by how: revision, title, page, log, listing, lists, html.",
     ["by"],
     buckets=(1, 2, 5, 10, 20, 30, 40, 50, 100, 500),
     registry=REGISTRY,
@@ -226,17 +226,30 @@ ORIGIN_LISTS: Final = Counter(
 )
 ORIGIN_BUDGET_USED: Final = Gauge(
     "streamer_origin_budget_used_requests",
-    "Requests that count in the current minute.",
+    "Requests that count in the current minute: the fleet's, told by the process that keeps its budget.",
     registry=REGISTRY,
 )
 ORIGIN_BUDGET: Final = Gauge(
     "streamer_origin_budget_requests",
-    "Requests a minute that this process may make: its share of the budget in force.",
+    "Requests a minute that the fleet may make now, told by the process that keeps its budget; less than the"
+    " settings say after wikis have refused some.",
     registry=REGISTRY,
 )
-ORIGIN_OVERCOMMITTED: Final = Gauge(
-    "streamer_origin_budget_overcommitted",
-    "1 while more processes run enrich than mediawiki.workers says; they ask for less meanwhile.",
+ORIGIN_KEEPER: Final = Gauge(
+    "streamer_origin_budget_keeper",
+    "1 where this process keeps the budget of the fleet: of all its processes one, or none for some seconds.",
+    registry=REGISTRY,
+)
+ORIGIN_PERMITS: Final = Counter(
+    "streamer_origin_permits",
+    "Permits of one request: granted (told by the keeper), unused and late (given back by who asked).",
+    ["outcome"],
+    registry=REGISTRY,
+)
+ORIGIN_PERMIT_SECONDS: Final = Histogram(
+    "streamer_origin_permit_seconds",
+    "From asking the keeper to its permit, waiting for the budget included.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
     registry=REGISTRY,
 )
 ORIGIN_BREAKERS_OPEN: Final = Gauge(
@@ -291,6 +304,13 @@ ENRICH_CUTOFFS: Final = Counter(
 )
 ENRICH_RETRIES: Final = Counter(
     "streamer_enrich_retries", "Questions asked again, by reason.", ["reason"], registry=REGISTRY
+)
+ENRICH_HTML: Final = Counter(
+    "streamer_enrich_html",
+    "Articles whose HTML was wanted, by outcome: fetched; over_share or paused, where nothing was asked; or"
+    " how the request failed.",
+    ["outcome"],
+    registry=REGISTRY,
 )
 DEFERRED_WAITING: Final = Gauge(
     "streamer_deferred_waiting_letters",

@@ -398,7 +398,10 @@ class ArticleBody(Struct, frozen=True):
     leads), and absent where none could be made.
     """
     html: str | Maybe = UNSET
-    """Not filled by this version."""
+    """As Parsoid renders this revision: a whole document. Of wikitext only, and not of redirects. It costs
+    the wiki a request of its own: absent where it could not be had in time, or not within the share of all
+    requests that it may take. In feeds without names of editors, pages whose title has one are without it.
+    """
     sections: list[Section] | Maybe = UNSET
     """Of the plain text: the lead, then one for each heading. Only for partners that ask for them; absent
     where text is and of a page with more than 2,000; empty for a redirect.
@@ -519,6 +522,21 @@ class Article(Struct, frozen=True):
     redirect_target: str | Maybe = UNSET
     """Of a redirect: the title that it leads to."""
     is_disambiguation: bool | Maybe = UNSET
+
+
+class FromHtml(Struct, frozen=True):
+    """What plain text there is of the HTML."""
+
+    text: str | Maybe = UNSET
+    abstract: str | Maybe = UNSET
+    sections: list[Section] | Maybe = UNSET
+
+
+class FullArticle(Article, frozen=True):
+    """An article as `wiki.articles.v1` alone holds it."""
+
+    from_html: FromHtml | Maybe = UNSET
+    """For partners with HTML instead of what is made of wikitext; route gives it to nobody as it is."""
 
 
 class DeadLetter(Struct, frozen=True, omit_defaults=True):
@@ -644,6 +662,7 @@ class Topics:
         self.signals: Final = f"{prefix}.signals.v1"
         self.deadletter: Final = f"{prefix}.deadletter.v1"
         self.meta: Final = f"{prefix}.meta.v1"
+        self.budget: Final = f"{prefix}.budget.v1"
 
     def of_partner(self, partner: str) -> str:
         return f"{self.articles}.{partner}"

@@ -240,8 +240,6 @@ def _check(partner: Partner, where: str) -> None:
         selection(partner.fields)
     except FieldUnknown as error:
         raise ConfigError(f"{where}.fields", str(error)) from None
-    if "html" in partner.content:
-        raise ConfigError(f"{where}.content", 'HTML is not built yet; "wikitext" and "text" work')
 
 
 def hash_key(secret: str) -> str:

@@ -22,6 +22,7 @@ from aiohttp import web
 
 from streamer.config import Settings
 from streamer.deliver.server import run_deliver
+from streamer.enrich.fleet import Fleet
 from streamer.enrich.outbox import GROUP as ENRICH_GROUP
 from streamer.enrich.sites import KeptSites
 from streamer.enrich.stage import run_enrich
@@ -140,34 +141,34 @@ def _parts(
 async def _enrich(runtime: Runtime, sites: KeptSites, plan: Callable[[], Plan]) -> None:
     if not await runtime.before_drain(sites.load()):
         return
-    origin = Origin(
-        runtime.settings,
-        runtime.clock,
-        save_site=sites.keep,
-        known_sites=sites.known(),
-        asked_before=await _asked_before(runtime),
-        plan=plan,
-    )
     settings = runtime.settings
-    async with AsyncExitStack() as stack:
-        scorer = None
-        if settings.scores.url:
-            lift_wing = LiftWing(
-                settings.scores, settings.user_agent, workers=settings.workers, clock=runtime.clock
-            )
-            scorer = await stack.enter_async_context(lift_wing)
-        await stack.enter_async_context(origin)
-        runtime.follow(origin.take)
-        await run_enrich(runtime, origin, plan, scorer)
+    with Fleet.of(runtime) as fleet:
+        origin = Origin(
+            runtime.settings,
+            runtime.clock,
+            save_site=sites.keep,
+            known_sites=sites.known(),
+            asked_before=fleet is None and await _asked_before(runtime),
+            plan=plan,
+            purse=fleet.purse if fleet else None,
+        )
+        try:
+            async with AsyncExitStack() as stack:
+                scorer = None
+                if settings.scores.url:
+                    lift_wing = LiftWing(settings.scores, settings.user_agent, clock=runtime.clock)
+                    scorer = await stack.enter_async_context(lift_wing)
+                await stack.enter_async_context(origin)
+                runtime.follow(origin.take)
+                await run_enrich(runtime, origin, plan, scorer=scorer, fleet=fleet)
+        finally:
+            if fleet:
+                await fleet.last_word()
 
 
 async def _asked_before(runtime: Runtime) -> bool:
     """Whether wikis may have been asked within the last minute, by a process before this one. Nobody asks
-    before the start of a lane has committed its position.
-
-    On a cluster there is no answer while a transaction holds such a position. That of a process which was
-    killed in it ends when a lane of ours takes its place, and the lanes wait for this answer: so it is not
-    waited for. That there is one is answer enough.
+    before the start of a lane has committed its position. (Of a fleet its keeper knows.)
     """
     try:
         async with asyncio.timeout(ASKED_BEFORE_S):

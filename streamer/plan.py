@@ -1,9 +1,16 @@
 """What is fetched and made for partners: the union of what their tables ask for, and nothing beyond it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, TypeAlias
 
+from streamer.globs import matcher
 from streamer.partners import PageList, Partner, Partners
+
+Scope: TypeAlias = tuple[tuple[str, ...], tuple[int, ...]]
+"""Globs of wikis and namespaces, each of which may be empty: any."""
+ANYWHERE: Final[frozenset[Scope]] = frozenset({((), ())})
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +21,8 @@ class Plan:
     """Of the page: they cost continuations."""
     html: bool = False
     """A request a revision."""
+    html_scopes: frozenset[Scope] = ANYWHERE
+    """Of the partners that have it: nothing of its share goes to what none of them is given."""
     text: bool = True
     """Plain text and abstract: made of what is there."""
     sections: bool = False
@@ -21,18 +30,35 @@ class Plan:
     latest_only: bool = False
     """There are partners, and each is content with the newest revision of a page."""
 
+    def wants_html(self, wiki: str, namespace: int) -> bool:
+        return self.html and any(
+            (not namespaces or namespace in namespaces) and _matcher(wikis)(wiki)
+            for wikis, namespaces in self.html_scopes
+        )
+
+
+@lru_cache(256)
+def _matcher(wikis: tuple[str, ...]) -> Callable[[str], bool]:
+    return matcher(wikis)
+
 
 def plan_of(partners: Partners) -> Plan:
     """Where there is nobody yet: what a partner gets that asks for nothing in particular."""
     asked = tuple(partners.values()) or (_USUAL,)
+    with_html = [partner for partner in asked if "html" in partner.content and _shows_body(partner)]
     return Plan(
         lists=frozenset(name for partner in asked for name in partner.page_lists),
-        html=any("html" in partner.content for partner in asked),
+        html=bool(with_html),
+        html_scopes=frozenset((partner.wikis, partner.namespaces) for partner in with_html),
         text=any(_wants_text(partner) for partner in asked),
         sections=any("sections" in partner.content for partner in asked),
         infoboxes=any("infoboxes" in partner.content for partner in asked),
         latest_only=all(partner.revisions == "latest" for partner in asked),
     )
+
+
+def _shows_body(partner: Partner) -> bool:
+    return not partner.fields or any(field.startswith("article_body.") for field in partner.fields)
 
 
 def _wants_text(partner: Partner) -> bool:

@@ -144,6 +144,7 @@ class Policy:
         if title != name or _space(article) in USER:
             put_text(article, "name", title)
             self._addresses(article, name, title)
+            drop(article, "article_body", ("html",))  # it names its page, in its head and in each link to it
         if b'"previous"' in bytes(article.get("event", b"")):
             self._previous(article, names)
         target = text_in(article, "redirect_target")

@@ -57,6 +57,9 @@ NOT_HERE: Final[Tree] = {
 }
 """Fields of the Enterprise API that may be asked for, and that our articles do not hold (yet)."""
 
+FROM_HTML: Final = "from_html"
+"""Of FullArticle: what stands in no article that leaves."""
+
 _FALSE: Final = Raw(b"false")
 _TRUE: Final = Raw(b"true")
 _DELETE: Final = Raw(b'"delete"')
@@ -126,6 +129,7 @@ class Projection:
         if removed or beside:
             article = {name: part for name, part in article.items() if name in OF_A_REMOVAL}
             change(article, "event", {"type": _DELETE} if removed else {"late": _TRUE})
+        self._take_html(article)
         self._policy.apply(article)  # before the editor is hidden: the comment may repeat the name
         hide(article, hides)
         if self.content is not None:
@@ -137,6 +141,18 @@ class Projection:
         for name in self._without:
             article.pop(name, None)
         return encode(article)
+
+    def _take_html(self, article: Object) -> None:
+        """Who has HTML gets the text that was made of it; where it came from goes in any case."""
+        made = object_in(article, FROM_HTML)
+        article.pop(FROM_HTML, None)
+        if not made or self.content is None or "html" not in self.content:
+            return
+        article.pop("abstract", None)
+        if "abstract" in made:
+            article["abstract"] = made.pop("abstract")
+        drop(article, "article_body", ("text", "sections"))
+        change(article, "article_body", made)
 
 
 def hide(article: Object, hides: frozenset[Hideable]) -> None:

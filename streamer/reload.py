@@ -21,7 +21,7 @@ from streamer.runtime import Runtime
 LIVE: Final[Mapping[str, frozenset[str]]] = {
     "admit": frozenset({"wikis", "namespaces", "bots"}),
     "mediawiki": frozenset(
-        {"hosts", "requests_per_minute", "concurrency", "workers", "batch", "maxlag", "timeout_s"}
+        {"hosts", "requests_per_minute", "concurrency", "batch", "maxlag", "timeout_s"}
         | {"retries", "missing_retry_s", "defer_after_s"}
     ),
     "deliver": frozenset({"heartbeat_s", "retained_mb", "max_connections", "drain_s"}),
@@ -35,9 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 def merged(running: Settings, wanted: Settings) -> tuple[Settings, list[str]]:
-    """`running` with what may change taken from `wanted`; and the names of the rest that differs. Raises
-    ConfigError where what may change doesn't go with what may not.
-    """
+    """`running` with what may change taken from `wanted`; and the names of the rest that differs."""
     sections: dict[str, Struct] = {}
     waiting: list[str] = []
     for section in Settings.__struct_fields__:
@@ -46,10 +44,7 @@ def merged(running: Settings, wanted: Settings) -> tuple[Settings, list[str]]:
         differing = [key for key in now.__struct_fields__ if getattr(now, key) != getattr(then, key)]
         waiting += [f"{section}.{key}" for key in differing if key not in live]
         sections[section] = structs.replace(now, **{k: getattr(then, k) for k in differing if k in live})
-    try:
-        return structs.replace(running, **sections), waiting
-    except ValueError as error:
-        raise ConfigError("before a restart", str(error)) from None
+    return structs.replace(running, **sections), waiting
 
 
 def loaded() -> None:

@@ -80,6 +80,8 @@ class Runtime:
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+BUDGET_MS = HOUR_MS // 2
+"""A permit is of use for seconds, and counts for some minutes at the longest time limit of a request."""
 
 
 def topic_specs(settings: Settings) -> list[TopicSpec]:
@@ -101,6 +103,7 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
         TopicSpec(topics.signals, partitions, compact=False, retention_ms=7 * DAY_MS),
         TopicSpec(topics.deadletter, partitions, compact=False, retention_ms=30 * DAY_MS),
         TopicSpec(topics.meta, partitions, compact=True, retention_ms=None, protected=True),
+        TopicSpec(topics.budget, 1, compact=False, retention_ms=BUDGET_MS),
     ]
 
 

@@ -57,17 +57,11 @@ def in_force(settings: Settings) -> list[Finding]:
         why = "the default with a source.contact"
     else:
         why = "the default without a source.contact"
-    shared = ""
-    if settings.workers > 1:
-        share = settings.share
-        shared = (
-            f"; each of mediawiki.workers = {settings.workers}:"
-            f" {share.requests_per_minute}, {share.concurrency} at once"
-        )
+    whole = ", of all processes together" if settings.log.kind == "kafka" else ""
     findings = [
         ok(
             f"budget: {budget} requests a minute, {mediawiki.concurrency} at once, batches of up to"
-            f" {mediawiki.batch} ({why}){shared}"
+            f" {mediawiki.batch} ({why}){whole}"
         ),
         ok(f"wikis admitted: {', '.join(settings.admitted_wikis) or 'all'}"),
     ]
@@ -76,13 +70,6 @@ def in_force(settings: Settings) -> list[Finding]:
             ok(
                 f"scores that the stream lacks: asked of {scores} with {settings.scores.requests_per_minute}"
                 f" requests a minute of their own, for {', '.join(settings.scores.wikis) or 'all Wikipedias'}"
-            )
-        )
-    if mediawiki.workers != settings.workers:
-        findings.append(
-            warning(
-                f"mediawiki.workers = {mediawiki.workers} has no effect: on the local log one process runs"
-                " enrich, with the whole budget"
             )
         )
     if not settings.identified:

@@ -26,6 +26,8 @@ from streamer.model import (
     Entity,
     Event,
     EventType,
+    FromHtml,
+    FullArticle,
     Hint,
     Language,
     Link,
@@ -91,13 +93,15 @@ def article_of(
     *,
     hint: Hint | None = None,
     plain: PlainText | None = None,
+    html: str | None = None,
+    from_html: PlainText | None = None,
 ) -> Article:
     """With text hidden, the record says so, and nothing that came from text, comment or editor."""
     if not visibility.text:
         return _hidden(change, found, visibility, stamp)
     site, page, revision = found.site, found.page, found.revision
     content = revision.content or ""
-    return Article(
+    return FullArticle(
         name=page.title,
         identifier=page.page_id,
         url=page_url(site, change.server_name, page.title),
@@ -115,13 +119,14 @@ def article_of(
         categories=_links(change, found, "categories"),
         templates=_links(change, found, "templates"),
         redirects=_links(change, found, "redirects"),
-        article_body=_body(content, plain),
+        article_body=_body(content, plain, html),
         license=licences(site),
         visibility=visibility,
         protection=list(page.protection),
         attribution=_attribution(found),
         redirect_target=_redirect_target(found) or UNSET,
         is_disambiguation=page.is_disambiguation,
+        from_html=_from_html(from_html) if from_html else UNSET,
     )
 
 
@@ -132,14 +137,24 @@ def _links(change: Change, found: Found, name: PageList) -> list[Link] | Maybe:
     return [Link(title, page_url(found.site, change.server_name, title)) for title in titles]
 
 
-def _body(content: str, plain: PlainText | None) -> ArticleBody:
+def _body(content: str, plain: PlainText | None, html: str | None) -> ArticleBody:
+    given = UNSET if html is None else html
     if plain is None:
-        return ArticleBody(wikitext=content)
+        return ArticleBody(wikitext=content, html=given)
     return ArticleBody(
         wikitext=content,
+        html=given,
         text=UNSET if plain.text is None else plain.text,
         sections=UNSET if plain.sections is None else plain.sections,
         infoboxes=UNSET if plain.infoboxes is None else plain.infoboxes,
+    )
+
+
+def _from_html(plain: PlainText) -> FromHtml:
+    return FromHtml(
+        text=UNSET if plain.text is None else plain.text,
+        abstract=plain.abstract or UNSET,
+        sections=UNSET if plain.sections is None else plain.sections,
     )
 
 

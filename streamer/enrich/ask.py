@@ -27,6 +27,7 @@ from streamer.errors import AnswerInvalid, HostNotAllowed, OriginUnavailable
 from streamer.metrics import ENRICH_RETRIES
 from streamer.model import DEFERRED, Change, Visibility
 from streamer.origin.answer import Answer, Found, Missing
+from streamer.origin.turns import BEHIND, LIVE, REPLAY
 from streamer.plan import Plan
 
 ABOUT_THE_WIKI: Final = frozenset(
@@ -101,23 +102,39 @@ class Asker:
         return self.removals.title_removed_after(change.wiki, change.title, work.read_no)
 
     async def _answered(self, work: Work, found: Found, *, is_stale: bool) -> Answered:
-        held_bytes = found.revision.size + len(found.revision.content or "")
-        work.held_bytes += held_bytes
-        self.held.add(held_bytes)
         until_s = asyncio.get_running_loop().time() + WAIT_S
-        plain = await self._plain(found)
-        if not found.revision.text_hidden:  # what is told without text goes at once
-            await self._beside(work.change, found, until_s)
-        return Answered(found, plain, is_stale)
+        self._hold(work, found.revision.size + len(found.revision.content or ""))
+        plain, html, _ = await asyncio.gather(
+            self._plain(found), self._html(work.change, found), self._beside(work.change, found, until_s)
+        )
+        from_html = None
+        if html is not None:
+            self._hold(work, 2 * len(html))
+            plan = self.plan()
+            from_html = await self.pool.extract_html(html, Make(plan.text, plan.sections))
+        return Answered(found, plain, html, from_html, is_stale)
+
+    def _hold(self, work: Work, size: int) -> None:
+        work.held_bytes += size
+        self.held.add(size)
 
     async def _beside(self, change: Change, found: Found, until_s: float) -> None:
         """What others tell of a revision, as far as it comes in time."""
+        if found.revision.text_hidden:  # what is told without text goes at once
+            return
         if not self.scoring.wants(change, found):
             await self.hinting.wait(change, until_s)
             return
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.scoring.ask(change, found))
             await self.hinting.wait(change, until_s)
+
+    async def _html(self, change: Change, found: Found) -> str | None:
+        """Asked for once it is known that there is something to see."""
+        wanted = self.plan().wants_html(found.site.wiki, found.page.namespace)
+        if not wanted or not _is_wikitext(found) or is_redirect(found):
+            return None
+        return await self.origin.html(change.wiki, change.server_name, found.revision.identifier)
 
     async def _by_its_revision(self, work: Work, patience: Patience) -> Found | Gone | Dead | None:
         """What is known of the page once its revision was asked for, where that is needed; Found where the
@@ -164,12 +181,12 @@ class Asker:
         return None if change.replays and change.page_id else Gone()
 
     async def _question(self, change: Change) -> Answer:
-        wiki, server, is_behind = change.wiki, change.server_name, _is_behind(change)
+        wiki, server, priority = change.wiki, change.server_name, priority_of(change)
         if change.kind in BY_REVISION and change.revision and change.cause != "redirect":
-            return await self.origin.revision(wiki, server, change.revision, is_behind=is_behind)
+            return await self.origin.revision(wiki, server, change.revision, priority=priority)
         if change.page_id:
-            return await self.origin.page(wiki, server, change.page_id, is_behind=is_behind)
-        return await self.origin.title(wiki, server, change.title, is_behind=is_behind)
+            return await self.origin.page(wiki, server, change.page_id, priority=priority)
+        return await self.origin.title(wiki, server, change.title, priority=priority)
 
     def _is_stale(self, work: Work, answer: Found) -> bool:
         """A page restated older than it was published, or than what waits in front of it to be published, or
@@ -187,16 +204,14 @@ class Asker:
         return revision.identifier < self.newest.revision(change.wiki, answer.page.page_id)
 
     async def _plain(self, answer: Found) -> PlainText | None:
-        revision, plan = answer.revision, self.plan()
-        if revision.content is None or revision.text_hidden:
-            return None
-        if (revision.content_model or answer.page.content_model) != "wikitext":
+        plan = self.plan()
+        if not _is_wikitext(answer):
             return None
         make = Make(plan.text, plan.sections, plan.infoboxes)
         if is_redirect(answer):
             return nothing(make)
         origin = origin_of(answer.page.title, answer.site.namespaces, answer.site.aliases)
-        return await self.pool.extract(revision.content, origin, make)
+        return await self.pool.extract(answer.revision.content or "", origin, make)
 
     async def _resolve_removal(self, work: Work, patience: Patience) -> Removed | Dead:
         change = work.change
@@ -274,9 +289,20 @@ class Asker:
             return answer
 
 
-def _is_behind(change: Change) -> bool:
-    """Whether live work goes before it: what reconcile restates, but for what it withdraws."""
-    return change.cause == RECONCILE and change.replays not in {"delete", "visibility"}
+def _is_wikitext(found: Found) -> bool:
+    """And can be seen."""
+    revision = found.revision
+    is_seen = revision.content is not None and not revision.text_hidden
+    return is_seen and (revision.content_model or found.page.content_model) == "wikitext"
+
+
+def priority_of(change: Change) -> int:
+    """Behind live work goes what is tried again and what reconcile restates, but for what may withdraw."""
+    if change.replays in {"delete", "visibility"}:
+        return LIVE
+    if change.cause == RECONCILE:
+        return BEHIND
+    return REPLAY if change.replays else LIVE
 
 
 def _is_found_by_revision(change: Change) -> bool:

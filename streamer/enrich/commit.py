@@ -23,7 +23,7 @@ from streamer.enrich.fitting import fitting
 from streamer.enrich.hides import Hides
 from streamer.enrich.hinting import has_hint
 from streamer.enrich.memory import Contents, HiddenRevisions, Hints, Newest, Removal, Removals, Told
-from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Removed, Work
+from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Removed, Superseded, Work
 from streamer.enrich.suspects import CAUSE as RECONCILE
 from streamer.errors import HostNotAllowed
 from streamer.log.base import Headers, Record, partition_of
@@ -206,6 +206,8 @@ class Batch:
         self.replayed += work.change.replays is not None
         if isinstance(outcome, Gone):
             self.counts["gone"] += 1
+        elif isinstance(outcome, Superseded):
+            self.counts["superseded"] += 1
         elif isinstance(outcome, Dead):
             self._dead(work.change, outcome, item.site, self._hidden_by(work, outcome))
         elif isinstance(outcome, Removed):

@@ -1,5 +1,6 @@
 """An article as its record, made smaller where it would be too large for one."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Final
 
@@ -7,11 +8,10 @@ from msgspec.structs import replace
 
 from streamer.enrich.article import Stamp, article_of
 from streamer.enrich.outcome import Answered
-from streamer.enrich.text import PlainText, smaller
+from streamer.enrich.text import smaller
 from streamer.log.base import MAX_RECORD_BYTES
 from streamer.metrics import ORIGIN_LISTS
 from streamer.model import Article, Change, Hint, Visibility, encode_value
-from streamer.origin.answer import Found
 
 MARGIN_BYTES: Final = 64 * 1024
 """Key, headers and framing of a record, far beyond what they are."""
@@ -21,22 +21,34 @@ def fitting(
     change: Change, answered: Answered, visibility: Visibility, stamp: Stamp, hint: Hint | None
 ) -> tuple[Article, bytes] | None:
     """The article and its value; None where the page is too large without all that can be left out."""
-    for found, plain in _smaller(answered):
-        article = article_of(change, found, visibility, stamp, hint=hint, plain=plain)
+    for each in _smaller(answered):
+        article = article_of(
+            change,
+            each.found,
+            visibility,
+            stamp,
+            hint=hint,
+            plain=each.plain,
+            html=each.html,
+            from_html=each.from_html,
+        )
         value = encode_value(article)
         if len(value) <= MAX_RECORD_BYTES - MARGIN_BYTES:
             return article, value
     return None
 
 
-def _smaller(answered: Answered) -> Iterator[tuple[Found, PlainText | None]]:
+def _smaller(answered: Answered) -> Iterator[Answered]:
     """It, and what can be left of it: first goes what only those have who ask for it, so that it takes
     nothing from the others.
     """
-    found, plain = answered.found, answered.plain
-    yield found, plain
-    if found.page.lists:
-        ORIGIN_LISTS.labels("too_large").inc(len(found.page.lists))
-        found = replace(found, page=replace(found.page, lists={}))
-    for less in smaller(plain):
-        yield found, less
+    yield answered
+    if answered.html is not None:
+        answered = dataclasses.replace(answered, html=None, from_html=None)
+        yield answered
+    page = answered.found.page
+    if page.lists:
+        ORIGIN_LISTS.labels("too_large").inc(len(page.lists))
+        answered = dataclasses.replace(answered, found=replace(answered.found, page=replace(page, lists={})))
+    for plain in smaller(answered.plain):
+        yield dataclasses.replace(answered, plain=plain)

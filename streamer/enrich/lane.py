@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from msgspec.structs import replace
@@ -26,10 +27,11 @@ from streamer.enrich.hinting import Hinting
 from streamer.enrich.memory import Removal
 from streamer.enrich.order import Order
 from streamer.enrich.outbox import GROUP, LaneState, Outbox, export
-from streamer.enrich.outcome import Dead, Outcome, Removed, Wikis, Work
+from streamer.enrich.outcome import Dead, Outcome, Removed, Superseded, Wikis, Work
 from streamer.enrich.patience import Answers
 from streamer.enrich.scorer import Scorer, Scoring
 from streamer.enrich.signals import signal_record
+from streamer.enrich.supersede import needless
 from streamer.enrich.textpool import TextPool
 from streamer.enrich.unreadable import UNDECODABLE, is_hint, stand_in
 from streamer.errors import HostNotAllowed
@@ -48,6 +50,7 @@ MAX_OPEN: Final = 4_000
 """
 READ_RECORDS: Final = 500
 FULL_PAUSE_S: Final = 0.05
+SUPERSEDE_S: Final = 0.5
 DRAIN_SHARE: Final = 0.8
 """Of the time that a drain has: what is not answered by then is asked again after the restart, and what is
 answered still has to be committed.
@@ -125,7 +128,9 @@ class LaneWorker:
         )
         self._order = Order()
         self._works: dict[int, Work] = {}
-        self._asking: set[asyncio.Task[None]] = set()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        """Those that ask, by offset."""
+        self._superseded_s = -inf
         self._may_ask = asyncio.Event()
         self._held_bytes = 0
         self._stuck: dict[int, int] = {}
@@ -158,7 +163,7 @@ class LaneWorker:
                 await self._drain()
                 self._outbox.close()
                 await committing
-                for task in self._asking:
+                for task in self._tasks.values():
                     task.cancel()
         except BaseExceptionGroup as group:
             raise cause(group) from group
@@ -177,10 +182,12 @@ class LaneWorker:
             if is_full or reader.position(self._tp) >= there:
                 self._may_ask.set()
             if is_full:
+                self._supersede()
                 await asyncio.sleep(FULL_PAUSE_S)
                 continue
             for record in await reader.read(max_records=READ_RECORDS):
                 self._take(record, tasks)
+            self._supersede()
             self._progress.skip_to(reader.position(self._tp))
             ENRICH_OPEN.labels(str(self._tp.partition)).set(self._progress.open_count)
 
@@ -260,8 +267,8 @@ class LaneWorker:
         self._works[work.offset] = work
         self._order.enter(work.offset, titles)
         task = tasks.create_task(self._ask(work))
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
+        self._tasks[work.offset] = task
+        task.add_done_callback(lambda _: self._tasks.pop(work.offset, None))
 
     def _remember(self, work: Work) -> None:
         """What a change says of its page and revision, whatever comes of it: so that an answer from before
@@ -334,6 +341,18 @@ class LaneWorker:
             if waiting:
                 self._outbox.put(self._with_site(waiting))
 
+    def _supersede(self) -> None:
+        """Where there is a backlog: what need not be asked for is not, unless a request has it already."""
+        now_s, origin = self._runtime.clock.monotonic_s(), self._shared.origin
+        if now_s - self._superseded_s < SUPERSEDE_S:
+            return
+        self._superseded_s = now_s
+        if not (origin.has_backlog and self._shared.plan().latest_only):
+            return
+        for work in needless(self._order.queues(), self._works, origin):
+            self._tasks[work.offset].cancel()
+            self._answered(work, Superseded())
+
     def _with_site(self, work: Work) -> Finished:
         return Finished(work, self._shared.origin.site(work.change.wiki))
 
@@ -350,12 +369,12 @@ class LaneWorker:
             return  # nothing was asked, and nothing will be: the restart reads it again
         try:
             async with asyncio.timeout(self._runtime.settings.deliver.drain_s * DRAIN_SHARE):
-                while self._asking:
-                    await asyncio.wait(set(self._asking))
+                while self._tasks:
+                    await asyncio.wait(set(self._tasks.values()))
         except TimeoutError:
             log.info(
                 "drained with changes still open, they are asked again after the restart",
-                extra={"partition": self._tp.partition, "open": len(self._asking)},
+                extra={"partition": self._tp.partition, "open": len(self._tasks)},
             )
 
     def _let_go(self) -> None:

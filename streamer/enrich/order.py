@@ -6,7 +6,7 @@ later about a title never comes out earlier.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 Title = tuple[str, str]
 """Wiki and title."""
@@ -36,6 +36,10 @@ class Order:
     def is_waited_for(self, ticket: int) -> bool:
         """Whether nothing of its titles was read before it and is still in."""
         return ticket in self._titles and self._heads_all(ticket)
+
+    def queues(self) -> Iterator[tuple[int, ...]]:
+        """The tickets of each title that has several, in their order."""
+        return (tuple(queue) for queue in self._queues.values() if len(queue) > 1)
 
     def done(self, ticket: int) -> list[int]:
         """The tickets that this releases, in an order that keeps each title's."""

@@ -7,6 +7,7 @@ from streamer.enrich.text import PlainText
 from streamer.model import Change
 from streamer.origin.answer import Answer, Found, SiteInfo
 from streamer.origin.listing import Listing, More, Span
+from streamer.origin.turns import LIVE
 
 MISSING_TRIES: Final = 3
 """Answers that a change gets to be about it, over `missing_retry_s` at least: a lagging replica looks like a
@@ -15,32 +16,28 @@ deletion, or like an older page.
 
 
 class Wikis(Protocol):
-    """What enrich asks of the origin (streamer.origin); errors are OriginError's. `is_behind`: with what live
-    work leaves over.
+    """What enrich asks of the origin (streamer.origin); errors are OriginError's. `priority`: of
+    streamer.origin.turns.
     """
 
     async def revision(
-        self, wiki: str, server_name: str, revision: int, /, *, is_behind: bool = False
+        self, wiki: str, server_name: str, revision: int, /, *, priority: int = LIVE
     ) -> Answer: ...
-    async def title(
-        self, wiki: str, server_name: str, title: str, /, *, is_behind: bool = False
-    ) -> Answer: ...
-    async def page(
-        self, wiki: str, server_name: str, page_id: int, /, *, is_behind: bool = False
-    ) -> Answer: ...
+    async def title(self, wiki: str, server_name: str, title: str, /, *, priority: int = LIVE) -> Answer: ...
+    async def page(self, wiki: str, server_name: str, page_id: int, /, *, priority: int = LIVE) -> Answer: ...
     async def deleted_page_id(
         self, wiki: str, server_name: str, title: str, log_id: int, time_ms: int, /
     ) -> tuple[int, ...]: ...
+    async def html(self, wiki: str, server_name: str, revision: int, /) -> str | None:
+        """Parsoid's, of exactly that revision; None where it can't be had soon."""
+        ...
+
     async def probe(self, wiki: str, server_name: str, /) -> None:
         """One request, whether it is answered."""
         ...
 
     async def listing(self, wiki: str, server_name: str, span: Span, more: More = (), /) -> Listing:
         """What changed and what was logged in that time, behind all other questions."""
-        ...
-
-    def holds(self, lanes: int, /) -> None:
-        """How many lanes there are here to ask for."""
         ...
 
     def site(self, wiki: str, /) -> SiteInfo | None: ...
@@ -52,6 +49,15 @@ class Wikis(Protocol):
     @property
     def any_host_answers(self) -> bool: ...
 
+    @property
+    def has_backlog(self) -> bool:
+        """The budget is used up, and live work has waited for it for some seconds."""
+        ...
+
+    def is_under_way(self, wiki: str, revision: int, /) -> bool:
+        """Whether a request for that revision has been sent and is not answered."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:
@@ -59,6 +65,9 @@ class Answered:
 
     found: Found
     plain: PlainText | None = None
+    html: str | None = None
+    from_html: PlainText | None = None
+    """The plain text of that."""
     is_stale: bool = False
     """Still older than what is told of the page, though it was asked for often enough."""
 
@@ -85,7 +94,12 @@ class Dead:
     """Cut off all the same: the page that was newest under the title of a deletion nobody can resolve."""
 
 
-Outcome = Answered | Removed | Gone | Dead
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """A newer edit of its page was waiting, and goes on (streamer.enrich.supersede)."""
+
+
+Outcome = Answered | Removed | Gone | Dead | Superseded
 
 
 @dataclass(slots=True, eq=False)

@@ -31,12 +31,17 @@ from streamer.runtime import Runtime
 
 
 async def run_enrich(
-    runtime: Runtime, origin: Wikis, plan: Callable[[], Plan] = Plan, scorer: Scorer | None = None
+    runtime: Runtime,
+    origin: Wikis,
+    plan: Callable[[], Plan] = Plan,
+    *,
+    scorer: Scorer | None = None,
+    fleet: Fleet | None = None,
 ) -> None:
     """Runs until cancelled; when draining is set, finishes what is in flight and returns.
 
     `plan`: what is to be fetched and made, as of now. `scorer`: who is asked for what the stream gives no
-    scores of; None: nobody.
+    scores of; None: nobody. `fleet`: where several processes share the budget, with the origin's purse.
     """
     runtime.health.expect(COMPONENT)
     async with AsyncExitStack() as stack:
@@ -57,12 +62,9 @@ async def run_enrich(
         reading_back = asyncio.Lock()
         starting: set[int] = set()
         begun = False
-        fleet = Fleet(runtime, origin)
 
         def held(lanes: frozenset[int] | None) -> None:
             nonlocal begun
-            if lanes is not None:
-                fleet.held(len(lanes))
             runtime.health.forget(LOG_COMPONENT)  # a lane whose commit still fails says it again
             if not lanes:
                 begun = False
@@ -98,7 +100,7 @@ async def run_enrich(
 
         with alone_by_name():
             async with asyncio.TaskGroup() as tasks:
-                watching = tasks.create_task(fleet.watch())
+                sharing = tasks.create_task(fleet.run()) if fleet else None
                 following = tasks.create_task(reconciling.follow())
                 topics = runtime.topics
                 lanes = (
@@ -107,7 +109,8 @@ async def run_enrich(
                     _lanes(runtime, RECONCILE_GROUP, topics.changes, reconciling.run),
                 )
                 await asyncio.wait([*map(tasks.create_task, lanes)])
-                watching.cancel()
+                if sharing:
+                    sharing.cancel()
                 following.cancel()
 
 

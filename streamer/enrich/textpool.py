@@ -112,20 +112,29 @@ class TextPool:
         if len(wikitext) > MAX_INPUT_CHARS:
             TEXT_FAILURES.labels("too_long").inc()
             return None
+        return await self._extract(Asked(wikitext, origin, make))
+
+    async def extract_html(self, html: str, make: Make = TEXT) -> PlainText | None:
+        """Of Parsoid's, whose length has been bounded (streamer.origin.fetch)."""
+        if not any(make):
+            return None
+        return await self._extract(Asked("", make=make, html=html))
+
+    async def _extract(self, asked: Asked) -> PlainText | None:
         each = await self._free.get()
         kept = False
         try:
             with TEXT_SECONDS.time():
-                frame = _encoder.encode(Asked(wikitext, origin, make))
+                frame = _encoder.encode(asked)
                 answer: PlainText | None = _decoder.decode(await each.ask(frame, self._timeout_s))
             kept = True
         except TimeoutError:
             TEXT_FAILURES.labels("timeout").inc()
-            log.warning("text extraction took too long", extra={"chars": len(wikitext)})
+            log.warning("text extraction took too long", extra={"chars": len(asked.wikitext or asked.html)})
             return None
         except (OSError, asyncio.IncompleteReadError, msgspec.DecodeError):
             TEXT_FAILURES.labels("worker_died").inc()
-            log.warning("text worker died", extra={"chars": len(wikitext)})
+            log.warning("text worker died", extra={"chars": len(asked.wikitext or asked.html)})
             return None
         finally:
             if (

@@ -15,6 +15,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from streamer.enrich.html_text import plain_html
 from streamer.enrich.text import ANYWHERE, TEXT, Make, Origin, PlainText, plain_text
 
 LENGTH: Final = struct.Struct(">I")
@@ -26,8 +27,10 @@ class Asked(msgspec.Struct, frozen=True):
     """What is sent to it; it answers with a PlainText as a list, or null where it gave up."""
 
     wikitext: str
+    """"" where it is about HTML."""
     origin: Origin = ANYWHERE
     make: Make = TEXT
+    html: str = ""
 
 
 def read_frame(stream: BinaryIO) -> bytes | None:
@@ -46,7 +49,10 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         answer: PlainText | None
         try:
             asked = decoder.decode(frame)
-            answer = plain_text(asked.wikitext, asked.origin, asked.make)
+            if asked.html:
+                answer = plain_html(asked.html, asked.make)
+            else:
+                answer = plain_text(asked.wikitext, asked.origin, asked.make)
             body = encoder.encode(answer)
         except (RecursionError, MemoryError, ValueError, LookupError, AttributeError, TypeError):
             body = b"null"  # a defect of ours on strange markup: an article without text, not a failure

@@ -93,13 +93,25 @@ class Breakers:
         host = self._host(server_name)
         host.pause_until_s = max(host.pause_until_s, until_s)
 
-    def limited(self, server_name: str, now_s: float, until_s: float) -> None:
-        """It answered "too many requests"."""
+    @property
+    def all_pause_until_s(self) -> float:
+        return self._all_pause_until_s
+
+    def is_alone(self, server_name: str) -> bool:
+        """No other host is asked."""
+        return self._hosts.keys() <= {server_name}
+
+    def limited(self, server_name: str, now_s: float, until_s: float, *, alone: bool = False) -> bool:
+        """It answered "too many requests". Whether that means us and not the host: several say so, or it is
+        `alone`.
+        """
         self.pause(server_name, until_s)
         self._limited_s = {name: at_s for name, at_s in self._limited_s.items() if at_s > now_s - 60.0}
         self._limited_s[server_name] = now_s
-        if len(self._limited_s) >= LIMITED_BY:
-            self._all_pause_until_s = max(self._all_pause_until_s, until_s)
+        if len(self._limited_s) < LIMITED_BY and not alone:
+            return False
+        self._all_pause_until_s = max(self._all_pause_until_s, until_s)
+        return True
 
     def ignore_lag(self, server_name: str, now_s: float) -> None:
         """What lags there is nothing that we read."""

@@ -13,18 +13,20 @@ from itertools import islice
 from math import inf
 from typing import Final, Generic, Literal, NamedTuple, Protocol, TypeVar, get_args
 
+from streamer.origin.easing import Easing
+from streamer.origin.permits import Want
+from streamer.origin.turns import BEHIND, LIVE, Turns, Wish
+
 WINDOW_S: Final = 60.0
 BURST_PART: Final = 20
 """A twentieth of the minute's requests may start at once. The rest is paced: a budget spent in one
 burst would leave nothing for the rest of the minute, and every edit in it would wait for that long."""
 BURST_MOST: Final = 10
 """Nor more than this, which is that twentieth of what Wikimedia grants: a start pays for a burst (`owe`)."""
+HTML_PART: Final = 0.25
+"""Of the budget, what requests for HTML may take: one a revision, where fifty revisions share another."""
 COALESCE_S: Final = 0.01
 """What arrives together travels together: a lane waits so long for company before it spends a token."""
-TURN_EVERY: Final = 4
-"""Of so many grants one goes to the lane that was served longest ago: then an edit of a small wiki waits
-for at most so many grants per lane, however much a large one has waiting. It costs no efficiency
-where the budget suffices (simulated: p99 falls, requests per edit stay)."""
 
 
 class Budget:
@@ -34,11 +36,20 @@ class Budget:
     start until 60 s after its end: whatever window of 60 s the other side measures, those that can
     lie in it were counted together. `concurrency` bounds what is counted without an end in sight.
 
-    Several of these may share one: equal parts of both numbers never sum up to more (Settings.share).
+    A request for HTML is one of them, and has a part of each number besides (`html_part`; 0: there is none):
+    an article doesn't wait for its HTML, so what may not start right now is not asked for at all.
+
+        if budget.html_at_s(now_s) <= now_s:
+            budget.start(now_s, html=True)
+            ...
+            budget.end(later_s, html=True)
     """
 
-    def __init__(self, requests_per_minute: int, concurrency: int) -> None:
+    def __init__(self, requests_per_minute: int, concurrency: int, html_part: float = HTML_PART) -> None:
         self.in_flight = 0
+        self.html_part = html_part
+        self._html = Part()
+        self._easing = Easing()
         self._ended_s: deque[float] = deque()
         self._due_s = -inf
         self._from_s = -inf
@@ -52,7 +63,8 @@ class Budget:
         if now_s < self._from_s:
             self._due_s = self._from_s + self._ahead_s
         else:  # the old pace may have put the next start far off
-            self._due_s = min(self._due_s, now_s + self._ahead_s + self._gap_s)
+            self._due_s = min(self._due_s, now_s + self._ahead_s + self._gap_s(now_s))
+        self._html.due_s = min(self._html.due_s, now_s + self._html_gap_s(now_s))
 
     def owe(self, now_s: float) -> None:
         """Whoever had this budget until now may have spent it, and nobody knows: a process that was killed,
@@ -61,16 +73,40 @@ class Budget:
         both together, and of any number of such lives, no 60 s hold more than the budget.
         """
         debt = self._burst + min(self.concurrency, self.limit)
-        self._from_s = now_s + (debt + 1) * self._gap_s
+        self._from_s = now_s + (debt + 1) * WINDOW_S / self.limit
         self._due_s = self._from_s + self._ahead_s
+
+    def take_over(self, *, html: bool = False) -> None:
+        """One of those is still in flight, and somebody will say when it has ended."""
+        self.in_flight += 1
+        self._html.in_flight += html
+
+    def refused(self, now_s: float) -> bool:
+        """The wikis say "too many requests", and mean us: half of it is asked for, without a burst, and more
+        again with time (streamer.origin.easing). Whether it was halved by this.
+        """
+        if not self._easing.refused(now_s):
+            return False
+        self._due_s = max(self._due_s, now_s + self._ahead_s + self._gap_s(now_s))
+        return True
+
+    def eased(self, now_s: float) -> int:
+        """Of `limit`, what is asked for at most."""
+        return max(1, int(self.limit * self._easing.part(now_s)))
 
     def _set(self, requests_per_minute: int, concurrency: int) -> None:
         self.limit = requests_per_minute
         self.concurrency = concurrency
-        self._gap_s = WINDOW_S / requests_per_minute
+        gap_s = WINDOW_S / requests_per_minute
         paced = min(requests_per_minute // BURST_PART, BURST_MOST)
         self._burst = max(min(concurrency, requests_per_minute), paced)
-        self._ahead_s = (self._burst - 1) * self._gap_s
+        self._ahead_s = (self._burst - 1) * gap_s
+
+    def _gap_s(self, now_s: float) -> float:
+        return WINDOW_S / (self.limit * self._easing.part(now_s))
+
+    def _html_gap_s(self, now_s: float) -> float:
+        return self._gap_s(now_s) / self.html_part if self.html_part else 0.0
 
     def in_use(self, now_s: float) -> int:
         while self._ended_s and self._ended_s[0] + WINDOW_S <= now_s:
@@ -82,10 +118,7 @@ class Budget:
         if self.in_flight >= self.concurrency:
             return inf
         at_s = max(now_s, self._from_s, self._due_s - self._ahead_s)
-        over = self.in_use(now_s) - self.limit
-        if over >= 0:  # so many must leave the window, and one more
-            at_s = max(at_s, self._ended_s[over] + WINDOW_S) if over < len(self._ended_s) else inf
-        return at_s
+        return self._below(self.eased(now_s), at_s, now_s)
 
     def spare_at_s(self, now_s: float) -> float:
         """The same for a request that nobody waits for: it leaves a whole burst, a slot where there are
@@ -94,29 +127,66 @@ class Budget:
         if self.in_flight and self.in_flight + 1 >= self.concurrency:
             return inf
         at_s = max(now_s, self._from_s, self._due_s)
-        over = self.in_use(now_s) - max(1, int(self.limit * SPARED_PART))
-        if over >= 0:
+        return self._below(max(1, int(self.eased(now_s) * SPARED_PART)), at_s, now_s)
+
+    def html_at_s(self, now_s: float) -> float:
+        """The same for a request for HTML: the budget allows it, and its part of it does."""
+        at_once = max(1, int(self.concurrency * self.html_part))
+        if not self.html_part or self._html.in_flight >= at_once:
+            return inf
+        at_s = max(self.free_at_s(now_s), self._html.due_s)
+        return self._html.below(max(1, int(self.eased(now_s) * self.html_part)), at_s, now_s)
+
+    def _below(self, most: int, at_s: float, now_s: float) -> float:
+        """`at_s`, or when less than `most` are counted."""
+        over = self.in_use(now_s) - most
+        if over >= 0:  # so many must leave the window, and one more
             at_s = max(at_s, self._ended_s[over] + WINDOW_S) if over < len(self._ended_s) else inf
         return at_s
 
-    def start(self, now_s: float) -> None:
+    def start(self, now_s: float, *, html: bool = False) -> None:
         assert self.free_at_s(now_s) <= now_s, "started without a token"
         self.in_flight += 1
-        self._due_s = max(self._due_s, now_s) + self._gap_s
+        self._due_s = max(self._due_s, now_s) + self._gap_s(now_s)
+        if html:
+            self._html.in_flight += 1
+            self._html.due_s = max(self._html.due_s, now_s) + self._html_gap_s(now_s)
 
-    def end(self, now_s: float) -> None:
+    def end(self, now_s: float, *, html: bool = False) -> None:
         self.in_flight -= 1
         self._ended_s.append(now_s)
+        if html:
+            self._html.in_flight -= 1
+            self._html.ended_s.append(now_s)
+
+    def give_back(self, *, html: bool = False) -> None:
+        """It was started here and never sent: it counts no more, but for its place in the pace."""
+        self.in_flight -= 1
+        if html:
+            self._html.in_flight -= 1
+
+
+@dataclass(slots=True)
+class Part:
+    """What of a budget one kind of request has used: evenly over the minute, or it would take each burst."""
+
+    in_flight: int = 0
+    ended_s: deque[float] = field(default_factory=deque)
+    due_s: float = -inf
+
+    def below(self, most: int, at_s: float, now_s: float) -> float:
+        while self.ended_s and self.ended_s[0] + WINDOW_S <= now_s:
+            self.ended_s.popleft()
+        over = self.in_flight + len(self.ended_s) - most
+        if over >= 0:
+            at_s = max(at_s, self.ended_s[over] + WINDOW_S) if over < len(self.ended_s) else inf
+        return at_s
 
 
 By = Literal["revision", "title", "page", "log", "listing"]
 WAYS: Final[tuple[By, ...]] = get_args(By)
 SPARED_PART: Final = 0.75
 """Of a minute's requests, what these may use up: an edit then finds a burst and, while it lasts, the pace."""
-BEHIND_EVERY: Final = 32
-"""Of so many grants one goes to them all the same, if they have waited for BEHIND_S: a budget that live work
-always uses up must not keep them for ever, and a thirtieth of it is what an edit's wait hardly shows."""
-BEHIND_S: Final = 60.0
 
 
 class Lane(NamedTuple):
@@ -127,8 +197,8 @@ class Lane(NamedTuple):
     wiki: str
     server_name: str
     by: By
-    is_behind: bool = False
-    """Asked only with what live work leaves over: nobody waits for what reconcile lists and restates."""
+    priority: int = LIVE
+    """Of streamer.origin.turns."""
 
 
 @dataclass(slots=True, eq=False)
@@ -154,6 +224,16 @@ class Batch(Generic[ItemT]):
     items: list[ItemT]
 
 
+class Allowance(Protocol):
+    """A budget, or the permits of one (streamer.origin.permits)."""
+
+    def free_at_s(self, now_s: float, /) -> float: ...
+    def spare_at_s(self, now_s: float, /) -> float: ...
+    def html_at_s(self, now_s: float, /) -> float: ...
+    def start(self, now_s: float, /, *, html: bool = False) -> None: ...
+    def end(self, now_s: float, /, *, html: bool = False) -> None: ...
+
+
 class Gate(Protocol):
     """What a host's state allows (streamer.origin.breaker)."""
 
@@ -163,16 +243,20 @@ class Gate(Protocol):
 
     def batch(self, lane: Lane) -> int: ...
 
+    def is_failing(self, server_name: str) -> bool:
+        """Then one request at a time."""
+        ...
+
 
 @dataclass(slots=True)
 class Scheduler(Generic[ItemT]):
     """Not bounded by itself: who adds, bounds."""
 
-    budget: Budget
+    budget: Allowance
     gate: Gate
     _lanes: dict[Lane, dict[Hashable, ItemT]] = field(default_factory=dict)
     """None is empty; the one that was served, or began to wait, longest ago comes first."""
-    _grants: int = 0
+    _turns: Turns = field(default_factory=Turns)
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes.values()))
@@ -216,39 +300,56 @@ class Scheduler(Generic[ItemT]):
         if not self._lanes or self.budget.free_at_s(now_s) > now_s:
             return None
         ready = [lane for lane in self._lanes if self._ready_at_s(lane, now_s) <= now_s]
-        ready = self._in_turn(ready, now_s)
-        if not ready:
+        chosen = self._turns.choose(
+            [Wish(lane.priority, now_s - self._oldest_s(lane)) for lane in ready],
+            lambda index: self._waited_s(ready[index], now_s),
+            has_spare=self.budget.spare_at_s(now_s) <= now_s,
+        )
+        if chosen is None:
             return None
-        self._grants += 1
-        lane = ready[0]
-        if self._grants % TURN_EVERY:
-            lane = max(ready, key=lambda lane: self._waited_s(lane, now_s))
         self.budget.start(now_s)
-        return Batch(lane, self._take(lane))
-
-    def _in_turn(self, ready: list[Lane], now_s: float) -> list[Lane]:
-        """Live work; what is behind it where there is none and the budget has some to spare, or where it has
-        waited for its turn.
-        """
-        live = [lane for lane in ready if not lane.is_behind]
-        behind = [lane for lane in ready if lane.is_behind]
-        if not live:
-            return behind if self.budget.spare_at_s(now_s) <= now_s else []
-        starved = [lane for lane in behind if now_s - self._oldest_s(lane) >= BEHIND_S]
-        return starved if starved and self._grants % BEHIND_EVERY == BEHIND_EVERY - 1 else live
+        return Batch(ready[chosen], self._take(ready[chosen]))
 
     def wake_at_s(self, now_s: float) -> float:
         """When `next_batch` may have something, if nothing is added and nothing ends until then."""
         live_s = behind_s = inf
         for lane in self._lanes:
             ready_s = self._ready_at_s(lane, now_s)
-            if lane.is_behind:
+            if lane.priority == BEHIND:
                 behind_s = min(behind_s, ready_s)
             else:
                 live_s = min(live_s, ready_s)
         if behind_s < inf:
             behind_s = max(behind_s, self.budget.spare_at_s(now_s))
         return min(max(live_s, self.budget.free_at_s(now_s)), behind_s)
+
+    def ready_at_s(self, now_s: float) -> float:
+        """When another lane is ready, whatever the budget says."""
+        later = (self._ready_at_s(lane, now_s) for lane in self._lanes)
+        return min((at_s for at_s in later if at_s > now_s), default=inf)
+
+    def backlog_s(self, now_s: float) -> float:
+        """How long the oldest live thing has waited whose host may be asked now."""
+        open_now = (
+            lane
+            for lane in self._lanes
+            if lane.priority == LIVE and self.gate.open_at_s(lane, now_s) <= now_s
+        )
+        return max((now_s - self._oldest_s(lane) for lane in open_now), default=0.0)
+
+    def wants(self, now_s: float, most: int) -> list[Want]:
+        """The batches that are ready, best first, without taking any."""
+        found: list[Want] = []
+        for lane, queue in self._lanes.items():
+            if self._ready_at_s(lane, now_s) > now_s:
+                continue
+            batches = 1 if self.gate.is_failing(lane.server_name) else most
+            items, size = iter(queue.values()), self.gate.batch(lane)
+            while batches and (batch := list(islice(items, size))):
+                batches -= 1
+                waited_s = sum(now_s - item.since_s for item in batch)
+                found.append(Want(lane.priority, waited_s, len(batch), now_s - batch[0].since_s))
+        return sorted(found, key=lambda want: (want.priority, -want.waited_s))[:most]
 
     def _ready_at_s(self, lane: Lane, now_s: float) -> float:
         full = len(self._lanes[lane]) >= self.gate.batch(lane)

@@ -34,6 +34,7 @@ from streamer.origin.parse import (
     Unparsable,
     decoded,
 )
+from streamer.origin.turns import BEHIND
 from streamer.origin.waiting import Waiting
 from streamer.partners import PageList
 
@@ -91,7 +92,7 @@ class Continuing(Waiting):
         return cls(
             key=object(),
             since_s=since_s,
-            late_at_s=inf if lane.is_behind else since_s + LATE_S,
+            late_at_s=inf if lane.priority == BEHIND else since_s + LATE_S,
             most=1,
             keys=tuple(keys),
             pages=reading.pages,

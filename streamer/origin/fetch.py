@@ -27,6 +27,8 @@ RETRY_AFTER_MOST_S: Final = 300.0
 INLINE_BYTES: Final = 256 * 1024
 """Unpacked beyond this on a thread, so that a large answer doesn't hold the event loop."""
 API_PATH: Final = "/w/api.php"
+MAX_HTML_BYTES: Final = 8 * 1024 * 1024
+"""Unpacked. The largest articles have half of it; two at once are still little beside what enrich holds."""
 
 
 class Fetch:
@@ -75,23 +77,46 @@ class Fetch:
 
     async def query(self, server_name: str, parameters: Mapping[str, str], timeout_s: float) -> Reply:
         """`server_name` was checked. Raises OriginUnavailable, TooLarge."""
-        assert self._session is not None, "not entered"
         url = self._endpoint or URL.build(scheme="https", host=server_name, path=API_PATH)
         headers = {"Host": server_name} if self._endpoint else {}
         asked = url.with_query(parameters)
         post = len(str(asked)) > GET_MOST_CHARACTERS
         if post:
             headers["Promise-Non-Write-API-Action"] = "true"
+        if post:
+            return await self._exchange("POST", url, headers, timeout_s, data=parameters)
+        return await self._exchange("GET", asked, headers, timeout_s)
+
+    async def html(self, server_name: str, revision: int, timeout_s: float) -> Reply:
+        """Of Parsoid, by the REST API. `server_name` was checked. Raises OriginUnavailable, TooLarge."""
+        api = self._endpoint or URL.build(scheme="https", host=server_name, path=API_PATH)
+        url = api.with_path(f"{api.path.removesuffix('api.php')}rest.php/v1/revision/{revision}/html")
+        headers = {"Accept": "text/html"} | ({"Host": server_name} if self._endpoint else {})
+        return await self._exchange("GET", url, headers, timeout_s, kind="text/html", most=MAX_HTML_BYTES)
+
+    async def _exchange(
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        *,
+        data: Mapping[str, str] | None = None,
+        kind: str = "json",
+        most: int = MAX_ANSWER_BYTES,
+    ) -> Reply:
+        """`kind` is part of the content type that is an answer."""
+        assert self._session is not None, "not entered"
         try:
             async with self._session.request(
-                "POST" if post else "GET",
-                url if post else asked,
-                data=parameters if post else None,
+                method,
+                url,
+                data=data,
                 headers=headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(CONNECT_S, timeout_s)),
             ) as response:
-                return await self._read(response)
+                return await _read(response, kind, most)
         except Cut:
             raise OriginUnavailable("cut_off") from None
         except TimeoutError:
@@ -105,37 +130,38 @@ class Fetch:
             # ValueError: what aiohttp and yarl make of malformed headers and names
             raise OriginUnavailable("connect") from None
 
-    async def _read(self, response: aiohttp.ClientResponse) -> Reply:
-        wait_s = retry_after_s(response.headers.get("Retry-After"), most_s=RETRY_AFTER_MOST_S)
-        if response.status != 200:
+
+async def _read(response: aiohttp.ClientResponse, kind: str, most: int) -> Reply:
+    wait_s = retry_after_s(response.headers.get("Retry-After"), most_s=RETRY_AFTER_MOST_S)
+    if response.status != 200:
+        response.close()
+        raise OriginUnavailable(status_reason(response.status), retry_after_s=wait_s)
+    if kind not in response.headers.get("Content-Type", ""):
+        # a maintenance page, a captive portal: not the API's word about anything
+        response.close()
+        raise OriginUnavailable("not_json" if kind == "json" else "not_html", retry_after_s=wait_s)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > most:
             response.close()
-            raise OriginUnavailable(status_reason(response.status), retry_after_s=wait_s)
-        if "json" not in response.headers.get("Content-Type", ""):
-            # a maintenance page, a captive portal: not the API's word about anything
-            response.close()
-            raise OriginUnavailable("not_json", retry_after_s=wait_s)
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > MAX_ANSWER_BYTES:
-                response.close()
-                raise TooLarge(f"over {MAX_ANSWER_BYTES} bytes")
-            chunks.append(chunk)
-        body = b"".join(chunks)
-        encoding = response.headers.get("Content-Encoding", "identity").lower()
-        if encoding in {"gzip", "x-gzip"}:
-            return Reply(await _unpack(body), wait_s)
-        if encoding != "identity":
-            raise Cut(f"encoding {encoding[:20]!a} was not asked for")
-        return Reply(body, wait_s)
+            raise TooLarge(f"over {most} bytes")
+        chunks.append(chunk)
+    body = b"".join(chunks)
+    encoding = response.headers.get("Content-Encoding", "identity").lower()
+    if encoding in {"gzip", "x-gzip"}:
+        return Reply(await _unpack(body, most), wait_s)
+    if encoding != "identity":
+        raise Cut(f"encoding {encoding[:20]!a} was not asked for")
+    return Reply(body, wait_s)
 
 
-async def _unpack(packed: bytes) -> bytes:
+async def _unpack(packed: bytes, most: int) -> bytes:
     if len(packed) <= INLINE_BYTES:
         with suppress(TooLarge):
             return inflate(packed, INLINE_BYTES)
-    return await asyncio.to_thread(inflate, packed)
+    return await asyncio.to_thread(inflate, packed, most)
 
 
 def _endpoint(text: str) -> URL | None:
@@ -150,6 +176,6 @@ def status_reason(status: int) -> str:
     """Bounded: a metric label."""
     if 300 <= status < 400:
         return "redirect"
-    if status in {403, 404, 429, 500, 502, 503, 504}:
+    if status in {403, 404, 413, 429, 500, 502, 503, 504}:
         return f"status_{status}"
     return "status_4xx" if status < 500 else "status_5xx"

@@ -87,17 +87,14 @@ class LiftWing:
     credentials from the environment.
     """
 
-    def __init__(
-        self, settings: ScoresSettings, user_agent: str, *, workers: int = 1, clock: Clock | None = None
-    ) -> None:
-        """`workers` share the requests a minute."""
+    def __init__(self, settings: ScoresSettings, user_agent: str, *, clock: Clock | None = None) -> None:
         base = URL(settings.url)
         self._url: Final = base if base.path.endswith(":predict") else base.with_path(PATH)
         self._deadline_s: Final = settings.deadline_s
         self._serves: Final = matcher(settings.wikis)
         self._user_agent: Final = user_agent
         self._clock: Final = clock or Clock()
-        self._budget: Final = Budget(settings.requests_per_minute // workers, CONCURRENCY)
+        self._budget: Final = Budget(settings.requests_per_minute, CONCURRENCY)
         self._breakers: Final = Breakers(BATCH)
         self._lane: Final = Lane("", self._url.host or "", "revision")
         self._open: dict[str, _Batch] = {}

@@ -37,8 +37,11 @@ from streamer.origin.hosts import Allowed
 from streamer.origin.inflate import TooLarge
 from streamer.origin.listing import Listing, More, Span, read_listing
 from streamer.origin.parse import AnotherPage, AnotherWiki, ApiError, Asked, Key, Reading, Reply, Unparsable
+from streamer.origin.permits import WANTS_MOST, Purse
+from streamer.origin.rendered import Rendered
 from streamer.origin.retry import TRIES, Retries
 from streamer.origin.siteinfo import Sites
+from streamer.origin.turns import BEHIND, LIVE
 from streamer.origin.waiting import Outcome, Waiting, refuse_all
 from streamer.partners import PageList
 from streamer.plan import Plan
@@ -48,6 +51,8 @@ LANE_WAITING: Final = 1_000
 PROBE_TIMEOUT_S: Final = 10.0
 """Of a request to a host that failed before: a silent host holds one slot for so long, not for thirty."""
 
+BACKLOG_S: Final = 5.0
+"""A batch fills within so long wherever the budget suffices: what waits longer waits for the budget."""
 PROBE_TITLE: Final = "Main Page"
 PROBE_LOG_ID: Final = 1
 """Whether they exist doesn't matter: no answer is larger than the log of four seconds of one title."""
@@ -78,37 +83,47 @@ class Origin:
         known_sites: Iterable[SiteInfo] = (),
         asked_before: bool = False,
         plan: Callable[[], Plan] = Plan,
+        purse: Purse | None = None,
     ) -> None:
         """`asked_before`: a process that had this budget may have asked in the last minute. `plan`: what is
-        fetched, as of now; each request asks it.
+        fetched, as of now; each request asks it. `purse`: of a fleet, whose keeper has the budget; without
+        one it is here.
         """
         self._plan: Final = plan
         self._settings = settings.mediawiki
-        self._whole = settings
-        self._lanes: int | None = None
         self._clock: Final = clock or Clock()
         self._save_site: Final = save_site
         self._sites: Final = Sites(known_sites)
         self._allowed = Allowed(settings.mediawiki.hosts)
         self._breakers: Final = Breakers(settings.mediawiki.batch)
-        self._budget: Final = Budget(*settings.share)
-        if asked_before:
+        own = Budget(
+            settings.requests_per_minute, settings.mediawiki.concurrency, settings.mediawiki.html_share
+        )
+        self._purse: Final = purse
+        self._own: Final = None if purse else own
+        self._budget: Final = purse or own
+        if asked_before and not purse:
             now_s = self._clock.monotonic_s()
-            self._budget.owe(now_s)
+            own.owe(now_s)
             logger.info(
                 "requests wait, a process before this one may have spent of the budget",
-                extra={"wait_s": round(self._budget.free_at_s(now_s) - now_s, 1)},
+                extra={"wait_s": round(own.free_at_s(now_s) - now_s, 1)},
             )
         self._scheduler: Final[Scheduler[Waiting]] = Scheduler(self._budget, self._breakers)
         self._fetch: Final = Fetch(settings.mediawiki, settings.user_agent)
         self._reach: Final = Reach()
-        self._retries: Final = Retries(self._scheduler, self._breakers, self._reach)
+        self._retries: Final = Retries(self._scheduler, self._breakers, self._reach, self._refused)
+        self._rendered: Final = Rendered(
+            self._budget, self._breakers, self._retries, self._fetch, clock=self._clock, purse=purse
+        )
         self._room: Final[dict[Lane, tuple[asyncio.Semaphore, list[None]]]] = {}
         self._wake: Final = asyncio.Event()
         self._group: Final = asyncio.TaskGroup()
         self._pump_task: asyncio.Task[None] | None = None
         self._flying: Final[dict[asyncio.Task[None], Batch[Waiting]]] = {}
-        metrics.ORIGIN_BUDGET.set(self._budget.limit)
+        if purse:
+            purse.wants = lambda now_s: self._scheduler.wants(now_s, WANTS_MOST)
+            purse.came = self._came
 
     def take(self, settings: Settings) -> None:
         """Other settings are in force: budget, hosts and batches from the next request on. The endpoint and
@@ -116,21 +131,29 @@ class Origin:
         """
         mediawiki = settings.mediawiki
         self._settings = mediawiki
-        self._whole = settings
         self._allowed = Allowed(mediawiki.hosts)
         self._breakers.batch_most = mediawiki.batch
-        self._change_budget()
-
-    def holds(self, lanes: int) -> None:
-        """Of enrich, which bound the share from now on: at the start it is as the settings say."""
-        self._lanes = lanes
-        self._change_budget()
-
-    def _change_budget(self) -> None:
-        share = self._whole.share if self._lanes is None else self._whole.share_of(self._lanes)
-        self._budget.change(*share, self._clock.monotonic_s())
-        metrics.ORIGIN_BUDGET.set(self._budget.limit)
+        if self._purse:
+            self._purse.take(mediawiki.timeout_s)
+        if self._own:
+            now_s = self._clock.monotonic_s()
+            self._own.html_part = mediawiki.html_share
+            self._own.change(settings.requests_per_minute, mediawiki.concurrency, now_s)
         self._wake.set()
+
+    def _came(self) -> None:
+        """Permits: those for HTML go to who waits for them before the others are looked at."""
+        self._rendered.came()
+        self._wake.set()
+
+    def _refused(self, server_name: str, wait_s: float, now_s: float) -> None:
+        """A wiki answered "too many requests"."""
+        alone = self._breakers.is_alone(server_name)
+        means_us = self._breakers.limited(server_name, now_s, now_s + wait_s, alone=alone)
+        if self._purse:
+            self._purse.refused(server_name, wait_s, alone=alone)
+        elif self._own and means_us and self._own.refused(now_s):
+            logger.warning("wikis refuse requests: half of them are sent", extra={"server_name": server_name})
 
     async def __aenter__(self) -> Self:
         await self._fetch.__aenter__()
@@ -160,19 +183,27 @@ class Origin:
 
     # ── what can be asked ──────────────────────────────────────────────────────────────────────
 
-    async def revision(
-        self, wiki: str, server_name: str, revision: int, *, is_behind: bool = False
-    ) -> Answer:
+    async def revision(self, wiki: str, server_name: str, revision: int, *, priority: int = LIVE) -> Answer:
         """That revision, and its page as it is now."""
-        return await self._page(Lane(wiki, server_name, "revision", is_behind), query.id_key(revision))
+        return await self._page(Lane(wiki, server_name, "revision", priority), query.id_key(revision))
 
-    async def title(self, wiki: str, server_name: str, title: str, *, is_behind: bool = False) -> Answer:
+    async def title(self, wiki: str, server_name: str, title: str, *, priority: int = LIVE) -> Answer:
         """The current revision of the page of that title; a redirect is not followed."""
-        return await self._page(Lane(wiki, server_name, "title", is_behind), query.title_key(title))
+        return await self._page(Lane(wiki, server_name, "title", priority), query.title_key(title))
 
-    async def page(self, wiki: str, server_name: str, page_id: int, *, is_behind: bool = False) -> Answer:
+    async def page(self, wiki: str, server_name: str, page_id: int, *, priority: int = LIVE) -> Answer:
         """The current revision of the page."""
-        return await self._page(Lane(wiki, server_name, "page", is_behind), query.id_key(page_id))
+        return await self._page(Lane(wiki, server_name, "page", priority), query.id_key(page_id))
+
+    async def html(self, wiki: str, server_name: str, revision: int) -> str | None:
+        """Of that revision, or nothing: it is asked for once, now, and never waited for long. Raises
+        HostNotAllowed alone.
+        """
+        self._allowed.check(server_name)
+        try:
+            return await self._rendered.html(wiki, server_name, revision, self._settings)
+        finally:
+            self._wake.set()
 
     async def deleted_page_id(
         self, wiki: str, server_name: str, title: str, log_id: int, time_ms: int
@@ -195,7 +226,7 @@ class Origin:
         is asked otherwise, and tried once: who lists comes back later.
         """
         outcome = await self._ask(
-            Lane(wiki, server_name, "listing", is_behind=True), (span, more), failures=TRIES - 1
+            Lane(wiki, server_name, "listing", BEHIND), (span, more), failures=TRIES - 1
         )
         assert isinstance(outcome, Listing)
         return outcome
@@ -220,13 +251,28 @@ class Origin:
         return self._reach.any_answers(self._clock.monotonic_s())
 
     @property
+    def has_backlog(self) -> bool:
+        """Live work that its host would answer has waited for the budget for BACKLOG_S."""
+        return self._scheduler.backlog_s(self._clock.monotonic_s()) >= BACKLOG_S
+
+    def is_under_way(self, wiki: str, revision: int) -> bool:
+        """Whether a request for it has been sent and is not answered."""
+        key = query.id_key(revision)
+        return any(
+            batch.lane.wiki == wiki
+            and batch.lane.by == "revision"
+            and any(item.key == key for item in batch.items)
+            for batch in self._flying.values()
+        )
+
+    @property
     def waiting(self) -> int:
         return len(self._scheduler)
 
     @property
     def budget_used(self) -> int:
-        """Requests that count in the current minute."""
-        return self._budget.in_use(self._clock.monotonic_s())
+        """Requests that count in the current minute; of a fleet, those of this process that are under way."""
+        return self._own.in_use(self._clock.monotonic_s()) if self._own else self._budget.in_flight
 
     # ── waiting ────────────────────────────────────────────────────────────────────────────────
 
@@ -285,14 +331,26 @@ class Origin:
                 task = self._group.create_task(self._request(batch), name="origin request")
                 self._flying[task] = batch
                 task.add_done_callback(self._flying.pop)
-            metrics.ORIGIN_BUDGET_USED.set(self._budget.in_use(now_s))
             metrics.QUEUE_DEPTH.labels("origin").set(len(self._scheduler))
             wake_at_s = self._scheduler.wake_at_s(now_s)
+            if self._own:
+                metrics.ORIGIN_BUDGET.set(self._own.eased(now_s))
+                metrics.ORIGIN_BUDGET_USED.set(self._own.in_use(now_s))
+            elif self._purse:
+                self._let_go(self._purse)
+                wake_at_s = min(wake_at_s, self._scheduler.ready_at_s(now_s))
             try:
                 async with asyncio.timeout(None if wake_at_s == inf else max(0.0, wake_at_s - now_s)):
                     await self._wake.wait()
             except TimeoutError:
                 pass
+
+    def _let_go(self, purse: Purse) -> None:
+        """Of the permits that nothing is ready for; and the fleet is told what is."""
+        returned = purse.returned
+        purse.give_back()
+        metrics.ORIGIN_PERMITS.labels("unused").inc(purse.returned - returned)
+        purse.changed.set()
 
     async def _request(self, batch: Batch[Waiting]) -> None:
         """One request, and what becomes of each of its items."""

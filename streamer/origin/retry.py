@@ -11,7 +11,7 @@ wiki has been failing for a minute; `untaken` ends as AnswerInvalid for the one 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Final
@@ -20,6 +20,7 @@ from streamer.errors import AnswerInvalid, OriginUnavailable
 from streamer.origin.breaker import Breakers, Reach
 from streamer.origin.budget import WAYS, Lane, Scheduler
 from streamer.origin.parse import ApiError
+from streamer.origin.turns import PRIORITIES
 from streamer.origin.waiting import Waiting, refuse_all
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ class Retries:
     scheduler: Scheduler[Waiting]
     breakers: Breakers
     reach: Reach
+    refused: Callable[[str, float, float], object]
+    """Told of "too many requests": server name, the pause in seconds, now."""
 
     def api_error(self, lane: Lane, items: Sequence[Waiting], error: ApiError, now_s: float) -> str:
         """The word for the metric."""
@@ -70,7 +73,7 @@ class Retries:
             wait_s = LATER_S if error.retry_after_s is None else max(error.retry_after_s, LATER_LEAST_S)
             error = OriginUnavailable(error.reason, retry_after_s=wait_s)
             if error.reason in LIMITED:
-                self.breakers.limited(lane.server_name, now_s, now_s + wait_s)
+                self.refused(lane.server_name, wait_s, now_s)
             else:
                 self.breakers.pause(lane.server_name, now_s + wait_s)
         elif self.breakers.failed(lane.server_name, now_s, error.retry_after_s):
@@ -79,8 +82,8 @@ class Retries:
         self.again(lane, items, error)
         since_s = self.reach.failing_since_s(lane.wiki)
         if since_s is not None and now_s - since_s >= WAITED_MOST_S:
-            for by, is_behind in product(WAYS, (False, True)):
-                self._expire(Lane(lane.wiki, lane.server_name, by, is_behind), now_s, error)
+            for by, priority in product(WAYS, PRIORITIES):
+                self._expire(Lane(lane.wiki, lane.server_name, by, priority), now_s, error)
 
     def again(self, lane: Lane, items: Sequence[Waiting], error: OriginUnavailable) -> None:
         """Back into the queue, unless it has failed too often."""

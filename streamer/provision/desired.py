@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple
 from streamer.accounts import GROUP as ROUTE
 from streamer.config import LogSettings, Settings
 from streamer.deadletters import GROUP as DEFERRED
+from streamer.enrich.fleet import GROUP as BUDGET
 from streamer.enrich.outbox import GROUP as ENRICH
 from streamer.errors import ConfigError
 from streamer.log.base import TopicSpec
@@ -73,9 +74,9 @@ _ROLES: Final[Mapping[str, _Rights]] = {
     # a role reads what it stores positions at, too: brokers ask for that
     "source": _Rights(reads=("changes",), writes=("changes",), groups=(SOURCE,)),
     "enrich": _Rights(
-        reads=("changes", "articles", "withdrawals", "deadletter", "meta"),
-        writes=("changes", "articles", "withdrawals", "signals", "deadletter", "meta"),
-        groups=(ENRICH, DEFERRED, RECONCILE),
+        reads=("changes", "articles", "withdrawals", "deadletter", "meta", "budget"),
+        writes=("changes", "articles", "withdrawals", "signals", "deadletter", "meta", "budget"),
+        groups=(ENRICH, DEFERRED, RECONCILE, BUDGET),
         sees=(SOURCE,),  # how far the stream was read
     ),
     "route": _Rights(

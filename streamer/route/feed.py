@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import Final, Literal
 
 import msgspec
+from msgspec import UNSET
 
 from streamer.accounts import counts_of, seen_by
 from streamer.cutoffs import Cutoffs
@@ -165,7 +166,8 @@ class Article:
         """What cut-offs hide of comment and editor is gone."""
         hides = self.hidden - {"text"}
         view = self.view
-        if form == "whole" and not hides and projection.is_identity(view.article_body or (), view.lists):
+        is_whole = form == "whole" and not hides and view.from_html is UNSET
+        if is_whole and projection.is_identity(view.article_body or (), view.lists):
             return self.value
         made = self._made.get((projection, form))
         if made is None:

@@ -17,7 +17,7 @@ from enum import Enum
 from typing import Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from streamer.globs import matcher
 from streamer.model import REVERTED_TAG
@@ -141,6 +141,9 @@ class View(Struct, frozen=True):
     def lists(self) -> list[PageList]:
         """Those of the page that it has."""
         return [name for name in PAGE_LISTS if getattr(self, name) is not _ABSENT]
+
+    from_html: Raw | UnsetType = UNSET
+    """For the projection alone: no article leaves with it."""
 
     @property
     def has_text(self) -> bool:

@@ -145,7 +145,7 @@ def _no_answer(fault: Fault) -> web.Response | None:
             return web.Response(text="<!DOCTYPE html><title>Error</title>", content_type="text/html")
         case "gzip_bomb":
             headers = {**HEADERS, "Content-Encoding": "gzip"}
-            return web.Response(body=_bomb(fault.bytes), headers=headers, content_type="application/json")
+            return web.Response(body=bomb(fault.bytes), headers=headers, content_type="application/json")
         case _:
             return None
 
@@ -196,7 +196,7 @@ def _pages(body: Json) -> list[Json]:
 
 
 @lru_cache(maxsize=2)
-def _bomb(size: int) -> bytes:
+def bomb(size: int) -> bytes:
     """Valid gzip of about `size` bytes of JSON, made from one compressed block."""
     head, block, tail = b'{"batchcomplete":true', b" " * BOMB_BLOCK, b"}"
     count = max(1, size // BOMB_BLOCK)

@@ -33,7 +33,7 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
     """`count` times (-1: always), each time with `probability`; of all wikis, or of one."""
 
     kind: FaultKind
-    where: Literal["api", "stream"] = "api"
+    where: Literal["api", "stream", "html"] = "api"
     wiki: str = ""
     probability: Annotated[float, Meta(gt=0, le=1)] = 1.0
     count: Annotated[int, Meta(ge=-1)] = UNLIMITED

@@ -1,4 +1,4 @@
-"""The sandbox as one server on loopback: `/v2/stream/…`, `/w/api.php` by Host, and `/sandbox/…`.
+"""The sandbox as one server on loopback: `/v2/stream/…`, `/w/api.php` and HTML by Host, and `/sandbox/…`.
 
     async with Sandbox(SandboxOptions(seed=7)) as sandbox:
         sandbox.stream_url    # source.url
@@ -36,6 +36,7 @@ from streamer.sandbox.feed import Feed
 from streamer.sandbox.pages import Page, Readable
 from streamer.sandbox.query import MAX_RESULT_BYTES
 from streamer.sandbox.recording import Recording, load
+from streamer.sandbox.rest import PATH, Rest
 from streamer.sandbox.stream import Bell, Streams
 from streamer.sandbox.world import World, WorldOptions
 
@@ -69,8 +70,8 @@ class SandboxOptions:
 
 
 class Sandbox:
-    """`requests` counts by kind: api, api:WIKI, revids, titles, meta, list, categories, clcontinue, stream,
-    fault:KIND …
+    """`requests` counts by kind: api, api:WIKI, html, html:WIKI, revids, titles, meta, list, categories,
+    clcontinue, stream, fault:KIND …
     """
 
     def __init__(self, options: SandboxOptions) -> None:
@@ -205,6 +206,7 @@ class Sandbox:
                 web.get("/v2/stream/{streams}", self._streams.handle),
                 web.get("/w/api.php", api.handle),
                 web.post("/w/api.php", api.handle),
+                web.get(PATH, Rest(self._wiki_at, self.faults, self.requests).html),
                 *admin.routes(),
             ]
         )

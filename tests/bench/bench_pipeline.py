@@ -118,6 +118,13 @@ class Stub:
 
     def check_host(self, _server: str, /) -> None: ...
 
+    @property
+    def has_backlog(self) -> bool:
+        return False
+
+    def is_under_way(self, _wiki: str, _revision: int, /) -> bool:
+        return False
+
     def failing_since_s(self, _wiki: str, /) -> float | None:
         return None
 

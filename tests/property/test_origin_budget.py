@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.config import LogSettings, MediaWikiSettings, Settings, Share
 from streamer.origin.breaker import Breakers
-from streamer.origin.budget import COALESCE_S, TURN_EVERY, WINDOW_S, Batch, Budget, Item, Lane, Scheduler
+from streamer.origin.budget import COALESCE_S, WINDOW_S, Batch, Budget, Item, Lane, Scheduler
+from streamer.origin.turns import BEHIND, TURN_EVERY
 
 
 def lane(wiki: int) -> Lane:
@@ -17,7 +17,7 @@ def lane(wiki: int) -> Lane:
 
 
 def listing(wiki: int) -> Lane:
-    return Lane(f"w{wiki}", f"w{wiki}.example.org", "listing", is_behind=True)
+    return Lane(f"w{wiki}", f"w{wiki}.example.org", "listing", BEHIND)
 
 
 class World:
@@ -246,7 +246,8 @@ def test_a_cut_budget_counts_what_was_spent() -> None:
 
 
 def lives(  # noqa: PLR0917 - what Hypothesis draws
-    share: Share,
+    per_minute: int,
+    concurrency: int,
     until_s: float,
     deaths_s: list[float],
     idle: list[float],
@@ -260,7 +261,7 @@ def lives(  # noqa: PLR0917 - what Hypothesis draws
     found: list[float] = []
     now_s = 0.0
     for life, end_s in enumerate([*deaths_s, until_s]):
-        budget = Budget(*share)
+        budget = Budget(per_minute, concurrency)
         if life:
             budget.owe(now_s)
         flights: list[float] = []
@@ -287,58 +288,26 @@ def lives(  # noqa: PLR0917 - what Hypothesis draws
 @given(
     st.integers(1, 60),
     st.integers(1, 12),
-    st.integers(1, 5),
-    st.lists(st.lists(st.floats(0.01, 200), max_size=8), min_size=5, max_size=5),
+    st.lists(st.floats(0.01, 200), max_size=8).map(sorted),
     st.lists(st.floats(0, 30), min_size=1, max_size=4),
     st.lists(st.floats(0.001, 20), min_size=1, max_size=8),
     st.lists(st.floats(0, 1), min_size=1, max_size=5),
 )
 @settings(max_examples=150, deadline=None)
-def test_a_fleet_keeps_one_budget_whoever_is_killed(  # noqa: PLR0917 - what Hypothesis draws
+def test_all_lives_keep_one_budget_whenever_they_are_killed(  # noqa: PLR0917 - what Hypothesis draws
     per_minute: int,
     concurrency: int,
-    workers: int,
-    deaths_s: list[list[float]],
+    deaths_s: list[float],
     idle: list[float],
     latencies: list[float],
     seen: list[float],
 ) -> None:
-    """Workers with equal shares, each killed and started anew at any instants, by themselves or in a loop: no
-    60 s of the wiki's own counting hold more than the one budget.
+    """Killed and started anew at any instants, by itself or in a loop: no 60 s of the wiki's own counting
+    hold more than the one budget.
     """
-    workers = min(workers, per_minute, concurrency)
-    share = fleet(per_minute, concurrency, workers).share
-    seen_s = sorted(
-        at_s
-        for worker in range(workers)
-        for at_s in lives(share, 240.0, sorted(deaths_s[worker]), idle, latencies, seen)
-    )
+    seen_s = sorted(lives(per_minute, concurrency, 240.0, deaths_s, idle, latencies, seen))
     for index in range(len(seen_s) - per_minute):
         assert seen_s[index + per_minute] - seen_s[index] >= WINDOW_S - 1e-6
-
-
-def fleet(per_minute: int, concurrency: int, workers: int) -> Settings:
-    return Settings(
-        mediawiki=MediaWikiSettings(requests_per_minute=per_minute, concurrency=concurrency, workers=workers),
-        log=LogSettings(kind="kafka"),
-    )
-
-
-@given(st.integers(1, 10_000), st.integers(1, 100), st.integers(1, 200))
-def test_shares_never_sum_up_to_more_than_the_whole(per_minute: int, concurrency: int, workers: int) -> None:
-    """Of requests and of what flies at once; where a worker would be left with none the settings are refused,
-    and say between which two keys.
-    """
-    if workers > min(per_minute, concurrency):
-        key = "requests_per_minute" if workers > per_minute else "concurrency"
-        with pytest.raises(ValueError, match=rf"mediawiki\.{key} is .* mediawiki\.workers = {workers}"):
-            fleet(per_minute, concurrency, workers)
-        return
-    share = fleet(per_minute, concurrency, workers).share
-    assert share.requests_per_minute >= 1
-    assert share.concurrency >= 1
-    assert per_minute - workers < share.requests_per_minute * workers <= per_minute
-    assert share.concurrency * workers <= concurrency
 
 
 def test_a_start_after_another_life_waits_for_what_that_may_have_spent() -> None:

@@ -161,10 +161,9 @@ async def test_a_batch_waits_for_its_turn_as_long_as_it_may(stub: Stub) -> None:
         assert await three(scorer) == [True, True, True]
 
 
-async def test_workers_share_the_budget(stub: Stub) -> None:
-    """An equal part each."""
-    settings = ScoresSettings(url=str(stub.server.make_url("/")), requests_per_minute=3, deadline_s=0.5)
-    async with LiftWing(settings, "tests", workers=3) as scorer:
+async def test_it_has_a_budget_of_its_own(stub: Stub) -> None:
+    settings = ScoresSettings(url=str(stub.server.make_url("/")), requests_per_minute=1, deadline_s=0.5)
+    async with LiftWing(settings, "tests") as scorer:
         assert await scorer.scores(*EN, [1])
         assert not await scorer.scores(*EN, [2])
 

@@ -9,6 +9,7 @@ from streamer.config import MediaWikiSettings, Settings
 from streamer.errors import AnswerInvalid, HostNotAllowed, OriginUnavailable
 from streamer.origin.listing import Edited, Logged, More, Span
 from streamer.origin.mediawiki import Origin
+from streamer.origin.turns import BEHIND
 from streamer.sandbox.faults import Fault
 from streamer.sandbox.pages import Deed
 from streamer.sandbox.server import Sandbox, SandboxOptions
@@ -114,7 +115,7 @@ async def test_an_edit_does_not_wait_for_it(*, is_repair: bool) -> None:
         now_s = int(time.time())
         listings: list[asyncio.Task[object]] = [
             tasks.create_task(
-                origin.page(WIKI, HOST, number + 1, is_behind=True)
+                origin.page(WIKI, HOST, number + 1, priority=BEHIND)
                 if is_repair
                 else origin.listing(WIKI, HOST, Span(now_s - number - 2, now_s))
             )

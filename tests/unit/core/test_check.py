@@ -5,7 +5,6 @@ from pathlib import Path
 from streamer.check.configuration import in_force, partners_of
 from streamer.config import (
     LogSettings,
-    MediaWikiSettings,
     PartnersSettings,
     PrivacySettings,
     ScoresSettings,
@@ -18,15 +17,13 @@ def said(settings: Settings) -> str:
     return "\n".join(map(str, in_force(settings)))
 
 
-def test_the_share_of_each_worker_is_told() -> None:
-    """Beside the whole budget, on a cluster; on the local log that workers have no effect."""
-    source, mediawiki = SourceSettings(contact="ops@example.org"), MediaWikiSettings(workers=3)
-    text = said(Settings(source=source, mediawiki=mediawiki, log=LogSettings(kind="kafka")))
+def test_a_cluster_has_one_budget() -> None:
+    """Which is told, so that nobody multiplies it by the number of processes."""
+    source = SourceSettings(contact="ops@example.org")
+    text = said(Settings(source=source, log=LogSettings(kind="kafka")))
     assert "200 requests a minute, 3 at once" in text
-    assert "each of mediawiki.workers = 3: 66, 1 at once" in text
-    text = said(Settings(source=source, mediawiki=mediawiki))
-    assert "warning mediawiki.workers = 3 has no effect" in text
-    assert "workers" not in said(Settings(source=source))
+    assert "of all processes together" in text
+    assert "together" not in said(Settings(source=source))
 
 
 def test_who_is_asked_for_scores_is_told() -> None:

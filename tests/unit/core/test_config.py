@@ -3,10 +3,8 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from streamer.config import DeliverSettings, LogSettings, MediaWikiSettings, Settings, load, pinned
+from streamer.config import DeliverSettings, Settings, load, pinned
 from streamer.deliver.ticket_secret import ticket_secret
 from streamer.deliver.tls import read_certificate
 from streamer.errors import ConfigError
@@ -185,46 +183,3 @@ def test_without_a_contact_the_budget_is_small() -> None:
     known = load(None, {"STREAMER_SOURCE__CONTACT": "ops@example.org"})
     assert known.requests_per_minute == 200
     assert known.admitted_wikis == ()
-
-
-def test_the_budget_is_shared_by_the_workers_of_a_cluster() -> None:
-    """Equal parts, rounded down; on the local log, where one process runs enrich, it has all."""
-    shared = {"STREAMER_SOURCE__CONTACT": "ops@example.org", "STREAMER_MEDIAWIKI__WORKERS": "3"}
-    assert load(None, shared | {"STREAMER_LOG__KIND": "kafka"}).share == (66, 1)
-    assert load(None, shared).share == (200, 3)
-
-
-@given(
-    budget=st.integers(10, 5_000),
-    concurrency=st.integers(10, 100),
-    workers=st.integers(1, 10),
-    partitions=st.sampled_from([10, 20, 100]),
-    data=st.data(),
-)
-def test_a_fleet_that_is_larger_than_its_setting_keeps_the_budget(
-    budget: int, concurrency: int, workers: int, partitions: int, data: st.DataObject
-) -> None:
-    """However many processes have lanes, their shares sum up to no more than the budget; and with as many as
-    the setting says, of an even part of the lanes each, they have an even part of it.
-    """
-    settings = Settings(
-        mediawiki=MediaWikiSettings(requests_per_minute=budget, concurrency=concurrency, workers=workers),
-        log=LogSettings(kind="kafka", partitions=partitions),
-    )
-    processes = data.draw(st.integers(1, 10), "processes")
-    lanes = [len(range(number, partitions, processes)) for number in range(processes)]
-    shares = [settings.share_of(count) for count in lanes]
-    assert sum(share.requests_per_minute for share in shares) <= budget
-    assert sum(share.concurrency for share in shares) <= concurrency
-    if partitions % workers == 0:
-        assert settings.share_of(partitions // workers) == settings.share
-
-
-def test_a_budget_too_small_for_its_workers_is_refused() -> None:
-    """Both keys are named, since either may be what is wrong."""
-    environ = {"STREAMER_LOG__KIND": "kafka", "STREAMER_MEDIAWIKI__WORKERS": "11"}
-    with pytest.raises(ConfigError, match=r"mediawiki\.requests_per_minute is 10, .*mediawiki\.workers = 11"):
-        load(None, environ)
-    environ["STREAMER_SOURCE__CONTACT"] = "ops@example.org"
-    with pytest.raises(ConfigError, match=r"mediawiki\.concurrency is 3, .*mediawiki\.workers = 11"):
-        load(None, environ)

@@ -43,6 +43,7 @@ def policy(kind: Any, partner: str = "acme", secret: bytes = SECRET) -> Policy:
 STAYS: Final = "stays: names nobody"
 ID: Final = "stays: a number by which the wiki tells who it was (README)"
 PAGE: Final = "stays: what the page says, signatures too (README)"
+OF_ITS_PAGE: Final = "of a user's page: goes, for it names its page; else it stays, as what the page says"
 TITLE: Final = "a user's page loses the user"
 ADDRESS: Final = "of a user's page: by its id"
 COMMENT: Final = "loses names"
@@ -133,7 +134,7 @@ VERDICTS: Final[Mapping[str, str]] = {
     "redirects.url": ADDRESS,
     "article_body.wikitext": PAGE,
     "article_body.text": PAGE,
-    "article_body.html": PAGE,
+    "article_body.html": OF_ITS_PAGE,
     "article_body.sections.path": PAGE,
     "article_body.sections.level": PAGE,
     "article_body.sections.text": PAGE,
@@ -227,6 +228,20 @@ def test_a_name_in_every_field(field: str, kind: str) -> None:
     stays = VERDICTS[field] in (STAYS, ID, PAGE) or (VERDICTS[field] == FLAG and kind == "pseudonym")
     assert ("Zaphod" in made) == stays, made
     assert Projection(policy=FULL).apply(encode_value(article)) == encode_value(article)
+
+
+@pytest.mark.parametrize("kind", MASKED)
+def test_html_names_its_page(kind: str) -> None:
+    """In its head and in every link to itself: a user's page goes without, an article keeps it, signatures
+    and all.
+    """
+    article = users_page("article_body.html")
+    article["article_body"]["wikitext"] = "words"
+    made = msgspec.json.decode(Projection(policy=policy(kind)).apply(encode_value(article)))
+    assert made["article_body"] == {"wikitext": "words"}
+    article |= {"name": "Lamp", "namespace": {"identifier": 0}}
+    made = msgspec.json.decode(Projection(policy=policy(kind)).apply(encode_value(article)))
+    assert made["article_body"] == {"wikitext": "words", "html": f"User:{USER}"}
 
 
 HEADERS: Final = {

@@ -15,6 +15,7 @@ from streamer.log.local import LocalLog
 from streamer.model import Change, Hint, encode_value, identifier_of_revision
 from streamer.origin.answer import Answer, Found, Missing, PageAnswer, RevisionAnswer, SiteInfo
 from streamer.origin.listing import Edited, Listing, Logged, More, Span
+from streamer.origin.turns import BEHIND, LIVE
 from streamer.runtime import Runtime, topic_specs
 
 SITE = SiteInfo(
@@ -94,7 +95,9 @@ class ScriptedWikis:
         self.sites: dict[str, SiteInfo] = {"testwiki": SITE}
         self.failing_since: float | None = None
         self.any_host_answers = True
-        self.lanes: list[int] = []
+        self.has_backlog = False
+        self.under_way: set[int] = set()
+        """Revisions that a request was sent for."""
         self._held: dict[tuple[str, Any], asyncio.Event] = {}
         self.lists: dict[str, list[Edited | Logged]] = {}
         """What each wiki lists, oldest first."""
@@ -102,9 +105,6 @@ class ScriptedWikis:
         self.list_errors: dict[str, list[Exception]] = {}
         """Raised one by one before it does."""
         self.listed: list[tuple[str, Span, More]] = []
-
-    def holds(self, lanes: int, /) -> None:
-        self.lanes.append(lanes)
 
     def script(self, key: tuple[str, Any], *answers: Any) -> None:
         self.answers[key] = list(answers)
@@ -129,19 +129,20 @@ class ScriptedWikis:
             raise answer
         return answer
 
-    async def revision(
-        self, _wiki: str, _server: str, revision: int, /, *, is_behind: bool = False
-    ) -> Answer:
-        self.behind |= {("revision", revision)} if is_behind else set()
+    async def revision(self, _wiki: str, _server: str, revision: int, /, *, priority: int = LIVE) -> Answer:
+        self.behind |= {("revision", revision)} if priority == BEHIND else set()
         return await self._answer(("revision", revision), Missing(10**15))
 
-    async def title(self, _wiki: str, _server: str, title: str, /, *, is_behind: bool = False) -> Answer:
-        self.behind |= {("title", title)} if is_behind else set()
+    async def title(self, _wiki: str, _server: str, title: str, /, *, priority: int = LIVE) -> Answer:
+        self.behind |= {("title", title)} if priority == BEHIND else set()
         return await self._answer(("title", title), Missing(10**15))
 
-    async def page(self, _wiki: str, _server: str, page_id: int, /, *, is_behind: bool = False) -> Answer:
-        self.behind |= {("page", page_id)} if is_behind else set()
+    async def page(self, _wiki: str, _server: str, page_id: int, /, *, priority: int = LIVE) -> Answer:
+        self.behind |= {("page", page_id)} if priority == BEHIND else set()
         return await self._answer(("page", page_id), Missing(10**15))
+
+    async def html(self, _wiki: str, _server: str, revision: int, /) -> str | None:
+        return await self._answer(("html", revision), None)
 
     async def deleted_page_id(
         self, _wiki: str, _server: str, title: str, _log_id: int, _time_ms: int, /
@@ -171,6 +172,9 @@ class ScriptedWikis:
     def check_host(self, server_name: str, /) -> None:
         if not server_name.endswith(".example.org"):
             raise HostNotAllowed(server_name)
+
+    def is_under_way(self, _wiki: str, revision: int, /) -> bool:
+        return revision in self.under_way
 
     def failing_since_s(self, _wiki: str, /) -> float | None:
         return self.failing_since

@@ -142,7 +142,7 @@ def test_gzip_is_read_whole_or_not_at_all() -> None:
 def test_statuses_are_a_bounded_label() -> None:
     """Whatever number a server sends."""
     assert {status_reason(status) for status in range(300, 1000)} == {
-        *("redirect", "status_403", "status_404", "status_429", "status_4xx"),
+        *("redirect", "status_403", "status_404", "status_413", "status_429", "status_4xx"),
         *("status_500", "status_502", "status_503", "status_504", "status_5xx"),
     }
 

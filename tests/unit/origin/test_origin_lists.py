@@ -14,6 +14,7 @@ from streamer.origin.answer import Found, SiteInfo
 from streamer.origin.budget import Lane
 from streamer.origin.continuing import CLOSED, CONTINUED_MOST, LATE_S, Continuing
 from streamer.origin.parse import AnotherPage, ApiError, Asked, Key, Reply, Unparsable, read_pages
+from streamer.origin.turns import BEHIND, LIVE
 from streamer.origin.waiting import Waiting
 from streamer.partners import PAGE_LISTS, PageList
 
@@ -78,7 +79,7 @@ class Case:
     """Revisions 5 and 6, of pages 1 and 2, of which the first answer brought `lists`, cut as `more` says."""
 
     def __init__(self, *found: dict[str, Any], is_behind: bool = False, **more: str) -> None:
-        lane = Lane("xwiki", "x.example.org", "revision", is_behind)
+        lane = Lane("xwiki", "x.example.org", "revision", BEHIND if is_behind else LIVE)
         self.reading = read_pages(reply(*found, **more), "revision", [5, 6], LISTING)
         self.futures: list[asyncio.Future[Any]] = []
         answered = []

@@ -18,7 +18,11 @@ LANE = Lane("enwiki", "en.wikipedia.org", "revision")
 @pytest.fixture
 def retries() -> Retries:
     breakers = Breakers(50, random.Random(0))
-    return Retries(Scheduler(Budget(200, 3), breakers), breakers, Reach())
+
+    def refused(server_name: str, wait_s: float, now_s: float) -> None:
+        breakers.limited(server_name, now_s, now_s + wait_s)
+
+    return Retries(Scheduler(Budget(200, 3), breakers), breakers, Reach(), refused)
 
 
 def waiting(key: int, since_s: float = 0.0) -> tuple[Waiting, asyncio.Future[Outcome]]:

@@ -4,7 +4,8 @@ import random
 from math import inf
 
 from streamer.origin.breaker import Breakers
-from streamer.origin.budget import BEHIND_EVERY, BEHIND_S, COALESCE_S, WINDOW_S, Budget, Item, Lane, Scheduler
+from streamer.origin.budget import COALESCE_S, WINDOW_S, Budget, Item, Lane, Scheduler
+from streamer.origin.turns import BEHIND, BEHIND_EVERY, BEHIND_S, REPLAY
 
 EN = Lane("enwiki", "en.wikipedia.org", "revision")
 DE = Lane("dewiki", "de.wikipedia.org", "revision")
@@ -120,7 +121,7 @@ def test_invented_hosts_do_not_fill_the_memory() -> None:
     assert len(breakers._hosts) <= 4096
 
 
-LISTED = Lane("enwiki", "en.wikipedia.org", "listing", is_behind=True)
+LISTED = Lane("enwiki", "en.wikipedia.org", "listing", BEHIND)
 
 
 def test_what_is_behind_goes_when_nothing_live_is_ready() -> None:
@@ -182,3 +183,25 @@ def test_what_is_behind_is_not_kept_for_ever() -> None:
         2 * BEHIND_EVERY,
         3 * BEHIND_EVERY,
     ]
+
+
+def test_replays_go_behind_live_work_and_before_what_is_listed() -> None:
+    """Whatever has waited longest; and a class that others always keep out is served now and then."""
+    waiting = scheduler(per_minute=60_000, concurrency=1_000)
+    replayed = Lane("enwiki", "en.wikipedia.org", "page", REPLAY)
+    waiting.add(DE, Item(0, 9.0))
+    waiting.add(replayed, Item("r", 5.0))
+    waiting.add(LISTED, Item("l", 0.0))
+    order = [batch.lane for now_s in (10.0, 11.0, 12.0) if (batch := waiting.next_batch(now_s))]
+    assert order == [DE, replayed, LISTED]
+    served = []
+    for number in range(4 * BEHIND_EVERY):
+        now_s = 100.0 + number / 1_000
+        for lane in (DE, replayed, LISTED):
+            if not waiting.items(lane):
+                waiting.add(lane, Item("x", 0.0))
+        batch = waiting.next_batch(now_s)
+        assert batch is not None
+        waiting.budget.end(now_s)
+        served.append(batch.lane)
+    assert [served.count(lane) for lane in (replayed, LISTED)] == [4, 4]

@@ -166,7 +166,6 @@ def test_wrong_at_the_start(file: Path) -> None:
         ('[a]\nsettle = """0s\n"""\n', r"a\.settle: .* regex"),
         (f'[a]\nkeys = ["""sha256:{"a" * 64}\n"""]\n', r"a\.keys.* regex"),
         ('[a]\neditor = "nobody"\n', r"a\.editor"),
-        ('[a]\ncontent = ["html"]\n', r"a\.content: HTML is not built yet"),
         ('[a]\nfields = ["verzion.*"]\n', r"a\.fields: field with name 'verzion\.\*' not found"),
         ('[a]\nwikis = ["en.wikipedia.org"]\n', r"a\.wikis: .*database names"),
         ("[a]\nmin_size = 10\nmax_size = 5\n", r"a\.max_size: is below min_size"),

@@ -1,0 +1,218 @@
+"""The one budget of a fleet, as its keeper has it: who gets the next permit. Pure, with the time passed in.
+
+One process at a time is the keeper: whoever has the lane (streamer.enrich.fleet). What it grants stands in
+the log before anybody uses it, and nothing stands there that was granted by one that has lost the lane. So
+whoever is keeper next reads back what is out, counts it as in flight, and goes on as after another life of
+the same budget (Budget.owe): of all keepers together no 60 s hold more than the budget.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from math import inf
+from typing import Final, NamedTuple
+
+from streamer.origin.breaker import Breakers
+from streamer.origin.budget import Budget
+from streamer.origin.permits import (
+    PERMIT_S,
+    STALE_S,
+    Ask,
+    Done,
+    Permit,
+    Refused,
+    Said,
+    Succeeds,
+    Want,
+)
+from streamer.origin.turns import BEHIND, Turns, Wish
+
+SLACK_S: Final = 1.0
+"""Between the end of a request's time and its connection's."""
+
+
+class Out(NamedTuple):
+    worker: str
+    html: bool
+    over_s: float
+    """Its request has ended by then, whatever has become of its process."""
+
+
+class _Waits:
+    """What a process has said last that it wants."""
+
+    def __init__(self, ask: Ask, read_s: float, unseen: int, unseen_html: int) -> None:
+        self.ask = ask
+        self.read_s = read_s
+        self.wants = list(ask.wants[unseen:])
+        self.html = max(0, ask.html - unseen_html)
+
+    def best(self) -> Iterable[Want]:
+        """One of each class."""
+        found: dict[int, Want] = {}
+        for want in self.wants:
+            found.setdefault(want.priority, want)
+        return found.values()
+
+
+class Keeper:
+    """`restore` what the topic holds, `begin`; then `read` what comes, `grant`, write that, and say so by
+    `written`. After a failed write it must not be used again: nobody knows what was granted.
+    """
+
+    def __init__(self, budget: Budget, timeout_s: float) -> None:
+        self.budget = budget
+        self._timeout_s = timeout_s
+        self._waits: dict[str, _Waits] = {}
+        """Whoever was served, or began to wait, longest ago comes first."""
+        self._out: dict[int, Out] = {}
+        self._beyond: dict[str, deque[tuple[int, bool]]] = {}
+        """By process, the permits that it may not have seen when it asks next: offset, html."""
+        self._expired: list[int] = []
+        self._writing: list[tuple[Permit, float]] = []
+        self._early: dict[int, Done] = {}
+        """What was read of permits whose offset is not known yet."""
+        self._turns = Turns()
+        self._breakers = Breakers(1)
+
+    # ── the life before ────────────────────────────────────────────────────────────────────────
+
+    def restore(self, said: Said | None, offset: int) -> None:
+        if isinstance(said, Permit):
+            self._out[offset] = Out(said.worker, said.html, max(said.timeout_s, self._timeout_s))
+        elif isinstance(said, Done):
+            self._out.pop(said.permit, None)
+        elif isinstance(said, Succeeds):
+            for gone in [offset for offset, out in self._out.items() if out.worker == said.before]:
+                del self._out[gone]
+
+    def begin(self, now_s: float, *, owes: bool) -> None:
+        """`owes`: somebody may have asked before."""
+        for offset, out in self._out.items():
+            self._out[offset] = out._replace(over_s=now_s + PERMIT_S + out.over_s + SLACK_S)
+            self.budget.take_over(html=out.html)
+            self._beyond.setdefault(out.worker, deque()).append((offset, out.html))
+        if owes:
+            self.budget.owe(now_s)
+
+    # ── what is read ───────────────────────────────────────────────────────────────────────────
+
+    def read(self, said: Said | None, now_s: float) -> None:
+        """In the order of the topic."""
+        if isinstance(said, Ask):
+            self._asked(said, now_s)
+        elif isinstance(said, Done):
+            self._done(said, now_s)
+        elif isinstance(said, Refused):
+            self._refused(said, now_s)
+        elif isinstance(said, Succeeds):
+            self._waits.pop(said.before, None)
+            for gone in [at for at, out in self._out.items() if out.worker == said.before]:
+                self._over(gone, now_s)
+
+    def _asked(self, ask: Ask, now_s: float) -> None:
+        beyond = self._beyond.setdefault(ask.worker, deque())
+        while beyond and beyond[0][0] <= ask.seen:
+            beyond.popleft()
+        unseen = [html for _, html in beyond]
+        unseen += [permit.html for permit, _ in self._writing if permit.worker == ask.worker]
+        html = sum(unseen)
+        waits = _Waits(ask, now_s, len(unseen) - html, html)
+        if waits.wants or waits.html or ask.worker in self._waits:
+            self._waits[ask.worker] = waits  # keeps its place
+
+    def _done(self, done: Done, now_s: float) -> None:
+        if done.permit in self._out:
+            self._over(done.permit, now_s, used=done.used)
+        elif self._writing:
+            self._early[done.permit] = done
+
+    def _over(self, offset: int, now_s: float, *, used: bool = True) -> None:
+        out = self._out.pop(offset)
+        if used:
+            self.budget.end(now_s, html=out.html)
+        else:
+            self.budget.give_back(html=out.html)
+
+    def _refused(self, refused: Refused, now_s: float) -> None:
+        until_s = now_s + refused.wait_s
+        if self._breakers.limited(refused.server_name, now_s, until_s, alone=refused.alone):
+            self.budget.refused(now_s)
+
+    # ── what is granted ────────────────────────────────────────────────────────────────────────
+
+    def grant(self, now_s: float) -> list[Permit | Done]:
+        """Counted from now on: write them, then call `written`. With what has ended by time, so that the next
+        keeper does not wait for it again.
+        """
+        assert not self._writing, "the ones before are not written"
+        self._forget(now_s)
+        if self._breakers.all_pause_until_s <= now_s:
+            self._grant_html(now_s)
+            while self.budget.free_at_s(now_s) <= now_s and self._grant_one(now_s):
+                pass
+        for waits in self._waits.values():
+            waits.html = 0
+        ended = [Done(offset) for offset in self._expired]
+        self._expired.clear()
+        return [*(permit for permit, _ in self._writing), *ended]
+
+    def _grant_html(self, now_s: float) -> None:
+        for waits in list(self._waits.values()):
+            while waits.html and self.budget.html_at_s(now_s) <= now_s:
+                waits.html -= 1
+                self._give(waits, now_s, html=True)
+
+    def _grant_one(self, now_s: float) -> bool:
+        candidates = [(waits, want) for waits in self._waits.values() for want in waits.best()]
+
+        def waited_s(index: int) -> float:
+            waits, want = candidates[index]
+            return want.waited_s + want.items * (now_s - waits.read_s)
+
+        chosen = self._turns.choose(
+            [Wish(want.priority, want.age_s + now_s - waits.read_s) for waits, want in candidates],
+            waited_s,
+            has_spare=self.budget.spare_at_s(now_s) <= now_s,
+        )
+        if chosen is None:
+            return False
+        waits, want = candidates[chosen]
+        waits.wants.remove(want)
+        self._give(waits, now_s, html=False)
+        self._waits[waits.ask.worker] = self._waits.pop(waits.ask.worker)
+        return True
+
+    def _give(self, waits: _Waits, now_s: float, *, html: bool) -> None:
+        ask = waits.ask
+        self.budget.start(now_s, html=html)
+        self._writing.append((Permit(ask.worker, ask.number, html, ask.timeout_s), now_s))
+
+    def written(self, offsets: Sequence[int], now_s: float) -> None:
+        """`offsets`: of what `grant` gave, in its order."""
+        for offset, (permit, granted_s) in zip(offsets, self._writing, strict=False):
+            over_s = granted_s + PERMIT_S + permit.timeout_s + SLACK_S
+            self._out[offset] = Out(permit.worker, permit.html, over_s)
+            self._beyond.setdefault(permit.worker, deque()).append((offset, permit.html))
+        self._writing.clear()
+        for offset in self._early:
+            self._done(self._early[offset], now_s)
+        self._early.clear()
+
+    def wake_at_s(self, now_s: float) -> float:
+        """When there may be something to grant, or to forget, if nothing is read until then."""
+        at_s = min((out.over_s for out in self._out.values()), default=inf)
+        wants = [want for waits in self._waits.values() for want in waits.wants]
+        if wants:
+            live = any(want.priority != BEHIND for want in wants)
+            free_s = self.budget.free_at_s(now_s) if live else self.budget.spare_at_s(now_s)
+            at_s = min(at_s, max(free_s, self._breakers.all_pause_until_s))
+        return at_s
+
+    def _forget(self, now_s: float) -> None:
+        """Those whose request must be over, and who has not been heard of."""
+        for offset in [offset for offset, out in self._out.items() if out.over_s <= now_s]:
+            self._expired.append(offset)
+            self._over(offset, now_s)
+        for worker in [worker for worker, waits in self._waits.items() if waits.read_s + STALE_S <= now_s]:
+            del self._waits[worker]
+            self._beyond.pop(worker, None)

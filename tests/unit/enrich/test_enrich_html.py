@@ -1,0 +1,190 @@
+"""HTML in the stage: who gets it, when it is asked for, and that nothing waits or fails for want of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from streamer.enrich import commit
+from streamer.enrich.held import Held
+from streamer.enrich.stage import run_enrich
+from streamer.model import Visibility
+from streamer.plan import Plan
+
+Make = Callable[..., Any]
+EVERYTHING = Plan(html=True)
+ELSEWHERE = Plan(html=True, html_scopes=frozenset({(("dewiki",), ()), ((), (1, 4))}))
+HTML = '<html about="https://test.example.org/wiki/Special:Redirect/revision/5"><body><p>Seen by <b>all</b>.'
+
+
+@asynccontextmanager
+async def running(bench: Any, wikis: Any, plan: Plan = EVERYTHING) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(run_enrich(bench.runtime, wikis, lambda: plan))
+        yield
+        bench.runtime.draining.set()
+    bench.restarted()
+
+
+async def only(bench: Any) -> dict[str, Any]:
+    (record,) = [r for r in await bench.read(bench.topics.articles) if r.value is not None]
+    return msgspec.json.decode(record.value, type=dict[str, Any])
+
+
+async def test_an_article_has_its_html_beside_its_wikitext(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """With the plain text of each in a place of its own."""
+    wikis.script(("revision", 5), found(5, 1, content="Written by ''some''."))
+    wikis.script(("html", 5), HTML)
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 5))
+        counts = await bench.until_admitted(1)
+    article = await only(bench)
+    assert article["article_body"] == {
+        "wikitext": "Written by ''some''.",
+        "text": "Written by some.",
+        "html": HTML,
+    }
+    assert article["abstract"] == "Written by some."
+    assert article["from_html"] == {"text": "Seen by all.", "abstract": "Seen by all."}
+    assert counts["published"] == 1
+    assert wikis.asked == [("revision", 5), ("html", 5)]
+
+
+async def test_sections_of_each(bench: Any, wikis: Any, change: Make, found: Make) -> None:
+    """Where somebody has them; and the text is not made where nobody has it."""
+    wikis.script(("revision", 5), found(5, 1, content="Lead.\n\n== H ==\nwords"))
+    wikis.script(("html", 5), f"{HTML}<h2>H</h2><p>more words")
+    async with running(bench, wikis, Plan(html=True, text=False, sections=True)):
+        await bench.admit(change("edit", 5))
+        await bench.until_admitted(1)
+    article = await only(bench)
+    assert article["from_html"].keys() == {"sections"}
+    told = [(part["path"], part["level"], part["text"]) for part in article["from_html"]["sections"]]
+    assert told == [([], 0, "Seen by all."), (["H"], 2, "more words")]
+    assert [part["text"] for part in article["article_body"]["sections"]] == ["Lead.", "words"]
+
+
+async def test_without_html_the_article_goes_all_the_same(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """It is asked for once, and what is not there is absent."""
+    wikis.script(("revision", 5), found(5, 1))
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 5))
+        await bench.until_admitted(1)
+    article = await only(bench)
+    assert article["article_body"].keys() == {"wikitext", "text"}
+    assert "from_html" not in article
+    assert wikis.asked.count(("html", 5)) == 1
+
+
+@pytest.mark.parametrize(
+    ("plan", "over"),
+    [
+        (Plan(html=False), {}),
+        (ELSEWHERE, {}),
+        (EVERYTHING, {"content": None, "text_hidden": True}),
+        (EVERYTHING, {"content": '{"labels":{}}', "content_model": "wikibase-item"}),
+        (EVERYTHING, {"content": "#REDIRECT [[There]]", "is_redirect": True}),
+    ],
+    ids=["nobody wants it", "nobody wants that page's", "hidden", "an item", "a redirect"],
+)
+async def test_what_has_none_is_not_asked_for(  # noqa: PLR0917 - fixtures
+    bench: Any, wikis: Any, change: Make, found: Make, plan: Plan, over: dict[str, Any]
+) -> None:
+    """No request is spent where no partner has HTML, and where there is no prose to be seen."""
+    wikis.script(("revision", 5), found(5, 1, **over))
+    wikis.script(("html", 5), HTML)
+    async with running(bench, wikis, plan):
+        await bench.admit(change("edit", 5))
+        await bench.until_admitted(1)
+    assert "html" not in (await only(bench)).get("article_body", {})
+    assert wikis.asked == [("revision", 5)]
+
+
+async def test_html_of_what_was_hidden_meanwhile_is_not_published(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """The stream told it while the HTML was on its way: the record says so, and has no words."""
+    wikis.script(("revision", 5), found(5, 1))
+    wikis.script(("html", 5), HTML)
+    wikis.hold(("html", 5))
+    hidden = change("visibility", 5, page_id=1, visibility=Visibility(text=False, editor=True, comment=True))
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 5))
+        await bench.until(lambda: ("html", 5) in wikis.asked)
+        wikis.script(("page", 1), found(5, 1, content=None, text_hidden=True))
+        await bench.admit(hidden)
+
+        async def is_cut_off() -> bool:
+            return bool(await bench.read(bench.topics.withdrawals))
+
+        await bench.until(is_cut_off)
+        wikis.go(("html", 5))
+        await bench.until_admitted(2)
+    for record in await bench.read(bench.topics.articles):
+        assert record.value is None or b"Seen by" not in record.value
+        assert record.value is None or b"article_body" not in record.value
+
+
+async def test_a_stale_answer_costs_no_html(bench: Any, wikis: Any, change: Make, found: Make) -> None:
+    """What is asked again because a replica lags is asked for its HTML once, when it is the answer."""
+    moved = change("move", 7, page_id=1, title="B")
+    wikis.script(("page", 1), found(5, 1), found(7, 1))
+    wikis.script(("html", 7), HTML.replace("revision/5", "revision/7"))
+    async with running(bench, wikis):
+        await bench.admit(moved)
+        await bench.until_admitted(1)
+    assert [asked for asked in wikis.asked if asked[0] == "html"] == [("html", 7)]
+
+
+async def test_html_goes_first_where_a_record_is_too_large(
+    bench: Any, wikis: Any, change: Make, found: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the text, and only what is too large without both is a dead letter."""
+    monkeypatch.setattr(commit, "MAX_RECORD_BYTES", commit.MARGIN_BYTES + 8_000)
+    wikis.script(("revision", 5), found(5, 1, content="short"))
+    wikis.script(("html", 5), HTML + "x" * 8_000)
+    wikis.script(("revision", 6), found(6, 2, content="long " * 900))
+    wikis.script(("html", 6), HTML)
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 5, "A"), change("edit", 6, "B"))
+        counts = await bench.until_admitted(2)
+    assert counts["published"] == 2
+    records = [r for r in await bench.read(bench.topics.articles) if r.value is not None]
+    bodies = {r.key: msgspec.json.decode(r.value)["article_body"].keys() for r in records}
+    assert bodies == {"testwiki:1": {"wikitext", "text"}, "testwiki:2": {"wikitext"}}
+
+
+async def test_html_that_is_held_counts(
+    bench: Any, wikis: Any, change: Make, found: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it is committed, and then no more."""
+    sizes: list[int] = []
+    add = Held.add
+
+    def counted(held: Held, size: int) -> None:
+        sizes.append(size)
+        add(held, size)
+
+    released: list[int] = []
+    release = Held.release
+
+    def let_go(held: Held, size: int) -> None:
+        released.append(size)
+        release(held, size)
+
+    monkeypatch.setattr(Held, "add", counted)
+    monkeypatch.setattr(Held, "release", let_go)
+    wikis.script(("revision", 5), found(5, 1))
+    wikis.script(("html", 5), HTML + "x" * 100_000)
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 5))
+        await bench.until_admitted(1)
+        await bench.until(lambda: sum(released) == sum(sizes))
+    assert sum(sizes) >= 100_000
