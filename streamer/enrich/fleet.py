@@ -20,7 +20,7 @@ from typing import Final, NoReturn, Self
 import msgspec
 
 from streamer.enrich.succession import succession
-from streamer.errors import LogError, OffsetOutOfRange
+from streamer.errors import LogError, LogUnavailable, OffsetOutOfRange, TopicMissing
 from streamer.groups import cause
 from streamer.health import NO_TOPIC
 from streamer.log.base import Lane, Reader, Record, TopicPartition
@@ -109,7 +109,7 @@ class Fleet:
                         await self._take(reader)
                         self._runtime.health.forget(COMPONENT)
                         start = reader.position(self._tp)
-            except OffsetOutOfRange:
+            except (OffsetOutOfRange, TopicMissing):
                 start = None
             except LogError as error:
                 logger.warning("the budget can't be followed, no wiki is asked", extra={"code": error.code})
@@ -172,7 +172,14 @@ class Fleet:
             if lanes is None:
                 self._runtime.health.unready(COMPONENT, NO_TOPIC)
 
-        await self._runtime.log.run_lanes(GROUP, self._tp.topic, self._run_lane, partitions=[0], held=held)
+        async def run(lane: Lane) -> None:
+            try:
+                await self._run_lane(lane)
+            except (OffsetOutOfRange, TopicMissing) as error:
+                # it stood still for longer than the topic is kept, or the topic was made anew
+                raise LogUnavailable(str(error)) from error
+
+        await self._runtime.log.run_lanes(GROUP, self._tp.topic, run, partitions=[0], held=held)
 
     async def _run_lane(self, lane: Lane) -> None:
         """As the keeper, until the lane goes elsewhere. Raises what ended it."""
