@@ -33,7 +33,8 @@ async def cluster_of(settings: Settings) -> list[Finding]:
             )
         ]
     mine = [topic for topic in found if topic.name.startswith(f"{settings.log.prefix}.")]
-    odd = [topic.name for topic in mine if topic.partitions != settings.log.partitions]
+    few = {spec.name: spec.partitions for spec in topic_specs(settings)}
+    odd = [each.name for each in mine if each.partitions != few.get(each.name, settings.log.partitions)]
     if odd:
         return [
             problem(

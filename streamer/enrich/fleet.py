@@ -20,8 +20,9 @@ from typing import Final, NoReturn, Self
 import msgspec
 
 from streamer.enrich.succession import succession
-from streamer.errors import LogError, OffsetOutOfRange
+from streamer.errors import LogError, LogUnavailable, OffsetOutOfRange, TopicMissing
 from streamer.groups import cause
+from streamer.health import NO_TOPIC
 from streamer.log.base import Lane, Reader, Record, TopicPartition
 from streamer.metrics import (
     ORIGIN_BUDGET,
@@ -36,6 +37,8 @@ from streamer.origin.permits import Ask, Permit, Purse, Said, decode
 from streamer.runtime import Runtime
 
 GROUP: Final = "budget"
+COMPONENT: Final = "budget"
+"""In `/readyz`, while there is something wrong with it."""
 READ_S: Final = 1.0
 AGAIN_S: Final = 0.5
 """After the log has failed."""
@@ -104,11 +107,13 @@ class Fleet:
                 async with self._runtime.log.reader({self._tp: start}) as reader:
                     while True:
                         await self._take(reader)
+                        self._runtime.health.forget(COMPONENT)
                         start = reader.position(self._tp)
-            except OffsetOutOfRange:
+            except (OffsetOutOfRange, TopicMissing):
                 start = None
             except LogError as error:
                 logger.warning("the budget can't be followed, no wiki is asked", extra={"code": error.code})
+                self._runtime.health.unready(COMPONENT, f"it can't be read ({error.code}): no wiki is asked")
             await asyncio.sleep(AGAIN_S)
 
     async def _take(self, reader: Reader) -> None:
@@ -163,7 +168,18 @@ class Fleet:
     # ── the keeper ─────────────────────────────────────────────────────────────────────────────
 
     async def _keep(self) -> None:
-        await self._runtime.log.run_lanes(GROUP, self._tp.topic, self._run_lane, partitions=[0])
+        def held(lanes: frozenset[int] | None) -> None:
+            if lanes is None:
+                self._runtime.health.unready(COMPONENT, NO_TOPIC)
+
+        async def run(lane: Lane) -> None:
+            try:
+                await self._run_lane(lane)
+            except (OffsetOutOfRange, TopicMissing) as error:
+                # it stood still for longer than the topic is kept, or the topic was made anew
+                raise LogUnavailable(str(error)) from error
+
+        await self._runtime.log.run_lanes(GROUP, self._tp.topic, run, partitions=[0], held=held)
 
     async def _run_lane(self, lane: Lane) -> None:
         """As the keeper, until the lane goes elsewhere. Raises what ended it."""

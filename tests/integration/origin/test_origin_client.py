@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import socket
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from streamer.clock import Clock
 from streamer.config import MediaWikiSettings, Settings, SourceSettings
 from streamer.errors import AnswerInvalid, HostNotAllowed, OriginError, OriginUnavailable
+from streamer.metrics import REGISTRY
 from streamer.origin.answer import Answer, Found, Missing, SiteInfo
 from streamer.origin.fetch import Fetch
 from streamer.origin.mediawiki import Origin
@@ -302,6 +304,43 @@ async def test_passing_trouble_is_tried_again(wiki: Wiki, fault: Fault) -> None:
         assert len(wiki.asked) == 2
         assert origin.failing_since_s(WIKI) is None
         assert origin.any_host_answers
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [status(429, **{"Retry-After": "1"}), says({"error": {"code": "ratelimited"}}, **{"Retry-After": "1"})],
+)
+async def test_too_many_requests_halve_the_budget(wiki: Wiki, fault: Fault) -> None:
+    """By status or by the API's own word, where no other host is asked: after its pause things go on, at half
+    the rate.
+    """
+    wiki.fault = once(fault)
+    async with origin_of(wiki) as origin:
+        await many(origin, [1])
+        budget = REGISTRY.get_sample_value("streamer_origin_budget_requests")
+        assert budget is not None
+        assert 3_000 <= budget < 3_200
+        began_s = time.monotonic()
+        assert text((await many(origin, [2]))[0]) == "text of 2"
+        assert time.monotonic() - began_s < 1.0
+
+
+async def test_one_host_that_refuses_among_others_costs_the_rest_nothing(wiki: Wiki) -> None:
+    """Neither a pause nor a part of the budget."""
+
+    async def fault(request: web.Request, _: dict[str, str]) -> web.StreamResponse | None:
+        return web.Response(status=429, headers={"Retry-After": "60"}) if request.host == HOST else None
+
+    wiki.fault = fault
+    async with origin_of(wiki) as origin:
+        other = await origin.revision("dewiki", "de.wikipedia.org", 1)
+        assert text(other) == "text of 1"
+        refused = asyncio.ensure_future(origin.revision(WIKI, HOST, 1))
+        while len(wiki.asked) < 2:
+            await asyncio.sleep(0.01)
+        assert text(await origin.revision("dewiki", "de.wikipedia.org", 2)) == "text of 2"
+        assert REGISTRY.get_sample_value("streamer_origin_budget_requests") == 6_000
+        refused.cancel()
 
 
 async def test_the_lag_of_what_is_not_read_is_ignored(wiki: Wiki) -> None:
