@@ -70,11 +70,6 @@ def test_a_file_that_is_gone_is_no_wish_for_the_defaults(
         ('[scores]\nwikis = ["en.wikipedia.org"]', "scores", '"en.wikipedia.org" can match no wiki'),
         ("[scores]\ndeadline_s = 0", "scores.deadline_s", "> 0"),
         ("[scores]\nrequests_per_minute = 0", "scores.requests_per_minute", ">= 1"),
-        (
-            '[log]\nkind = "kafka"\n[mediawiki]\nworkers = 3\n[scores]\nurl="https://x"\nrequests_per_minute=2',
-            "",
-            "scores.requests_per_minute is 2, which mediawiki.workers = 3 can't share",
-        ),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, text: str, where: str, problem: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from streamer.enrich import commit
+from streamer.enrich import fitting
 from streamer.enrich.held import Held
 from streamer.enrich.stage import run_enrich
 from streamer.model import Visibility
@@ -147,7 +147,7 @@ async def test_html_goes_first_where_a_record_is_too_large(
     bench: Any, wikis: Any, change: Make, found: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then the text, and only what is too large without both is a dead letter."""
-    monkeypatch.setattr(commit, "MAX_RECORD_BYTES", commit.MARGIN_BYTES + 8_000)
+    monkeypatch.setattr(fitting, "MAX_RECORD_BYTES", fitting.MARGIN_BYTES + 8_000)
     wikis.script(("revision", 5), found(5, 1, content="short"))
     wikis.script(("html", 5), HTML + "x" * 8_000)
     wikis.script(("revision", 6), found(6, 2, content="long " * 900))

@@ -68,7 +68,7 @@ async def test_what_is_answered_is_in_the_article(
     for revision in (12, 13, 14):
         wikis.script(("revision", revision), found(revision, revision))
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(run_enrich(bench.runtime, wikis, lambda: Plan(text=False), scorer))
+        tasks.create_task(run_enrich(bench.runtime, wikis, lambda: Plan(text=False), scorer=scorer))
         await bench.admit(
             change("edit", 12, "A"), change("edit", 13, "B"), Hint("testwiki", 12, 12, 0, parent_size=1)
         )

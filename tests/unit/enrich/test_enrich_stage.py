@@ -625,7 +625,7 @@ async def test_what_does_not_fit_a_record_is_first_what_few_asked_for(
     bench: Any, wikis: Any, change: Make, found: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page's lists go before its text does: who has no lists gets the same as without them."""
-    monkeypatch.setattr("streamer.enrich.commit.MAX_RECORD_BYTES", 100_000)
+    monkeypatch.setattr("streamer.enrich.fitting.MAX_RECORD_BYTES", 100_000)
     lists = {"categories": tuple(f"Category:{number:0100}" for number in range(100)), "redirects": ()}
     for revision, content in ((5, "words"), (6, "words " * 2_000), (7, "words " * 4_000)):
         wikis.script(("revision", revision), found(revision, revision, content=content, lists=lists))

@@ -103,6 +103,7 @@ def test_no_role_may_do_what_another_is_for() -> None:
                for name in (*vars(TOPICS).values(), "wiki.articles.v1.")}  # fmt: skip
     assert writers == {
         TOPICS.changes: {"wiki-source", "wiki-enrich"},
+        TOPICS.budget: {"wiki-enrich"},
         TOPICS.articles: {"wiki-enrich"},
         TOPICS.withdrawals: {"wiki-enrich"},
         TOPICS.signals: {"wiki-enrich"},
