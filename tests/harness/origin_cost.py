@@ -17,6 +17,7 @@ from inspect import signature
 from itertools import takewhile
 from math import inf
 from typing import Final
+from unittest.mock import patch
 
 from streamer.clock import Clock
 from streamer.config import MediaWikiSettings, Settings, SourceSettings
@@ -175,8 +176,8 @@ async def _enriched(
 ) -> None:
     """The service, with the network replaced."""
     plan = {"plan": lambda: scenario.plan} if LISTS_ARE_FETCHED else {}
-    origin = Origin(settings, clock, **plan)
-    origin._fetch = wikis  # type: ignore[misc, assignment]
+    with patch("streamer.origin.mediawiki.Fetch", lambda *_: wikis):
+        origin = Origin(settings, clock, **plan)
     origin._breakers.rng = random.Random(scenario.seed)
     async with origin:
         await run_enrich(Runtime(settings, log, clock=clock), origin, lambda: scenario.plan)

@@ -190,7 +190,8 @@ class StubWikis:
         await self._take("html", timeout_s, self._nature.html_mean_s, self._nature.html_hangs)
         if revision not in wiki.revisions:
             raise OriginUnavailable("status_404")
-        return Reply(b"<html><body><p>text</p></body></html>")
+        about = f"https://{server_name}/wiki/Special:Redirect/revision/{revision}"
+        return Reply(f'<html about="{about}"><body><p>text</p></body></html>'.encode())
 
     async def _take(self, kind: str, timeout_s: float, mean_s: float, hangs: float) -> None:
         """One request's time; raises OriginUnavailable where that is more than it is given."""
