@@ -23,7 +23,14 @@ from typing import Any, Final
 
 from streamer.plan import Plan
 from tests.harness.edit_mix import Mix, invented, recorded
-from tests.harness.origin_cost import HTML_IS_FETCHED, LISTS_ARE_FETCHED, Figures, Scenario, measured
+from tests.harness.origin_cost import (
+    HTML_IS_FETCHED,
+    LISTS_ARE_FETCHED,
+    SUPERSEDES,
+    Figures,
+    Scenario,
+    measured,
+)
 from tests.harness.stub_wikis import Nature
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -87,6 +94,8 @@ def priced(base: Scenario, run: Run) -> dict[str, dict[str, Any]]:
         scenarios["all page lists"] = replace(base, plan=Plan(text=False, lists=frozenset(EACH)))
     if HTML_IS_FETCHED:
         scenarios["HTML"] = replace(base, plan=Plan(text=False, html=True))
+    if SUPERSEDES:
+        scenarios["newest revisions only"] = replace(base, plan=Plan(text=False, latest_only=True))
     return _rows(scenarios, run)
 
 
@@ -112,8 +121,11 @@ def show(title: str, rows: dict[str, dict[str, Any]]) -> None:
             continue
         cells = "".join(f"{_cell(row, key, form):>20}" for key, form in COLUMNS.values())
         print(f"    {name:<34}{cells}")
-        if row["with_html"]:
-            print(f"    {'':<34}{row['with_html'] / row['wikitext']:>20.1%} of wikitext articles had HTML")
+        if name == "HTML":
+            part = row["with_html"] / max(1, row["wikitext"])
+            print(f"    {'':<34}{part:>20.1%} of the articles of wikitext had HTML")
+        if superseded := row["outcomes"].get("superseded", 0):
+            print(f"    {'':<34}{superseded:>20} superseded")
     sys.stdout.flush()
 
 

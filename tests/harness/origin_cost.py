@@ -13,6 +13,7 @@ import gc
 import random
 from collections import Counter
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from inspect import signature
 from itertools import takewhile
 from math import inf
@@ -38,6 +39,7 @@ WARM_S: Final = 120.0
 TAIL_S: Final = 90.0
 USUAL: Final = Nature()
 NOTHING_MORE: Final = Plan(text=False)
+SUPERSEDES: Final = find_spec("streamer.enrich.supersede") is not None
 LISTS_ARE_FETCHED: Final = "plan" in signature(Origin).parameters
 HTML_IS_FETCHED: Final = hasattr(Origin, "html")
 
@@ -190,6 +192,8 @@ def _judged(
     published: dict[str, float],
     end_s: float,
 ) -> Figures:
+    if scenario.plan.latest_only:
+        _answered_by_newer(edits, hand)
     in_hand: list[float] = []
     out: list[float] = []
     waiting = 0
@@ -212,6 +216,16 @@ def _judged(
         unanswered=sum((change.wiki, change.revision) not in hand for _, change in edits),
         is_behind=waiting > len(judged) // 100,
     )
+
+
+def _answered_by_newer(edits: list[tuple[float, Change]], hand: dict[tuple[str, int], float]) -> None:
+    """Where nobody wants every revision, a newer one of the page is an answer too."""
+    newer: dict[tuple[str, str], float] = {}
+    for _, change in reversed(edits):
+        page, key = (change.wiki, change.title), (change.wiki, change.revision)
+        answered_s = min(hand.get(key, inf), newer.get(page, inf))
+        if answered_s < inf:
+            hand[key] = newer[page] = answered_s
 
 
 def _quantiles(values: list[float]) -> tuple[float, float]:
