@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # what a bare Debian lacks, and the commands by which we notice
 APT    := $(shell command -v curl >/dev/null || echo curl)
 
-.PHONY: run test check bench prove soak kafka clean
+.PHONY: run test check bench bench-origin prove soak kafka clean
 
 run: $(READY)
 	@$(MAKE) -s system 2>/dev/null || true  # the line to try needs curl; the service does not
@@ -25,6 +25,10 @@ check: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+# What following the wikis costs in requests and in waiting, in virtual time: a minute or three.
+bench-origin: $(READY)
+	@$(BIN)/python -m tests.bench.bench_origin --json build/bench-origin.json $(ARGS)
 
 # Real wikis, kills, cuts: three partners must hold what the wikis hold. `soak`: hundreds of kills.
 # KAFKA=1 or 3: on so many brokers, which are killed too, with workers that are stopped, leave and join.
