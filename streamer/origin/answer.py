@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from streamer.model import Protection
+from streamer.model import Image, Protection
 
 
 class SiteInfo(Struct, frozen=True):
@@ -43,6 +43,8 @@ class PageAnswer(Struct, frozen=True):
     is_disambiguation: bool = False
     main_entity: str = ""
     protection: tuple[Protection, ...] = ()
+    noindex: bool = False
+    image: Image | None = None
 
 
 class RevisionAnswer(Struct, frozen=True):

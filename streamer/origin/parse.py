@@ -15,11 +15,11 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from streamer.errors import AnswerInvalid
-from streamer.model import Protection
+from streamer.model import Image, Protection
 from streamer.nameless import TEMPORARY_USER, is_address
 from streamer.origin.answer import Answer, Found, Missing, PageAnswer, RevisionAnswer, SiteInfo
 from streamer.origin.budget import By
-from streamer.origin.siteinfo import SiteQuery, site_info
+from streamer.origin.siteinfo import SiteQuery, absolute, site_info
 
 
 class Unparsable(Exception):
@@ -95,6 +95,8 @@ class _Page(Struct):
     protection: tuple[_Protection, ...] = ()
     pageprops: dict[str, object] | list[object] | UnsetType = UNSET
     revisions: tuple[_Revision, ...] | UnsetType = UNSET
+    original: object = None
+    """A picture's, as an extension says it: no reason to lose an answer over."""
 
 
 class _BadRevision(Struct):
@@ -240,6 +242,10 @@ def judged_site(query: SiteQuery, asked: Asked) -> tuple[SiteInfo | None, SiteIn
     return brought, site
 
 
+BESIDE: Final = frozenset({"continue", "picontinue"})
+"""What is left of pictures is not asked for: a wiki tells those of 50 pages at once, or of 100."""
+
+
 class AnotherWiki(AnswerInvalid):
     """The server is another wiki's than the change says. `site` is what it says it is."""
 
@@ -255,7 +261,7 @@ class _Answer:
         self._by = by
         self._asked_ms = asked_ms
         self._site = site
-        self._cut = bool(more)
+        self._cut = bool(more.keys() - BESIDE)
         self._properties_cut = "ppcontinue" in more
         self._pages: Final = query.pages
         self._renamed = {entry.from_: entry.to for entry in query.normalized}
@@ -343,7 +349,18 @@ def _page_answer(page: _Page, site: SiteInfo) -> PageAnswer:
         is_disambiguation="disambiguation" in properties,
         main_entity=entity if isinstance(entity, str) else "",
         protection=tuple(Protection(p.type, p.level, p.expiry) for p in page.protection),
+        noindex="noindex" in properties,
+        image=_image(page.original),
     )
+
+
+def _image(original: object) -> Image | None:
+    if not isinstance(original, dict) or not isinstance(source := original.get("source"), str):
+        return None
+    width, height = (original.get(name) for name in ("width", "height"))
+    if type(width) is int and type(height) is int and width > 0 < height:
+        return Image(absolute(source), width, height)
+    return Image(absolute(source))  # a sound has none, and tells 0 or false
 
 
 def _revision_answer(revision: _Revision) -> RevisionAnswer:

@@ -20,12 +20,14 @@ from typing import Any, Final, Self
 import aiohttp
 
 from harness.canaries import Words, found_in
+from harness.schema import checked
 
 EVER: Final = "2020-01-01T00:00:00Z"
 READ_S: Final = 30.0
 SLOW_BYTES: Final = 4_096
 """Of a receive buffer: the rest waits at the service."""
 NAME: Final = re.compile(rb'"name":"([^"]*)"')
+ARTICLE: Final = re.compile(rb'(?:data: | *)\{"name":')
 QUIET: Final = frozenset({"status", "openapi", "page"})
 """Ways that hold nothing of articles."""
 ALL_FIELDS: Final = "name,abstract,version.*,article_body.*,event.*"
@@ -157,6 +159,8 @@ async def read_lines(
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 found |= found_in(line, words)
+                if ARTICLE.match(line):
+                    checked(json.loads(line[line.index(b"{") :]))
                 match = NAME.search(line)
                 if match:
                     missing.discard(match[1].decode())
