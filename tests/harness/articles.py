@@ -35,6 +35,7 @@ from streamer.model import (
 )
 
 PARTITIONS = 10
+LICENCES = [Licence("CC BY-SA 4.0", "https://creativecommons.org/licenses/by-sa/4.0/")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,14 @@ class Page:
                 previous=previous,
                 revision=revision,
             ),
-            license=[Licence("CC BY-SA 4.0", "https://creativecommons.org/licenses/by-sa/4.0/")],
-            attribution=Attribution("its contributors", f"https://r/{self.sequence}", "https://h"),
+            license=LICENCES,
+            attribution=Attribution(
+                "its contributors",
+                f"Page {self.page_id}",
+                f"https://r/{self.sequence}",
+                "https://h",
+                LICENCES,
+            ),
         )
         if self.kind == "delete":
             return article
@@ -136,13 +143,14 @@ def _with_version(page: Page, article: Article) -> Article:
         editor=Editor(name=page.editor, is_bot=page.bot) if page.bot is not None else UNSET,
         sha1=page.sha1 or UNSET,
     )
+    if page.text is None:  # hidden
+        return replaced(article, version=Version(page.number), visibility=Visibility(text=False))
     previous = PreviousVersion(page.parent, sha1=page.parent_sha1 or UNSET) if page.parent else UNSET
-    body = ArticleBody(page.text, page.text) if page.text is not None else UNSET
     return replaced(
         article,
         version=version,
         previous_version=previous,
         in_language=Language(page.language),
-        article_body=body,
-        visibility=Visibility(text=page.text is not None),
+        article_body=ArticleBody(page.text, page.text),
+        visibility=Visibility(),
     )

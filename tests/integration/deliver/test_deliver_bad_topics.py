@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from harness.delivering import KEY, OTHER_KEY, Delivering, article_record, bearer, metric, problem
 from harness.delivering_on_kafka import delivering_on_kafka
 from harness.feed import Feed, Received
+from harness.schema import checked
 
 from deploy.kafka import Brokers
 from streamer.config import DeliverSettings
@@ -126,7 +127,7 @@ async def test_partitions_raised_under_live_ids(brokers: Brokers, server: Delive
         async with asyncio.timeout(DEADLINE_S):
             while len(lines.sequences) < len(server.written):
                 line = (await answer.content.readline()).strip()
-                lines.sequences.append(json.loads(line)["event"]["sequence"])
+                lines.sequences.append(checked(json.loads(line))["event"]["sequence"])
         answer.close()
     assert sorted(lines.sequences) == sorted(s for _, s in server.written)
     await ids_are_of_ten(server)

@@ -11,6 +11,7 @@ from typing import Final
 
 import aiohttp
 from harness.delivering import PARTITIONS, Delivering, bearer, delivering
+from harness.schema import checked
 
 from streamer.config import DeliverSettings
 
@@ -43,7 +44,7 @@ class Client:
         raise NotImplementedError
 
     def note(self, data: bytes) -> None:
-        article = json.loads(data)
+        article = checked(json.loads(data))
         about = article["event"]
         self.got.append((about["partition"], about["offset"], article["identifier"], about["sequence"]))
 

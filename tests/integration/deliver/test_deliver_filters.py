@@ -14,6 +14,7 @@ import pytest
 from harness.articles import Page
 from harness.delivering import KEY, Delivering, bearer, delivering, metric, problem, raw, streams_open
 from harness.feed import Feed
+from harness.schema import checked
 
 from streamer.config import DeliverSettings
 from streamer.deliver.encode import Frame
@@ -86,7 +87,7 @@ async def articles(server: Delivering, filters: object, **more: object) -> Async
 
         async def lines() -> Lines:
             while line := await answer.content.readline():
-                yield json.loads(line)
+                yield checked(json.loads(line))
 
         yield lines()
 
