@@ -248,6 +248,7 @@ class Editor(Struct, frozen=True):
     is_bot: bool | Maybe = UNSET
     """Absent where it is not known."""
     is_anonymous: bool | Maybe = UNSET
+    """An address; absent only where it was left out."""
     is_admin: bool | Maybe = UNSET
     is_temporary: bool | Maybe = UNSET
     """A temporary account."""
@@ -260,9 +261,11 @@ class MaintenanceTags(Struct, frozen=True):
     """
 
     citation_needed_count: int | Maybe = UNSET
+    """That a source is wanted."""
     pov_count: int | Maybe = UNSET
     """That it is not neutral."""
     clarification_needed_count: int | Maybe = UNSET
+    """That it is not clear what is meant."""
     update_count: int | Maybe = UNSET
     """That it is out of date."""
 
@@ -277,6 +280,9 @@ class Version(Struct, frozen=True):
     `[…]`, as far as they can be told; where they can't be looked for it is absent.
     """
     tags: list[str] | Maybe = UNSET
+    """Of the wiki's own making, e.g. `mobile edit`. Absent where text is hidden, and of removals; as
+    `is_minor_edit`.
+    """
     is_minor_edit: bool | Maybe = UNSET
     number_of_characters: int | Maybe = UNSET
     """Of `article_body.wikitext`, in code points."""
@@ -327,6 +333,7 @@ class Language(Struct, frozen=True):
     name: str | Maybe = UNSET
     """In English; absent of the few languages that are not in our table."""
     direction: Direction | Maybe = UNSET
+    """Of its script; absent where the wiki did not say."""
 
 
 class Entity(Struct, frozen=True):
@@ -346,7 +353,9 @@ class Project(Struct, frozen=True):
     identifier: str
     """The wiki's database name, e.g. `enwiki`."""
     name: str | Maybe = UNSET
+    """As the wiki calls itself. Of a removal absent where the wiki was never asked, as `in_language`."""
     url: str | Maybe = UNSET
+    """Absent only where it was left out."""
     in_language: Language | Maybe = UNSET
 
 
@@ -479,6 +488,7 @@ class Article(Struct, frozen=True):
     visibility: Visibility | Maybe = UNSET
     """What can be seen of the revision. Absent of removals."""
     protection: list[Protection] | Maybe = UNSET
+    """Of the page, at the time of fetch. Absent where the text is hidden, and of removals."""
     attribution: Attribution | Maybe = UNSET
     """Absent where there is no text to attribute."""
     redirect_target: str | Maybe = UNSET
