@@ -243,7 +243,9 @@ def judged_site(query: SiteQuery, asked: Asked) -> tuple[SiteInfo | None, SiteIn
 
 
 BESIDE: Final = frozenset({"continue", "picontinue"})
-"""What is left of pictures is not asked for: a wiki tells those of 50 pages at once, or of 100."""
+"""What is left of pictures is not asked for: a wiki tells those of 50 pages at once, as many as are usually
+asked for.
+"""
 
 
 class AnotherWiki(AnswerInvalid):

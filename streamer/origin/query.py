@@ -19,7 +19,6 @@ _PAGES: Final[Parameters] = {
     "inprop": "protection",
     "ppprop": "wikibase_item|disambiguation|noindex",
     "piprop": "original",
-    "pilimit": "max",
 }
 _SITE: Final[Parameters] = {"meta": "siteinfo", "siprop": "general|namespaces|namespacealiases|rightsinfo"}
 

@@ -157,7 +157,7 @@ async def test_a_wiki_without_pictures_warns_and_answers(farm: WikiFarm, wiki: s
     """With all else that was asked for, and without a continuation."""
     await save(farm, "Page", "text", wiki)
     answer = await farm.wikis[wiki].read(
-        action="query", titles="Page", prop="revisions|pageimages", piprop="original", pilimit="max"
+        action="query", titles="Page", prop="revisions|pageimages", piprop="original"
     )
     assert "continue" not in answer
     assert answer["query"]["pages"][0]["revisions"]
