@@ -1,14 +1,17 @@
 """The published schema of an article: it is the code's own, it is strict, and each of its rules can fail."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import msgspec
 import pytest
-from harness.schema import SCHEMAS, checked
+from harness.feed import Feed
+from harness.kafka_readers import _articles as kafka_articles
+from harness.schema import SCHEMAS, checked, checked_value, checked_whole
+from harness.served import read_lines
 from jsonschema import Draft202012Validator
 
 from streamer.deliver import article_schema, openapi
@@ -17,6 +20,7 @@ from streamer.deliver.article_schema import FILES, INTERNAL, document, encoded
 from streamer.model import Article
 from streamer.privacy import Policy
 from streamer.projection import FIELDS, Projection, Tree
+from tests.conformance.endpoint.lines import Item
 
 WHOLE = document(whole=True)
 Spoil = Callable[[dict[str, Any]], None]
@@ -255,3 +259,60 @@ def test_articles_of_enterprise_have_no_field_that_a_client_of_ours_would_miss(s
     (line,) = (shared_data / "enterprise-article.ndjson").read_bytes().splitlines()[:1]
     theirs = leaves(msgspec.json.decode(line)) - {"additional_entities"}
     assert {field for field in theirs if not field.startswith("additional_entities")} <= names(FIELDS)
+
+
+# ── every reader of the tests looks ────────────────────────────────────────────────────────────
+
+
+def by_feed(data: bytes) -> None:
+    Feed("", "")._take([b"id: x", b"data: " + data, b""])
+
+
+def by_kafka(data: bytes) -> None:
+    kafka_articles([data, None, b"{}"])
+
+
+def by_value(data: bytes) -> None:
+    checked_value(data)
+
+
+def by_conformance(data: bytes) -> None:
+    Item("message", "", data).checked()
+
+
+async def served_line(line: bytes) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield line + b"\n"
+
+    await read_lines("x", chunks(), {}, ())
+
+
+@pytest.mark.parametrize("read", [by_feed, by_kafka, by_value, by_conformance])
+def test_each_reader_finds_a_wrong_article(read: Callable[[bytes], None]) -> None:
+    """And takes a right one."""
+    article = copy.deepcopy(EXAMPLES["edit"])
+    read(msgspec.json.encode(article))
+    article["version"]["sha1"] = "?"
+    with pytest.raises(AssertionError, match=r"version\.sha1: "):
+        read(msgspec.json.encode(article))
+
+
+@pytest.mark.parametrize("before", [b"data: ", b"", b"  "])
+async def test_so_does_the_one_that_reads_in_every_way(before: bytes) -> None:
+    """SSE and NDJSON, behind heartbeats too."""
+    article = copy.deepcopy(EXAMPLES["edit"])
+    await served_line(before + msgspec.json.encode(article))
+    article["version"]["sha1"] = "?"
+    with pytest.raises(AssertionError, match=r"version\.sha1: "):
+        await served_line(before + msgspec.json.encode(article))
+
+
+def test_articles_before_they_are_routed_are_held_against_all_of_it() -> None:
+    """What a partner may leave out is missed there; its place in a feed it does not have yet."""
+    article = copy.deepcopy(EXAMPLES["edit"])
+    del article["event"]["partition"], article["event"]["offset"]
+    checked_whole(article)
+    del article["license"]
+    checked(article)
+    with pytest.raises(AssertionError, match="license"):
+        checked_whole(article)
