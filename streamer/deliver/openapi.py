@@ -19,7 +19,7 @@ from streamer.deliver.request import PARAMETERS, Form, Known
 
 Schema = dict[str, Any]
 JSON: Final = "application/json"
-VERSION: Final = "2.0.0"
+VERSION: Final = "2.1.0"
 """Of the contract, as its paths have it; the second number grows with what is added to it."""
 REFUSALS: Final[Mapping[str, frozenset[Scope]]] = {
     "Articles": frozenset({"any", "key", "log", "body", "parameters", "values", "articles"}),

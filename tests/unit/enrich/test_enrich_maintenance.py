@@ -115,9 +115,9 @@ def test_no_name_has_two_meanings() -> None:
 def test_hostile_markup_costs_little(unit: str) -> None:
     """Two megabytes of it take a fraction of a second, and no more is counted than an article can have."""
     wikitext = unit * (2_000_000 // len(unit))
-    began = time.perf_counter()
+    began = time.process_time()
     found = counts(wikitext)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
     assert found["citation_needed_count"] <= TEMPLATES_MOST
 
 
