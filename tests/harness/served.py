@@ -14,6 +14,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -147,6 +148,12 @@ async def _read(
         return await read_lines(name, response.content.iter_any(), words, set(borders) - way.passed)
 
 
+@lru_cache(maxsize=4_096)
+def _check(article: bytes) -> None:
+    """Once, whichever ways it comes by."""
+    checked(json.loads(article))
+
+
 async def read_lines(
     name: str, chunks: AsyncIterator[bytes], words: Words, borders: Collection[str]
 ) -> set[str]:
@@ -160,7 +167,7 @@ async def read_lines(
             for line in lines:
                 found |= found_in(line, words)
                 if ARTICLE.match(line):
-                    checked(json.loads(line[line.index(b"{") :]))
+                    _check(line[line.index(b"{") :])
                 match = NAME.search(line)
                 if match:
                     missing.discard(match[1].decode())
