@@ -19,6 +19,7 @@ from streamer.log.base import Headers, Stored
 Kind = Literal["create", "edit", "move", "delete", "restore", "visibility", "refresh"]
 EventType = Literal["update", "delete", "visibility-change"]
 Hideable = Literal["text", "comment", "editor"]
+Direction = Literal["ltr", "rtl"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 EVENT_TYPE: Final[Mapping[Kind, EventType]] = {
@@ -254,6 +255,7 @@ class Editor(Struct, frozen=True):
     is_bot: bool | Maybe = UNSET
     """Absent where it is not known."""
     is_anonymous: bool | Maybe = UNSET
+    """An address; absent only where it was left out."""
     is_admin: bool | Maybe = UNSET
     is_temporary: bool | Maybe = UNSET
     """A temporary account."""
@@ -269,6 +271,21 @@ class Reverts(Struct, frozen=True):
     """Whose content the page has again. Absent where it is not known, and where it is none's exactly."""
 
 
+class MaintenanceTags(Struct, frozen=True):
+    """How often editors have marked the text as wanting, by templates in its wikitext. Each is absent where
+    the names of these templates are not known in the wiki's language.
+    """
+
+    citation_needed_count: int | Maybe = UNSET
+    """That a source is wanted."""
+    pov_count: int | Maybe = UNSET
+    """That it is not neutral."""
+    clarification_needed_count: int | Maybe = UNSET
+    """That it is not clear what is meant."""
+    update_count: int | Maybe = UNSET
+    """That it is out of date."""
+
+
 class Version(Struct, frozen=True):
     """The revision that the article shows."""
 
@@ -279,11 +296,14 @@ class Version(Struct, frozen=True):
     `[…]`, as far as they can be told; where they can't be looked for it is absent.
     """
     tags: list[str] | Maybe = UNSET
-    """As far as they were known in time: some come minutes later, and are not told again."""
+    """Of the wiki's own making, e.g. `mobile edit`, as far as they were known in time: some come minutes
+    later, and are not told again. Absent where text is hidden, and of removals; as `is_minor_edit`.
+    """
     is_minor_edit: bool | Maybe = UNSET
     number_of_characters: int | Maybe = UNSET
-    """Of the wikitext, in code points."""
+    """Of `article_body.wikitext`, in code points."""
     size: Size | Maybe = UNSET
+    """The revision's, as `sha1`: of files on Commons with their structured data."""
     scores: dict[str, object] | Maybe = UNSET
     """How likely a revert is, by model: `prediction`, `probability.true` and `.false`. `revertrisk` is of
     Wikipedias; others are named as their model is, e.g. `revertrisk-multilingual`, `revertrisk-wikidata`.
@@ -297,7 +317,15 @@ class Version(Struct, frozen=True):
     sha1: str | Maybe = UNSET
     """Hex. Absent where text is hidden."""
     content_model: str | Maybe = UNSET
-    """`wikitext`, `wikibase-item`, …"""
+    """`wikitext`, `wikibase-item`, `Scribunto`, `sanitized-css`, … Text and abstract are made of wikitext
+    alone.
+    """
+    noindex: bool | Maybe = UNSET
+    """Whether the page asks search engines to leave it out (`__NOINDEX__`), at the time of fetch. What a wiki
+    says of whole namespaces does not show here.
+    """
+    maintenance_tags: MaintenanceTags | Maybe = UNSET
+    """Absent of other content than wikitext, and where the wiki's language is not in the table of names."""
     size_change: int | Maybe = UNSET
     """Bytes more than in the revision before; of a page's first one its size. Absent where the size before is
     not known, and where text is hidden.
@@ -313,7 +341,7 @@ class PreviousVersion(Struct, frozen=True):
 
     identifier: int
     number_of_characters: int | Maybe = UNSET
-    """Not filled by this version."""
+    """Not filled by this version: nothing that is asked for tells it."""
     size: Size | Maybe = UNSET
     """Absent where it is not known, as `sha1`."""
     sha1: str | Maybe = UNSET
@@ -330,9 +358,9 @@ class Language(Struct, frozen=True):
     identifier: str
     """A language code, e.g. `en`."""
     name: str | Maybe = UNSET
-    """Not filled by this version."""
-    direction: str | Maybe = UNSET
-    """`ltr` or `rtl`."""
+    """In English; absent of the few languages that are not in our table."""
+    direction: Direction | Maybe = UNSET
+    """Of its script; absent where the wiki did not say."""
 
 
 class Entity(Struct, frozen=True):
@@ -355,7 +383,9 @@ class Project(Struct, frozen=True):
     identifier: str
     """The wiki's database name, e.g. `enwiki`."""
     name: str | Maybe = UNSET
+    """As the wiki calls itself. Of a removal absent where the wiki was never asked, as `in_language`."""
     url: str | Maybe = UNSET
+    """Absent only where it was left out."""
     in_language: Language | Maybe = UNSET
 
 
@@ -392,7 +422,9 @@ class Infobox(Struct, frozen=True):
 
 class ArticleBody(Struct, frozen=True):
     wikitext: str | Maybe = UNSET
-    """The content as the wiki holds it, whatever its model (JSON for items)."""
+    """The content as the wiki holds it, whatever its model (JSON for items). What a page has beside it is not
+    here: structured data of files on Commons (`mediainfo`).
+    """
     text: str | Maybe = UNSET
     """Plain text. Of wikitext only; empty for a redirect, which has no prose (`redirect_target` says where it
     leads), and absent where none could be made.
@@ -427,13 +459,30 @@ class Protection(Struct, frozen=True):
 
 
 class Attribution(Struct, frozen=True):
-    """What the licence asks for."""
+    """What the licence asks for: a sentence to be shown with the article, and what it is made of."""
 
     text: str
-    """To be shown with the article: its title, contributors and licence."""
+    """Names the title, who wrote it, the wiki and the licence. Parts in a script that runs from right to left
+    stand between U+2068 and U+2069, so that the sentence reads right wherever it is shown.
+    """
+    title: str
+    """As `name`."""
     revision_url: str
-    """Absent in the feed of who is given no editors."""
+    """This revision, for ever. Absent in the feed of who is given no editors."""
     history_url: str
+    """Who wrote it."""
+    license: list[Licence]
+    """As the article's own: empty where the wiki states none."""
+
+
+class Image(Struct, frozen=True):
+    """A picture that stands for the page, as the wiki has chosen it: free ones alone."""
+
+    content_url: str
+    """Of the original file."""
+    width: int | Maybe = UNSET
+    """Pixels, as `height`; both absent of what has none (sounds)."""
+    height: int | Maybe = UNSET
 
 
 class PreviousPlace(Struct, frozen=True):
@@ -517,11 +566,19 @@ class Article(Struct, frozen=True):
     visibility: Visibility | Maybe = UNSET
     """What can be seen of the revision. Absent of removals."""
     protection: list[Protection] | Maybe = UNSET
+    """Of the page, at the time of fetch. Absent where the text is hidden, and of removals."""
     attribution: Attribution | Maybe = UNSET
     """Absent where there is no text to attribute."""
     redirect_target: str | Maybe = UNSET
     """Of a redirect: the title that it leads to."""
     is_disambiguation: bool | Maybe = UNSET
+    """Whether the page lists others of its name, at the time of fetch. Absent where the text is hidden, and
+    of removals.
+    """
+    image: Image | Maybe = UNSET
+    """At the time of fetch. Absent where the page has none, where the wiki chooses none (it lacks the
+    extension PageImages), where the text is hidden, and of removals.
+    """
 
 
 class FromHtml(Struct, frozen=True):

@@ -200,6 +200,8 @@ class Policy:
             put_text(article, "url", f"{index}?curid={page}")
         if not attribution:
             return
+        if "title" in attribution:
+            put_text(attribution, "title", shown)
         if history is not None:
             put_text(attribution, "history_url", f"{index}?curid={page}&action=history")
         revision = re.search(r"[?&]oldid=(\d+)", text_in(attribution, "revision_url") or "", re.ASCII)

@@ -43,19 +43,9 @@ ALIASES: Final[Mapping[str, str]] = {
 }
 """Avro names of the Enterprise API that its clients ask for."""
 NOT_HERE: Final[Tree] = {
-    "image": {"content_url": None, "width": None, "height": None},
-    "version": {
-        "noindex": None,
-        "maintenance_tags": {
-            "citation_needed_count": None,
-            "pov_count": None,
-            "clarification_needed_count": None,
-            "update_count": None,
-        },
-    },
     "event": {"partition": None, "offset": None},
 }
-"""Fields of the Enterprise API that may be asked for, and that our articles do not hold (yet)."""
+"""Fields that may be asked for and that our articles do not hold: deliver adds them."""
 
 FROM_HTML: Final = "from_html"
 """Of FullArticle: what stands in no article that leaves."""
@@ -249,4 +239,4 @@ def _below(hint: object) -> Tree | None:
 
 
 FIELDS: Final[Tree] = _union(_fields_of(Article), NOT_HERE)
-"""Every field that an article can have, and those of the Enterprise API that it never has."""
+"""Every field that an article can have."""

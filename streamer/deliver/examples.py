@@ -16,6 +16,7 @@ from streamer.model import (
     Event,
     Language,
     Licence,
+    MaintenanceTags,
     Namespace,
     PreviousVersion,
     Project,
@@ -36,7 +37,7 @@ ARTICLE: Final = Article(
     url="https://en.wikipedia.org/wiki/Douglas_Adams",
     namespace=Namespace(0, ""),
     is_part_of=Project(
-        "enwiki", "Wikipedia", "https://en.wikipedia.org", Language("en", direction="ltr")
+        "enwiki", "Wikipedia", "https://en.wikipedia.org", Language("en", "English", "ltr")
     ),
     event=Event(
         identifier_of_revision("enwiki", 1_290_000_001),
@@ -62,9 +63,11 @@ ARTICLE: Final = Article(
         sha1="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b",
         content_model="wikitext",
         size_change=1,
+        noindex=False,
+        maintenance_tags=MaintenanceTags(0, 0, 0, 0),
     ),
     previous_version=PreviousVersion(1_289_999_999, size=Size(49)),
-    in_language=Language("en", direction="ltr"),
+    in_language=Language("en", "English", "ltr"),
     article_body=ArticleBody(
         "'''Douglas Adams''' was an [[England|English]] author.", "Douglas Adams was an English author."
     ),
@@ -72,9 +75,12 @@ ARTICLE: Final = Article(
     visibility=Visibility(),
     protection=[],
     attribution=Attribution(
-        "\u201cDouglas Adams\u201d, contributors to Wikipedia, CC BY-SA 4.0",
+        "\u201cDouglas Adams\u201d by the contributors to Wikipedia (en.wikipedia.org), licensed under"
+        f" CC BY-SA 4.0 ({LICENCE}).",
+        "Douglas Adams",
         f"{TITLE}&oldid=1290000001",
         f"{TITLE}&action=history",
+        [Licence("CC BY-SA 4.0", LICENCE, "CC-BY-SA-4.0")],
     ),
     is_disambiguation=False,
 )  # fmt: skip

@@ -32,16 +32,6 @@ BOOLEAN: Final[Kinds] = frozenset({"boolean"})
 ANY: Final[Kinds] = STRING | NUMBER | BOOLEAN
 _KIND: Final[Mapping[object, Kinds]] = {str: STRING, int: NUMBER, float: NUMBER, bool: BOOLEAN}
 _NOT_IN_MODEL: Final[Shape] = {
-    "image": {"content_url": STRING, "width": NUMBER, "height": NUMBER},
-    "version": {
-        "noindex": BOOLEAN,
-        "maintenance_tags": {
-            "citation_needed_count": NUMBER,
-            "pov_count": NUMBER,
-            "clarification_needed_count": NUMBER,
-            "update_count": NUMBER,
-        },
-    },
     "event": {"partition": NUMBER, "offset": NUMBER},
 }
 """The types of `streamer.projection.NOT_HERE`."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from streamer.deliver import asked, cors, examples, schemas, ticket_route
+from streamer.deliver import article_schema, asked, cors, examples, schemas, ticket_route
 from streamer.deliver.body import MAX_BODY_BYTES
 from streamer.deliver.people import TYPES, People
 from streamer.deliver.problems import CODES, CONTENT_TYPE, TYPE, Code, Scope, invalid
@@ -19,7 +19,7 @@ from streamer.deliver.request import PARAMETERS, Form, Known
 
 Schema = dict[str, Any]
 JSON: Final = "application/json"
-VERSION: Final = "2.0.0"
+VERSION: Final = "2.1.0"
 """Of the contract, as its paths have it; the second number grows with what is added to it."""
 REFUSALS: Final[Mapping[str, frozenset[Scope]]] = {
     "Articles": frozenset({"any", "key", "log", "body", "parameters", "values", "articles"}),
@@ -81,7 +81,7 @@ def document() -> Schema:
         },
         "components": {
             "schemas": {
-                **schemas.components(),
+                **dict(sorted((_article() | schemas.components()).items())),
                 **asked.components(),
                 "Problem": _problem(CODES),
                 "ServerSentEvent": _event(),
@@ -104,6 +104,13 @@ def document() -> Schema:
             },
         },
     }
+
+
+def _article() -> Schema:
+    """As by SSE and NDJSON: with its place."""
+    found = article_schema.definitions(schemas.REF)
+    found["Event"]["required"] += schemas.PLACE
+    return found
 
 
 def encoded() -> bytes:

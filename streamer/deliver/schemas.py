@@ -1,4 +1,5 @@
-"""JSON schemas (2020-12) of what partners get, made from the structs that make it.
+"""JSON schemas (2020-12) of what partners get, made from the structs that make it; what is particular to
+articles is in streamer.deliver.article_schema.
 
 A struct's docstring and those of its fields are the descriptions: what is said of them in the code is what
 partners read.
@@ -10,13 +11,12 @@ import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
 from types import ModuleType
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, get_args, get_type_hints
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, UnsetType
 
 from streamer.deliver.figures import Status
-from streamer.model import Article
 from streamer.projection import ALWAYS, Tree
 
 Schema = dict[str, Any]
@@ -61,17 +61,16 @@ UNLESS_LEFT_OUT: Final = "Always there unless `fields` leaves them out: "
 
 
 def components() -> dict[str, Schema]:
-    """By name, for `components.schemas`."""
-    found = documented(Article)
-    _as_delivered(found)
+    """Of all but articles, by name, for `components.schemas`."""
+    found: dict[str, Schema] = {}
     for kind in (Status, Cursor, Gap, Bye):
         found |= documented(kind)
-    return dict(sorted(found.items()))
+    return found
 
 
-def documented(kind: type[Struct]) -> dict[str, Schema]:
+def documented(kind: type[Struct], ref: str = REF) -> dict[str, Schema]:
     """The struct and all that it holds."""
-    _, found = msgspec.json.schema_components([kind], schema_hook=_untyped, ref_template=REF)
+    _, found = msgspec.json.schema_components([kind], schema_hook=_untyped, ref_template=ref)
     for name, schema in found.items():
         _describe(schema, _docstrings(sys.modules[kind.__module__]).get(name, {}))
         schema.pop("title", None)
@@ -93,14 +92,20 @@ def _describe(schema: Schema, said: Mapping[str, str]) -> None:
             field["description"] = said[name]
 
 
-def _as_delivered(schemas: dict[str, Schema]) -> None:
-    """An article as deliver sends it: with its place in the feed, and required is only what no selection of
+PLACE: Final[Mapping[str, str]] = {
+    "partition": "Of the feed. Absent in Kafka, whose records have it beside them; as `offset`.",
+    "offset": "In its partition.",
+}
+"""What deliver adds to `event`."""
+
+
+def as_delivered(schemas: dict[str, Schema]) -> None:
+    """An article as a partner has it: with its place in the feed, and required is only what no selection of
     fields can take.
     """
     event = schemas["Event"]
-    for name, says in (("partition", "Of the feed."), ("offset", "In its partition.")):
+    for name, says in PLACE.items():
         event["properties"][name] = {"type": "integer", "minimum": 0, "description": says}
-        event["required"].append(name)
     schemas["Article"]["description"] = ARTICLE
     kept: Mapping[str, Iterable[str] | None] = {
         "Article": ALWAYS,
@@ -109,7 +114,12 @@ def _as_delivered(schemas: dict[str, Schema]) -> None:
         "Project": _below("is_part_of"),
         "Licence": None,
         "Visibility": (),
-        "Attribution": ("text", "history_url"),  # the link to the revision goes with the editors
+        "Attribution": (
+            "text",
+            "title",
+            "history_url",
+            "license",
+        ),  # the link to the revision goes with the editors
     }
     for name, schema in schemas.items():
         always = kept.get(name, ())
@@ -119,6 +129,19 @@ def _as_delivered(schemas: dict[str, Schema]) -> None:
         if loose and name != "Attribution":
             said = f"{UNLESS_LEFT_OUT}{', '.join(f'`{field}`' for field in loose)}."
             schema["description"] = f"{schema.get('description', '')} {said}".strip()
+
+
+def required_of(kind: type[Struct]) -> dict[str, list[str]]:
+    """Of the struct and all that it holds: the fields that are there where nothing was left out."""
+    hints = get_type_hints(kind)
+    found = {kind.__name__: [name for name, hint in hints.items() if UnsetType not in get_args(hint)]}
+    waiting = list(hints.values())
+    while waiting:
+        hint = waiting.pop()
+        if isinstance(hint, type) and issubclass(hint, Struct):
+            found |= required_of(hint)
+        waiting += get_args(hint)
+    return found
 
 
 def _below(name: str) -> Tree:

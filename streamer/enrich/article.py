@@ -5,13 +5,17 @@ main entity are the page's at fetch. What is not known without a further request
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 
 from msgspec import UNSET
 
-from streamer.enrich.address import history_url, page_url, revision_url
+from streamer.enrich.address import page_url
+from streamer.enrich.attribution import attribution_of
+from streamer.enrich.languages import language_name
 from streamer.enrich.licence import licences
+from streamer.enrich.maintenance import maintenance_tags
 from streamer.enrich.signs import reverts_of, scores_of, size_change_of, tags_of
 from streamer.enrich.text import PlainText
 from streamer.model import (
@@ -19,8 +23,8 @@ from streamer.model import (
     REVERTED_TAG,
     Article,
     ArticleBody,
-    Attribution,
     Change,
+    Direction,
     Editor,
     EditorFigures,
     Entity,
@@ -48,6 +52,8 @@ from streamer.partners import PageList
 
 ENTITY_URL: Final = "https://www.wikidata.org/entity/"
 ADMIN_GROUP: Final = "sysop"
+WIKITEXT: Final = "wikitext"
+_DIRECTIONS: Final[Mapping[str, Direction]] = {direction: direction for direction in get_args(Direction)}
 BY_REVISION: Final = ("create", "edit")
 """The kinds whose change is its revision: bot and minor flags of the change are the revision's."""
 _REDIRECT: Final = re.compile(r"#redirect\s*:?\s*\[\[", re.IGNORECASE | re.ASCII)
@@ -123,9 +129,10 @@ def article_of(
         license=licences(site),
         visibility=visibility,
         protection=list(page.protection),
-        attribution=_attribution(found),
+        attribution=attribution_of(site, page.title, revision.identifier),
         redirect_target=_redirect_target(found) or UNSET,
         is_disambiguation=page.is_disambiguation,
+        image=page.image or UNSET,
         from_html=_from_html(from_html) if from_html else UNSET,
     )
 
@@ -261,7 +268,9 @@ def _project(site: SiteInfo | None, change: Change) -> Project:
 
 
 def _language(code: str, direction: str) -> Language | Maybe:
-    return Language(code, direction=direction or UNSET) if code else UNSET
+    if not code:
+        return UNSET
+    return Language(code, language_name(code) or UNSET, _DIRECTIONS.get(direction, UNSET))
 
 
 def _is_made_by(change: Change, revision: RevisionAnswer) -> bool:
@@ -282,6 +291,7 @@ def _version(
 ) -> Version:
     revision = found.revision
     tags = tags_of(revision, hint)
+    model = model_of(found)
     return Version(
         identifier=revision.identifier,
         comment=revision.comment if visibility.comment else UNSET,
@@ -294,10 +304,12 @@ def _version(
         is_current=found.page.last_revision == revision.identifier,
         parent_identifier=revision.parent,
         sha1=revision.sha1 or (hint.sha1 if hint else "") or UNSET,
-        content_model=revision.content_model or found.page.content_model or UNSET,
+        content_model=model or UNSET,
         size_change=size_change_of(revision, _parent_size(change, revision, hint)),
         reverts=reverts_of(hint),
         is_reverted=True if REVERTED_TAG in tags else UNSET,
+        noindex=found.page.noindex,
+        maintenance_tags=maintenance_tags(content, found.site.language) if model == WIKITEXT else UNSET,
     )
 
 
@@ -342,23 +354,17 @@ def _previous_version(change: Change, revision: RevisionAnswer, hint: Hint | Non
     )
 
 
-def _attribution(found: Found) -> Attribution:
-    site, title = found.site, found.page.title
-    names = [f"\u201c{title}\u201d", f"contributors to {site.name or site.server_name}"]
-    licence = licences(site)
-    if licence:
-        names.append(licence[0].name)
-    return Attribution(
-        text=", ".join(names),
-        revision_url=revision_url(site, title, found.revision.identifier),
-        history_url=history_url(site, title),
-    )
+def model_of(found: Found) -> str:
+    """The revision's content model; "" where the wiki did not say."""
+    return found.revision.content_model or found.page.content_model
 
 
 def is_redirect(found: Found) -> bool:
-    """Of the revision. The keyword is localised, and what the page is now says whether it is one; English is
-    understood by all wikis, so a page that is an article again is known by it.
+    """Of the revision, in wikitext. The keyword is localised, and what the page is now says whether it is
+    one; English is understood by all wikis, so a page that is an article again is known by it.
     """
+    if model_of(found) != WIKITEXT:
+        return False
     content = (found.revision.content or "")[:4_096].lstrip()
     if found.page.is_redirect:
         return content.startswith("#")

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from streamer.model import Protection
+from streamer.model import Image, Protection
 from streamer.origin.pagelists import Lists
 
 
@@ -46,6 +46,8 @@ class PageAnswer(Struct, frozen=True):
     protection: tuple[Protection, ...] = ()
     lists: Lists = {}
     """Those that were asked for and are whole."""
+    noindex: bool = False
+    image: Image | None = None
 
 
 class RevisionAnswer(Struct, frozen=True):

@@ -45,9 +45,13 @@ def left_of(names: Iterable[PageList], more: Mapping[str, object]) -> dict[PageL
     return {name: str(token) for name, token in tokens.items() if token is not None}
 
 
+BESIDE: Final = frozenset({_CONTINUE, "picontinue"})
+"""What is left of pictures is not asked for: a wiki tells those of 50 pages at once, as many as are usually
+asked for.
+"""
+
+
 def is_cut(more: Mapping[str, object]) -> bool:
-    """Whether something else than lists was cut."""
+    """Whether something was cut that is asked for again."""
     lists = {prefix + _CONTINUE for prefix in PREFIXES.values()}
-    if lists.isdisjoint(more):
-        return bool(more)
-    return bool(more.keys() - lists - {_CONTINUE})
+    return bool(more.keys() - lists - BESIDE)

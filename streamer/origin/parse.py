@@ -15,12 +15,12 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from streamer.errors import AnswerInvalid
-from streamer.model import Protection
+from streamer.model import Image, Protection
 from streamer.nameless import TEMPORARY_USER, is_address
 from streamer.origin.answer import Answer, Found, Missing, PageAnswer, RevisionAnswer, SiteInfo
 from streamer.origin.budget import By
 from streamer.origin.pagelists import Lists, PageLists, is_cut, left_of
-from streamer.origin.siteinfo import SiteQuery, site_info
+from streamer.origin.siteinfo import SiteQuery, absolute, site_info
 from streamer.partners import PageList
 
 
@@ -97,6 +97,8 @@ class _Page(PageLists):
     protection: tuple[_Protection, ...] = ()
     pageprops: dict[str, object] | list[object] | UnsetType = UNSET
     revisions: tuple[_Revision, ...] | UnsetType = UNSET
+    original: object = None
+    """A picture's, as an extension says it: no reason to lose an answer over."""
 
 
 class _BadRevision(Struct):
@@ -359,7 +361,18 @@ def _page_answer(page: _Page, site: SiteInfo, lists: Lists) -> PageAnswer:
         main_entity=entity if isinstance(entity, str) else "",
         protection=tuple(Protection(p.type, p.level, p.expiry) for p in page.protection),
         lists=lists,
+        noindex="noindex" in properties,
+        image=_image(page.original),
     )
+
+
+def _image(original: object) -> Image | None:
+    if not isinstance(original, dict) or not isinstance(source := original.get("source"), str):
+        return None
+    width, height = (original.get(name) for name in ("width", "height"))
+    if type(width) is int and type(height) is int and width > 0 < height:
+        return Image(absolute(source), width, height)
+    return Image(absolute(source))  # a sound has none, and tells 0 or false
 
 
 def _revision_answer(revision: _Revision) -> RevisionAnswer:

@@ -15,11 +15,12 @@ Parameters = dict[str, str]
 _VALUES: Final[dict[By, str]] = {"revision": "revids", "title": "titles", "page": "pageids"}
 _BASE: Final[Parameters] = {"action": "query", "format": "json", "formatversion": "2"}
 _PAGES: Final[Parameters] = {
-    "prop": "revisions|info|pageprops",
+    "prop": "revisions|info|pageprops|pageimages",
     "rvslots": "main",
     "rvprop": "ids|timestamp|flags|content|sha1|size|comment|user|userid|tags",
     "inprop": "protection",
-    "ppprop": "wikibase_item|disambiguation",
+    "ppprop": "wikibase_item|disambiguation|noindex",
+    "piprop": "original",
 }
 _SITE: Final[Parameters] = {"meta": "siteinfo", "siprop": "general|namespaces|namespacealiases|rightsinfo"}
 

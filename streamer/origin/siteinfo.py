@@ -61,16 +61,16 @@ def site_info(query: SiteQuery, server_name: str, now_ms: int) -> SiteInfo | Non
         direction="rtl" if general.rtl else "ltr",
         namespaces={namespace.id: namespace.name for namespace in query.namespaces.values()},
         licence_name=rights.text,
-        licence_url=_absolute(rights.url),
+        licence_url=absolute(rights.url),
         article_path=general.articlepath,
         script_path=general.scriptpath,
-        server=_absolute(server),
+        server=absolute(server),
         fetched_ms=now_ms,
         aliases={alias.alias: alias.id for alias in query.namespacealiases},
     )
 
 
-def _absolute(url: str) -> str:
+def absolute(url: str) -> str:
     """Wikimedia's are protocol-relative (`//en.wikipedia.org`)."""
     return f"https:{url}" if url.startswith("//") else url
 

@@ -12,6 +12,8 @@ DOMAIN: Final = "sandbox.example"
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 HISTORY_MS: Final = 30 * DAY_MS
+PICTURED: Final = 3
+"""Of articles every so many has a picture."""
 SPREAD: Final = (0, 0, 0, 0, 0, 0, 0, 1, 2, 4, 10, 14)
 """Namespaces, as often as they shall occur."""
 
@@ -52,6 +54,7 @@ def found_wiki(
         if namespace == 0 and rng.random() < 0.5:
             page.main_entity = f"Q{900_000_000 + rng.randrange(1_000_000)}"
         page.is_disambiguation = namespace == 0 and rng.random() < 0.05
+        page.image = f"Invented {number}.png" if namespace == 0 and not number % PICTURED else ""
         for _ in range(rng.randint(0, 2)):
             written_ms += HOUR_MS
             wiki.edit(

@@ -109,6 +109,8 @@ class Page:
     protection: list[dict[str, str]] = field(default_factory=list)
     main_entity: str = ""
     is_disambiguation: bool = False
+    image: str = ""
+    """The name of the file that stands for it; "": none."""
 
     @property
     def current(self) -> Revision:

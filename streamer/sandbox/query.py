@@ -30,7 +30,8 @@ from streamer.sandbox.params import ApiError, Params
 Json = dict[str, object]
 MAX_RESULT_BYTES: Final = 8_388_608
 REVISION_OVERHEAD_BYTES: Final = 400
-PROPS: Final = ("revisions", "info", "pageprops", *PREFIXES)
+PROPS: Final = ("revisions", "info", "pageprops", "pageimages", *PREFIXES)
+NOINDEX: Final = "__NOINDEX__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +227,8 @@ class _Query:
                 target |= self._info(page)
             if "pageprops" in props and "pageprops" not in done:
                 self._pageprops(page, target)
+            if "pageimages" in props and "pageimages" not in done and page.image:
+                target["original"] = self._original(page)
         more |= self._page_lists(selection, described, [prop for prop in props if prop not in done])
         if more:
             self.body.pop("batchcomplete", None)
@@ -353,12 +356,18 @@ class _Query:
 
     def _pageprops(self, page: Page, target: Json) -> None:
         props = {"disambiguation": ""} if page.is_disambiguation else {}
+        if NOINDEX in page.current.text:
+            props["noindex"] = ""
         if page.main_entity:
             props["wikibase_item"] = page.main_entity
         wanted = self.params.several("ppprop")
         told = {name: value for name, value in props.items() if not wanted or name in wanted}
         if told:
             target["pageprops"] = told
+
+    def _original(self, page: Page) -> Json:
+        name = page.image.replace(" ", "_")
+        return {"source": f"https://{self.wiki.site.server_name}/images/{name}", "width": 640, "height": 480}
 
 
 def _invalid(asked: str, bad: str) -> Json:

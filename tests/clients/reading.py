@@ -8,6 +8,7 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 
 from harness.delivering import KEY
+from harness.schema import checked
 
 Encoding = Literal["identity", "gzip"]
 SINCE = "2020-01-01T00:00:00Z"
@@ -71,6 +72,7 @@ class Sink:
         self.refused.append(f"{status} {headers.get('Retry-After') or '-'}")
 
     def take(self, article: Mapping[str, Any]) -> None:
+        checked(article)
         self.add(article["identifier"], article["event"]["sequence"])
 
     def add(self, page: int, sequence: int) -> None:

@@ -44,7 +44,7 @@ class Line:
         """Some articles of some pages; a few of them of 10 kB."""
         for _ in range(self.rng.randrange(1, 4)):
             text = self.rng.randbytes(self.rng.choice((10, 200, 200, 5_000))).hex() + ODD
-            await self.server.write([self.rng.randrange(PAGES)], text=text)
+            await self.server.write([self.rng.randrange(1, PAGES)], text=text)
 
     async def until(self, true: Callable[[], bool], what: str, *, within_s: float = PATIENCE_S) -> None:
         try:
@@ -64,7 +64,7 @@ class Line:
 
     async def live(self) -> None:
         """One small article, behind which nothing comes."""
-        await self.server.write([self.rng.randrange(PAGES)])
+        await self.server.write([self.rng.randrange(1, PAGES)])
         await self.all_there(within_s=LIVE_S)
 
     async def cut(self) -> None:
@@ -81,7 +81,7 @@ class Line:
         await self.all_there()
         done = self.hop.cuts
         self.hop.cut_after(LARGE_BYTES // 2, abort=abort)
-        await self.server.write([0], text="".join(self.rng.choices(CJK, k=LARGE_BYTES // 3)))
+        await self.server.write([1], text="".join(self.rng.choices(CJK, k=LARGE_BYTES // 3)))
         await self.all_there()
         assert self.hop.cuts == done + 1
 

@@ -37,6 +37,7 @@ from streamer.model import (
     Visibility,
     article_headers,
     encode_value,
+    identifier_of_event,
     page_key,
 )
 
@@ -86,7 +87,7 @@ def full_article(page: int, sequence: int) -> Article:
         visibility=Visibility(),
         protection=[Protection("edit", "sysop", "infinity")],
         event=Event(
-            f"event-{sequence}",
+            identifier_of_event(f"event-{sequence}"),
             "update",
             "edit",
             sequence,

@@ -1,6 +1,7 @@
 """What each client makes of what is not an article: refusals, heartbeats, control events, half an event."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from harness.delivering import Delivering, delivering, metric, raw
 
 from streamer.config import DeliverSettings
 from streamer.deliver import encode, outlet
+from streamer.deliver.article_examples import EXAMPLES
 
 EACH = pytest.mark.parametrize("name", [name for name in CLIENTS if name != "sseclient-py-http-1.0"])
 WITHOUT_RETRY_AFTER = {"enterprise-go"}
@@ -124,7 +126,7 @@ async def test_a_goodbye_does_not_move_a_client_past_what_broke_off() -> None:
     """
     head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     preamble = encode.PREAMBLE.replace(b"3000", b"20")
-    whole = b'id: first\ndata: {"identifier":1,"event":{"sequence":1}}\n\n'
+    whole = f"id: first\ndata: {json.dumps(EXAMPLES['edit'])}\n\n".encode()
     answers = [preamble + whole + b'id: second\ndata: {"ident', preamble + encode.bye("drain", "first")]
     asked: list[str] = []
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from harness.certificates import self_signed
+from harness.schema import checked
 from harness.service import Service
 
 ARTICLES = 5
@@ -28,7 +29,7 @@ async def first_articles(line: str, count: int) -> list[dict[str, object]]:
                 raw = await process.stdout.readline()
                 assert raw, "the feed ended"
                 if raw.startswith(b'data: {"name"'):
-                    found.append(json.loads(raw[6:]))
+                    found.append(checked(json.loads(raw[6:])))
     finally:
         if process.returncode is None:
             process.kill()

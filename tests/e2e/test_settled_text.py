@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 import pytest
 from harness.sandboxed import live_config
+from harness.schema import checked_value
 from harness.service import Service
 
 from streamer.log.base import TopicPartition
@@ -95,7 +96,7 @@ async def reached(log: LocalLog, partner: str, truth: Truth, until_ms: int) -> R
             for stored in await reader.read():
                 if stored.value is None:
                     continue
-                article = msgspec.json.decode(stored.value, type=Article)
+                article = msgspec.json.decode(checked_value(stored.value), type=Article)
                 body, version = article.article_body, article.version
                 if not body or not version or stored.timestamp_ms < truth.first_ms:
                     continue

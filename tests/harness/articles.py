@@ -36,6 +36,7 @@ from streamer.model import (
 )
 
 PARTITIONS = 10
+LICENCES = [Licence("CC BY-SA 4.0", "https://creativecommons.org/licenses/by-sa/4.0/")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,14 @@ class Page:
                 previous=previous,
                 revision=revision,
             ),
-            license=[Licence("CC BY-SA 4.0", "https://creativecommons.org/licenses/by-sa/4.0/")],
-            attribution=Attribution("its contributors", f"https://r/{self.sequence}", "https://h"),
+            license=LICENCES,
+            attribution=Attribution(
+                "its contributors",
+                f"Page {self.page_id}",
+                f"https://r/{self.sequence}",
+                "https://h",
+                LICENCES,
+            ),
         )
         if self.kind == "delete":
             return article
@@ -146,13 +153,14 @@ def _with_version(page: Page, article: Article) -> Article:
         size_change=UNSET if page.size_change is None else page.size_change,
         reverts=Reverts(1, 2) if page.reverts else UNSET,
     )
+    if page.text is None:  # hidden
+        return replaced(article, version=Version(page.number), visibility=Visibility(text=False))
     previous = PreviousVersion(page.parent, sha1=page.parent_sha1 or UNSET) if page.parent else UNSET
-    body = ArticleBody(page.text, page.text) if page.text is not None else UNSET
     return replaced(
         article,
         version=version,
         previous_version=previous,
         in_language=Language(page.language),
-        article_body=body,
-        visibility=Visibility(text=page.text is not None),
+        article_body=ArticleBody(page.text, page.text),
+        visibility=Visibility(),
     )

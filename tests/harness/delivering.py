@@ -31,6 +31,7 @@ from streamer.model import (
     Visibility,
     article_headers,
     encode_value,
+    identifier_of_event,
     page_key,
 )
 from streamer.partners import PartnersWatch, hash_key
@@ -64,7 +65,7 @@ def article_record(
         namespace=Namespace(0, ""),
         is_part_of=Project("enwiki"),
         event=Event(
-            f"event-{sequence}",
+            identifier_of_event(f"event-{sequence}"),
             "update",
             "edit",
             sequence,

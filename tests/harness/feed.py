@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from harness.schema import checked
+
 CUT_S = 10.0
 """No byte for so long, with heartbeats every second, is a dead connection."""
 
@@ -88,7 +90,10 @@ class Feed:
             line = raw.decode("utf-8")
             if not line:
                 if self._data:
-                    found.append(Received(self._name or "message", self._id, "\n".join(self._data)))
+                    event = Received(self._name or "message", self._id, "\n".join(self._data))
+                    if event.name == "message":
+                        checked(event.article)
+                    found.append(event)
                 if self._id:
                     self.last_id = self._id
                 self._name, self._id, self._data = "", "", []

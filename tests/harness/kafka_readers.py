@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from deploy.kafka import Brokers
+from harness.schema import checked
 
 POLL_S = 20.0
 CONSOLE = "org.apache.kafka.tools.consumer.ConsoleConsumer"
@@ -74,4 +75,4 @@ async def by_console(brokers: Brokers, topic: str, timeout_ms: int = 8_000) -> l
 
 def _articles(values: Iterable[bytes | None]) -> list[dict[str, Any]]:
     decoded = [json.loads(value) for value in values if value]
-    return [value for value in decoded if "event" in value]  # the rest are ticks
+    return [checked(value) for value in decoded if "event" in value]  # the rest are ticks

@@ -14,18 +14,21 @@ import re
 import socket
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
 
 from harness.canaries import Words, found_in
+from harness.schema import checked
 
 EVER: Final = "2020-01-01T00:00:00Z"
 READ_S: Final = 30.0
 SLOW_BYTES: Final = 4_096
 """Of a receive buffer: the rest waits at the service."""
 NAME: Final = re.compile(rb'"name":"([^"]*)"')
+ARTICLE: Final = re.compile(rb'(?:data: | *)\{"name":')
 QUIET: Final = frozenset({"status", "openapi", "page"})
 """Ways that hold nothing of articles."""
 ALL_FIELDS: Final = "name,abstract,version.*,article_body.*,event.*"
@@ -145,6 +148,12 @@ async def _read(
         return await read_lines(name, response.content.iter_any(), words, set(borders) - way.passed)
 
 
+@lru_cache(maxsize=4_096)
+def _check(article: bytes) -> None:
+    """Once, whichever ways it comes by."""
+    checked(json.loads(article))
+
+
 async def read_lines(
     name: str, chunks: AsyncIterator[bytes], words: Words, borders: Collection[str]
 ) -> set[str]:
@@ -157,6 +166,8 @@ async def read_lines(
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 found |= found_in(line, words)
+                if ARTICLE.match(line):
+                    _check(line[line.index(b"{") :])
                 match = NAME.search(line)
                 if match:
                     missing.discard(match[1].decode())

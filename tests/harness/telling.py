@@ -10,6 +10,7 @@ from streamer.log.base import Record
 from streamer.model import (
     EVENT_TYPE,
     Article,
+    Direction,
     Editor,
     Event,
     Kind,
@@ -22,6 +23,7 @@ from streamer.model import (
     Version,
     article_headers,
     encode_value,
+    identifier_of_event,
     page_key,
     rfc3339_ms,
 )
@@ -31,7 +33,7 @@ from .delivering import Delivering
 LICENCES: Final = [
     Licence("CC BY-SA 4.0", "https://creativecommons.org/licenses/by-sa/4.0/", identifier="CC-BY-SA-4.0")
 ]
-DIRECTIONS: Final[Mapping[str, str]] = {"ar": "rtl", "he": "rtl"}
+DIRECTIONS: Final[Mapping[str, Direction]] = {"ar": "rtl", "he": "rtl"}
 
 
 def told(
@@ -67,7 +69,12 @@ def told(
         is_part_of=Project(wiki),
         in_language=Language(language, direction=DIRECTIONS.get(language, "ltr")),
         event=Event(
-            f"event-{sequence}", EVENT_TYPE[kind], kind, sequence, rfc3339_ms(edited_ms), rfc3339_ms(now_ms)
+            identifier_of_event(f"event-{sequence}"),
+            EVENT_TYPE[kind],
+            kind,
+            sequence,
+            rfc3339_ms(edited_ms),
+            rfc3339_ms(now_ms),
         ),
         version=version if kind != "delete" else UNSET,
         previous_version=PreviousVersion(sequence, size=Size(size[0])) if size else UNSET,

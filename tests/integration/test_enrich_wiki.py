@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from harness.schema import checked_whole
 
 from streamer.config import STREAMS, LogSettings, MediaWikiSettings, Settings, SourceSettings
 from streamer.cutoffs import Cutoffs
@@ -68,7 +69,7 @@ def what_is_out(records: list[Stored]) -> dict[str, tuple[bool, str, int, bool]]
     newest: dict[str, tuple[bool, str, int, bool]] = {}
     for record in sorted(records, key=lambda r: int(r.header("ce_sequence") or 0)):
         if record.value is not None and "/" not in record.key:
-            article = msgspec.json.decode(record.value, type=dict[str, Any])
+            article = checked_whole(msgspec.json.decode(record.value, type=dict[str, Any]))
             deleted = article["event"]["type"] == "delete"
             revision = 0 if deleted else article["version"]["identifier"]
             newest[record.key] = (deleted, article["name"], revision, "article_body" in article)

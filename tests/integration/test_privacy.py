@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from harness.articles import PARTITIONS, Page
+from harness.schema import checked
 from harness.service import Service
 from msgspec.structs import replace
 
@@ -90,7 +91,7 @@ async def allow(fleet: Fleet, service: Service, editor: str) -> None:
 
 
 def pseudonyms(values: dict[int, bytes]) -> set[str]:
-    editors = [json.loads(value)["version"].get("editor", {}) for value in values.values()]
+    editors = [checked(json.loads(value))["version"].get("editor", {}) for value in values.values()]
     return {editor["name"] for editor in editors if "name" in editor}
 
 

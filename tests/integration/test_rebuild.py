@@ -20,6 +20,7 @@ import msgspec
 import pytest
 from harness.articles import PARTITIONS, Page
 from harness.feed import Feed
+from harness.schema import checked_value
 from harness.service import Service
 from msgspec import UNSET
 
@@ -164,7 +165,9 @@ class Fleet:
             while any(reader.position(tp) < bounds[tp.partition].end for tp in starts):
                 for stored in await reader.read():
                     assert stored.value is not None
-                    got[stored.partition].append(msgspec.json.decode(stored.value, type=Article))
+                    got[stored.partition].append(
+                        msgspec.json.decode(checked_value(stored.value), type=Article)
+                    )
         return got
 
     async def start_of(self, partner: str) -> Start | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+from harness.schema import checked_whole
 
 from prove.judge import Cutoff, Logged, doubled, out_of_order
 from prove.partners import Partner
@@ -68,7 +69,7 @@ async def read_log(log: Log, topics: Topics) -> Logged:
     changes = [json.loads(record.value) for record in await _all(log, topics.changes) if record.value]
     return Logged(
         admitted=[change["identifier"] for change in changes if change.get("record") == "change"],
-        articles=[json.loads(record.value or b"") for record in articles],
+        articles=[checked_whole(json.loads(record.value or b"")) for record in articles],
         cutoffs=[cutoff for record in await _all(log, topics.withdrawals) if (cutoff := _cutoff_of(record))],
         dead_letters=Counter(json.loads(record.value or b"")["code"] for record in dead),
         uncounted=sum(not is_counted(record) for record in articles),

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 import sseclient
 from harness.feed import CUT_S, Feed, Refused
+from harness.schema import checked
 
 from prove.wiki import Json
 
@@ -156,7 +157,7 @@ class WithSseclient:
                 self.truncated += 1
                 return
             if event.event == "message":
-                self.received.append(Receipt(data, time.time()))
+                self.received.append(Receipt(checked(data), time.time()))
             self.last_id = event.id or self.last_id
             if self._stopped.is_set():
                 return

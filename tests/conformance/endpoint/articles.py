@@ -42,7 +42,7 @@ class Varied:
             text=self.text,
         )
         article = page.article()
-        if self.categories:
+        if self.categories and self.kind != "delete":
             links = [Link(name, f"https://x.example/{name}") for name in self.categories]
             article = replace(article, categories=links)
         return article

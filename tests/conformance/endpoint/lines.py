@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from tests.harness.schema import checked
+
 PREAMBLE = b"retry: 3000\n:ok\n"
 CONTROL = frozenset({"cursor", "gap", "bye"})
 SPLITTERS = ("\x85", "\u2028", "\u2029")
@@ -60,6 +62,7 @@ class Item:
                 assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", article[name]), name
         for name in ("categories", "templates", "redirects", "license", "protection"):
             assert article.get(name, []) is not None, f"{name} is null"
+        checked(article)
         if "article_body" in article:
             assert article["license"], "a text without its licence"
             assert article["attribution"]

@@ -27,6 +27,8 @@ class Mirror:
         self.pages: dict[Key, Held] = {}
         self.newest: dict[Key, Mapping[str, Any]] = {}
         """The articles themselves."""
+        self.versions: dict[Key, list[Mapping[str, Any]]] = {}
+        """Of each page, in the order in which they came."""
 
     async def follow(self, feed: Feed) -> None:
         """Until it is cancelled, across all breaks."""
@@ -46,6 +48,7 @@ class Mirror:
         wikitext = article.get("article_body", {}).get("wikitext")
         deleted = event["type"] == "delete"
         self.newest[key] = article
+        self.versions.setdefault(key, []).append(article.get("version", {}))
         self.pages[key] = Held(
             event["sequence"],
             article["name"],

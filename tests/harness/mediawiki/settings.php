@@ -77,6 +77,13 @@ $wgPingback = $wgEnableEmail = $wgUseInstantCommons = false;
 // What the recorded answers were made with.
 wfLoadExtension( 'Cite' );
 wfLoadExtension( 'TextExtracts' );
+// Which nearly all of Wikimedia's wikis have; to one here it is unknown.
+wfLoadExtension( 'PageImages' );
+if ( $proofName === 'deproof' ) {
+	$wgExtensionFunctions[] = static function () {
+		unset( $GLOBALS['wgAPIPropModules']['pageimages'] );
+	};
+}
 
 // Where Parsoid makes wikitext of its HTML.
 $wgRestAPIAdditionalRouteFiles[] = 'includes/Rest/coreDevelopmentRoutes.json';

@@ -192,13 +192,13 @@ async def _upload(wiki: Wiki, rng: random.Random, name: str) -> bool:
     return bool(answer["upload"]["result"] == "Success")
 
 
-def picture(rng: random.Random) -> bytes:
-    """A PNG of eight by eight random grey pixels."""
+def picture(rng: random.Random, side: int = 8) -> bytes:
+    """A PNG of random grey pixels, a square."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    rows = b"".join(b"\0" + rng.randbytes(8) for _ in range(8))
-    header = struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)
+    rows = b"".join(b"\0" + rng.randbytes(side) for _ in range(side))
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     image = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + image

@@ -117,7 +117,7 @@ async def never_reading(folder: Path, count: int) -> None:
             reader._transport.pause_reading()  # type: ignore[attr-defined] # not even by its buffer
         before = Footing.now()
         for _ in range(60):
-            await server.write(range(5), text=text)
+            await server.write(range(1, 6), text=text)
             assert metric("streamer_deliver_retained_bytes") <= 1_000_000
         await streams_open(0)  # they fell behind the window, and were reset
         # what the transport may hold of each: a write of 64 kB, and what is joined for it

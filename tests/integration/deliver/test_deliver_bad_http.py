@@ -36,7 +36,7 @@ async def onslaught(folder: Path, rng: random.Random, requests: int) -> Counter[
     """How often each status came; 0: closed without one."""
     statuses: Counter[int] = Counter()
     async with delivering(folder, limits=LIMITS, deliver=DeliverSettings(heartbeat_s=0.5)) as server:
-        await server.write(range(3))
+        await server.write(range(1, 4))
 
         async def throw(request: bytes) -> None:
             answers = await thrown(server.port, request, is_head=b"HEAD " in request)

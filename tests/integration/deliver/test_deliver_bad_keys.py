@@ -26,7 +26,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Delivering]:
     async with delivering(tmp_path, limits=limits, deliver=DeliverSettings(heartbeat_s=0.1)) as server:
         topic = server.runtime.topics.of_partner("globex")
         await server.log.ensure_topics([article_spec(server.runtime.settings, topic)])
-        await server.write(range(40))
+        await server.write(range(1, 41))
         await server.log.append(
             [article_record(topic, page, 1, 900 + page, text=OF_GLOBEX.decode()) for page in range(60)]
         )

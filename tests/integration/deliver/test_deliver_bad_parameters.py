@@ -38,7 +38,7 @@ async def onslaught(
     """How often each status came."""
     statuses: Counter[int] = Counter()
     async with delivering(folder, limits=LIMITS, deliver=DeliverSettings(heartbeat_s=0.5)) as server:
-        await server.write(range(30))
+        await server.write(range(1, 31))
 
         async def throw(request: bytes) -> None:
             (answer,) = await thrown(server.port, request, expected=1)

@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from harness.delivering import KEY, OTHER_KEY, Delivering, article_record, bearer, metric, problem
 from harness.delivering_on_kafka import delivering_on_kafka
 from harness.feed import Feed, Received
+from harness.schema import checked
 
 from deploy.kafka import Brokers
 from streamer.config import DeliverSettings
@@ -89,7 +90,7 @@ async def test_partitions_raised_under_live_ids(brokers: Brokers, server: Delive
     """From 10 to 20 by hand: a live stream goes on, its ids and older ones resume without a hole, and ids,
     parts and offsets mean what they meant. The operator is told.
     """
-    first = await server.write(range(30))
+    first = await server.write(range(1, 31))
     client = Client(server, KEY, f"?since={EVER}")
     async with reading(client):
         await holds(client, first)
@@ -99,12 +100,12 @@ async def test_partitions_raised_under_live_ids(brokers: Brokers, server: Delive
         async with asyncio.timeout(DEADLINE_S):
             while (await server.log.topic(server.topic)).partitions != 20:  # type: ignore[union-attr] # it is there
                 await asyncio.sleep(0.1)
-        second = await server.write(range(30))
+        second = await server.write(range(1, 31))
         await holds(client, first + second)
     for position, seen in ((client.feed.last_id, client.sequences), (early, client.sequences[:10])):
         resumed = Client(server, KEY, last_id=position)
         async with reading(resumed):
-            await server.write(range(5))
+            await server.write(range(1, 6))
             await holds(resumed, sorted({sequence for _, sequence in server.written} - {*seen}))
         assert {len(event.id.split(",")) for event in resumed.events} == {10}
     assert metric("streamer_errors_total", stage="deliver", code="partitions_raised") > told
@@ -126,7 +127,7 @@ async def test_partitions_raised_under_live_ids(brokers: Brokers, server: Delive
         async with asyncio.timeout(DEADLINE_S):
             while len(lines.sequences) < len(server.written):
                 line = (await answer.content.readline()).strip()
-                lines.sequences.append(json.loads(line)["event"]["sequence"])
+                lines.sequences.append(checked(json.loads(line))["event"]["sequence"])
         answer.close()
     assert sorted(lines.sequences) == sorted(s for _, s in server.written)
     await ids_are_of_ten(server)
@@ -190,7 +191,7 @@ async def test_a_topic_deleted_by_hand(server: Delivering) -> None:
     there again; old ids are then a 410 that names the earliest, or a gap. Others don't notice.
     """
     other_topic = server.runtime.topics.of_partner("globex")
-    old = await server.write(range(30))
+    old = await server.write(range(1, 31))
     client, other = Client(server, KEY, f"?since={EVER}"), Client(server, OTHER_KEY)
     async with reading(other) as others, reading(client) as mine:
         await holds(client, old)
@@ -205,7 +206,7 @@ async def test_a_topic_deleted_by_hand(server: Delivering) -> None:
         gone = bearer(**{"Last-Event-ID": client.feed.last_id})
         expired = await problem(server, 410, headers=gone)
         assert expired["type"] == "urn:streamer:problem:recreated"
-        new = await server.write(range(20))
+        new = await server.write(range(1, 21))
         again = Client(server, KEY, last_id=str(expired["earliest"]))
         async with reading(again):
             await holds(again, new)
@@ -222,7 +223,7 @@ async def test_a_topic_deleted_and_made_at_once(server: Delivering, monkeypatch:
     """Under a catch-up, and live: neither takes the new topic's records for the old one's, both say
     `bye` and `expired`; a status that is asked meanwhile is an answer, and the process lives on.
     """
-    old = await server.write(range(300))
+    old = await server.write(range(1, 301))
     write, held, go_on = Outlet.write_frames, asyncio.Event(), asyncio.Event()
 
     async def write_once_told(self: Outlet, frames: Sequence[Frame], shared: Blocks | None = None) -> None:
@@ -240,7 +241,7 @@ async def test_a_topic_deleted_and_made_at_once(server: Delivering, monkeypatch:
                 status = await session.get(server.url.replace("articles", "status"), headers=bearer())
                 assert status.status in {200, 503}
             await server.log.ensure_topics([article_spec(server.runtime.settings, server.topic)])
-            new = await server.write(range(300))
+            new = await server.write(range(1, 301))
             go_on.set()
             async with asyncio.timeout(DEADLINE_S):
                 await asyncio.gather(living, catching_up)

@@ -11,6 +11,7 @@ from typing import Final
 
 import aiohttp
 from harness.delivering import PARTITIONS, Delivering, bearer, delivering
+from harness.schema import checked
 
 from streamer.config import DeliverSettings
 
@@ -43,7 +44,7 @@ class Client:
         raise NotImplementedError
 
     def note(self, data: bytes) -> None:
-        article = json.loads(data)
+        article = checked(json.loads(data))
         about = article["event"]
         self.got.append((about["partition"], about["offset"], article["identifier"], about["sequence"]))
 
@@ -162,9 +163,9 @@ async def test_all_clients_see_the_same_sequence(tmp_path: Path, rng: random.Ran
         async with fanned_out(server, rng, asyncio.Event()) as clients:
             for batch in range(BATCHES):
                 text = "x" * rng.choice([10, 10, 5_000])
-                await server.write([rng.randrange(60) for _ in range(rng.randrange(1, 10))], text=text)
+                await server.write([rng.randrange(1, 60) for _ in range(rng.randrange(1, 10))], text=text)
                 if batch % 7 == 0:
-                    await server.write_silent([rng.randrange(60)])
+                    await server.write_silent([rng.randrange(1, 60)])
                 await asyncio.sleep(rng.random() * 0.05)
         wanted = [[s for p, s in server.written if p == partition] for partition in range(PARTITIONS)]
         for client in clients:
@@ -181,7 +182,7 @@ async def test_compaction_and_withdrawal_under_all_clients(tmp_path: Path, rng: 
         newest: dict[int, int] = {}
         async with fanned_out(server, rng, asyncio.Event()) as clients:
             for batch in range(BATCHES):
-                pages = [rng.randrange(25) for _ in range(rng.randrange(1, 8))]
+                pages = [rng.randrange(1, 25) for _ in range(rng.randrange(1, 8))]
                 newest.update(zip(pages, await server.write(pages), strict=True))
                 if batch % 9 == 4:
                     withdrawn = rng.choice(pages)

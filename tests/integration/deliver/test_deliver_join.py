@@ -31,9 +31,9 @@ def sequences_by_partition(rows: list[tuple[int, int]]) -> dict[int, list[int]]:
 
 async def write_all(server: Delivering, rng: random.Random, done: asyncio.Event) -> None:
     for batch in range(BATCHES):
-        await server.write([rng.randrange(200) for _ in range(rng.randrange(1, 12))])
+        await server.write([rng.randrange(1, 200) for _ in range(rng.randrange(1, 12))])
         if batch % 7 == 0:
-            await server.write_silent([rng.randrange(200)])
+            await server.write_silent([rng.randrange(1, 200)])
         await asyncio.sleep(0)
     done.set()
 
@@ -65,7 +65,7 @@ async def test_clients_that_break_at_every_border_see_one_sequence(
 ) -> None:
     """Twenty clients connect and resume while a writer appends: each has every record once, in order."""
     async with delivering(tmp_path, limits="limits = { requests_per_minute = 0 }") as server:
-        await server.write(range(50))
+        await server.write(range(1, 51))
         done = asyncio.Event()
         async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             group.create_task(write_all(server, rng, done))
@@ -81,7 +81,7 @@ async def test_a_window_of_one_frame_makes_no_hole(tmp_path: Path, rng: random.R
     async with delivering(
         tmp_path, limits="limits = { requests_per_minute = 0 }", deliver=settings
     ) as server:
-        await server.write(range(50))
+        await server.write(range(1, 51))
         done = asyncio.Event()
         async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             group.create_task(write_all(server, rng, done))
@@ -95,7 +95,7 @@ async def test_a_resume_holds_across_a_restart_of_the_server(tmp_path: Path) -> 
     """An id is good in every process: the first half by one, the rest by the next."""
     async with delivering(tmp_path) as server:
         feed = Feed(server.url, KEY, since="2020-01-01T00:00:00Z")
-        first = await server.write(range(10))
+        first = await server.write(range(1, 11))
         got: list[object] = []
         async with asyncio.timeout(10):
             async for event in feed.events():
@@ -105,7 +105,7 @@ async def test_a_resume_holds_across_a_restart_of_the_server(tmp_path: Path) -> 
                     break
         async with serving(server):  # a second process on the same log
             feed.url = server.url
-            second = await server.write(range(5))
+            second = await server.write(range(1, 6))
             async with asyncio.timeout(10):
                 async for event in feed.events():
                     got.append(event.article["event"]["sequence"])  # type: ignore[index] # an object

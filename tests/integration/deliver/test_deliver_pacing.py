@@ -44,7 +44,7 @@ async def test_the_rate_is_kept_by_all_connections_together(tmp_path: Path) -> N
         began_s = loop_s()
         async with raw(server) as (live, _), asyncio.TaskGroup() as group, AsyncExitStack() as stack:
             await live.readuntil(b":ok\n\r\n")
-            await server.write(range(55), text=TEXT)
+            await server.write(range(1, 56), text=TEXT)
             await articles(live, 55)  # the bucket is empty
             behind = []
             for _ in range(2):
@@ -76,7 +76,7 @@ async def test_a_paced_stream_beats_and_ends_at_once(tmp_path: Path) -> None:
     """
     deliver = DeliverSettings(heartbeat_s=0.1)
     async with delivering(tmp_path, limits=limits(100), deliver=deliver) as server, asyncio.timeout(20):
-        await server.write(range(3), text=TEXT)
+        await server.write(range(1, 4), text=TEXT)
         async with raw(server, target=SINCE) as (behind, _), raw(server) as (live, _):
             await articles(behind, 1)
             await live.readuntil(b":ok\n\r\n")
@@ -100,7 +100,7 @@ async def test_a_paced_stream_beats_and_ends_at_once(tmp_path: Path) -> None:
 async def test_a_drain_does_not_wait_for_turns(tmp_path: Path) -> None:
     """`bye`, and the role returns, though there is an hour's worth to be written."""
     async with delivering(tmp_path, limits=limits(100)) as server, asyncio.timeout(5):
-        await server.write(range(50), text=TEXT)
+        await server.write(range(1, 51), text=TEXT)
         async with raw(server, target=SINCE) as (reader, _):
             await articles(reader, 1)
             server.runtime.draining.set()
@@ -142,10 +142,10 @@ async def test_who_is_paced_behind_the_window_ends_as_slow(tmp_path: Path) -> No
     async with delivering(tmp_path, limits=limits(KB), deliver=deliver) as server, asyncio.timeout(20):
         async with raw(server) as (live, _):
             await live.readuntil(b":ok\n\r\n")
-            await server.write(range(5), text=TEXT)
+            await server.write(range(1, 6), text=TEXT)
             await articles(live, 1)
             for _ in range(6):
-                await server.write(range(5), text=TEXT)
+                await server.write(range(1, 6), text=TEXT)
             rest = await live.read()
             assert rest.endswith(b'event: bye\ndata: {"reason":"slow"}\n\n\r\n0\r\n\r\n')
         async with raw(server, target=SINCE) as (behind, _):
@@ -172,7 +172,7 @@ async def test_quiet_filters_keep_nobody_waiting(tmp_path: Path) -> None:
         began_s = loop_s()
         await server.write([1], text=TEXT)
         await articles(live, 1)  # and so the next turn comes in 11 s
-        await server.write(range(10), text=TEXT)
+        await server.write(range(1, 11), text=TEXT)
         cursor = await filtered.readuntil(b"event: cursor\n")
         assert loop_s() - began_s < CURSOR_S + 1
         assert b"data: {" not in cursor

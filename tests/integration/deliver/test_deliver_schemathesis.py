@@ -206,7 +206,7 @@ async def newest(url: str) -> str:
 
 async def asked(folder: Path, rng: random.Random, mode: GenerationMode, examples: int) -> Asking:
     async with delivering(folder, limits=UNLIMITED) as server:
-        await server.write(range(20))
+        await server.write(range(1, 21))
         url = server.url.removesuffix("/v2/articles")
         described = of_this_server(await newest(url)) if mode == VALID else [document()]
         asking = Asking(url, described, mode, examples)

@@ -49,7 +49,7 @@ async def test_positions_are_ids_and_freshness_is_the_feeds(tmp_path: Path) -> N
     and so old is what was appended just now.
     """
     async with delivering(tmp_path) as server:
-        sequences = await server.write(range(30))
+        sequences = await server.write(range(1, 31))
         found = await ask(server)
         assert found["partner"] == "acme"
         assert (found["partitions"], found["history_hours"]) == (10, 6.0)
@@ -73,7 +73,7 @@ async def test_each_sees_its_own_streams_alone(tmp_path: Path) -> None:
         settings, globex = server.runtime.settings, server.runtime.topics.of_partner("globex")
         await server.log.ensure_topics([article_spec(settings, globex)])
         async with connected(server), connected(server, "gzip"):
-            await server.write(range(3))
+            await server.write(range(1, 4))
             async with asyncio.timeout(10):
                 while sum(stream["lag_offsets"] for stream in (await ask(server))["connections"]):
                     await asyncio.sleep(0.05)
@@ -93,7 +93,7 @@ async def test_a_client_that_does_not_read_is_seen_to_lag(tmp_path: Path) -> Non
     """In offsets and in seconds, from the position that it was told last."""
     async with delivering(tmp_path) as server:
         for _ in range(10):
-            await server.write(range(20), text="x" * 20_000)
+            await server.write(range(1, 21), text="x" * 20_000)
         target = "/v2/articles?since=2020-01-01T00:00:00Z"
         async with asyncio.timeout(10), raw(server, target=target, receive_buffer=4096) as (reader, _):
             await reader.readuntil(b":ok\n")
@@ -128,7 +128,7 @@ async def test_completeness_is_what_route_has_committed(tmp_path: Path) -> None:
 async def test_many_polls_cost_one_look_at_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For some seconds, whoever asks: by readers that are opened, what a poller could burden the log with."""
     async with delivering(tmp_path) as server:
-        await server.write(range(5))
+        await server.write(range(1, 6))
         opened = 0
         reader, committed = server.log.reader, server.log.committed
 
@@ -174,7 +174,7 @@ async def test_accounts_that_can_t_be_read_hide_nothing_else(
     monkeypatch.setattr(status, "ACCOUNTS_S", 0.1)
     monkeypatch.setattr(status, "KNOWN_S", 0.0)
     async with delivering(tmp_path) as server:
-        await server.write(range(2))
+        await server.write(range(1, 3))
         for failing in (_down, asyncio.Event().wait):
             monkeypatch.setattr(server.log, "committed", lambda _, fail=failing: fail())
             found = await ask(server)

@@ -111,11 +111,11 @@ VERDICTS: Final[Mapping[str, str]] = {
     "version.reverts.newest_identifier": ID,
     "version.reverts.restored_identifier": ID,
     "version.is_reverted": STAYS,
-    "version.noindex": NOT_MADE,
-    "version.maintenance_tags.citation_needed_count": NOT_MADE,
-    "version.maintenance_tags.pov_count": NOT_MADE,
-    "version.maintenance_tags.clarification_needed_count": NOT_MADE,
-    "version.maintenance_tags.update_count": NOT_MADE,
+    "version.noindex": STAYS,
+    "version.maintenance_tags.citation_needed_count": STAYS,
+    "version.maintenance_tags.pov_count": STAYS,
+    "version.maintenance_tags.clarification_needed_count": STAYS,
+    "version.maintenance_tags.update_count": STAYS,
     "previous_version.identifier": ID,
     "previous_version.number_of_characters": STAYS,
     "previous_version.size.value": STAYS,
@@ -152,13 +152,17 @@ VERDICTS: Final[Mapping[str, str]] = {
     "protection.level": STAYS,  # a group's right, never a person's
     "protection.expiry": STAYS,
     "attribution.text": TITLE,
+    "attribution.title": TITLE,
     "attribution.revision_url": NO_REVISION,
     "attribution.history_url": ADDRESS,
+    "attribution.license.name": STAYS,
+    "attribution.license.url": STAYS,
+    "attribution.license.identifier": STAYS,
     "redirect_target": TITLE,
     "is_disambiguation": STAYS,
-    "image.content_url": NOT_MADE,
-    "image.width": NOT_MADE,
-    "image.height": NOT_MADE,
+    "image.content_url": PAGE,  # a file that the page shows
+    "image.width": STAYS,
+    "image.height": STAYS,
 }
 """Of each field that an article can have. A new one has to be judged before this passes."""
 

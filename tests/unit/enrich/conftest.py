@@ -5,14 +5,16 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from harness.schema import checked_whole
 from msgspec.structs import replace
 
 from streamer.config import LogSettings, MediaWikiSettings, Settings
 from streamer.errors import HostNotAllowed
 from streamer.log.base import Record, Stored, TopicPartition, partition_of
 from streamer.log.local import LocalLog
-from streamer.model import Change, Hint, encode_value, identifier_of_revision
+from streamer.model import Change, Hint, encode_value, identifier_of_event, identifier_of_revision, is_tick
 from streamer.origin.answer import Answer, Found, Missing, PageAnswer, RevisionAnswer, SiteInfo
 from streamer.origin.listing import Edited, Listing, Logged, More, Span
 from streamer.origin.turns import BEHIND, LIVE
@@ -67,7 +69,7 @@ def make_change(kind: str = "edit", revision: int = 0, title: str = "A", **over:
     fields: dict[str, Any] = {
         "identifier": identifier_of_revision(wiki, revision)
         if kind in ("create", "edit")
-        else f"{kind}-{title}",
+        else identifier_of_event(f"{kind}-{title}"),
         "kind": kind,
         "wiki": wiki,
         "server_name": "test.example.org",
@@ -205,6 +207,10 @@ class Bench:
             async with self.runtime.log.reader({tp: bounds.earliest}) as reader:
                 while reader.position(tp) < bounds.end:
                     found += await reader.read(wait_s=0.01)
+        if topic == self.topics.articles:
+            for record in found:
+                if record.value and not is_tick(record):
+                    checked_whole(msgspec.json.decode(record.value))
         return found
 
     async def counts(self) -> dict[str, int]:

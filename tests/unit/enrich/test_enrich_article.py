@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from harness.schema import checked_whole
 from msgspec.structs import replace
 
 from streamer.enrich.address import encode_title
@@ -21,7 +22,7 @@ STAMP = Stamp(sequence=17, published_ms=3_000_500)
 
 
 def as_json(article: object) -> dict[str, Any]:
-    return msgspec.json.decode(encode_value(article), type=dict[str, Any])
+    return checked_whole(msgspec.json.decode(encode_value(article), type=dict[str, Any]))
 
 
 def build(change: Any, found: Any, told: Visibility = SHOWN, **more: Any) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def test_every_field_that_needs_no_further_request(change: Make, found: Make) ->
             "identifier": "testwiki",
             "name": "Testpedia",
             "url": "https://test.example.org",
-            "in_language": {"identifier": "en", "direction": "ltr"},
+            "in_language": {"identifier": "en", "name": "English", "direction": "ltr"},
         },
         "event": {
             "identifier": article["event"]["identifier"],
@@ -85,13 +86,20 @@ def test_every_field_that_needs_no_further_request(change: Make, found: Make) ->
             "sha1": "ab" * 20,
             "content_model": "wikitext",
             "size_change": 0,
+            "noindex": False,
+            "maintenance_tags": {
+                "citation_needed_count": 0,
+                "pov_count": 0,
+                "clarification_needed_count": 0,
+                "update_count": 0,
+            },
         },
         "previous_version": {
             "identifier": 4,
             "size": {"value": 10.0, "unit_text": "B"},
             "sha1": "cd" * 20,
         },
-        "in_language": {"identifier": "de", "direction": "ltr"},
+        "in_language": {"identifier": "de", "name": "German", "direction": "ltr"},
         "main_entity": {"identifier": "Q42", "url": "https://www.wikidata.org/entity/Q42"},
         "article_body": {"wikitext": "Text of 5.", "text": "Text."},
         "license": [
@@ -104,9 +112,12 @@ def test_every_field_that_needs_no_further_request(change: Make, found: Make) ->
         "visibility": {"text": True, "editor": True, "comment": True},
         "protection": [],
         "attribution": {
-            "text": "“Ä b”, contributors to Testpedia, Creative Commons Attribution-Share Alike 4.0",
+            "text": "“Ä b” by the contributors to Testpedia (test.example.org), licensed under Creative"
+            " Commons Attribution-Share Alike 4.0 (https://creativecommons.org/licenses/by-sa/4.0/).",
+            "title": "Ä b",
             "revision_url": "https://test.example.org/w/index.php?title=%C3%84_b&oldid=5",
             "history_url": "https://test.example.org/w/index.php?title=%C3%84_b&action=history",
+            "license": article["license"],
         },
         "is_disambiguation": False,
     }

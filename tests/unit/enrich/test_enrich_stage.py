@@ -17,7 +17,7 @@ from streamer.enrich.readback import read_back
 from streamer.enrich.stage import run_enrich
 from streamer.errors import AnswerInvalid, OriginUnavailable
 from streamer.log.base import Record, Stored, partition_of
-from streamer.model import Hint, Place, Visibility, identifier_of_revision, is_tick
+from streamer.model import Hint, Place, Visibility, identifier_of_event, identifier_of_revision, is_tick
 from streamer.plan import Plan
 
 Make = Callable[..., Any]
@@ -736,7 +736,7 @@ async def test_killed_at_random_every_change_comes_out_once(
                     kind,
                     number if hidden else 0,
                     page_id=page,
-                    identifier=f"n{number}",
+                    identifier=identifier_of_event(f"n{number}"),
                     visibility=hidden,
                     **about,
                 )

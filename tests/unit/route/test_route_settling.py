@@ -481,7 +481,7 @@ async def test_a_settling_feed_from_the_past(place: Settled) -> None:
     sequence = 0
     async with place.routing():
         for _ in range(20):
-            await place.publish(*edits("ABA", page_id=sequence, first=sequence + 1))
+            await place.publish(*edits("ABA", page_id=sequence + 1, first=sequence + 1))
             sequence += 3
             place.later(MINUTE_MS)
         await place.settled("plain", sequence)
@@ -525,7 +525,7 @@ async def test_a_settling_feed_is_made_anew(place: Settled) -> None:
 async def test_many_settle_together(place: Settled) -> None:
     """Partners of several times share what is remembered; each has its own."""
     place.file.write_text(PLAIN + SETTLED + SHORTER + '[like]\nsettle = "10m"\n')
-    pages = [Page(sequence, page_id=sequence % 7) for sequence in range(1, 1_201)]
+    pages = [Page(sequence, page_id=1 + sequence % 7) for sequence in range(1, 1_201)]
     async with place.routing():
         await publish_in_parts(place, pages)
         await place.looked("settled")

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from harness.articles import PARTITIONS, Page
+from harness.schema import checked_value
 
 from streamer.clock import Clock
 from streamer.config import LogSettings, Settings
@@ -91,7 +92,7 @@ class Place:
 
     async def got(self, partner: str) -> list[Article]:
         return [
-            msgspec.json.decode(stored.value, type=Article)
+            msgspec.json.decode(checked_value(stored.value), type=Article)
             for stored in await self.stored(partner)
             if stored.value is not None
         ]

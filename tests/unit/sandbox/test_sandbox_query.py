@@ -70,6 +70,22 @@ def test_revisions_of_one_page_come_as_one_page(wiki: Wiki) -> None:
     assert [one["title"] for one in page["categories"]] == ["Kind:A", "Kind:B c"]
 
 
+def test_a_page_has_its_picture_and_says_what_search_engines_may_do(wiki: Wiki) -> None:
+    """Where it has one, and where its text says so; else nothing is told of either."""
+    page = wiki.page(1)
+    assert page
+    wants = {"titles": "One", "prop": "pageprops|pageimages", "piprop": "original", "ppprop": "noindex"}
+    [told] = ask(wiki, **wants)["query"]["pages"]
+    assert not {"original", "pageprops"} & told.keys()
+    page.image = "A lamp.png"
+    wiki.edit(page, "__NOINDEX__", deed())
+    [told] = ask(wiki, **wants)["query"]["pages"]
+    assert told["original"] == {
+        "source": f"https://{SITE.server_name}/images/A_lamp.png", "width": 640, "height": 480,
+    }  # fmt: skip
+    assert told["pageprops"] == {"noindex": ""}
+
+
 def test_missing_revisions_are_bad_revids(wiki: Wiki) -> None:
     """Of a deleted page as of one that never was; nothing else is said, and there is no `pages`."""
     assert ask(wiki, revids="1005|77") == {
