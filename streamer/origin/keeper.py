@@ -28,13 +28,15 @@ from streamer.origin.turns import BEHIND, Turns, Wish
 
 SLACK_S: Final = 1.0
 """Between the end of a request's time and its connection's."""
+DEAD_S: Final = 5.0
+"""So much after a process is known to be dead a wiki has seen all that it sent: some may stand in a queue."""
 
 
 class Out(NamedTuple):
     worker: str
     html: bool
     over_s: float
-    """Its request has ended by then, whatever has become of its process."""
+    """Its request has ended by then, whatever has become of its process (at first: so far ahead)."""
 
 
 class _Waits:
@@ -78,17 +80,17 @@ class Keeper:
 
     def restore(self, said: Said | None, offset: int) -> None:
         if isinstance(said, Permit):
-            self._out[offset] = Out(said.worker, said.html, max(said.timeout_s, self._timeout_s))
+            left_s = PERMIT_S + max(said.timeout_s, self._timeout_s) + SLACK_S
+            self._out[offset] = Out(said.worker, said.html, left_s)
         elif isinstance(said, Done):
             self._out.pop(said.permit, None)
         elif isinstance(said, Succeeds):
-            for gone in [offset for offset, out in self._out.items() if out.worker == said.before]:
-                del self._out[gone]
+            self._died(said.before, 0.0)
 
     def begin(self, now_s: float, *, owes: bool) -> None:
         """`owes`: somebody may have asked before."""
         for offset, out in self._out.items():
-            self._out[offset] = out._replace(over_s=now_s + PERMIT_S + out.over_s + SLACK_S)
+            self._out[offset] = out._replace(over_s=now_s + out.over_s)
             self.budget.take_over(html=out.html)
             self._beyond.setdefault(out.worker, deque()).append((offset, out.html))
         if owes:
@@ -106,8 +108,12 @@ class Keeper:
             self._refused(said, now_s)
         elif isinstance(said, Succeeds):
             self._waits.pop(said.before, None)
-            for gone in [at for at, out in self._out.items() if out.worker == said.before]:
-                self._over(gone, now_s)
+            self._died(said.before, now_s)
+
+    def _died(self, worker: str, now_s: float) -> None:
+        for offset, out in self._out.items():
+            if out.worker == worker:
+                self._out[offset] = out._replace(over_s=min(out.over_s, now_s + DEAD_S))
 
     def _asked(self, ask: Ask, now_s: float) -> None:
         beyond = self._beyond.setdefault(ask.worker, deque())

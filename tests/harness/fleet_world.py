@@ -14,7 +14,7 @@ from typing import Any
 
 from streamer.origin.breaker import Breakers
 from streamer.origin.budget import Budget, Item, Lane, Scheduler
-from streamer.origin.keeper import Keeper
+from streamer.origin.keeper import DEAD_S, Keeper
 from streamer.origin.permits import WANTS_MOST, Ask, Permit, Purse, Said
 
 SESSION_S = (8.0, 12.0)
@@ -192,6 +192,7 @@ class Process:
         self.is_alive = False
         for flight in self._flying:
             flight.end_s = min(flight.end_s, self.world.now_s)
+            flight.seen_s = min(flight.seen_s, self.world.now_s + self.world.rng.uniform(0, DEAD_S))
 
     def stop(self, span_s: float) -> None:
         """As by a signal: it goes on later, and does then what was due."""

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from streamer.origin.budget import Budget
-from streamer.origin.keeper import SLACK_S, Keeper
+from streamer.origin.keeper import DEAD_S, SLACK_S, Keeper
 from streamer.origin.permits import (
     ASK_GAP_S,
     BEAT_S,
@@ -113,7 +113,9 @@ def test_nobody_asks_for_the_dead() -> None:
     log.keeper.read(Succeeds("b", "a"), 10.2)
     assert log.grant(10.2) == []
     log.ask("b", [want()], 10.3)
-    assert log.workers(10.3) == ["b"]
+    assert log.grant(10.3) == [], "what the dead one sent may be seen yet"
+    log.ask("b", [want()], 10.2 + DEAD_S)
+    assert log.workers(10.2 + DEAD_S) == ["b"]
 
 
 def test_a_permit_without_an_end_is_held_until_its_time_and_the_next_keeper_is_told() -> None:
