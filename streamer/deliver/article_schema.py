@@ -22,14 +22,12 @@ import msgspec
 
 from streamer.deliver import article_examples
 from streamer.deliver.schemas import as_delivered, documented, required_of
-from streamer.model import Article
+from streamer.model import Article, FullArticle
 from streamer.projection import OF_A_REMOVAL
 
 Schema = dict[str, Any]
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 REF: Final = "#/$defs/{name}"
-INTERNAL: Final = frozenset({"from_html"})
-"""Fields of articles before they are routed; no partner is given one."""
 
 _SECOND: Final = "[0-9]{4}-[0-1][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]"
 TIME: Final[Schema] = {"pattern": f"^{_SECOND}Z$"}
@@ -110,10 +108,9 @@ BOUNDS: Final[Mapping[str, Mapping[str, Schema]]] = {
 def definitions(ref: str = REF, *, whole: bool = False, is_internal: bool = False) -> dict[str, Schema]:
     """By name. `whole`: of articles of which nothing was left out; `is_internal`: before they are routed."""
     found = documented(Article, ref)
-    if not is_internal:
-        for name in INTERNAL:
-            found["Article"]["properties"].pop(name, None)
-        found = _reached(found)
+    if is_internal:
+        found |= documented(FullArticle, ref)
+        found["Article"] = found.pop("FullArticle")
     for name, schema in found.items():
         for field, bound in BOUNDS.get(name, {}).items():
             if field in schema["properties"]:
@@ -151,19 +148,6 @@ def encoded(*, whole: bool = False) -> bytes:
 
 FILES: Final[Mapping[str, bool]] = {"article.json": False, "article-whole.json": True}
 """To whether they are of whole articles."""
-
-
-def _reached(found: dict[str, Schema]) -> dict[str, Schema]:
-    """Of what only an internal field held nothing is left."""
-    reached: dict[str, Schema] = {}
-    waiting = ["Article"]
-    while waiting:
-        name = waiting.pop()
-        if name not in reached:
-            reached[name] = found[name]
-            text = msgspec.json.encode(found[name]).decode()
-            waiting += [other for other in found if f'/{other}"' in text]
-    return {name: schema for name, schema in found.items() if name in reached}
 
 
 # ── rules ──────────────────────────────────────────────────────────────────────────────────────

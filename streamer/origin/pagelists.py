@@ -45,7 +45,7 @@ def left_of(names: Iterable[PageList], more: Mapping[str, object]) -> dict[PageL
     return {name: str(token) for name, token in tokens.items() if token is not None}
 
 
-BESIDE: Final = frozenset({_CONTINUE, "picontinue"})
+BESIDE: Final = frozenset({"picontinue"})
 """What is left of pictures is not asked for: a wiki tells those of 50 pages at once, as many as are usually
 asked for.
 """
@@ -53,5 +53,6 @@ asked for.
 
 def is_cut(more: Mapping[str, object]) -> bool:
     """Whether something was cut that is asked for again."""
+    named = more.keys() - {_CONTINUE}
     lists = {prefix + _CONTINUE for prefix in PREFIXES.values()}
-    return bool(more.keys() - lists - BESIDE)
+    return bool(named - lists - BESIDE) if named else bool(more)

@@ -161,7 +161,7 @@ async def test_without_a_plan_for_lists_nothing_is_asked_of_them(cutting: Cuttin
     pages = [cutting.write(f"P {n}", categories=9) for n in range(9)]
     async with asking(cutting) as origin:
         answers = await ask(origin, pages)
-    assert [asked["prop"] for asked in cutting.asked] == ["revisions|info|pageprops"]
+    assert [asked["prop"] for asked in cutting.asked] == ["revisions|info|pageprops|pageimages"]
     assert all(answer.page.lists == {} for answer in answers)
 
 

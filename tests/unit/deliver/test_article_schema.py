@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from streamer.deliver import article_schema, openapi
 from streamer.deliver.article_examples import EXAMPLES
-from streamer.deliver.article_schema import FILES, INTERNAL, document, encoded
+from streamer.deliver.article_schema import FILES, document, encoded
 from streamer.model import Article
 from streamer.privacy import Policy
 from streamer.projection import FIELDS, Projection, Tree
@@ -86,10 +86,10 @@ def test_nothing_internal_is_published() -> None:
     """Neither the fields that articles have before they are routed nor what only these hold."""
     model = {field.name for field in msgspec.structs.fields(Article)}
     for schema in (document(), WHOLE):
-        assert schema["properties"].keys() == model - INTERNAL
+        assert schema["properties"].keys() == model
     described = openapi.document()["components"]["schemas"]
-    assert described["Article"]["properties"].keys() == model - INTERNAL
-    assert document(is_internal=True)["properties"].keys() == model
+    assert described["Article"]["properties"].keys() == model
+    assert document(is_internal=True)["properties"].keys() == model | {"from_html"}
 
 
 def test_every_object_is_closed_and_every_field_that_may_be_absent_says_so() -> None:
@@ -137,7 +137,7 @@ PARTNERS = jsonschema_rs.Draft202012Validator(document(), validate_formats=True)
 
 def wanted() -> list[str]:
     """Each field at the top, with all that it holds."""
-    return [name if below is None else f"{name}.*" for name, below in FIELDS.items() if name not in INTERNAL]
+    return [name if below is None else f"{name}.*" for name, below in FIELDS.items()]
 
 
 # ── it can fail ────────────────────────────────────────────────────────────────────────────────

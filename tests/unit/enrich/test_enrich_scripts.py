@@ -12,7 +12,7 @@ from harness.schema import checked_whole
 from msgspec.structs import replace
 
 from streamer.enrich.article import Stamp, article_of, visibility_of
-from streamer.enrich.text import plain_text
+from streamer.enrich.text import origin_of, plain_text
 from streamer.model import Visibility, encode_value
 from streamer.sandbox.founding import found_site
 from streamer.sandbox.languages import ARABIC, ENGLISH, GERMAN, HEBREW, JAPANESE, Author, Language
@@ -60,7 +60,7 @@ def article(change: Make, found: Make, language: Language, title: str, text: str
         answer,
         visibility_of(one, answer.revision, Visibility()),
         Stamp(1, 1),
-        plain=plain_text(text, (site.namespaces[6], site.namespaces[14])),
+        plain=plain_text(text, origin_of(title, dict(site.namespaces), {})),
     )
     return checked_whole(msgspec.json.decode(encode_value(made), type=dict[str, Any]))
 

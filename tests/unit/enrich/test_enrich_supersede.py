@@ -12,7 +12,7 @@ import pytest
 from streamer.enrich.outcome import Work
 from streamer.enrich.stage import run_enrich
 from streamer.enrich.supersede import superseded
-from streamer.model import Visibility
+from streamer.model import Visibility, identifier_of_event
 from streamer.plan import Plan
 
 Make = Callable[..., Any]
@@ -32,6 +32,10 @@ async def articles(bench: Any) -> list[dict[str, Any]]:
     records = [r.value for r in await bench.read(bench.topics.articles) if r.value is not None]
     found = [msgspec.json.decode(value, type=dict[str, Any]) for value in records]
     return sorted(found, key=lambda article: article["event"]["sequence"])
+
+
+def named(number: int) -> str:
+    return identifier_of_event(f"n{number}")
 
 
 def needless(*changes: Any) -> list[int]:
@@ -111,7 +115,7 @@ async def test_the_newest_revision_of_each_page_always_comes_out(
     kept: set[str] = set()
     for number in range(1, 301):
         page = rng.randrange(1, 7)
-        about = {"title": f"T{page}", "identifier": f"n{number}"}
+        about = {"title": f"T{page}", "identifier": named(number)}
         kind = rng.choices(["edit", "create", "refresh", "visibility"], [40, 1, 1, 1])[0]
         if kind in {"edit", "create"}:
             key = ("revision", number)
@@ -125,7 +129,7 @@ async def test_the_newest_revision_of_each_page_always_comes_out(
             wikis.script(key, lambda page=page: found(newest.get(page, 1), page, title=f"T{page}"))
             changes.append(change(kind, revision, page_id=page, visibility=hidden, **about))
         if kind != "edit":
-            kept.add(f"n{number}")
+            kept.add(named(number))
         elif rng.random() < 0.7:
             wikis.hold(key)
     wikis.under_way = {number for number in range(1, 301) if rng.random() < 0.1}
@@ -151,5 +155,5 @@ async def test_the_newest_revision_of_each_page_always_comes_out(
         of_page = [article for article in out if article["identifier"] == page]
         places = [read[article["event"]["identifier"]] for article in of_page]
         assert places == sorted(places)
-        assert f"n{revision}" in told
-    assert kept <= told | {f"n{number}" for number in range(1, 301) if changes[number - 1].kind == "refresh"}
+        assert named(revision) in told
+    assert kept <= told | {named(number) for number in range(1, 301) if changes[number - 1].kind == "refresh"}

@@ -102,7 +102,7 @@ def test_without_lists_the_request_is_what_it_was(with_site: bool) -> None:
     """Not a parameter more."""
     asked = query.pages("revision", [1, 2], maxlag=5, with_site=with_site)
     assert asked == query.pages("revision", [1, 2], maxlag=5, with_site=with_site, lists=frozenset())
-    assert asked["prop"] == "revisions|info|pageprops"
+    assert asked["prop"] == "revisions|info|pageprops|pageimages"
     assert not [name for name in asked if name.startswith(("cl", "tl", "rd"))]
 
 
@@ -111,7 +111,7 @@ def test_lists_ride_along() -> None:
     asked = query.pages("page", [1], maxlag=0, with_site=False, lists=frozenset({"redirects", "categories"}))
     usual = query.pages("page", [1], maxlag=0, with_site=False)
     added = {"cllimit": "max", "rdlimit": "max", "rdprop": "title"}
-    assert asked == usual | added | {"prop": "revisions|info|pageprops|categories|redirects"}
+    assert asked == usual | added | {"prop": "revisions|info|pageprops|pageimages|categories|redirects"}
 
 
 def test_the_rest_is_asked_of_the_same_keys_without_the_revisions() -> None:
@@ -155,6 +155,7 @@ def test_lists_that_were_not_asked_for_are_not_taken() -> None:
         ({"clcontinue": "1|B", "rvcontinue": "6", "continue": "||info"}, [6], {"categories"}),
         ({"rvcontinue": "6", "continue": "||info|pageprops|categories"}, [6], set()),
         ({"continue": "||"}, [6], set()),
+        ({"picontinue": "6", "continue": "||"}, [], set()),
     ],
 )
 def test_that_lists_are_cut_is_no_word_about_revisions(
