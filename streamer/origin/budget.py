@@ -25,6 +25,8 @@ BURST_MOST: Final = 10
 """Nor more than this, which is that twentieth of what Wikimedia grants: a start pays for a burst (`owe`)."""
 HTML_PART: Final = 0.25
 """Of the budget, what requests for HTML may take: one a revision, where fifty revisions share another."""
+KEPT_S: Final = 1.0
+"""So long a request is kept for HTML after one was refused: of many articles the next comes sooner."""
 COALESCE_S: Final = 0.01
 """What arrives together travels together: a lane waits so long for company before it spends a token."""
 
@@ -37,7 +39,8 @@ class Budget:
     lie in it were counted together. `concurrency` bounds what is counted without an end in sight.
 
     A request for HTML is one of them, and has a part of each number besides (`html_part`; 0: there is none):
-    an article doesn't wait for its HTML, so what may not start right now is not asked for at all.
+    an article doesn't wait for its HTML, so what may not start right now is not asked for at all. Where all
+    else leaves nothing of that part, one request and one slot are kept free for the next that wants it.
 
         if budget.html_at_s(now_s) <= now_s:
             budget.start(now_s, html=True)
@@ -120,6 +123,21 @@ class Budget:
         at_s = max(now_s, self._from_s, self._due_s - self._ahead_s)
         return self._below(self.eased(now_s), at_s, now_s)
 
+    def live_at_s(self, now_s: float) -> float:
+        """The same for any but HTML, for which one may be kept."""
+        kept_s = self._html.kept_until_s
+        if now_s >= kept_s or self._html_alone_at_s(now_s) > now_s:
+            return self.free_at_s(now_s)
+        if self.in_flight + 1 >= self.concurrency:
+            return kept_s if self.in_flight < self.concurrency else inf
+        at_s = max(now_s, self._from_s, self._due_s - self._ahead_s + self._gap_s(now_s))
+        return min(self._below(self.eased(now_s) - 1, at_s, now_s), max(kept_s, self.free_at_s(now_s)))
+
+    def keep_for_html(self, now_s: float) -> None:
+        """One was refused that its part would have allowed: the next may have better luck."""
+        if self.concurrency > 1 and self.limit > 1:
+            self._html.kept_until_s = now_s + KEPT_S
+
     def spare_at_s(self, now_s: float) -> float:
         """The same for a request that nobody waits for: it leaves a whole burst, a slot where there are
         several, and a part of the minute to what may come at any instant.
@@ -131,10 +149,13 @@ class Budget:
 
     def html_at_s(self, now_s: float) -> float:
         """The same for a request for HTML: the budget allows it, and its part of it does."""
+        return max(self.free_at_s(now_s), self._html_alone_at_s(now_s))
+
+    def _html_alone_at_s(self, now_s: float) -> float:
         at_once = max(1, int(self.concurrency * self.html_part))
         if not self.html_part or self._html.in_flight >= at_once:
             return inf
-        at_s = max(self.free_at_s(now_s), self._html.due_s)
+        at_s = max(now_s, self._html.due_s)
         return self._html.below(max(1, int(self.eased(now_s) * self.html_part)), at_s, now_s)
 
     def _below(self, most: int, at_s: float, now_s: float) -> float:
@@ -173,6 +194,8 @@ class Part:
     in_flight: int = 0
     ended_s: deque[float] = field(default_factory=deque)
     due_s: float = -inf
+    kept_until_s: float = -inf
+    """So long one request is left to it."""
 
     def below(self, most: int, at_s: float, now_s: float) -> float:
         while self.ended_s and self.ended_s[0] + WINDOW_S <= now_s:
@@ -209,6 +232,8 @@ class Item:
     since_s: float
     most: int = 1_000_000
     failures: int = 0
+    weight: int = 1
+    """How many wait by it."""
 
     def join(self, other: "Item") -> None:
         """The same was asked for again while this was under way and has come back."""
@@ -228,7 +253,9 @@ class Allowance(Protocol):
     """A budget, or the permits of one (streamer.origin.permits)."""
 
     def free_at_s(self, now_s: float, /) -> float: ...
+    def live_at_s(self, now_s: float, /) -> float: ...
     def spare_at_s(self, now_s: float, /) -> float: ...
+    def keep_for_html(self, now_s: float, /) -> None: ...
     def html_at_s(self, now_s: float, /) -> float: ...
     def start(self, now_s: float, /, *, html: bool = False) -> None: ...
     def end(self, now_s: float, /, *, html: bool = False) -> None: ...
@@ -297,14 +324,11 @@ class Scheduler(Generic[ItemT]):
 
     def next_batch(self, now_s: float) -> Batch[ItemT] | None:
         """Takes a batch out and starts its request in the budget; None: nothing may start now."""
-        if not self._lanes or self.budget.free_at_s(now_s) > now_s:
+        if not self._lanes or self.budget.live_at_s(now_s) > now_s:
             return None
         ready = [lane for lane in self._lanes if self._ready_at_s(lane, now_s) <= now_s]
-        chosen = self._turns.choose(
-            [Wish(lane.priority, now_s - self._oldest_s(lane)) for lane in ready],
-            lambda index: self._waited_s(ready[index], now_s),
-            has_spare=self.budget.spare_at_s(now_s) <= now_s,
-        )
+        wishes = [self._wish(lane, now_s) for lane in ready]
+        chosen = self._turns.choose(wishes, has_spare=self.budget.spare_at_s(now_s) <= now_s)
         if chosen is None:
             return None
         self.budget.start(now_s)
@@ -321,7 +345,7 @@ class Scheduler(Generic[ItemT]):
                 live_s = min(live_s, ready_s)
         if behind_s < inf:
             behind_s = max(behind_s, self.budget.spare_at_s(now_s))
-        return min(max(live_s, self.budget.free_at_s(now_s)), behind_s)
+        return min(max(live_s, self.budget.live_at_s(now_s)), behind_s)
 
     def ready_at_s(self, now_s: float) -> float:
         """When another lane is ready, whatever the budget says."""
@@ -347,8 +371,9 @@ class Scheduler(Generic[ItemT]):
             items, size = iter(queue.values()), self.gate.batch(lane)
             while batches and (batch := list(islice(items, size))):
                 batches -= 1
-                waited_s = sum(now_s - item.since_s for item in batch)
-                found.append(Want(lane.priority, waited_s, len(batch), now_s - batch[0].since_s))
+                waited_s = sum((now_s - item.since_s) * item.weight for item in batch)
+                waiting = sum(item.weight for item in batch)
+                found.append(Want(lane.priority, waited_s, waiting, now_s - batch[0].since_s))
         return sorted(found, key=lambda want: (want.priority, -want.waited_s))[:most]
 
     def _ready_at_s(self, lane: Lane, now_s: float) -> float:
@@ -358,10 +383,11 @@ class Scheduler(Generic[ItemT]):
     def _oldest_s(self, lane: Lane) -> float:
         return next(iter(self._lanes[lane].values())).since_s
 
-    def _waited_s(self, lane: Lane, now_s: float) -> float:
+    def _wish(self, lane: Lane, now_s: float) -> Wish:
         """Of those that a batch would take: what waits beyond them gains nothing by this request."""
-        batch = islice(self._lanes[lane].values(), self.gate.batch(lane))
-        return sum(now_s - item.since_s for item in batch)
+        batch = list(islice(self._lanes[lane].values(), self.gate.batch(lane)))
+        waited_s = sum((now_s - item.since_s) * item.weight for item in batch)
+        return Wish(lane.priority, waited_s, now_s - batch[0].since_s, sum(item.weight for item in batch))
 
     def _take(self, lane: Lane) -> list[ItemT]:
         queue = self._lanes.pop(lane)

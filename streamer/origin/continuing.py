@@ -94,6 +94,7 @@ class Continuing(Waiting):
             since_s=since_s,
             late_at_s=inf if lane.priority == BEHIND else since_s + LATE_S,
             most=1,
+            weight=len(answered),
             keys=tuple(keys),
             pages=reading.pages,
             answered=list(answered),

@@ -154,7 +154,7 @@ class Keeper:
         self._forget(now_s)
         if self._breakers.all_pause_until_s <= now_s:
             self._grant_html(now_s)
-            while self.budget.free_at_s(now_s) <= now_s and self._grant_one(now_s):
+            while self.budget.live_at_s(now_s) <= now_s and self._grant_one(now_s):
                 pass
         for waits in self._waits.values():
             waits.html = 0
@@ -167,19 +167,17 @@ class Keeper:
             while waits.html and self.budget.html_at_s(now_s) <= now_s:
                 waits.html -= 1
                 self._give(waits, now_s, html=True)
+            if waits.html:
+                self.budget.keep_for_html(now_s)
 
     def _grant_one(self, now_s: float) -> bool:
         candidates = [(waits, want) for waits in self._waits.values() for want in waits.best()]
-
-        def waited_s(index: int) -> float:
-            waits, want = candidates[index]
-            return want.waited_s + want.items * (now_s - waits.read_s)
-
-        chosen = self._turns.choose(
-            [Wish(want.priority, want.age_s + now_s - waits.read_s) for waits, want in candidates],
-            waited_s,
-            has_spare=self.budget.spare_at_s(now_s) <= now_s,
-        )
+        wishes = []
+        for waits, want in candidates:
+            more_s = now_s - waits.read_s
+            waited_s = want.waited_s + want.items * more_s
+            wishes.append(Wish(want.priority, waited_s, want.age_s + more_s, want.items))
+        chosen = self._turns.choose(wishes, has_spare=self.budget.spare_at_s(now_s) <= now_s)
         if chosen is None:
             return False
         waits, want = candidates[chosen]
@@ -210,7 +208,7 @@ class Keeper:
         wants = [want for waits in self._waits.values() for want in waits.wants]
         if wants:
             live = any(want.priority != BEHIND for want in wants)
-            free_s = self.budget.free_at_s(now_s) if live else self.budget.spare_at_s(now_s)
+            free_s = self.budget.live_at_s(now_s) if live else self.budget.spare_at_s(now_s)
             at_s = min(at_s, max(free_s, self._breakers.all_pause_until_s))
         return at_s
 

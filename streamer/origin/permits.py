@@ -143,6 +143,12 @@ class Purse:
         """`inf`: once a permit comes."""
         return now_s if self._has(now_s, html=False) else inf
 
+    def live_at_s(self, now_s: float) -> float:
+        return self.free_at_s(now_s)
+
+    def keep_for_html(self, _now_s: float) -> None:
+        """That is the keeper's to do."""
+
     def spare_at_s(self, now_s: float) -> float:
         """It was the keeper's to say whether there is some to spare."""
         return self.free_at_s(now_s)

@@ -114,6 +114,7 @@ class Rendered:
         if self._budget.html_at_s(now_s) <= now_s:
             self._budget.start(now_s, html=True)
             return True
+        self._budget.keep_for_html(now_s)
         if self._purse is None or len(self._waiting) >= WAITING_MOST:
             return False
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()

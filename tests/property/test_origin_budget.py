@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.origin.breaker import Breakers
-from streamer.origin.budget import COALESCE_S, WINDOW_S, Batch, Budget, Item, Lane, Scheduler
-from streamer.origin.turns import BEHIND, TURN_EVERY
+from streamer.origin.budget import BURST_PART, COALESCE_S, WINDOW_S, Batch, Budget, Item, Lane, Scheduler
+from streamer.origin.turns import BEHIND, LATE_S, TURN_EVERY
 
 
 def lane(wiki: int) -> Lane:
@@ -151,7 +151,8 @@ def test_nobody_starves(arrivals: list[tuple[float, int]], per_minute: int, batc
                 for number, (_, wiki) in enumerate(everything)
             )
             granted = sum(item.since_s + COALESCE_S < s < start_s for s, _, _ in world.requests[:index])
-            assert granted <= TURN_EVERY * (lanes + 1) * (before // batch + 1)
+            until_late = (LATE_S + 1) * per_minute / WINDOW_S + per_minute // BURST_PART + 2
+            assert granted <= until_late + TURN_EVERY * (lanes + 1) * (before // batch + 1)
 
 
 def test_a_small_wiki_beside_a_flood() -> None:
@@ -160,7 +161,7 @@ def test_a_small_wiki_beside_a_flood() -> None:
     flood = [(0.0, 0)] * 5_000
     world.run([*flood, (1.0, 1)], [0.5], until_s=120.0)
     small = next(start_s for start_s, _, asked in world.requests if asked.lane == lane(1))
-    assert small < 1.0 + 2 * TURN_EVERY
+    assert small < 1.0 + LATE_S + 2 * TURN_EVERY
 
 
 changes_of = st.lists(

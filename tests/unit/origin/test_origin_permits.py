@@ -22,7 +22,7 @@ from streamer.origin.permits import (
     Want,
     decode,
 )
-from streamer.origin.turns import BEHIND, LIVE, REPLAY, TURN_EVERY
+from streamer.origin.turns import BEHIND, LATE_S, LIVE, REPLAY, TURN_EVERY
 
 TIMEOUT_S = 30.0
 
@@ -57,20 +57,20 @@ def want(priority: int = LIVE, waited_s: float = 1.0, items: int = 1, age_s: flo
     return Want(priority, waited_s, items, age_s)
 
 
-def test_who_waits_most_gets_the_next_permit_and_each_has_its_turn() -> None:
-    """One of a small backlog beside one of a large: within TURN_EVERY permits."""
+@pytest.mark.parametrize(("age_s", "turns"), [(1.0, 0), (LATE_S, 4)])
+def test_who_waits_most_gets_the_next_permit_and_each_has_its_turn(age_s: float, turns: int) -> None:
+    """One of a small backlog beside one of a large: within TURN_EVERY permits once it is late."""
     log = Log(per_minute=60_000, concurrency=1)
     served: list[str] = []
-    for number in range(2 * TURN_EVERY):
-        now_s = number / 10
+    for number in range(4 * TURN_EVERY):
+        now_s = number / 100
         log.ask("large", [want(waited_s=1_000.0)] * 9, now_s, seen=log.end)
-        log.ask("small", [want(waited_s=1.0)], now_s, seen=log.end)
+        log.ask("small", [want(waited_s=age_s, age_s=age_s)], now_s, seen=log.end)
         [(offset, permit)] = log.grant(now_s)
         assert isinstance(permit, Permit)
         served.append(permit.worker)
         log.keeper.read(Done(offset), now_s)
-    assert served.count("small") >= 2
-    assert served.count("large") >= TURN_EVERY
+    assert served.count("small") == turns
 
 
 def test_classes_go_first_whoever_has_them() -> None:
