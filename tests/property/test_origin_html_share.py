@@ -1,4 +1,4 @@
-"""HTML has a share of the budget: never more, and what is asked beside it hardly notices."""
+"""HTML has a share of the budget: never more, and what is asked beside it waits no longer than that is worth."""
 
 import random
 from math import inf
@@ -55,6 +55,8 @@ class World:
     def _html(self, now_s: float, html_s: list[float]) -> list[tuple[float, Batch[Item] | None]]:
         if not html_s or self.budget.html_at_s(now_s) > now_s:
             self.without += 1
+            if html_s:
+                self.budget.keep_for_html(now_s)
             return []
         self.budget.start(now_s, html=True)
         end_s = now_s + html_s[len(self.requests) % len(html_s)]
@@ -123,9 +125,9 @@ def invented(rng: random.Random, per_s: float, for_s: float) -> list[tuple[float
 
 
 @pytest.mark.parametrize("per_s", [0.5, 2.0, 19.0])
-def test_edits_hardly_wait_longer_beside_html(rng: random.Random, per_s: float) -> None:
+def test_edits_wait_no_longer_than_for_a_share(rng: random.Random, per_s: float) -> None:
     """Five minutes at 200 a minute and three at once, half a second each; HTML of all of them is wanted and
-    takes 0.6 s, at times 15 s.
+    takes 0.6 s, at times 15 s. Some of it is had, also where the edits could use all of the budget.
     """
     arrivals = invented(rng, per_s, 300.0)
     html_s = [min(15.0, max(0.3, rng.lognormvariate(-0.5, 0.6))) for _ in range(997)] + [15.0] * 3
@@ -137,7 +139,8 @@ def test_edits_hardly_wait_longer_beside_html(rng: random.Random, per_s: float) 
         assert bool(world.html) == bool(wanted)
         minutes = most_in_a_minute([at_s for at_s, _, is_html in world.requests if is_html])
         assert minutes <= 50
+        assert not wanted or world.html > min(0.2 * len(arrivals), 5 * 20), "it has its place"
     without, beside = waited
     for share in (0.5, 0.99):
         at = int(len(without) * share)
-        assert beside[at] <= 1.15 * without[at] + 0.6, (share, without[at], beside[at])
+        assert beside[at] <= 1.35 * without[at] + 0.6, (share, without[at], beside[at])
