@@ -1,4 +1,4 @@
-"""HTML has a share of the budget: never more, and what is asked beside it waits no longer for it than that."""
+"""HTML has a share of the budget: never more, and what is asked beside it waits no longer than for that."""
 
 import random
 from math import inf
