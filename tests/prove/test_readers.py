@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 from harness.cutting import Hop
+from harness.schema import SCHEMAS
 
 from prove.readers import Reader, WithAiohttp, WithCurl, WithSseclient
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
-WHOLE = b'id: 1\ndata: {"number": 1}\n\n'
+ARTICLE = msgspec.json.decode((SCHEMAS / "article.json").read_bytes())["examples"][0]
+WHOLE = b"id: 1\ndata: " + msgspec.json.encode(ARTICLE) + b"\n\n"
 READERS: dict[str, Callable[[int], Reader]] = {
     "sseclient-py": lambda port: WithSseclient("127.0.0.1", port, "/feed", "key"),
     "curl": lambda port: WithCurl(f"http://127.0.0.1:{port}/feed", "key"),
@@ -52,7 +55,7 @@ async def test_a_torn_event_is_asked_for_again(client: str, torn: bytes) -> None
                 await asyncio.sleep(0.01)
         reading.cancel()
         await asyncio.wait([reading])
-    assert [receipt.article for receipt in reader.received] == [{"number": 1}]
+    assert [receipt.article for receipt in reader.received] == [ARTICLE]
     assert asked[:2] == ["", "1"]
 
 

@@ -79,10 +79,15 @@ async def received(log: Log, topic: str) -> list[Mapping[str, Any]]:
 
 
 async def routed_alike(service: Service) -> None:
-    """What one partner has, all have."""
+    """All that was admitted is finished, and what one partner has, all have."""
     async with asyncio.timeout(DEADLINE_S):
-        while len({str(await service.committed("route", name)) for name in PARTNERS}) > 1:
-            await asyncio.sleep(0.1)
+        calm = 0
+        while calm < 3:
+            admitted = (await service.committed("source")).get("admitted", 0)
+            finished = (await service.committed("enrich")).get("admitted", 0)
+            routed = {str(await service.committed("route", name)) for name in PARTNERS}
+            calm = calm + 1 if admitted == finished and len(routed) == 1 else 0
+            await asyncio.sleep(0.2)
 
 
 def said(article: Mapping[str, Any]) -> str:
