@@ -70,8 +70,15 @@ async def run_lanes(
     draining: asyncio.Event | None = None,
 ) -> None:
     """The caller holds the group's lock file."""
-    claims = _Claims(group, writer)
-    await claims.renew(claims.current)
+    claims, partitions = _Claims(group, writer), list(partitions)
+
+    async def claim(_: StreamerError | None) -> None:
+        await claims.renew(claims.current)
+
+    # what ails the disk in the instant of the start ends no role either
+    await keep_running(group, min(partitions, default=0), claim, draining)
+    if not claims.current.epoch:
+        return
     reached(Point.LOG_CLAIMED)
     with alone_by_name():
         async with asyncio.TaskGroup() as lanes:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -159,6 +160,29 @@ async def test_full_disk_loses_nothing(log: LocalLog) -> None:
     assert await log.committed("g") == {TP: Position(1)}
     async with log.reader({TP: 0}) as reader:
         assert [r.offset for r in await reader.read()] == list(range(11))
+
+
+async def test_a_disk_that_ails_at_the_start_ends_nothing(
+    log: LocalLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim that failed with somebody else's write is made again."""
+    real, failed = log._writer.do, False
+
+    async def ailing(work: Any, **how: Any) -> Any:
+        nonlocal failed
+        if how.get("aside") and not failed:
+            failed = True
+            raise LogUnavailable("log.db: disk I/O error")
+        return await real(work, **how)
+
+    monkeypatch.setattr(log._writer, "do", ailing)
+
+    async def work(lane: Lane) -> None:
+        assert await lane.commit([Record("t", 0, "k", b"v")], {TP: Position(1)}) == [0]
+
+    async with asyncio.timeout(20):
+        await log.run_lanes("g", "t", work, partitions=[0])
+    assert failed
 
 
 async def test_full_disk_is_named(log: LocalLog) -> None:
