@@ -86,11 +86,9 @@ class Fleet:
 
     async def last_word(self) -> None:
         """When nothing is asked any more: what this process had is free at once, not after its time."""
-        self.purse.give_back()
-        said = [each for each in self.purse.say(self._now_s()) if not isinstance(each, Permit)]
         try:
             async with asyncio.timeout(LAST_WORD_S):
-                await self._append(said)
+                await self._append(self.purse.leave())
         except (TimeoutError, LogError):
             logger.info("what was asked last is counted until its time is over")
 

@@ -18,6 +18,7 @@ from streamer.origin.permits import (
     STALE_S,
     Ask,
     Done,
+    Leaves,
     Permit,
     Refused,
     Said,
@@ -30,6 +31,7 @@ SLACK_S: Final = 1.0
 """Between the end of a request's time and its connection's."""
 DEAD_S: Final = 5.0
 """So much after a process is known to be dead a wiki has seen all that it sent: some may stand in a queue."""
+REMEMBERED_GONE: Final = 1_000
 
 
 class Out(NamedTuple):
@@ -69,6 +71,8 @@ class Keeper:
         self._out: dict[int, Out] = {}
         self._beyond: dict[str, deque[tuple[int, bool]]] = {}
         """By process, the permits that it may not have seen when it asks next: offset, html."""
+        self._gone: dict[str, float] = {}
+        """How long after it was granted a permit of theirs is held: those that left, or are dead."""
         self._expired: list[int] = []
         self._writing: list[tuple[Permit, float]] = []
         self._early: dict[int, Done] = {}
@@ -81,18 +85,25 @@ class Keeper:
     def restore(self, said: Said | None, offset: int) -> None:
         if isinstance(said, Permit):
             left_s = PERMIT_S + max(said.timeout_s, self._timeout_s) + SLACK_S
-            self._out[offset] = Out(said.worker, said.html, left_s)
+            self._out[offset] = Out(said.worker, said.html, min(left_s, self._gone.get(said.worker, inf)))
         elif isinstance(said, Done):
             self._out.pop(said.permit, None)
         elif isinstance(said, Succeeds):
-            self._died(said.before, 0.0)
+            self._is_gone(said.before, 0.0, DEAD_S)
+        elif isinstance(said, Leaves):
+            for unused in self._unused(said):
+                del self._out[unused]
+            self._is_gone(said.worker, 0.0, 0.0)
+        elif isinstance(said, Ask):
+            self._gone.pop(said.worker, None)
 
     def begin(self, now_s: float, *, owes: bool) -> None:
         """`owes`: somebody may have asked before."""
         for offset, out in self._out.items():
             self._out[offset] = out._replace(over_s=now_s + out.over_s)
             self.budget.take_over(html=out.html)
-            self._beyond.setdefault(out.worker, deque()).append((offset, out.html))
+            if out.worker not in self._gone:
+                self._beyond.setdefault(out.worker, deque()).append((offset, out.html))
         if owes:
             self.budget.owe(now_s)
 
@@ -107,15 +118,33 @@ class Keeper:
         elif isinstance(said, Refused):
             self._refused(said, now_s)
         elif isinstance(said, Succeeds):
-            self._waits.pop(said.before, None)
-            self._died(said.before, now_s)
+            self._is_gone(said.before, now_s, DEAD_S)
+        elif isinstance(said, Leaves):
+            for unused in self._unused(said):
+                self._expired.append(unused)
+                self._over(unused, now_s, used=False)
+            self._is_gone(said.worker, now_s, 0.0)
 
-    def _died(self, worker: str, now_s: float) -> None:
+    def _unused(self, leaves: Leaves) -> list[int]:
+        return [
+            offset
+            for offset, out in self._out.items()
+            if out.worker == leaves.worker and offset > leaves.seen
+        ]
+
+    def _is_gone(self, worker: str, now_s: float, held_s: float) -> None:
+        """What it has had is held for DEAD_S, what it may be granted yet for `held_s`."""
+        self._waits.pop(worker, None)
+        self._beyond.pop(worker, None)
         for offset, out in self._out.items():
             if out.worker == worker:
                 self._out[offset] = out._replace(over_s=min(out.over_s, now_s + DEAD_S))
+        self._gone[worker] = held_s
+        if len(self._gone) > REMEMBERED_GONE:
+            del self._gone[next(iter(self._gone))]
 
     def _asked(self, ask: Ask, now_s: float) -> None:
+        self._gone.pop(ask.worker, None)
         beyond = self._beyond.setdefault(ask.worker, deque())
         while beyond and beyond[0][0] <= ask.seen:
             beyond.popleft()
@@ -194,9 +223,11 @@ class Keeper:
     def written(self, offsets: Sequence[int], now_s: float) -> None:
         """`offsets`: of what `grant` gave, in its order."""
         for offset, (permit, granted_s) in zip(offsets, self._writing, strict=False):
-            over_s = granted_s + PERMIT_S + permit.timeout_s + SLACK_S
+            held_s = self._gone.get(permit.worker, inf)
+            over_s = min(granted_s + PERMIT_S + permit.timeout_s + SLACK_S, now_s + held_s)
             self._out[offset] = Out(permit.worker, permit.html, over_s)
-            self._beyond.setdefault(permit.worker, deque()).append((offset, permit.html))
+            if held_s == inf:
+                self._beyond.setdefault(permit.worker, deque()).append((offset, permit.html))
         self._writing.clear()
         for offset in self._early:
             self._done(self._early[offset], now_s)

@@ -5,6 +5,7 @@
         ◄──────────────────────────── Permit   one request, started within PERMIT_S of sending that Ask
     Done ────────────────────────────►  it is over, or was given back
     Refused ─────────────────────────►  a wiki says "too many requests"
+    Leaves ──────────────────────────►  it asks for nothing any more
 
 A permit is known by its offset in the topic. The keeper counts it from before it is written until it has
 read its Done; where none comes, until the request must be over: PERMIT_S and the time limit of a request
@@ -86,7 +87,14 @@ class Succeeds(Struct, frozen=True, tag="succeeds"):
     before: str
 
 
-Said = Ask | Permit | Done | Refused | Succeeds
+class Leaves(Struct, frozen=True, tag="leaves"):
+    """It uses no permit beyond `seen` and asks no more; what it has had is over, or its Done follows."""
+
+    worker: str
+    seen: int
+
+
+Said = Ask | Permit | Done | Refused | Succeeds | Leaves
 
 _DECODER: Final = msgspec.json.Decoder(Said)
 
@@ -248,9 +256,20 @@ class Purse:
             self._sent_s = {n: at_s for n, at_s in self._sent_s.items() if at_s > now_s - PERMIT_S}
             self._sent_s[self._number] = self._asked_s = now_s
             self._open, self._html_open = len(wants), self.html_wanted
-            seen = max(self._seen, self._last_delivered)
-            said.append(Ask(self.worker, self._number, seen, self.timeout_s, wants, self.html_wanted))
+            said.append(Ask(self.worker, self._number, self._saw(), self.timeout_s, wants, self.html_wanted))
         return said
+
+    def leave(self) -> list[Said]:
+        """The last word, once no request is under way and none will start. That it leaves comes first: else
+        what it gives back would be granted to it again.
+        """
+        self.give_back()
+        said: list[Said] = [Leaves(self.worker, self._saw()), *self._to_say]
+        self._to_say.clear()
+        return said
+
+    def _saw(self) -> int:
+        return max(self._seen, self._last_delivered)
 
     def unsaid(self, said: Sequence[Said]) -> None:
         """It could not be appended, or nobody knows: once more."""

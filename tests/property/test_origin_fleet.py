@@ -1,6 +1,7 @@
 """The processes of a fleet keep one budget, whatever joins, leaves, is stopped or killed; and they use it."""
 
 import random
+from itertools import pairwise
 
 import pytest
 from harness.fleet_world import Ways, World
@@ -20,7 +21,7 @@ def harmed(rng: random.Random, world: World, until_s: float = SPAN_S) -> World:
     world.processes[0].backlog = 50
 
     def harm() -> None:
-        kind = rng.choice(["join", "kill", "keeper", "move", "stop", "want", "want"])
+        kind = rng.choice(["join", "kill", "keeper", "leave", "move", "stop", "want", "want"])
         there = world.processes
         if kind == "join" or not there:
             if len(there) < 6:
@@ -29,6 +30,8 @@ def harmed(rng: random.Random, world: World, until_s: float = SPAN_S) -> World:
             gone = world.keeping.process if kind == "keeper" and world.keeping else rng.choice(there)
             world.kill(gone)
             world.join(50, before=rng.choice(["", gone.name]))
+        elif kind == "leave":
+            world.leave(rng.choice(there))
         elif kind == "move":
             world.hand_over(rng.choice(there))
         elif kind == "stop":
@@ -144,6 +147,20 @@ def test_after_a_keepers_death_the_budget_is_used_again(rng: random.Random) -> N
     again_s = min(flight.start_s for flight in world.flights if flight.start_s > 104.0)
     assert again_s < 100.0 + 12.0 + 6.0
     assert world.started_in(160.0, 300.0) >= 0.95 * 200 * 140 / 60
+
+
+@pytest.mark.parametrize("who", [0, 1], ids=["the keeper", "another"])
+def test_one_that_leaves_with_a_backlog_stops_nobody(rng: random.Random, who: int) -> None:
+    """What it had is used by others at once; of a keeper once another has its lane and has paid."""
+    world = World(rng, 200, 3)
+    there = [world.join(50) for _ in range(3)]
+    world.run(100.0)
+    world.leave(there[who])
+    world.run(220.0)
+    judge(world)
+    starts = sorted(flight.start_s for flight in world.flights if 99.0 < flight.start_s < 115.0)
+    assert max(later_s - at_s for at_s, later_s in pairwise(starts)) < (8.0, 1.5)[who]
+    assert world.started_in(160.0, 220.0) >= 0.95 * 200
 
 
 def test_a_stopped_keeper_that_goes_on_grants_nothing(rng: random.Random) -> None:

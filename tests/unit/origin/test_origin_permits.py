@@ -15,6 +15,7 @@ from streamer.origin.permits import (
     STALE_S,
     Ask,
     Done,
+    Leaves,
     Permit,
     Purse,
     Refused,
@@ -116,6 +117,31 @@ def test_nobody_asks_for_the_dead() -> None:
     assert log.grant(10.3) == [], "what the dead one sent may be seen yet"
     log.ask("b", [want()], 10.2 + DEAD_S)
     assert log.workers(10.2 + DEAD_S) == ["b"]
+
+
+def test_who_has_left_gets_nothing_and_holds_nothing() -> None:
+    """What it wanted is forgotten; what it has not seen is free at once, also what was being written."""
+    log = Log(concurrency=2)
+    log.ask("a", [want()] * 3, 0.0)
+    (first, _), (second, _) = log.grant(0.0)
+    assert first < second
+    log.keeper.read(Leaves("a", first), 1.0)
+    log.keeper.read(Done(first, used=False), 1.0)
+    assert log.keeper.budget.in_flight == 0
+    assert log.grant(1.0) == [(log.end - 1, Done(second))]
+    log.ask("c", [want()], 1.5)
+    [permit] = log.keeper.grant(1.5)
+    log.keeper.read(Leaves("c", 0), 1.5)
+    log.keeper.written([90], 1.6)
+    assert log.keeper.wake_at_s(1.6) == 1.6
+    assert log.keeper.grant(1.6) == [Done(90)]
+    following = Keeper(Budget(200, 2), TIMEOUT_S)
+    for offset, each in enumerate((permit, permit, Leaves("c", 0), permit)):
+        following.restore(each, offset)
+    following.begin(2.0, owes=True)
+    assert following.budget.in_flight == 2
+    assert following.grant(2.0) == [Done(3)]
+    assert following.grant(2.0 + DEAD_S) == [Done(0)]
 
 
 def test_a_permit_without_an_end_is_held_until_its_time_and_the_next_keeper_is_told() -> None:
@@ -257,6 +283,17 @@ def test_a_longer_time_limit_is_not_for_permits_that_were_asked_with_the_shorter
     assert later.timeout_s == TIMEOUT_S + 10
 
 
+def test_the_last_word_is_that_it_leaves_and_then_what_it_gives_back() -> None:
+    """The other way round the keeper would grant it again."""
+    made = purse(want(), want())
+    ask = asks(made, 0.0)
+    assert ask
+    made.read(Permit("me", ask.number), 5, 0.1)
+    made.deliver(Permit("me", ask.number), 6, 0.1)
+    assert made.leave() == [Leaves("me", 6), Done(5, used=False), Done(6, used=False)]
+    assert made.free_at_s(0.2) == inf
+
+
 def test_what_could_not_be_said_is_said_again() -> None:
     """What has ended and what was refused; the rest is asked anew."""
     made = Purse("me", TIMEOUT_S, before="old")
@@ -286,5 +323,6 @@ def test_all_that_is_said_can_be_read() -> None:
         Done(5, used=False),
         Refused("h", 1.0, alone=True),
         Succeeds("a", "b"),
+        Leaves("a", 7),
     ):
         assert decode(msgspec.json.encode(said)) == said
