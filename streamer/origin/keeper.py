@@ -6,7 +6,7 @@ whoever is keeper next reads back what is out, counts it as in flight, and goes 
 the same budget (Budget.owe): of all keepers together no 60 s hold more than the budget.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Final, NamedTuple
@@ -49,6 +49,9 @@ class _Waits:
         self.read_s = read_s
         self.wants = list(ask.wants[unseen:])
         self.html = max(0, ask.html - unseen_html)
+
+    def is_live(self) -> bool:
+        return any(want.priority != BEHIND for want in self.wants)
 
     def best(self) -> Iterable[Want]:
         """One of each class."""
@@ -200,7 +203,7 @@ class Keeper:
                 self.budget.keep_for_html(now_s)
 
     def _grant_one(self, now_s: float) -> bool:
-        candidates = [(waits, want) for waits in self._waits.values() for want in waits.best()]
+        candidates = [(waits, want) for waits in self._may_have_one() for want in waits.best()]
         wishes = []
         for waits, want in candidates:
             more_s = now_s - waits.read_s
@@ -214,6 +217,16 @@ class Keeper:
         self._give(waits, now_s, html=False)
         self._waits[waits.ask.worker] = self._waits.pop(waits.ask.worker)
         return True
+
+    def _may_have_one(self) -> list[_Waits]:
+        """All, but for one that has all slots but the last, where another waits too: if that one was killed,
+        nobody hears of its permits until their time is over, and the others have a slot meanwhile.
+        """
+        live = {worker for worker, waits in self._waits.items() if waits.is_live()}
+        has = Counter(out.worker for out in self._out.values())
+        has.update(permit.worker for permit, _ in self._writing)
+        most = max(1, self.budget.concurrency - 1)
+        return [waits for worker, waits in self._waits.items() if has[worker] < most or not live - {worker}]
 
     def _give(self, waits: _Waits, now_s: float, *, html: bool) -> None:
         ask = waits.ask

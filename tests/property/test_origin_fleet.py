@@ -132,6 +132,20 @@ def test_backlogs_everywhere_share_the_budget(rng: random.Random) -> None:
     assert min(parts) >= 0.5 * max(parts), parts
 
 
+def test_one_that_is_killed_stops_nobody(rng: random.Random) -> None:
+    """Another that waits has a slot all the time, though nobody hears of what the dead one had."""
+    world = World(rng, 200, 3)
+    world.ways.answer_s = (0.5, 1.0)
+    there = [world.join(0), world.join(50), world.join(50)]
+    for at_s in range(20, 200, 40):
+        world.at(at_s, lambda: world.kill(there[1]))
+        world.at(at_s + 0.01, lambda: there.__setitem__(1, world.join(50)))
+    world.run(220.0)
+    judge(world)
+    starts = sorted(flight.start_s for flight in world.flights)
+    assert max(later_s - at_s for at_s, later_s in pairwise(starts)) < 5.0
+
+
 def test_after_a_keepers_death_the_budget_is_used_again(rng: random.Random) -> None:
     """Once another has its lane: then the pace goes on, less what the death may have left in flight, and from
     a minute after the death on 95 % of it are used.
