@@ -191,8 +191,9 @@ class Fleet:
             # the lane's fence came first: whatever was granted before stands before this end
             while reader.position(self._tp) < there.end:
                 for record in await reader.read(wait_s=READ_S):
-                    keeper.restore(decode(record.value), record.offset)
-            keeper.begin(self._now_s(), owes=there.end > 0)
+                    ago_s = (self._runtime.clock.now_ms() - record.timestamp_ms) / 1000
+                    keeper.restore(decode(record.value), record.offset, ago_s)
+            keeper.begin(self._now_s())
             logger.info("keeps the budget", extra={"requests_per_minute": budget.limit})
             ORIGIN_KEEPER.set(1)
             try:

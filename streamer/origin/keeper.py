@@ -12,7 +12,7 @@ from math import inf
 from typing import Final, NamedTuple
 
 from streamer.origin.breaker import Breakers
-from streamer.origin.budget import Budget
+from streamer.origin.budget import WINDOW_S, Budget
 from streamer.origin.permits import (
     PERMIT_S,
     STALE_S,
@@ -32,6 +32,8 @@ SLACK_S: Final = 1.0
 DEAD_S: Final = 5.0
 """So much after a process is known to be dead a wiki has seen all that it sent: some may stand in a queue."""
 REMEMBERED_GONE: Final = 1_000
+CLOCKS_S: Final = 60.0
+"""By so much the clocks of machines may differ, which say how long ago a record was written."""
 
 
 class Out(NamedTuple):
@@ -80,13 +82,21 @@ class Keeper:
         self._writing: list[tuple[Permit, float]] = []
         self._early: dict[int, Done] = {}
         """What was read of permits whose offset is not known yet."""
+        self._refused_before: list[tuple[Refused, float]] = []
+        """And how long ago."""
+        self._was_larger = False
+        """The budget that somebody had a minute ago."""
         self._turns = Turns()
         self._breakers = Breakers(1)
 
     # ── the life before ────────────────────────────────────────────────────────────────────────
 
-    def restore(self, said: Said | None, offset: int) -> None:
+    def restore(self, said: Said | None, offset: int, ago_s: float = 0.0) -> None:
+        """`ago_s`: since it was written, as far as clocks can tell."""
         if isinstance(said, Permit):
+            if ago_s < WINDOW_S + CLOCKS_S:
+                per_minute, at_once = said.of
+                self._was_larger |= per_minute > self.budget.limit or at_once > self.budget.concurrency
             left_s = PERMIT_S + max(said.timeout_s, self._timeout_s) + SLACK_S
             self._out[offset] = Out(said.worker, said.html, min(left_s, self._gone.get(said.worker, inf)))
         elif isinstance(said, Done):
@@ -99,16 +109,22 @@ class Keeper:
             self._is_gone(said.worker, 0.0, 0.0)
         elif isinstance(said, Ask):
             self._gone.pop(said.worker, None)
+        elif isinstance(said, Refused):
+            self._refused_before.append((said, max(0.0, ago_s)))
 
-    def begin(self, now_s: float, *, owes: bool) -> None:
-        """`owes`: somebody may have asked before."""
+    def begin(self, now_s: float) -> None:
+        """Somebody may have asked before, also where the topic is empty: it may have been made anew."""
         for offset, out in self._out.items():
             self._out[offset] = out._replace(over_s=now_s + out.over_s)
             self.budget.take_over(html=out.html)
             if out.worker not in self._gone:
                 self._beyond.setdefault(out.worker, deque()).append((offset, out.html))
-        if owes:
-            self.budget.owe(now_s)
+        self.budget.owe(now_s, cut=self._was_larger)
+        at_s = -inf
+        for refused, ago_s in self._refused_before:
+            at_s = max(at_s, now_s - ago_s)
+            self._refused(refused, at_s)
+        self._refused_before.clear()
 
     # ── what is read ───────────────────────────────────────────────────────────────────────────
 
@@ -231,7 +247,8 @@ class Keeper:
     def _give(self, waits: _Waits, now_s: float, *, html: bool) -> None:
         ask = waits.ask
         self.budget.start(now_s, html=html)
-        self._writing.append((Permit(ask.worker, ask.number, html, ask.timeout_s), now_s))
+        of = self.budget.limit, self.budget.concurrency
+        self._writing.append((Permit(ask.worker, ask.number, html, ask.timeout_s, of), now_s))
 
     def written(self, offsets: Sequence[int], now_s: float) -> None:
         """`offsets`: of what `grant` gave, in its order."""

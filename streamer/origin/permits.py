@@ -66,6 +66,8 @@ class Permit(Struct, frozen=True, tag="permit"):
     html: bool = False
     timeout_s: float = 0.0
     """What that Ask said."""
+    of: tuple[int, int] = (0, 0)
+    """The budget that it is a part of: requests a minute, and at once."""
 
 
 class Done(Struct, frozen=True, tag="done"):

@@ -315,7 +315,7 @@ class Keeping:
     def _begin(self) -> None:
         for offset in range(self._until):
             self.keeper.restore(self.world.records[offset], offset)
-        self.keeper.begin(self.process.now_s(), owes=self._until > 0)
+        self.keeper.begin(self.process.now_s())
         self._has_begun = True
         self.world.reader(self._read, lambda: not self.is_over, self._until)
         self._grant()

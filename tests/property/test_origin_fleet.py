@@ -90,7 +90,7 @@ def test_no_window_holds_more_than_the_budget_in_a_thousand_fleets(rng: random.R
 class Forgetful(Keeper):
     """It does not read back what the one before it has granted."""
 
-    def restore(self, said: Said | None, offset: int) -> None:
+    def restore(self, said: Said | None, offset: int, ago_s: float = 0.0) -> None:
         pass
 
 

@@ -33,7 +33,7 @@ class Log:
 
     def __init__(self, per_minute: int = 6000, concurrency: int = 100) -> None:
         self.keeper = Keeper(Budget(per_minute, concurrency), TIMEOUT_S)
-        self.keeper.begin(0.0, owes=False)
+        self.keeper.begin(-600.0)
         self.end = 0
         self.number = 0
 
@@ -138,7 +138,7 @@ def test_who_has_left_gets_nothing_and_holds_nothing() -> None:
     following = Keeper(Budget(200, 2), TIMEOUT_S)
     for offset, each in enumerate((permit, permit, Leaves("c", 0), permit)):
         following.restore(each, offset)
-    following.begin(2.0, owes=True)
+    following.begin(2.0)
     assert following.budget.in_flight == 2
     assert following.grant(2.0) == [Done(3)]
     assert following.grant(2.0 + DEAD_S) == [Done(0)]
@@ -161,18 +161,78 @@ def test_a_permit_without_an_end_is_held_until_its_time_and_the_next_keeper_is_t
 
 def test_the_next_keeper_counts_what_is_out_and_pays_for_the_life_before() -> None:
     """What has ended or was given back is none of it; what is out holds its slot until it ends."""
-    log = Log(concurrency=3)
+    log = Log(200, concurrency=3)
     log.ask("a", [want()] * 3, 0.0)
     said = [*log.grant(0.0), (90, Done(1)), (91, Done(2, used=False))]
     following = Keeper(Budget(200, 3), TIMEOUT_S)
     for offset, each in said:
         following.restore(each, offset)
-    following.begin(50.0, owes=True)
+    following.begin(50.0)
     assert following.budget.in_flight == 1
     assert 53 < following.budget.free_at_s(50.0) < 56
     following.read(Done(3), 51.0)
     assert following.budget.in_flight == 0
     assert following.budget.in_use(51.0) == 1
+
+
+def test_a_keeper_pays_for_a_life_before_it_that_left_no_trace() -> None:
+    """A topic that is empty may have been made anew a second ago."""
+    keeper = Keeper(Budget(200, 3), TIMEOUT_S)
+    keeper.begin(0.0)
+    keeper.read(Ask("a", 1, -1, TIMEOUT_S, (want(),)), 0.0)
+    assert keeper.grant(0.0) == []
+    assert 3 < keeper.wake_at_s(0.0) < 6
+
+
+@pytest.mark.parametrize(
+    ("of", "ago_s", "waits_s"),
+    [((200, 3), 5.0, 60.0), ((20, 9), 5.0, 60.0), ((200, 3), 600.0, 21.0), ((20, 3), 5.0, 21.0)],
+)
+def test_the_minute_of_a_larger_budget_has_to_be_over(
+    of: tuple[int, int], ago_s: float, waits_s: float
+) -> None:
+    """What the one before granted is known by its permits: after a cut it may hold more than this minute."""
+    following = Keeper(Budget(20, 3), TIMEOUT_S)
+    following.restore(Permit("a", 1, of=of), 0, ago_s)
+    following.restore(Done(0), 1, ago_s)
+    following.begin(0.0)
+    assert following.budget.free_at_s(0.0) == waits_s
+    [permit] = _granted(following, waits_s)
+    assert permit.of == (20, 3)
+
+
+def test_a_cut_soon_after_the_keeper_has_changed_waits_for_the_minute_too() -> None:
+    """Nobody knows how much of the larger budget the one before has used in it."""
+    following = Keeper(Budget(200, 3), TIMEOUT_S)
+    following.begin(0.0)
+    following.budget.change(20, 3, 30.0)
+    assert following.budget.free_at_s(30.0) == 60.0
+    following.budget.change(10, 3, 70.0)
+    assert following.budget.free_at_s(70.0) < 90.0
+
+
+def test_the_next_keeper_knows_of_refusals() -> None:
+    """Their rest goes on from when they were said, and so does the halved rate."""
+    refused = [Refused("en.wikipedia.org", 300.0), Refused("de.wikipedia.org", 300.0)]
+    following = Keeper(Budget(200, 3), TIMEOUT_S)
+    for offset, each in enumerate(refused):
+        following.restore(each, offset, 20.0 - offset)
+    following.begin(1_000.0)
+    assert 100 <= following.budget.eased(1_000.0) < 110
+    following.read(Ask("a", 1, 5, TIMEOUT_S, (want(),)), 1_010.0)
+    assert following.grant(1_010.0) == []
+    assert following.wake_at_s(1_010.0) == 1_000.0 - 19.0 + 300.0
+    long_ago = Keeper(Budget(200, 3), TIMEOUT_S)
+    for offset, each in enumerate(refused):
+        long_ago.restore(each, offset, 1_000.0)
+    long_ago.begin(1_000.0)
+    assert len(_granted(long_ago, 1_010.0)) == 1
+    assert long_ago.budget.eased(1_010.0) == 200
+
+
+def _granted(keeper: Keeper, now_s: float) -> list[Permit]:
+    keeper.read(Ask("a", 1, 5, TIMEOUT_S, (want(),)), now_s)
+    return [each for each in keeper.grant(now_s) if isinstance(each, Permit)]
 
 
 def test_html_is_granted_at_once_or_not_at_all() -> None:
