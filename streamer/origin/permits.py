@@ -32,6 +32,8 @@ ASK_GAP_S: Final = 0.05
 """Between two of a process that has yet to hear of the first."""
 WANTS_MOST: Final = 16
 """Batches that one Ask names: more than a fleet's permits in the time of one round trip."""
+NOBODYS: Final = -1
+"""In place of an offset that means nothing any more."""
 
 
 class Want(Struct, frozen=True, array_like=True):
@@ -145,7 +147,8 @@ class Purse:
         self._html_open = 0
         self._held: dict[bool, deque[Held]] = {False: deque(), True: deque()}
         self._started: dict[bool, deque[int]] = {False: deque(), True: deque()}
-        self._to_say: list[Done | Refused | Succeeds] = [Succeeds(worker, before)] if before else []
+        self._to_say: list[Said] = [Succeeds(worker, before)] if before else []
+        self._skips = self._skips_said = 0
 
     # ── what the scheduler asks (as of a Budget) ───────────────────────────────────────────────
 
@@ -176,7 +179,9 @@ class Purse:
         is counted for too short a time.
         """
         self.in_flight -= 1
-        self._to_say.append(Done(self._started[html].popleft()))
+        offset = self._started[html].popleft()
+        if offset != NOBODYS:
+            self._to_say.append(Done(offset))
 
     def refused(self, server_name: str, wait_s: float, *, alone: bool) -> None:
         self._to_say.append(Refused(server_name, wait_s, alone))
@@ -239,10 +244,25 @@ class Purse:
         return now_s - sent_s
 
     def skip(self, offset: int) -> None:
-        """What was to be read up to there was not: permits in it are used by nobody, and end by time."""
+        """What was to be read up to there was not: permits in it are used by nobody, and end by time. Nor is
+        anything said of those before it: where the topic was made anew, their offsets are those of others.
+        """
+        anew = offset < self._seen
         self._seen = offset
-        self._delivered = {each for each in self._delivered if each > offset}
+        self._delivered = {each for each in self._delivered if each > offset and not anew}
+        self._last_delivered = max(self._delivered, default=-1)
+        for held in self._held.values():
+            kept = [permit for permit in held if permit.offset in self._delivered]
+            held.clear()
+            held.extend(kept)
+        for html, started in self._started.items():
+            self._started[html] = deque(each if each in self._delivered else NOBODYS for each in started)
+        self._to_say = self._without_old(self._to_say)
+        self._skips += 1
         self._open = self._html_open = 0
+
+    def _without_old(self, said: Sequence[Said]) -> list[Said]:
+        return [each for each in said if not isinstance(each, Done) or each.permit in self._delivered]
 
     # ── what is said ───────────────────────────────────────────────────────────────────────────
 
@@ -252,6 +272,7 @@ class Purse:
         self._has(now_s, html=True)
         said: list[Said] = [*self._to_say]
         self._to_say.clear()
+        self._skips_said = self._skips
         wants = tuple(self.wants(now_s))[:WANTS_MOST]
         if self._is_due(len(wants), now_s):
             self._number += 1
@@ -275,6 +296,8 @@ class Purse:
 
     def unsaid(self, said: Sequence[Said]) -> None:
         """It could not be appended, or nobody knows: once more."""
+        if self._skips != self._skips_said:
+            said = self._without_old(said)
         self._to_say[:0] = [each for each in said if isinstance(each, Done | Refused | Succeeds)]
         self._asked_s, self._open, self._html_open = -inf, 0, 0
 

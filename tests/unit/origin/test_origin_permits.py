@@ -322,11 +322,44 @@ def test_a_permit_that_the_keeper_here_handed_over_is_not_used_twice() -> None:
     assert made.read(permit, 6, 0.2) is not None
     assert made.deliver(permit, 6, 0.3) is None
     assert made.deliver(permit, 8, 0.3) is not None
-    made.skip(7)
-    assert made.read(permit, 8, 0.4) is None
     for _ in range(3):
-        made.start(0.5)
+        made.start(0.4)
+    made.skip(7)
+    assert made.read(permit, 8, 0.5) is None
     assert made.free_at_s(0.5) == inf
+
+
+def test_of_permits_of_a_topic_that_was_made_anew_nothing_is_said() -> None:
+    """Their offsets are those of others now: neither that they are over nor that they were seen, also where
+    an append of that failed meanwhile. What flies by them goes on.
+    """
+    made = purse(*[want()] * 4)
+    ask = asks(made, 0.0)
+    assert ask
+    made.deliver(Permit("me", ask.number), 999, 0.1)
+    made.read(Permit("me", ask.number), 999, 0.1)
+    for offset in (1_000, 1_001, 1_002):
+        made.deliver(Permit("me", ask.number), offset, 0.1)
+    made.start(0.1)
+    made.start(0.1)
+    made.end(0.2)
+    failed = made.say(0.2)
+    assert failed[0] == Done(999)
+    made.start(0.2)
+    made.end(0.3)
+    made.skip(-1)
+    made.unsaid(failed)
+    made.end(0.4)
+    assert made.in_flight == 0
+    assert made.free_at_s(0.4) == inf
+    made.wants = lambda _: [want()] * 5
+    [said] = made.say(0.4)
+    assert isinstance(said, Ask)
+    assert said.seen == -1
+    assert made.read(Permit("me", said.number), 1_000, 0.5) is not None
+    made.start(0.5)
+    made.end(0.6)
+    assert made.say(0.6)[0] == Done(1_000)
 
 
 def test_a_longer_time_limit_is_not_for_permits_that_were_asked_with_the_shorter() -> None:
