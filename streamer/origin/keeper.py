@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Final, NamedTuple
 
-from streamer.origin.breaker import Breakers
+from streamer.origin.breaker import ALONE_S, Breakers
 from streamer.origin.budget import WINDOW_S, Budget
 from streamer.origin.permits import (
     PERMIT_S,
@@ -82,6 +82,8 @@ class Keeper:
         self._writing: list[tuple[Permit, float]] = []
         self._early: dict[int, Done] = {}
         """What was read of permits whose offset is not known yet."""
+        self._only_hosts: dict[str, tuple[str, float]] = {}
+        """By process, what its last Ask says, and since when that is known."""
         self._refused_before: list[tuple[Refused, float]] = []
         """And how long ago."""
         self._was_larger = False
@@ -109,6 +111,7 @@ class Keeper:
             self._is_gone(said.worker, 0.0, 0.0)
         elif isinstance(said, Ask):
             self._gone.pop(said.worker, None)
+            self._only_hosts[said.worker] = said.only_host, -max(0.0, ago_s)
         elif isinstance(said, Refused):
             self._refused_before.append((said, max(0.0, ago_s)))
 
@@ -120,6 +123,8 @@ class Keeper:
             if out.worker not in self._gone:
                 self._beyond.setdefault(out.worker, deque()).append((offset, out.html))
         self.budget.owe(now_s, cut=self._was_larger)
+        for worker, (host, before_s) in self._only_hosts.items():
+            self._only_hosts[worker] = host, now_s + before_s
         at_s = -inf
         for refused, ago_s in self._refused_before:
             at_s = max(at_s, now_s - ago_s)
@@ -164,6 +169,7 @@ class Keeper:
 
     def _asked(self, ask: Ask, now_s: float) -> None:
         self._gone.pop(ask.worker, None)
+        self._only_hosts[ask.worker] = ask.only_host, now_s
         beyond = self._beyond.setdefault(ask.worker, deque())
         while beyond and beyond[0][0] <= ask.seen:
             beyond.popleft()
@@ -189,8 +195,14 @@ class Keeper:
 
     def _refused(self, refused: Refused, now_s: float) -> None:
         until_s = now_s + refused.wait_s
-        if self._breakers.limited(refused.server_name, now_s, until_s, alone=refused.alone):
+        alone = refused.alone and self._is_alone(refused.server_name, now_s)
+        if self._breakers.limited(refused.server_name, now_s, until_s, alone=alone):
             self.budget.refused(now_s)
+
+    def _is_alone(self, server_name: str, now_s: float) -> bool:
+        """No process that has asked for anything in the last minute asks another host."""
+        known = self._only_hosts.values()
+        return all(host == server_name for host, at_s in known if at_s > now_s - ALONE_S)
 
     # ── what is granted ────────────────────────────────────────────────────────────────────────
 
@@ -278,6 +290,8 @@ class Keeper:
         for offset in [offset for offset, out in self._out.items() if out.over_s <= now_s]:
             self._expired.append(offset)
             self._over(offset, now_s)
+        for worker in [worker for worker, (_, at_s) in self._only_hosts.items() if at_s <= now_s - ALONE_S]:
+            del self._only_hosts[worker]
         for worker in [worker for worker, waits in self._waits.items() if waits.read_s + STALE_S <= now_s]:
             del self._waits[worker]
             self._beyond.pop(worker, None)

@@ -59,6 +59,8 @@ class Ask(Struct, frozen=True, tag="ask"):
     wants: tuple[Want, ...] = ()
     html: int = 0
     """Requests for HTML that would start now; they don't wait."""
+    only_host: str = ""
+    """No other is asked here, and has not been for the last minute."""
 
 
 class Permit(Struct, frozen=True, tag="permit"):
@@ -81,7 +83,7 @@ class Refused(Struct, frozen=True, tag="refused"):
     server_name: str
     wait_s: float
     alone: bool = False
-    """No other host is asked there: then it speaks for all."""
+    """No other host is asked there: where none is asked anywhere, it speaks for all."""
 
 
 class Succeeds(Struct, frozen=True, tag="succeeds"):
@@ -135,6 +137,8 @@ class Purse:
         """Called when permits have come."""
         self.wants: Callable[[float], Sequence[Want]] = lambda _: ()
         """What is ready now, best first (Scheduler.wants)."""
+        self.only_host: Callable[[float], str] = lambda _: ""
+        """Breakers.only_host."""
         self._seen = -1
         self._delivered: set[int] = set()
         """What the keeper in this process has handed over, and is yet to be read."""
@@ -279,8 +283,12 @@ class Purse:
             self._sent_s = {n: at_s for n, at_s in self._sent_s.items() if at_s > now_s - PERMIT_S}
             self._sent_s[self._number] = self._asked_s = now_s
             self._open, self._html_open = len(wants), self.html_wanted
-            said.append(Ask(self.worker, self._number, self._saw(), self.timeout_s, wants, self.html_wanted))
+            said.append(self._ask(wants, now_s))
         return said
+
+    def _ask(self, wants: tuple[Want, ...], now_s: float) -> Ask:
+        html, only_host = self.html_wanted, self.only_host(now_s)
+        return Ask(self.worker, self._number, self._saw(), self.timeout_s, wants, html, only_host)
 
     def leave(self) -> list[Said]:
         """The last word, once no request is under way and none will start. That it leaves comes first: else

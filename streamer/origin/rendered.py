@@ -90,7 +90,7 @@ class Rendered:
             ENRICH_HTML.labels("over_share").inc()
             return None
         now_s = self._clock.monotonic_s()
-        self._own.started(server_name)
+        self._own.started(server_name, now_s)
         outcome: HtmlOutcome = "cancelled"
         timeout_s = min(settings.html_timeout_s, settings.timeout_s)
         try:

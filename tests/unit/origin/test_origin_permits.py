@@ -247,7 +247,7 @@ def test_html_is_granted_at_once_or_not_at_all() -> None:
 
 
 def test_refusals_seen_by_two_processes_rest_all_and_halve_the_rate() -> None:
-    """One host's is that host's; a second's is ours, and so is one of a process that asks no other host."""
+    """One host's is that host's; a second's is ours."""
     log = Log(per_minute=100)
     log.keeper.read(Refused("en.wikipedia.org", 10.0), 0.0)
     log.ask("a", [want()], 0.0)
@@ -260,9 +260,36 @@ def test_refusals_seen_by_two_processes_rest_all_and_halve_the_rate() -> None:
     assert log.keeper.wake_at_s(1.0) == 11.0
     log.ask("a", [want()], 11.0, seen=log.end)
     assert log.workers(11.0) == ["a"]
-    alone = Log(per_minute=100)
-    alone.keeper.read(Refused("wiki.example.org", 10.0, alone=True), 0.0)
-    assert alone.keeper.budget.eased(0.0) == 50
+
+
+@pytest.mark.parametrize(
+    ("others", "seen_s", "eased"),
+    [
+        ((), 0.0, 50),
+        (("wiki.example.org",), 0.0, 50),
+        (("wiki.example.org", ""), 0.0, 100),
+        (("en.wikipedia.org",), 0.0, 100),
+        (("en.wikipedia.org",), -60.0, 50),
+    ],
+)
+def test_a_host_speaks_for_all_where_no_process_asks_another(
+    others: tuple[str, ...], seen_s: float, eased: int
+) -> None:
+    """As each has said in the last minute, "" where it can't tell; the next keeper knows of that too."""
+    asked = [
+        Ask(f"w{number}", 1, -1, TIMEOUT_S, (want(),), only_host=host) for number, host in enumerate(others)
+    ]
+    refused = Refused("wiki.example.org", 10.0, alone=True)
+    log = Log(per_minute=100)
+    following = Keeper(Budget(100, 100), TIMEOUT_S)
+    for offset, each in enumerate(asked):
+        log.keeper.read(each, seen_s)
+        following.restore(each, offset, 1.0 - seen_s)
+    log.keeper.read(refused, 0.0)
+    assert log.keeper.budget.eased(0.0) == eased
+    following.begin(1.0)
+    following.read(refused, 1.0)
+    assert following.budget.eased(1.0) == eased
 
 
 # ── a process ──────────────────────────────────────────────────────────────────────────────────
@@ -290,6 +317,15 @@ def test_what_waits_is_said_once_and_then_again_each_beat() -> None:
     assert made.say_at_s(0.0) == ASK_GAP_S
     assert asks(made, ASK_GAP_S) is not None
     assert asks(made, ASK_GAP_S + BEAT_S) is not None
+
+
+def test_the_only_host_is_said_with_what_is_asked() -> None:
+    """As it is at that time."""
+    made = purse(want())
+    made.only_host = lambda now_s: f"at {now_s}"
+    ask = asks(made, 7.0)
+    assert ask
+    assert ask.only_host == "at 7.0"
 
 
 def test_a_permit_is_used_within_its_time_from_the_ask_it_answers() -> None:
