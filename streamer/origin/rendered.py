@@ -86,7 +86,7 @@ class Rendered:
         if any(hosts.open_at_s(lane, now_s) > now_s for hosts in (self._breakers, self._own)):
             ENRICH_HTML.labels("paused").inc()
             return None
-        if not await self._may_start(now_s):
+        if not settings.html_share or not await self._may_start(now_s):
             ENRICH_HTML.labels("over_share").inc()
             return None
         now_s = self._clock.monotonic_s()

@@ -113,6 +113,7 @@ def test_nobody_asks_for_the_dead() -> None:
     assert log.grant(10.1) == []
     log.keeper.read(Succeeds("b", "a"), 10.2)
     assert log.grant(10.2) == []
+    assert "a" not in log.keeper._beyond
     log.ask("b", [want()], 10.3)
     assert log.grant(10.3) == [], "what the dead one sent may be seen yet"
     log.ask("b", [want()], 10.2 + DEAD_S)
