@@ -109,6 +109,7 @@ class Fleet:
                         start = reader.position(self._tp)
             except (OffsetOutOfRange, TopicMissing):
                 start = None
+                self.purse.lost()
             except LogError as error:
                 logger.warning("the budget can't be followed, no wiki is asked", extra={"code": error.code})
                 self._runtime.health.unready(COMPONENT, f"it can't be read ({error.code}): no wiki is asked")

@@ -114,6 +114,10 @@ def decode(value: bytes | None) -> Said | None:
     return said
 
 
+def _without_done(said: Sequence[Said]) -> list[Said]:
+    return [each for each in said if not isinstance(each, Done)]
+
+
 class Held(NamedTuple):
     offset: int
     until_s: float
@@ -152,7 +156,7 @@ class Purse:
         self._held: dict[bool, deque[Held]] = {False: deque(), True: deque()}
         self._started: dict[bool, deque[int]] = {False: deque(), True: deque()}
         self._to_say: list[Said] = [Succeeds(worker, before)] if before else []
-        self._skips = self._skips_said = 0
+        self._losses = self._losses_said = 0
 
     # ── what the scheduler asks (as of a Budget) ───────────────────────────────────────────────
 
@@ -247,26 +251,24 @@ class Purse:
         self._held[said.html].append(Held(offset, sent_s + PERMIT_S))
         return now_s - sent_s
 
-    def skip(self, offset: int) -> None:
-        """What was to be read up to there was not: permits in it are used by nobody, and end by time. Nor is
-        anything said of those before it: where the topic was made anew, their offsets are those of others.
+    def lost(self) -> None:
+        """What was read last is not there any more. The topic may have been made anew, where the offsets that
+        are known here are those of others: nothing is said of them, and those permits end by time.
         """
-        anew = offset < self._seen
-        self._seen = offset
-        self._delivered = {each for each in self._delivered if each > offset and not anew}
-        self._last_delivered = max(self._delivered, default=-1)
+        self._seen = self._last_delivered = NOBODYS
+        self._delivered.clear()
         for held in self._held.values():
-            kept = [permit for permit in held if permit.offset in self._delivered]
             held.clear()
-            held.extend(kept)
         for html, started in self._started.items():
-            self._started[html] = deque(each if each in self._delivered else NOBODYS for each in started)
-        self._to_say = self._without_old(self._to_say)
-        self._skips += 1
-        self._open = self._html_open = 0
+            self._started[html] = deque([NOBODYS] * len(started))
+        self._to_say = _without_done(self._to_say)
+        self._losses += 1
 
-    def _without_old(self, said: Sequence[Said]) -> list[Said]:
-        return [each for each in said if not isinstance(each, Done) or each.permit in self._delivered]
+    def skip(self, offset: int) -> None:
+        """What was to be read up to there was not: permits in it are used by nobody, and end by time."""
+        self._seen = offset
+        self._delivered = {each for each in self._delivered if each > offset}
+        self._open = self._html_open = 0
 
     # ── what is said ───────────────────────────────────────────────────────────────────────────
 
@@ -276,7 +278,7 @@ class Purse:
         self._has(now_s, html=True)
         said: list[Said] = [*self._to_say]
         self._to_say.clear()
-        self._skips_said = self._skips
+        self._losses_said = self._losses
         wants = tuple(self.wants(now_s))[:WANTS_MOST]
         if self._is_due(len(wants), now_s):
             self._number += 1
@@ -304,8 +306,8 @@ class Purse:
 
     def unsaid(self, said: Sequence[Said]) -> None:
         """It could not be appended, or nobody knows: once more."""
-        if self._skips != self._skips_said:
-            said = self._without_old(said)
+        if self._losses != self._losses_said:
+            said = _without_done(said)
         self._to_say[:0] = [each for each in said if isinstance(each, Done | Refused | Succeeds)]
         self._asked_s, self._open, self._html_open = -inf, 0, 0
 

@@ -359,10 +359,10 @@ def test_a_permit_that_the_keeper_here_handed_over_is_not_used_twice() -> None:
     assert made.read(permit, 6, 0.2) is not None
     assert made.deliver(permit, 6, 0.3) is None
     assert made.deliver(permit, 8, 0.3) is not None
-    for _ in range(3):
-        made.start(0.4)
     made.skip(7)
-    assert made.read(permit, 8, 0.5) is None
+    assert made.read(permit, 8, 0.4) is None
+    for _ in range(3):
+        made.start(0.5)
     assert made.free_at_s(0.5) == inf
 
 
@@ -384,8 +384,9 @@ def test_of_permits_of_a_topic_that_was_made_anew_nothing_is_said() -> None:
     assert failed[0] == Done(999)
     made.start(0.2)
     made.end(0.3)
-    made.skip(-1)
+    made.lost()
     made.unsaid(failed)
+    made.skip(-1)
     made.end(0.4)
     assert made.in_flight == 0
     assert made.free_at_s(0.4) == inf
