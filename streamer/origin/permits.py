@@ -150,6 +150,10 @@ class Purse:
         self._number = 0
         self._sent_s: dict[int, float] = {}
         self._asked_s = -inf
+        self._looked_s = -inf
+        self._looked_wants = 0
+        self._is_behind = False
+        """There may be more since."""
         self._open = 0
         """Batches of the last Ask that no permit has answered."""
         self._html_open = 0
@@ -279,7 +283,11 @@ class Purse:
         said: list[Said] = [*self._to_say]
         self._to_say.clear()
         self._losses_said = self._losses
+        if self._open and 0 <= now_s - self._looked_s < ASK_GAP_S:
+            self._is_behind = True  # it takes a look at all that waits
+            return said
         wants = tuple(self.wants(now_s))[:WANTS_MOST]
+        self._looked_s, self._looked_wants, self._is_behind = now_s, len(wants), False
         if self._is_due(len(wants), now_s):
             self._number += 1
             self._sent_s = {n: at_s for n, at_s in self._sent_s.items() if at_s > now_s - PERMIT_S}
@@ -315,7 +323,9 @@ class Purse:
         """When `say` has something, if nothing changes until then."""
         if self._to_say:
             return now_s
-        wants = len(self.wants(now_s))
+        if self._is_behind:
+            return max(now_s, self._looked_s + ASK_GAP_S)
+        wants = self._looked_wants
         if self._is_due(wants, now_s):
             return now_s
         if not wants and not self.html_wanted:

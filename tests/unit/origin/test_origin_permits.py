@@ -312,12 +312,34 @@ def test_what_waits_is_said_once_and_then_again_each_beat() -> None:
     assert purse().say_at_s(0.0) == inf
     made = purse(want())
     assert asks(made, 0.0) is not None
-    assert asks(made, 0.0) is None
     assert made.say_at_s(0.0) == BEAT_S
     made.wants = lambda _: [want()] * 2
+    assert asks(made, 0.0) is None
     assert made.say_at_s(0.0) == ASK_GAP_S
     assert asks(made, ASK_GAP_S) is not None
     assert asks(made, ASK_GAP_S + BEAT_S) is not None
+
+
+def test_what_waits_is_looked_at_only_where_more_may_be_said() -> None:
+    """However often something changes: it takes a look at all of it."""
+    looks: list[float] = []
+
+    def wants(now_s: float) -> list[Want]:
+        looks.append(now_s)
+        return [want()] * (1 if now_s < 3 * ASK_GAP_S else 2)
+
+    made = purse()
+    made.wants = wants
+    for number in range(400):
+        made.say(number / 2_000)
+        made.say_at_s(number / 2_000)
+    assert len(looks) <= 5
+    assert looks[0] == 0.0
+    assert made.read(Permit("me", 1), 1, 0.2) is not None
+    assert made.read(Permit("me", 2), 2, 0.2) is not None
+    made.say(0.2)
+    assert len(looks) <= 6
+    assert looks[-1] == 0.2, "all that was said is answered"
 
 
 def test_the_only_host_is_said_with_what_is_asked() -> None:
