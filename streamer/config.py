@@ -224,7 +224,7 @@ class ScoresSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Of Lift Wing, `https://api.wikimedia.org`, asked for the revert risk of what the stream gives no scores
     of; "": nobody is asked. http to this machine only."""
     requests_per_minute: Annotated[int, Meta(ge=1)] = 60
-    """The whole fleet's, of up to 20 revisions each, beside those of `[mediawiki]`."""
+    """Of each process that runs enrich, of up to 20 revisions each, beside those of `[mediawiki]`."""
     deadline_s: Annotated[float, Meta(gt=0, le=10)] = 1.0
     """An article waits no longer for its score."""
     wikis: tuple[str, ...] = ()

@@ -86,11 +86,9 @@ class Fleet:
 
     async def last_word(self) -> None:
         """When nothing is asked any more: what this process had is free at once, not after its time."""
-        self.purse.give_back()
-        said = [each for each in self.purse.say(self._now_s()) if not isinstance(each, Permit)]
         try:
             async with asyncio.timeout(LAST_WORD_S):
-                await self._append(said)
+                await self._append(self.purse.leave())
         except (TimeoutError, LogError):
             logger.info("what was asked last is counted until its time is over")
 
@@ -111,6 +109,7 @@ class Fleet:
                         start = reader.position(self._tp)
             except (OffsetOutOfRange, TopicMissing):
                 start = None
+                self.purse.lost()
             except LogError as error:
                 logger.warning("the budget can't be followed, no wiki is asked", extra={"code": error.code})
                 self._runtime.health.unready(COMPONENT, f"it can't be read ({error.code}): no wiki is asked")
@@ -193,8 +192,9 @@ class Fleet:
             # the lane's fence came first: whatever was granted before stands before this end
             while reader.position(self._tp) < there.end:
                 for record in await reader.read(wait_s=READ_S):
-                    keeper.restore(decode(record.value), record.offset)
-            keeper.begin(self._now_s(), owes=there.end > 0)
+                    ago_s = (self._runtime.clock.now_ms() - record.timestamp_ms) / 1000
+                    keeper.restore(decode(record.value), record.offset, ago_s)
+            keeper.begin(self._now_s())
             logger.info("keeps the budget", extra={"requests_per_minute": budget.limit})
             ORIGIN_KEEPER.set(1)
             try:

@@ -18,6 +18,8 @@ OPEN_AFTER: Final = 3
 LIMITED_BY: Final = 2
 """So many hosts that say "too many requests" in one minute mean us: then all are left in peace, since
 asking the other hosts of the same farm would only add refusals."""
+ALONE_S: Final = 60.0
+"""Who has asked one host alone for so long asks no other."""
 PROBE_BATCH: Final = 10
 """To a host that failed before: what is soon answered, since it gets less time then, too."""
 REMEMBERED_HOSTS: Final = 4096
@@ -44,6 +46,9 @@ class Breakers:
     _hosts: dict[str, _Host] = field(default_factory=dict)
     _limited_s: dict[str, float] = field(default_factory=dict)
     _all_pause_until_s: float = -inf
+    _last: str = ""
+    _last_alone_from_s: float = inf
+    """Since then no other host than `_last` was asked."""
 
     def open_at_s(self, lane: Lane, now_s: float) -> float:
         host = self._hosts.get(lane.server_name)
@@ -70,8 +75,10 @@ class Breakers:
     def open_count(self) -> int:
         return sum(host.failures >= OPEN_AFTER for host in self._hosts.values())
 
-    def started(self, server_name: str) -> None:
+    def started(self, server_name: str, now_s: float) -> None:
         self._host(server_name).in_flight += 1
+        if server_name != self._last:
+            self._last, self._last_alone_from_s = server_name, now_s
 
     def ended(self, server_name: str) -> None:
         self._host(server_name).in_flight -= 1
@@ -97,9 +104,9 @@ class Breakers:
     def all_pause_until_s(self) -> float:
         return self._all_pause_until_s
 
-    def is_alone(self, server_name: str) -> bool:
-        """No other host is asked."""
-        return self._hosts.keys() <= {server_name}
+    def only_host(self, now_s: float) -> str:
+        """The one that was asked, and no other, for the last minute; "": there is none."""
+        return self._last if now_s - self._last_alone_from_s >= ALONE_S else ""
 
     def limited(self, server_name: str, now_s: float, until_s: float, *, alone: bool = False) -> bool:
         """It answered "too many requests". Whether that means us and not the host: several say so, or it is

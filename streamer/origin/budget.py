@@ -56,12 +56,15 @@ class Budget:
         self._ended_s: deque[float] = deque()
         self._due_s = -inf
         self._from_s = -inf
+        self._owed_s = -inf
         self._set(requests_per_minute, concurrency)
 
     def change(self, requests_per_minute: int, concurrency: int, now_s: float) -> None:
         """In force at once. What was spent counts under the new budget too: after a cut nothing starts until
         the last minute holds less than the new one allows, and what is in flight comes to its end.
         """
+        if requests_per_minute < self.limit and now_s < self._owed_s + WINDOW_S:
+            self._from_s = max(self._from_s, self._owed_s + WINDOW_S)
         self._set(requests_per_minute, concurrency)
         if now_s < self._from_s:
             self._due_s = self._from_s + self._ahead_s
@@ -69,14 +72,16 @@ class Budget:
             self._due_s = min(self._due_s, now_s + self._ahead_s + self._gap_s(now_s))
         self._html.due_s = min(self._html.due_s, now_s + self._html_gap_s(now_s))
 
-    def owe(self, now_s: float) -> None:
+    def owe(self, now_s: float, *, cut: bool = False) -> None:
         """Whoever had this budget until now may have spent it, and nobody knows: a process that was killed,
         here or on another machine. In any time it asked no more than its pace allows, a burst, and what
         was in flight when that time began. So the pace goes on here with the last two paid off first: of
-        both together, and of any number of such lives, no 60 s hold more than the budget.
+        both together, and of any number of such lives, no 60 s hold more than the budget. `cut`: what it had
+        was larger than this one. Then its minute has to be over.
         """
         debt = self._burst + min(self.concurrency, self.limit)
-        self._from_s = now_s + (debt + 1) * WINDOW_S / self.limit
+        self._owed_s = now_s
+        self._from_s = now_s + (WINDOW_S if cut else (debt + 1) * WINDOW_S / self.limit)
         self._due_s = self._from_s + self._ahead_s
 
     def take_over(self, *, html: bool = False) -> None:

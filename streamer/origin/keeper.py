@@ -6,18 +6,19 @@ whoever is keeper next reads back what is out, counts it as in flight, and goes 
 the same budget (Budget.owe): of all keepers together no 60 s hold more than the budget.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Final, NamedTuple
 
-from streamer.origin.breaker import Breakers
-from streamer.origin.budget import Budget
+from streamer.origin.breaker import ALONE_S, Breakers
+from streamer.origin.budget import WINDOW_S, Budget
 from streamer.origin.permits import (
     PERMIT_S,
     STALE_S,
     Ask,
     Done,
+    Leaves,
     Permit,
     Refused,
     Said,
@@ -30,6 +31,9 @@ SLACK_S: Final = 1.0
 """Between the end of a request's time and its connection's."""
 DEAD_S: Final = 5.0
 """So much after a process is known to be dead a wiki has seen all that it sent: some may stand in a queue."""
+REMEMBERED_GONE: Final = 1_000
+CLOCKS_S: Final = 60.0
+"""By so much the clocks of machines may differ, which say how long ago a record was written."""
 
 
 class Out(NamedTuple):
@@ -47,6 +51,9 @@ class _Waits:
         self.read_s = read_s
         self.wants = list(ask.wants[unseen:])
         self.html = max(0, ask.html - unseen_html)
+
+    def is_live(self) -> bool:
+        return any(want.priority != BEHIND for want in self.wants)
 
     def best(self) -> Iterable[Want]:
         """One of each class."""
@@ -69,32 +76,60 @@ class Keeper:
         self._out: dict[int, Out] = {}
         self._beyond: dict[str, deque[tuple[int, bool]]] = {}
         """By process, the permits that it may not have seen when it asks next: offset, html."""
+        self._gone: dict[str, float] = {}
+        """How long after it was granted a permit of theirs is held: those that left, or are dead."""
         self._expired: list[int] = []
         self._writing: list[tuple[Permit, float]] = []
         self._early: dict[int, Done] = {}
         """What was read of permits whose offset is not known yet."""
+        self._only_hosts: dict[str, tuple[str, float]] = {}
+        """By process, what its last Ask says, and since when that is known."""
+        self._refused_before: list[tuple[Refused, float]] = []
+        """And how long ago."""
+        self._was_larger = False
+        """The budget that somebody had a minute ago."""
         self._turns = Turns()
         self._breakers = Breakers(1)
 
     # ── the life before ────────────────────────────────────────────────────────────────────────
 
-    def restore(self, said: Said | None, offset: int) -> None:
+    def restore(self, said: Said | None, offset: int, ago_s: float = 0.0) -> None:
+        """`ago_s`: since it was written, as far as clocks can tell."""
         if isinstance(said, Permit):
+            if ago_s < WINDOW_S + CLOCKS_S:
+                per_minute, at_once = said.of
+                self._was_larger |= per_minute > self.budget.limit or at_once > self.budget.concurrency
             left_s = PERMIT_S + max(said.timeout_s, self._timeout_s) + SLACK_S
-            self._out[offset] = Out(said.worker, said.html, left_s)
+            self._out[offset] = Out(said.worker, said.html, min(left_s, self._gone.get(said.worker, inf)))
         elif isinstance(said, Done):
             self._out.pop(said.permit, None)
         elif isinstance(said, Succeeds):
-            self._died(said.before, 0.0)
+            self._is_gone(said.before, 0.0, DEAD_S)
+        elif isinstance(said, Leaves):
+            for unused in self._unused(said):
+                del self._out[unused]
+            self._is_gone(said.worker, 0.0, 0.0)
+        elif isinstance(said, Ask):
+            self._gone.pop(said.worker, None)
+            self._only_hosts[said.worker] = said.only_host, -max(0.0, ago_s)
+        elif isinstance(said, Refused):
+            self._refused_before.append((said, max(0.0, ago_s)))
 
-    def begin(self, now_s: float, *, owes: bool) -> None:
-        """`owes`: somebody may have asked before."""
+    def begin(self, now_s: float) -> None:
+        """Somebody may have asked before, also where the topic is empty: it may have been made anew."""
         for offset, out in self._out.items():
             self._out[offset] = out._replace(over_s=now_s + out.over_s)
             self.budget.take_over(html=out.html)
-            self._beyond.setdefault(out.worker, deque()).append((offset, out.html))
-        if owes:
-            self.budget.owe(now_s)
+            if out.worker not in self._gone:
+                self._beyond.setdefault(out.worker, deque()).append((offset, out.html))
+        self.budget.owe(now_s, cut=self._was_larger)
+        for worker, (host, before_s) in self._only_hosts.items():
+            self._only_hosts[worker] = host, now_s + before_s
+        at_s = -inf
+        for refused, ago_s in self._refused_before:
+            at_s = max(at_s, now_s - ago_s)
+            self._refused(refused, at_s)
+        self._refused_before.clear()
 
     # ── what is read ───────────────────────────────────────────────────────────────────────────
 
@@ -107,15 +142,34 @@ class Keeper:
         elif isinstance(said, Refused):
             self._refused(said, now_s)
         elif isinstance(said, Succeeds):
-            self._waits.pop(said.before, None)
-            self._died(said.before, now_s)
+            self._is_gone(said.before, now_s, DEAD_S)
+        elif isinstance(said, Leaves):
+            for unused in self._unused(said):
+                self._expired.append(unused)
+                self._over(unused, now_s, used=False)
+            self._is_gone(said.worker, now_s, 0.0)
 
-    def _died(self, worker: str, now_s: float) -> None:
+    def _unused(self, leaves: Leaves) -> list[int]:
+        return [
+            offset
+            for offset, out in self._out.items()
+            if out.worker == leaves.worker and offset > leaves.seen
+        ]
+
+    def _is_gone(self, worker: str, now_s: float, held_s: float) -> None:
+        """What it has had is held for DEAD_S, what it may be granted yet for `held_s`."""
+        self._waits.pop(worker, None)
+        self._beyond.pop(worker, None)
         for offset, out in self._out.items():
             if out.worker == worker:
                 self._out[offset] = out._replace(over_s=min(out.over_s, now_s + DEAD_S))
+        self._gone[worker] = held_s
+        if len(self._gone) > REMEMBERED_GONE:
+            del self._gone[next(iter(self._gone))]
 
     def _asked(self, ask: Ask, now_s: float) -> None:
+        self._gone.pop(ask.worker, None)
+        self._only_hosts[ask.worker] = ask.only_host, now_s
         beyond = self._beyond.setdefault(ask.worker, deque())
         while beyond and beyond[0][0] <= ask.seen:
             beyond.popleft()
@@ -141,8 +195,14 @@ class Keeper:
 
     def _refused(self, refused: Refused, now_s: float) -> None:
         until_s = now_s + refused.wait_s
-        if self._breakers.limited(refused.server_name, now_s, until_s, alone=refused.alone):
+        alone = refused.alone and self._is_alone(refused.server_name, now_s)
+        if self._breakers.limited(refused.server_name, now_s, until_s, alone=alone):
             self.budget.refused(now_s)
+
+    def _is_alone(self, server_name: str, now_s: float) -> bool:
+        """No process that has asked for anything in the last minute asks another host."""
+        known = self._only_hosts.values()
+        return all(host == server_name for host, at_s in known if at_s > now_s - ALONE_S)
 
     # ── what is granted ────────────────────────────────────────────────────────────────────────
 
@@ -171,7 +231,7 @@ class Keeper:
                 self.budget.keep_for_html(now_s)
 
     def _grant_one(self, now_s: float) -> bool:
-        candidates = [(waits, want) for waits in self._waits.values() for want in waits.best()]
+        candidates = [(waits, want) for waits in self._may_have_one() for want in waits.best()]
         wishes = []
         for waits, want in candidates:
             more_s = now_s - waits.read_s
@@ -186,17 +246,30 @@ class Keeper:
         self._waits[waits.ask.worker] = self._waits.pop(waits.ask.worker)
         return True
 
+    def _may_have_one(self) -> list[_Waits]:
+        """All, but for one that has all slots but the last, where another waits too: if that one was killed,
+        nobody hears of its permits until their time is over, and the others have a slot meanwhile.
+        """
+        live = {worker for worker, waits in self._waits.items() if waits.is_live()}
+        has = Counter(out.worker for out in self._out.values())
+        has.update(permit.worker for permit, _ in self._writing)
+        most = max(1, self.budget.concurrency - 1)
+        return [waits for worker, waits in self._waits.items() if has[worker] < most or not live - {worker}]
+
     def _give(self, waits: _Waits, now_s: float, *, html: bool) -> None:
         ask = waits.ask
         self.budget.start(now_s, html=html)
-        self._writing.append((Permit(ask.worker, ask.number, html, ask.timeout_s), now_s))
+        of = self.budget.limit, self.budget.concurrency
+        self._writing.append((Permit(ask.worker, ask.number, html, ask.timeout_s, of), now_s))
 
     def written(self, offsets: Sequence[int], now_s: float) -> None:
         """`offsets`: of what `grant` gave, in its order."""
         for offset, (permit, granted_s) in zip(offsets, self._writing, strict=False):
-            over_s = granted_s + PERMIT_S + permit.timeout_s + SLACK_S
+            held_s = self._gone.get(permit.worker, inf)
+            over_s = min(granted_s + PERMIT_S + permit.timeout_s + SLACK_S, now_s + held_s)
             self._out[offset] = Out(permit.worker, permit.html, over_s)
-            self._beyond.setdefault(permit.worker, deque()).append((offset, permit.html))
+            if held_s == inf:
+                self._beyond.setdefault(permit.worker, deque()).append((offset, permit.html))
         self._writing.clear()
         for offset in self._early:
             self._done(self._early[offset], now_s)
@@ -217,6 +290,8 @@ class Keeper:
         for offset in [offset for offset, out in self._out.items() if out.over_s <= now_s]:
             self._expired.append(offset)
             self._over(offset, now_s)
+        for worker in [worker for worker, (_, at_s) in self._only_hosts.items() if at_s <= now_s - ALONE_S]:
+            del self._only_hosts[worker]
         for worker in [worker for worker, waits in self._waits.items() if waits.read_s + STALE_S <= now_s]:
             del self._waits[worker]
             self._beyond.pop(worker, None)

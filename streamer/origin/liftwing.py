@@ -221,8 +221,9 @@ class LiftWing:
     async def _request(self, batch: _Batch) -> tuple[Mapping[int, float], str]:
         """The scores, and the word for those that have none."""
         host = self._lane.server_name
-        self._budget.start(self._clock.monotonic_s())
-        self._breakers.started(host)
+        started_s = self._clock.monotonic_s()
+        self._budget.start(started_s)
+        self._breakers.started(host, started_s)
         failure: _Failure | None = _Failure("timeout")
         try:
             risks = await self._exchange(batch)

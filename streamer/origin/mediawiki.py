@@ -124,6 +124,7 @@ class Origin:
         if purse:
             purse.wants = lambda now_s: self._scheduler.wants(now_s, WANTS_MOST)
             purse.came = self._came
+            purse.only_host = self._breakers.only_host
 
     def take(self, settings: Settings) -> None:
         """Other settings are in force: budget, hosts and batches from the next request on. The endpoint and
@@ -148,7 +149,7 @@ class Origin:
 
     def _refused(self, server_name: str, wait_s: float, now_s: float) -> None:
         """A wiki answered "too many requests"."""
-        alone = self._breakers.is_alone(server_name)
+        alone = self._breakers.only_host(now_s) == server_name
         means_us = self._breakers.limited(server_name, now_s, now_s + wait_s, alone=alone)
         if self._purse:
             self._purse.refused(server_name, wait_s, alone=alone)
@@ -327,7 +328,7 @@ class Origin:
             self._wake.clear()
             now_s = self._clock.monotonic_s()
             while (batch := self._scheduler.next_batch(now_s)) is not None:
-                self._breakers.started(batch.lane.server_name)
+                self._breakers.started(batch.lane.server_name, now_s)
                 task = self._group.create_task(self._request(batch), name="origin request")
                 self._flying[task] = batch
                 task.add_done_callback(self._flying.pop)

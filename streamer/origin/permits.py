@@ -5,6 +5,7 @@
         ◄──────────────────────────── Permit   one request, started within PERMIT_S of sending that Ask
     Done ────────────────────────────►  it is over, or was given back
     Refused ─────────────────────────►  a wiki says "too many requests"
+    Leaves ──────────────────────────►  it asks for nothing any more
 
 A permit is known by its offset in the topic. The keeper counts it from before it is written until it has
 read its Done; where none comes, until the request must be over: PERMIT_S and the time limit of a request
@@ -31,6 +32,8 @@ ASK_GAP_S: Final = 0.05
 """Between two of a process that has yet to hear of the first."""
 WANTS_MOST: Final = 16
 """Batches that one Ask names: more than a fleet's permits in the time of one round trip."""
+NOBODYS: Final = -1
+"""In place of an offset that means nothing any more."""
 
 
 class Want(Struct, frozen=True, array_like=True):
@@ -56,6 +59,8 @@ class Ask(Struct, frozen=True, tag="ask"):
     wants: tuple[Want, ...] = ()
     html: int = 0
     """Requests for HTML that would start now; they don't wait."""
+    only_host: str = ""
+    """No other is asked here, and has not been for the last minute."""
 
 
 class Permit(Struct, frozen=True, tag="permit"):
@@ -65,6 +70,8 @@ class Permit(Struct, frozen=True, tag="permit"):
     html: bool = False
     timeout_s: float = 0.0
     """What that Ask said."""
+    of: tuple[int, int] = (0, 0)
+    """The budget that it is a part of: requests a minute, and at once."""
 
 
 class Done(Struct, frozen=True, tag="done"):
@@ -76,7 +83,7 @@ class Refused(Struct, frozen=True, tag="refused"):
     server_name: str
     wait_s: float
     alone: bool = False
-    """No other host is asked there: then it speaks for all."""
+    """No other host is asked there: where none is asked anywhere, it speaks for all."""
 
 
 class Succeeds(Struct, frozen=True, tag="succeeds"):
@@ -86,7 +93,14 @@ class Succeeds(Struct, frozen=True, tag="succeeds"):
     before: str
 
 
-Said = Ask | Permit | Done | Refused | Succeeds
+class Leaves(Struct, frozen=True, tag="leaves"):
+    """It uses no permit beyond `seen` and asks no more; what it has had is over, or its Done follows."""
+
+    worker: str
+    seen: int
+
+
+Said = Ask | Permit | Done | Refused | Succeeds | Leaves
 
 _DECODER: Final = msgspec.json.Decoder(Said)
 
@@ -98,6 +112,10 @@ def decode(value: bytes | None) -> Said | None:
     except (msgspec.DecodeError, ValueError):
         return None
     return said
+
+
+def _without_done(said: Sequence[Said]) -> list[Said]:
+    return [each for each in said if not isinstance(each, Done)]
 
 
 class Held(NamedTuple):
@@ -123,6 +141,8 @@ class Purse:
         """Called when permits have come."""
         self.wants: Callable[[float], Sequence[Want]] = lambda _: ()
         """What is ready now, best first (Scheduler.wants)."""
+        self.only_host: Callable[[float], str] = lambda _: ""
+        """Breakers.only_host."""
         self._seen = -1
         self._delivered: set[int] = set()
         """What the keeper in this process has handed over, and is yet to be read."""
@@ -130,12 +150,17 @@ class Purse:
         self._number = 0
         self._sent_s: dict[int, float] = {}
         self._asked_s = -inf
+        self._looked_s = -inf
+        self._looked_wants = 0
+        self._is_behind = False
+        """There may be more since."""
         self._open = 0
         """Batches of the last Ask that no permit has answered."""
         self._html_open = 0
         self._held: dict[bool, deque[Held]] = {False: deque(), True: deque()}
         self._started: dict[bool, deque[int]] = {False: deque(), True: deque()}
-        self._to_say: list[Done | Refused | Succeeds] = [Succeeds(worker, before)] if before else []
+        self._to_say: list[Said] = [Succeeds(worker, before)] if before else []
+        self._losses = self._losses_said = 0
 
     # ── what the scheduler asks (as of a Budget) ───────────────────────────────────────────────
 
@@ -166,7 +191,9 @@ class Purse:
         is counted for too short a time.
         """
         self.in_flight -= 1
-        self._to_say.append(Done(self._started[html].popleft()))
+        offset = self._started[html].popleft()
+        if offset != NOBODYS:
+            self._to_say.append(Done(offset))
 
     def refused(self, server_name: str, wait_s: float, *, alone: bool) -> None:
         self._to_say.append(Refused(server_name, wait_s, alone))
@@ -228,6 +255,19 @@ class Purse:
         self._held[said.html].append(Held(offset, sent_s + PERMIT_S))
         return now_s - sent_s
 
+    def lost(self) -> None:
+        """What was read last is not there any more. The topic may have been made anew, where the offsets that
+        are known here are those of others: nothing is said of them, and those permits end by time.
+        """
+        self._seen = self._last_delivered = NOBODYS
+        self._delivered.clear()
+        for held in self._held.values():
+            held.clear()
+        for html, started in self._started.items():
+            self._started[html] = deque([NOBODYS] * len(started))
+        self._to_say = _without_done(self._to_say)
+        self._losses += 1
+
     def skip(self, offset: int) -> None:
         """What was to be read up to there was not: permits in it are used by nobody, and end by time."""
         self._seen = offset
@@ -242,18 +282,40 @@ class Purse:
         self._has(now_s, html=True)
         said: list[Said] = [*self._to_say]
         self._to_say.clear()
+        self._losses_said = self._losses
+        if self._open and 0 <= now_s - self._looked_s < ASK_GAP_S:
+            self._is_behind = True  # it takes a look at all that waits
+            return said
         wants = tuple(self.wants(now_s))[:WANTS_MOST]
+        self._looked_s, self._looked_wants, self._is_behind = now_s, len(wants), False
         if self._is_due(len(wants), now_s):
             self._number += 1
             self._sent_s = {n: at_s for n, at_s in self._sent_s.items() if at_s > now_s - PERMIT_S}
             self._sent_s[self._number] = self._asked_s = now_s
             self._open, self._html_open = len(wants), self.html_wanted
-            seen = max(self._seen, self._last_delivered)
-            said.append(Ask(self.worker, self._number, seen, self.timeout_s, wants, self.html_wanted))
+            said.append(self._ask(wants, now_s))
         return said
+
+    def _ask(self, wants: tuple[Want, ...], now_s: float) -> Ask:
+        html, only_host = self.html_wanted, self.only_host(now_s)
+        return Ask(self.worker, self._number, self._saw(), self.timeout_s, wants, html, only_host)
+
+    def leave(self) -> list[Said]:
+        """The last word, once no request is under way and none will start. That it leaves comes first: else
+        what it gives back would be granted to it again.
+        """
+        self.give_back()
+        said: list[Said] = [Leaves(self.worker, self._saw()), *self._to_say]
+        self._to_say.clear()
+        return said
+
+    def _saw(self) -> int:
+        return max(self._seen, self._last_delivered)
 
     def unsaid(self, said: Sequence[Said]) -> None:
         """It could not be appended, or nobody knows: once more."""
+        if self._losses != self._losses_said:
+            said = _without_done(said)
         self._to_say[:0] = [each for each in said if isinstance(each, Done | Refused | Succeeds)]
         self._asked_s, self._open, self._html_open = -inf, 0, 0
 
@@ -261,7 +323,9 @@ class Purse:
         """When `say` has something, if nothing changes until then."""
         if self._to_say:
             return now_s
-        wants = len(self.wants(now_s))
+        if self._is_behind:
+            return max(now_s, self._looked_s + ASK_GAP_S)
+        wants = self._looked_wants
         if self._is_due(wants, now_s):
             return now_s
         if not wants and not self.html_wanted:

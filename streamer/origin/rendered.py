@@ -86,11 +86,11 @@ class Rendered:
         if any(hosts.open_at_s(lane, now_s) > now_s for hosts in (self._breakers, self._own)):
             ENRICH_HTML.labels("paused").inc()
             return None
-        if not await self._may_start(now_s):
+        if not settings.html_share or not await self._may_start(now_s):
             ENRICH_HTML.labels("over_share").inc()
             return None
         now_s = self._clock.monotonic_s()
-        self._own.started(server_name)
+        self._own.started(server_name, now_s)
         outcome: HtmlOutcome = "cancelled"
         timeout_s = min(settings.html_timeout_s, settings.timeout_s)
         try:

@@ -111,6 +111,14 @@ class World:
             self.keeping.is_over = True
             self.after(SESSION_S, self._elect)
 
+    def leave(self, process: "Process") -> None:
+        """As when it drains: the lane of a keeper is free at once."""
+        process.leave()
+        self.processes.remove(process)
+        if self.keeping and self.keeping.process is process:
+            self.keeping.is_over = True
+            self.after((0.05, 1.0), self._elect)
+
     def _elect(self) -> None:
         if self.keeping and not self.keeping.is_over and self.keeping.process.is_alive:
             return
@@ -174,6 +182,7 @@ class Process:
         self.purse.wants = lambda now_s: self.scheduler.wants(now_s, WANTS_MOST)
         self.purse.skip(len(world.records) - 1)
         self._speaking = False
+        self._said_at_s = -inf
         self._pumping_at_s = inf
         self._keys = itertools.count()
         self._flying: list[Flight] = []
@@ -193,6 +202,19 @@ class Process:
         for flight in self._flying:
             flight.end_s = min(flight.end_s, self.world.now_s)
             flight.seen_s = min(flight.seen_s, self.world.now_s + self.world.rng.uniform(0, DEAD_S))
+
+    def leave(self) -> None:
+        """What flies is cancelled, nothing is asked any more; its last word comes after the one before."""
+        if self._later(self.leave):
+            return
+        for flight in self._flying:
+            flight.end_s = self.world.now_s
+            flight.seen_s = min(flight.seen_s, self.world.now_s)
+            self.purse.end(self.now_s())
+        said = self.purse.leave()
+        last_s = max(self._said_at_s, self.world.now_s) + self.world.rng.uniform(*self.world.ways.append_s)
+        self.world.at(last_s, lambda: self.world.append(said))
+        self.is_alive = False
 
     def stop(self, span_s: float) -> None:
         """As by a signal: it goes on later, and does then what was due."""
@@ -256,7 +278,8 @@ class Process:
         said = self.purse.say(self.now_s())
         if said:
             self._speaking = True
-            self.world.after(self.world.ways.append_s, lambda: self._said(said))
+            self._said_at_s = self.world.now_s + self.world.rng.uniform(*self.world.ways.append_s)
+            self.world.at(self._said_at_s, lambda: self._said(said))
             return
         at_s = self.purse.say_at_s(self.now_s()) - self.clock_s
         if at_s < inf:
@@ -292,7 +315,7 @@ class Keeping:
     def _begin(self) -> None:
         for offset in range(self._until):
             self.keeper.restore(self.world.records[offset], offset)
-        self.keeper.begin(self.process.now_s(), owes=self._until > 0)
+        self.keeper.begin(self.process.now_s())
         self._has_begun = True
         self.world.reader(self._read, lambda: not self.is_over, self._until)
         self._grant()

@@ -1,6 +1,7 @@
 """The processes of a fleet keep one budget, whatever joins, leaves, is stopped or killed; and they use it."""
 
 import random
+from itertools import pairwise
 
 import pytest
 from harness.fleet_world import Ways, World
@@ -20,7 +21,7 @@ def harmed(rng: random.Random, world: World, until_s: float = SPAN_S) -> World:
     world.processes[0].backlog = 50
 
     def harm() -> None:
-        kind = rng.choice(["join", "kill", "keeper", "move", "stop", "want", "want"])
+        kind = rng.choice(["join", "kill", "keeper", "leave", "move", "stop", "want", "want"])
         there = world.processes
         if kind == "join" or not there:
             if len(there) < 6:
@@ -29,6 +30,8 @@ def harmed(rng: random.Random, world: World, until_s: float = SPAN_S) -> World:
             gone = world.keeping.process if kind == "keeper" and world.keeping else rng.choice(there)
             world.kill(gone)
             world.join(50, before=rng.choice(["", gone.name]))
+        elif kind == "leave":
+            world.leave(rng.choice(there))
         elif kind == "move":
             world.hand_over(rng.choice(there))
         elif kind == "stop":
@@ -87,7 +90,7 @@ def test_no_window_holds_more_than_the_budget_in_a_thousand_fleets(rng: random.R
 class Forgetful(Keeper):
     """It does not read back what the one before it has granted."""
 
-    def restore(self, said: Said | None, offset: int) -> None:
+    def restore(self, said: Said | None, offset: int, ago_s: float = 0.0) -> None:
         pass
 
 
@@ -129,6 +132,20 @@ def test_backlogs_everywhere_share_the_budget(rng: random.Random) -> None:
     assert min(parts) >= 0.5 * max(parts), parts
 
 
+def test_one_that_is_killed_stops_nobody(rng: random.Random) -> None:
+    """Another that waits has a slot all the time, though nobody hears of what the dead one had."""
+    world = World(rng, 200, 3)
+    world.ways.answer_s = (0.5, 1.0)
+    there = [world.join(0), world.join(50), world.join(50)]
+    for at_s in range(20, 200, 40):
+        world.at(at_s, lambda: world.kill(there[1]))
+        world.at(at_s + 0.01, lambda: there.__setitem__(1, world.join(50)))
+    world.run(220.0)
+    judge(world)
+    starts = sorted(flight.start_s for flight in world.flights)
+    assert max(later_s - at_s for at_s, later_s in pairwise(starts)) < 5.0
+
+
 def test_after_a_keepers_death_the_budget_is_used_again(rng: random.Random) -> None:
     """Once another has its lane: then the pace goes on, less what the death may have left in flight, and from
     a minute after the death on 95 % of it are used.
@@ -144,6 +161,20 @@ def test_after_a_keepers_death_the_budget_is_used_again(rng: random.Random) -> N
     again_s = min(flight.start_s for flight in world.flights if flight.start_s > 104.0)
     assert again_s < 100.0 + 12.0 + 6.0
     assert world.started_in(160.0, 300.0) >= 0.95 * 200 * 140 / 60
+
+
+@pytest.mark.parametrize("who", [0, 1], ids=["the keeper", "another"])
+def test_one_that_leaves_with_a_backlog_stops_nobody(rng: random.Random, who: int) -> None:
+    """What it had is used by others at once; of a keeper once another has its lane and has paid."""
+    world = World(rng, 200, 3)
+    there = [world.join(50) for _ in range(3)]
+    world.run(100.0)
+    world.leave(there[who])
+    world.run(220.0)
+    judge(world)
+    starts = sorted(flight.start_s for flight in world.flights if 99.0 < flight.start_s < 115.0)
+    assert max(later_s - at_s for at_s, later_s in pairwise(starts)) < (8.0, 1.5)[who]
+    assert world.started_in(160.0, 220.0) >= 0.95 * 200
 
 
 def test_a_stopped_keeper_that_goes_on_grants_nothing(rng: random.Random) -> None:

@@ -310,10 +310,13 @@ async def test_passing_trouble_is_tried_again(wiki: Wiki, fault: Fault) -> None:
     "fault",
     [status(429, **{"Retry-After": "1"}), says({"error": {"code": "ratelimited"}}, **{"Retry-After": "1"})],
 )
-async def test_too_many_requests_halve_the_budget(wiki: Wiki, fault: Fault) -> None:
-    """By status or by the API's own word, where no other host is asked: after its pause things go on, at half
-    the rate.
+async def test_too_many_requests_halve_the_budget(
+    wiki: Wiki, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By status or by the API's own word, where no other host is asked for a minute (here: for no time):
+    after its pause things go on, at half the rate.
     """
+    monkeypatch.setattr("streamer.origin.breaker.ALONE_S", 0.0)
     wiki.fault = once(fault)
     async with origin_of(wiki) as origin:
         await many(origin, [1])
@@ -323,6 +326,14 @@ async def test_too_many_requests_halve_the_budget(wiki: Wiki, fault: Fault) -> N
         began_s = time.monotonic()
         assert text((await many(origin, [2]))[0]) == "text of 2"
         assert time.monotonic() - began_s < 1.0
+
+
+async def test_the_first_host_that_a_process_asks_does_not_speak_for_all(wiki: Wiki) -> None:
+    """It can't tell yet whether others will be asked."""
+    wiki.fault = once(status(429, **{"Retry-After": "1"}))
+    async with origin_of(wiki) as origin:
+        await many(origin, [1])
+        assert REGISTRY.get_sample_value("streamer_origin_budget_requests") == 6_000
 
 
 async def test_one_host_that_refuses_among_others_costs_the_rest_nothing(wiki: Wiki) -> None:

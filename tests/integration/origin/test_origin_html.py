@@ -216,6 +216,18 @@ async def test_of_a_fleet_the_keeper_says_who_may() -> None:
         assert asker.outcomes() == {"fetched": 1, "over_share": WAITING_MOST + 1}
 
 
+async def test_without_a_share_nobody_of_a_fleet_waits_for_a_permit() -> None:
+    """There is none to come: an article must not be late for it."""
+    purse = Purse("here", 30.0)
+    async with asking(purse, html_share=0.0) as asker:
+        task = asyncio.create_task(asker.html(asker.revisions[0]))
+        await asyncio.sleep(0)
+        assert task.done()
+        assert task.result() is None
+        assert purse.html_wanted == 0
+        assert asker.outcomes() == {"over_share": 1}
+
+
 async def test_a_permit_for_who_has_left_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the budget is lost by a lane that goes elsewhere in the midst of it."""
     monkeypatch.setattr(rendered, "PERMIT_WAIT_S", 10.0)

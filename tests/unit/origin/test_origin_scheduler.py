@@ -94,7 +94,7 @@ def test_a_failing_host_is_asked_alone_and_ever_less() -> None:
     assert pauses[0] <= 1.0
     assert 30.0 <= max(pauses) <= 60.0
     assert breakers.open_at_s(DE, now_s) == now_s
-    breakers.started(EN.server_name)
+    breakers.started(EN.server_name, now_s)
     assert breakers.open_at_s(EN, now_s) == float("inf")
     breakers.ended(EN.server_name)
     breakers.answered(EN.server_name)
@@ -110,6 +110,20 @@ def test_two_hosts_that_refuse_mean_us() -> None:
     assert breakers.open_at_s(fr, 1.0) == 1.0
     breakers.limited(DE.server_name, 1.0, 25.0)
     assert breakers.open_at_s(fr, 2.0) == 25.0
+
+
+def test_who_has_asked_one_host_alone_for_a_minute_asks_no_other() -> None:
+    """A process that has just started, or was asked for another's page a moment ago, can't tell."""
+    breakers = Breakers(50, random.Random(0))
+    assert breakers.only_host(0.0) == ""
+    for now_s in (0.0, 30.0, 59.0):
+        breakers.started(EN.server_name, now_s)
+        assert breakers.only_host(now_s) == ""
+    assert breakers.only_host(60.0) == EN.server_name
+    breakers.started(DE.server_name, 70.0)
+    breakers.started(EN.server_name, 71.0)
+    assert breakers.only_host(130.0) == ""
+    assert breakers.only_host(131.0) == EN.server_name
 
 
 def test_invented_hosts_do_not_fill_the_memory() -> None:
