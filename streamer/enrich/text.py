@@ -143,9 +143,8 @@ class _Text:
         if len(call.body) < _PAGE_NAME_CHARS and call.body.strip().casefold() in _PAGE_NAMES:
             self._named += 1
             return self._title if self._named <= MAX_NAMED else ""
-        if self._boxes is None:
-            return prose_of(call, within_box=False)
-        self._boxes.offer(call)
+        if self._boxes:  # what is asked for changes nothing of the text
+            self._boxes.offer(call)
         return prose_of(call, within_box=bool(call.depth) and self._is_within_box(call))
 
     def _is_within_box(self, call: Call) -> bool:

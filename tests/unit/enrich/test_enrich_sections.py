@@ -117,6 +117,33 @@ def test_a_heading_that_changes_changes_those_below_it(language: str, rng: rando
     assert at in changed
 
 
+MAKES = [
+    Make(text, sections, infoboxes)
+    for text in (False, True)
+    for sections in (False, True)
+    for infoboxes in (False, True)
+]
+WITHIN_BOXES = (
+    "{{Bio\n|Nome=Ida\n|Attività=attrice\n|PostNazionalità = , nota come {{Lingue|en|Moss}} e {{X|a|b}}}}",
+    "words {{Infobox inline|{{foo|uno|due}}}} and {{Carte vue|{{foo|uno|due}}}} more",
+)
+
+
+@pytest.mark.parametrize("wikitext", [*map(article, LANGUAGES), *WITHIN_BOXES], ids=lambda text: text[:8])
+def test_what_one_asks_for_changes_nothing_of_what_another_gets(wikitext: str, rng: random.Random) -> None:
+    """Text, sections, hashes and boxes are the same whatever else is made; on pages of random edits, too."""
+    for _ in range(3):
+        whole = plain_text(wikitext, make=ALL)
+        for make in MAKES:
+            assert plain_text(wikitext, make=make) == PlainText(
+                whole.text if make.text else None,
+                whole.abstract if make.text else "",
+                whole.sections if make.sections else None,
+                whole.infoboxes if make.infoboxes else None,
+            )
+        wikitext = edited(wikitext, rng)[0]
+
+
 def test_what_is_not_read_changes_no_hash() -> None:
     """References, comments, categories, images, spelling of links."""
     quiet = "lead\n== A ==\n[[x|a]] b\n[[Category:C]]"
