@@ -27,6 +27,8 @@ MAX_HEADING_CHARS: Final = 500_000
 MAX_NAMED: Final = 100
 """Times that a page may name itself: a text is not to be much longer than its wikitext."""
 _PAGE_NAMES: Final = frozenset({"pagename", "fullpagename", "basepagename", "subpagename"})
+_OF_USERS: Final = frozenset({2, 3})
+_WITHOUT_SUBPAGES: Final = frozenset({0, 6, 14})
 _PAGE_NAME_CHARS: Final = 20
 
 
@@ -42,11 +44,26 @@ class Origin(NamedTuple):
     """Where wikitext is from."""
 
     title: str = ""
-    """What `{{PAGENAME}}` shows."""
+    """With its namespace's name, as `{{FULLPAGENAME}}` shows it."""
     hidden: tuple[str, ...] = ()
     """The wiki's own names of HIDDEN_NAMESPACES, with aliases."""
     names: tuple[str, ...] = ()
     """Those of all namespaces."""
+    namespace: int = 0
+
+    def named(self, word: str) -> str:
+        """What the page shows of its name for one of _PAGE_NAMES. Nothing on a page of a user, whose name
+        has to be hidden by privacy where it is told, and in a text it would not be found.
+        """
+        if self.namespace in _OF_USERS:
+            return ""
+        if word == "fullpagename":
+            return self.title
+        name = self.title.partition(":")[2] if self.namespace else self.title
+        if word == "pagename" or self.namespace in _WITHOUT_SUBPAGES:
+            return name
+        base, _, sub = name.rpartition("/")
+        return sub if word == "subpagename" else base or name
 
 
 class PlainText(NamedTuple):
@@ -84,12 +101,15 @@ def smaller(plain: PlainText | None) -> list[PlainText | None]:
     return [plain, plain._replace(sections=None, infoboxes=None), None]
 
 
-def origin_of(title: str, namespaces: Mapping[int, str], aliases: Mapping[str, int]) -> Origin:
+def origin_of(
+    title: str, namespaces: Mapping[int, str], aliases: Mapping[str, int], namespace: int = 0
+) -> Origin:
     names = [(name, number) for number, name in namespaces.items()] + list(aliases.items())
     return Origin(
         title,
         tuple(name for name, number in names if number in HIDDEN_NAMESPACES),
         tuple(name for name, _ in names),
+        namespace,
     )
 
 
@@ -103,7 +123,7 @@ def sections_of(parts: Sequence[Part]) -> list[Section] | None:
 
 class _Text:
     def __init__(self, origin: Origin, make: Make) -> None:
-        self._title = origin.title
+        self._origin = origin
         self._links = Links(origin.hidden, origin.names)
         self._make = make
         self._boxes = Boxes(self._value) if make.infoboxes else None
@@ -140,9 +160,9 @@ class _Text:
         return page
 
     def _shown(self, call: Call) -> str:
-        if len(call.body) < _PAGE_NAME_CHARS and call.body.strip().casefold() in _PAGE_NAMES:
+        if len(call.body) < _PAGE_NAME_CHARS and (word := call.body.strip().casefold()) in _PAGE_NAMES:
             self._named += 1
-            return self._title if self._named <= MAX_NAMED else ""
+            return self._origin.named(word) if self._named <= MAX_NAMED else ""
         if self._boxes:  # what is asked for changes nothing of the text
             self._boxes.offer(call)
         return prose_of(call, within_box=bool(call.depth) and self._is_within_box(call))

@@ -191,6 +191,28 @@ def test_templates_that_mark_up_words_leave_them(markup: str, text: str) -> None
     assert plain_text(markup, GERMAN).text == text
 
 
+ORIGINS = {
+    "an article": ("AC/DC", 0, "AC/DC|AC/DC|AC/DC|AC/DC"),
+    "a page of the project": ("Project:A/B/C", 4, "A/B/C|A/B|C|Project:A/B/C"),
+    "one with a colon": ("Talk:Re:Zero", 1, "Re:Zero|Re:Zero|Re:Zero|Talk:Re:Zero"),
+    "a file": ("File:A/B.jpg", 6, "A/B.jpg|A/B.jpg|A/B.jpg|File:A/B.jpg"),
+    "of a user": ("User:Ida Moss/x", 2, "|||"),
+    "talk of a user": ("User talk:Ida Moss", 3, "|||"),
+}
+
+
+@pytest.mark.parametrize(("title", "namespace", "told"), ORIGINS.values(), ids=ORIGINS.keys())
+def test_a_page_tells_its_own_name(title: str, namespace: int, told: str) -> None:
+    """As MediaWiki does, which knows no subpages of articles and files. Nothing of a user's page, and never
+    who edited: privacy would not find it there.
+    """
+    markup = "{{PAGENAME}}|{{BASEPAGENAME}}|{{SUBPAGENAME}}|{{FULLPAGENAME}}"
+    origin = origin_of(title, {}, {}, namespace)
+    assert plain_text(f"x{markup}", origin).text == f"x{told}"
+    hidden = "x{{REVISIONUSER}} {{lc:{{REVISIONUSER}}}} {{revisionuser}} {{nowrap|{{REVISIONUSER:a}}}}"
+    assert plain_text(hidden, origin).text == "x"
+
+
 def test_an_abstract_is_bounded_and_before_the_first_heading() -> None:
     """The first paragraph, no list, cut at a space."""
     assert plain_text("== H ==\nafter").abstract == ""
