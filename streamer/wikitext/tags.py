@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from streamer.wikitext.literal import BREAK, PREFORMATTED, literal
+from streamer.wikitext.literal import BREAK, PREFORMATTED, entities, literal
 
 NOT_PROSE: Final = (
     "ref|references|gallery|timeline|math|chem|ce|score|graph|mapframe|maplink|imagemap|templatestyles|style|script"
@@ -16,6 +16,7 @@ _TOKEN: Final = re.compile(
     rf"<!--|<(/?)({NOT_PROSE}|{'|'.join(_PREFORMATTED)}|nowiki|poem|table)\b([^<>]{{0,1000}})>",
     re.IGNORECASE,
 )
+_INLINE: Final = re.compile(r"\binline\b", re.IGNORECASE)
 _BREAK: Final = re.compile(r"<br\b[^<>]{0,500}>\n?|</br>", re.IGNORECASE)
 _BLOCK: Final = re.compile(
     r"</?(?:p|div|blockquote|center|ul|ol|dl|table|tbody|thead|tr|td|th|caption|section|h[1-6])\b[^<>]{0,500}>",
@@ -50,19 +51,25 @@ def without_not_prose(source: str) -> str:
             at = _after_line(source, start, after) if token[2] in _REFERENCE else after
         else:
             inner_end, at = tokens[closing].span()
-            kept.append(_left_of(token[2].lower(), source[after:inner_end]))
+            kept.append(_left_of(token[2].lower(), token[3], source[after:inner_end]))
             if token[2] in _REFERENCE:
                 at = _after_line(source, start, at)
     kept.append(source[at:])
     return "".join(kept)
 
 
-def _left_of(name: str, held: str) -> str:
+def _left_of(name: str, attributes: str, held: str) -> str:
     if name == "poem":
         return _poem(held)
     if name == "nowiki":
-        return literal(held)
-    return f"\n{PREFORMATTED}{literal(held)}\n" if name in _PREFORMATTED else ""
+        return literal(entities(held))
+    if name not in _PREFORMATTED:
+        return ""
+    if name == "pre":  # entities in code are of that code
+        held = entities(held)
+    elif _INLINE.search(attributes):
+        return literal(" ".join(held.split()))
+    return f"\n{PREFORMATTED}{literal(held)}\n"
 
 
 def _closings(tokens: list[re.Match[str]]) -> list[int]:
