@@ -8,6 +8,7 @@ text of links, headings, lists. In the form of `streamer.enrich.plain`.
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from streamer.enrich.languages import NAMES
 from streamer.enrich.plain import Page, text_of
 from streamer.enrich.plain import Section as Part
 from streamer.model import Infobox, InfoboxField, Section
@@ -26,6 +27,8 @@ MAX_SECTIONS: Final = 2_000
 MAX_HEADING_CHARS: Final = 500_000
 MAX_NAMED: Final = 100
 """Times that a page may name itself: a text is not to be much longer than its wikitext."""
+LANGUAGES: Final = NAMES.keys() | {"simple"}
+"""What links to other languages begin with."""
 _PAGE_NAMES: Final = frozenset({"pagename", "fullpagename", "basepagename", "subpagename"})
 _OF_USERS: Final = frozenset({2, 3})
 _WITHOUT_SUBPAGES: Final = frozenset({0, 6, 14})
@@ -124,7 +127,7 @@ def sections_of(parts: Sequence[Part]) -> list[Section] | None:
 class _Text:
     def __init__(self, origin: Origin, make: Make) -> None:
         self._origin = origin
-        self._links = Links(origin.hidden, origin.names)
+        self._links = Links(origin.hidden, origin.names, LANGUAGES)
         self._make = make
         self._boxes = Boxes(self._value) if make.infoboxes else None
         self._named = 0

@@ -5,17 +5,25 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from streamer.wikitext.literal import PREFORMATTED, entities, has_literals, restored
+from streamer.wikitext.names import SWITCHES, listed
 
 MAX_DEPTH: Final = 20
 """Of lists; MediaWiki has no bound, and no page is deeper."""
 _RUN: Final = re.compile(r"''+")
 _SIMPLE: Final = frozenset({2, 3, 5})
-_MAGIC: Final = re.compile(r"__(?!_)[^\sa-z<>\[\]{}|=*'\"()]{2,40}?__(?!_)")
+_MAGIC: Final = re.compile(r"__(?!_)([^\s<>\[\]{}|=*'\"()]{2,40}?)__(?!_)")
+_SWITCHES: Final = frozenset(listed(SWITCHES))
+_SEPARATORS: Final = ",;\u060c\u061b\uff0c\uff1b\u3001"
 _EMPTY_BRACKETS: Final = re.compile(
-    r" \([ \t\u00a0,;:\u060c\u061b/\u2013-]{0,20}\)"
-    r"|\uff08[ \t,;:\uff0c\uff1b\uff1a\u3001/\u2013-]{0,20}\uff09"
+    rf" \([ \t\u00a0:/\u2013{_SEPARATORS}-]{{0,20}}\)"
+    rf"|\uff08[ \t:\uff1a/\u2013{_SEPARATORS}-]{{0,20}}\uff09"
 )
-_FIRST_IN_BRACKETS: Final = re.compile(r"([(\uff08])[ \t]{0,5}[,;\uff0c\uff1b\u060c\u061b][ \t]{0,5}")
+_FIRST_IN_BRACKETS: Final = re.compile(rf"([(\uff08])[ \t]{{0,5}}[{_SEPARATORS}][ \t]{{0,5}}")
+_MORE: Final = rf"[{_SEPARATORS}](?:[ \t]{{0,5}}[{_SEPARATORS}]){{0,5}}"
+_LAST_IN_BRACKETS: Final = re.compile(
+    rf"(?<=[^\s(])(?:{_MORE}[ \t]{{0,5}}|[ \t]{{1,5}}{_MORE}[ \t]{{1,5}})([)\uff09])"
+)
+"""Between what was left out; ` ;)` is a face."""
 _VARIANTS: Final = re.compile(r"-\{(?![{-])([^{}]*)\}-|-\{-[^{}]*\}-")
 _RULE: Final = re.compile(r";(?=\s{0,20}(?:$|[a-z]{2,3}(?:-[a-z]{2,8}){0,3}\s{0,20}:))")
 """Where one ends; other semicolons are of entities."""
@@ -86,10 +94,17 @@ def _variant(match: re.Match[str]) -> str:
 
 def tell(source: str, blocks: Blocks) -> None:
     if "__" in source:
-        source = _MAGIC.sub("", source)
+        source = _MAGIC.sub(_magic, source)
     if "(" in source or "\uff08" in source:
         source = _FIRST_IN_BRACKETS.sub(r"\1", _EMPTY_BRACKETS.sub("", source))
+        source = _LAST_IN_BRACKETS.sub(r"\1", source)
     _Reader(blocks, shown if has_literals(source) else entities).read(source)
+
+
+def _magic(match: re.Match[str]) -> str:
+    """In other scripts, whose names are many, any word: programs name nothing so."""
+    word = match[1].casefold()
+    return "" if word in _SWITCHES or not word.isascii() else match[0]
 
 
 class _Reader:

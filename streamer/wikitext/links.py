@@ -1,7 +1,7 @@
 """What links leave: their text. Files and categories leave nothing, nor do links to other languages."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -14,12 +14,13 @@ MAX_NESTED: Final = 20
 _LINK: Final = re.compile(
     r"\[\[([^\[\]{}|\n]{1,1000})(?:\|((?:[^\[\]]++|\[(?!\[)|\](?!\])|\](?=\]\](?!\])))*+))?\]\]",
 )
-_EXTERNAL: Final = re.compile(
-    r"\[(?:(?:https?:|ftps?:|sftp:|ircs?:|git:)?//|mailto:|news:|tel:|urn:)[^\s\[\]<>]{1,2000}"
-    r"(?:[ \t]{1,10}([^\[\]\n]{0,1000}))?\]"
+_ADDRESS: Final = r"\[(?:(?:https?:|ftps?:|sftp:|ircs?:|git:)?//|mailto:|news:|tel:|urn:)[^\s\[\]<>]{1,2000}"
+_EXTERNAL: Final = re.compile(_ADDRESS + r"(?:[ \t]{1,10}([^\[\]\n]{0,1000}))?\]")
+_SEE_EXTERNAL: Final = re.compile(
+    rf" \((?:see|siehe|voir|ver|vedi|zie|se|см\.?):?[ \t]{{1,5}}{_ADDRESS}\]\)", re.IGNORECASE
 )
+"""Which is not left as words that point nowhere."""
 _LEFT: Final = re.compile(r"\[\[([^\[\]{}|:\n]{1,100}):[^\n]*|\[\[|\]\]")
-_LANGUAGE: Final = re.compile(r"[a-z]{2,3}(?:-[a-z]{2,8}){0,2}|simple")
 NOT_LANGUAGES: Final = frozenset(
     {"mw", "voy", "doi", "rfc", "bug", "wmf", "hdl", "oeis", "pmid", "git", "svn"}
 )
@@ -32,10 +33,13 @@ _ENGLISH: Final = ("file", "image", "media", "category")
 
 class Links:
     """Of one wiki. `hidden` are its own names of the namespaces of files, media and categories, with aliases;
-    `names` those of all its namespaces, none of which is a language.
+    `names` those of all its namespaces, none of which is a language; `languages` the codes of those.
     """
 
-    def __init__(self, hidden: Iterable[str] = (), names: Iterable[str] = ()) -> None:
+    def __init__(
+        self, hidden: Iterable[str] = (), names: Iterable[str] = (), languages: Container[str] = ()
+    ) -> None:
+        self._languages = languages
         self._hidden = frozenset(_folded(name) for name in (*_ENGLISH, *hidden) if name)
         self._names = frozenset(_folded(name) for name in names if name) | NOT_LANGUAGES
 
@@ -64,7 +68,7 @@ class Links:
             folded = _folded(prefix)
             if folded in self._hidden:
                 return ""
-            if folded not in self._names and _LANGUAGE.fullmatch(prefix):
+            if prefix in self._languages and folded not in self._names:
                 return ""
         if text is None:
             shown: str = target.strip().removeprefix(":")
@@ -82,4 +86,6 @@ def _folded(name: str) -> str:
 
 def without_external(source: str) -> str:
     """Their labels stay; those without one show a number, which is left out."""
-    return _EXTERNAL.sub(lambda match: match[1] or "", source) if "[" in source else source
+    if "[" not in source:
+        return source
+    return _EXTERNAL.sub(lambda match: match[1] or "", _SEE_EXTERNAL.sub("", source))

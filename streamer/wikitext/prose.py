@@ -155,7 +155,7 @@ _SHOWN: Final[dict[str, Shown]] = {
     for name in names.listed(table)
 }
 _UNSEEN: Final = frozenset(names.listed(names.UNSEEN))
-_FIRST_OF: Final = ("lang-", "langue-", "link-", "ill-")
+_FIRST_OF: Final = ("lang-", "langue-", "link-", "ill-", "internal link helper/")
 """How names begin that end in a language."""
 
 

@@ -11,20 +11,24 @@ NOT_PROSE: Final = (
 )
 _REFERENCE: Final = ("ref", "Ref", "REF")
 _PREFORMATTED: Final = ("pre", "syntaxhighlight", "source")
-# attributes are bounded, so that a page of nothing but "<ref" costs a constant for each
+# attributes are bounded, so that a page of nothing but "<ref" costs a constant for each; in quotes they may
+# have what ends a tag
+_QUOTED: Final = r"""(?:[^<>=]++|=[ \t]{0,5}"[^"<\n]{0,500}+"|=[ \t]{0,5}'[^'<\n]{0,500}+'|=){0,100}+"""
 _TOKEN: Final = re.compile(
-    rf"<!--|<(/?)({NOT_PROSE}|{'|'.join(_PREFORMATTED)}|nowiki|poem|table)\b([^<>]{{0,1000}})>",
+    rf"<!--|<(/?)({NOT_PROSE}|{'|'.join(_PREFORMATTED)}|nowiki|poem|table)\b({_QUOTED}(?=>)|[^<>]{{0,1000}})>",
     re.IGNORECASE,
 )
+_REST: Final = rf"(?:{_QUOTED}>|[^<>]{{0,500}}>)"
 _INLINE: Final = re.compile(r"\binline\b", re.IGNORECASE)
-_BREAK: Final = re.compile(r"<br\b[^<>]{0,500}>\n?|</br>", re.IGNORECASE)
+_BREAK: Final = re.compile(rf"<br\b{_REST}\n?|</br>", re.IGNORECASE)
 _BLOCK: Final = re.compile(
-    r"</?(?:p|div|blockquote|center|ul|ol|dl|table|tbody|thead|tr|td|th|caption|section|h[1-6])\b[^<>]{0,500}>",
+    r"</?(?:p|div|blockquote|center|ul|ol|dl|table|tbody|thead|tr|td|th|caption|section|h[1-6])\b" + _REST,
     re.IGNORECASE,
 )
-_ITEM: Final = re.compile(r"<(li|dt|dd)\b[^<>]{0,500}>[ \t\n]{0,100}", re.IGNORECASE)
+_ITEM: Final = re.compile(rf"<(li|dt|dd)\b{_REST}[ \t\n]{{0,100}}", re.IGNORECASE)
 _MARKS: Final = {"li": "\n*", "dt": "\n;", "dd": "\n:"}
-_TAG: Final = re.compile(r"</?[A-Za-z][^<>]{0,500}>")
+_TAG: Final = re.compile(rf"</?[A-Za-z]{_REST}")
+_HEADING: Final = re.compile(rf"<h([1-6])\b{_REST}((?:[^<]|<(?!/?h[1-6]\b)){{1,500}}+)</h\1>", re.IGNORECASE)
 
 
 def without_not_prose(source: str) -> str:
@@ -108,10 +112,16 @@ def _poem(text: str) -> str:
     return "\n\n" + lines.replace(BREAK + BREAK, "\n\n") + "\n\n"
 
 
+def _heading(match: re.Match[str]) -> str:
+    mark = "=" * int(match[1])
+    return f"\n\n{mark} {' '.join(match[2].split())} {mark}\n\n"
+
+
 def without_tags(source: str) -> str:
     """What is left of tags, once templates are gone: breaks, blocks and items of HTML become lines."""
     if "<" not in source:
         return source
+    source = _HEADING.sub(_heading, source)
     source = _BREAK.sub(BREAK, source)
     source = _BLOCK.sub("\n\n", source)
     source = _ITEM.sub(lambda match: _MARKS[match[1].lower()], source)

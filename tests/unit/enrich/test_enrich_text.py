@@ -69,6 +69,10 @@ FORMS = {
         '<syntaxhighlight lang="c">int main() { return a[[0]]; }</syntaxhighlight>',
         "int main() { return a[[0]]; }",
     ),
+    "headings of HTML": (
+        "a<h2 id=x>B ''<small>c</small>''\nd</h2>e\n<h3>F</h2> g",
+        "a\n\nB c d\n\ne\n\nF\n\ng",
+    ),
     "blocks of HTML": (
         "<div>a</div><blockquote>b</blockquote>c<ul><li>d</li><li>e</li></ul>",
         "a\n\nb\n\nc\n\n- d\n- e",
@@ -99,6 +103,7 @@ READ = {
     "category by its local name": ("a\n[[Kategorie:B]]", "a"),
     "media": ("a [[Media:x.ogg|b]] c", "a c"),
     "another language": ("a\n[[fr:B]]\n[[zh-min-nan:C]]", "a"),
+    "a work that begins so": ("[[re:Zero]] [[re: Z|x]] [[zh-yue:A]] [[simple:B]]", "re:Zero x"),
     "another project": ("[[wikt:a|b]] [[doi:10.1/x|c]] [[:fr:d]] [[WP:x]]", "b c fr:d WP:x"),
     "external": (
         "[https://a.example b c] [https://a.example] [//a.example d] https://e.example [mailto:x@y z]",
@@ -125,6 +130,11 @@ READ = {
         "__NOTOC__a __НЕТ_СОДЕРЖАНИЯ__ __لافهرس__ __目次非表示__ __KEIN_INHALTSVERZEICHNIS__ __init__",
         "a __init__",
     ),
+    "words of programs": ("__MY_VAR__ __A__ __notoc__ __NOTDC__ ____TOC____", "__MY_VAR__ __A__ ____TOC____"),
+    "attributes with an end of a tag": (
+        """<i a="x > y">b</i> <br a='>'>c<ref name="a>b">d</ref> <b a="x>e "f"</b> <i a=O'B>g's</i>""",
+        """b\nc e "f" g's""",
+    ),
     "variants": ("-{zh-cn:计算机; zh-tw:電腦;}- -{a}- -{T|b}- -{zh-hk:c}- -{H|zh-cn:d}-", "计算机 a c"),
     "variants of links": ("-{A|zh-cn:[[x|y]];zh-tw:z}- -{zh-tw:[[x|a]]; zh-hk:b}-", "y a"),
     "variants with entities": ("-{zh-cn:A&nbsp;B;zh-tw:C}- -{zh-tw:1;2 ; zh-hk : 3;}-", "A B 1;2"),
@@ -135,6 +145,14 @@ READ = {
     "subscript": ("H<sub>2</sub>O, m<sup>2</sup>", "H2O, m2"),
     "math goes": ("a <math>x^2</math> b", "a b"),
     "empty brackets": ("A ({{IPA-x|y|z}}; {{lang-xx}}) is, f() is", "A is, f() is"),
+    "ended brackets": (
+        "北京（{{lang-en|Beijing}}；{{bd|1|2}}） A ({{lang-la|b}}, {{Unseen}}; ) is (see [//x.example]) c ;)",
+        "北京（Beijing） A (b) is c ;)",
+    ),
+    "words in brackets": ("(see b) (see) (see [//x.example c]) d (e ; {{f}})", "(see b) (see) (see c) d (e)"),
+    "brackets": (
+        "f(a, b), g(a; b); (1,000)", "f(a, b), g(a; b); (1,000)",
+    ),
     "begun brackets": ("A ({{Unseen}}, born 1900) is", "A (born 1900) is"),
     "tables": ("a\n{|\n|-\n| b\n{|\n| c\n|}\n| d\n|}\ne", "a\n\ne"),
     "tables of HTML": ("a\n<table><tr><td>b<table><td>c</table></td></tr></table>d</table>", "a d"),
@@ -170,6 +188,10 @@ TEMPLATES = {
         "mot a c word x",
     ),
     "by number": ("{{lang|1=fr|2=mot}}", "mot"),
+    "links to what another wiki has": (
+        "是{{tsl|en|B|乙}}，{{internal link helper/en|丙|C}}，{{link-en|丁|D}} {{native name|fr|Nom|a=b}}",
+        "是乙，丙，丁 Nom",
+    ),
     "nested": ("{{nowrap|a {{lang|fr|{{small|mot}}}}}}", "a mot"),
     "signs": ("{{'}}a{{snd}}b{{ndash}}c {{=}}", "'a – b–c ="),
     "measures": (
