@@ -5,16 +5,16 @@ files, categories, links to other languages, magic words, the content of tags th
 text of links, headings, lists. In the form of `streamer.enrich.plain`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from streamer.enrich.languages import NAMES
 from streamer.enrich.plain import Page, text_of
 from streamer.enrich.plain import Section as Part
 from streamer.model import Infobox, InfoboxField, Section
-from streamer.wikitext.infobox import Boxes, is_named_box
+from streamer.wikitext.infobox import Boxes, is_box_by_name, is_named_box
 from streamer.wikitext.lines import tell, without_tables, without_variants
-from streamer.wikitext.links import Links, without_external
+from streamer.wikitext.links import Links, with_files, without_external, without_files
 from streamer.wikitext.literal import cleaned
 from streamer.wikitext.prose import prose_of
 from streamer.wikitext.tags import without_not_prose, without_tags
@@ -145,7 +145,7 @@ class _Text:
             ]
         if not self._make.text and not self._make.sections:
             return PlainText(None, infoboxes=boxes)
-        page = self._page(markup)
+        page = self._page(markup, without_files)
         parts = page.sections()
         return PlainText(
             text_of(parts) if self._make.text else None,
@@ -154,10 +154,10 @@ class _Text:
             boxes,
         )
 
-    def _page(self, markup: str) -> Page:
-        """Of markup without templates."""
+    def _page(self, markup: str, files: Callable[[str], str]) -> Page:
+        """Of markup without templates. `files` says what becomes of those that are all of a value."""
         markup = without_tables(without_variants(markup))
-        markup = self._links.without_leftovers(self._links.without_links(markup))
+        markup = files(self._links.without_leftovers(self._links.without_links(markup)))
         page = Page()
         tell(without_tags(without_external(markup)), page)
         return page
@@ -168,7 +168,10 @@ class _Text:
             return self._origin.named(word) if self._named <= MAX_NAMED else ""
         if self._boxes:  # what is asked for changes nothing of the text
             self._boxes.offer(call)
-        return prose_of(call, within_box=bool(call.depth) and self._is_within_box(call))
+        within_box = bool(call.depth) and self._is_within_box(call)
+        if within_box and is_box_by_name(call):
+            return ""  # no value, but a box of its own
+        return prose_of(call, within_box=within_box)
 
     def _is_within_box(self, call: Call) -> bool:
         at, is_box = self._outermost
@@ -181,5 +184,5 @@ class _Text:
         """Of a field of an infobox: a line for each item."""
         if markup.isalnum():
             return markup
-        lines = text_of(self._page(markup).sections()).split("\n")
+        lines = text_of(self._page(markup, with_files).sections()).split("\n")
         return "\n".join(line for line in (line.strip().removeprefix("- ") for line in lines) if line)

@@ -84,6 +84,10 @@ def is_name(name: str) -> bool:
     return _NAMES.search(name) is not None or name.partition(" ")[0] in _STARTS
 
 
+def is_box_by_name(call: Call) -> bool:
+    return "=" in call.body and is_name(name_of(call.body))
+
+
 def is_named_box(source: str, at: int) -> bool:
     """Whether the body that begins there does so with the name of one."""
     match = _NAME.match(source, at)

@@ -5,14 +5,13 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from streamer.wikitext.literal import PREFORMATTED, entities, has_literals, restored
-from streamer.wikitext.names import SWITCHES, listed
+from streamer.wikitext.switches import is_switch
 
 MAX_DEPTH: Final = 20
 """Of lists; MediaWiki has no bound, and no page is deeper."""
 _RUN: Final = re.compile(r"''+")
 _SIMPLE: Final = frozenset({2, 3, 5})
 _MAGIC: Final = re.compile(r"__(?!_)([^\s<>\[\]{}|=*'\"()]{2,40}?)__(?!_)")
-_SWITCHES: Final = frozenset(listed(SWITCHES))
 _SEPARATORS: Final = ",;\u060c\u061b\uff0c\uff1b\u3001"
 _EMPTY_BRACKETS: Final = re.compile(
     rf" \([ \t\u00a0:/\u2013{_SEPARATORS}-]{{0,20}}\)"
@@ -94,17 +93,11 @@ def _variant(match: re.Match[str]) -> str:
 
 def tell(source: str, blocks: Blocks) -> None:
     if "__" in source:
-        source = _MAGIC.sub(_magic, source)
+        source = _MAGIC.sub(lambda match: "" if is_switch(match[1]) else match[0], source)
     if "(" in source or "\uff08" in source:
         source = _FIRST_IN_BRACKETS.sub(r"\1", _EMPTY_BRACKETS.sub("", source))
         source = _LAST_IN_BRACKETS.sub(r"\1", source)
     _Reader(blocks, shown if has_literals(source) else entities).read(source)
-
-
-def _magic(match: re.Match[str]) -> str:
-    """In other scripts, whose names are many, any word: programs name nothing so."""
-    word = match[1].casefold()
-    return "" if word in _SWITCHES or not word.isascii() else match[0]
 
 
 class _Reader:

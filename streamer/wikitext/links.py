@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable
 from functools import lru_cache
 from typing import Final
 
-from streamer.wikitext.literal import argument
+from streamer.wikitext.literal import FILE, argument
 
 MAX_NESTED: Final = 20
 """Links in captions of files in captions: deeper than any page is, and a bound for what is made of them."""
@@ -20,6 +20,10 @@ _SEE_EXTERNAL: Final = re.compile(
     rf" \((?:see|siehe|voir|ver|vedi|zie|se|см\.?):?[ \t]{{1,5}}{_ADDRESS}\]\)", re.IGNORECASE
 )
 """Which is not left as words that point nowhere."""
+_FILE: Final = re.compile(r"[^<>\n]{1,250}\.[A-Za-z0-9]{2,5}")
+_VALUE_CHARS: Final = 20
+"""White space between `=` and a value."""
+_NAMED_FILE: Final = re.compile(f"{FILE}([^{FILE}\n]{{0,300}}){FILE}")
 _LEFT: Final = re.compile(r"\[\[([^\[\]{}|:\n]{1,100}):[^\n]*|\[\[|\]\]")
 NOT_LANGUAGES: Final = frozenset(
     {"mw", "voy", "doi", "rfc", "bug", "wmf", "hdl", "oeis", "pmid", "git", "svn"}
@@ -67,7 +71,7 @@ class Links:
             prefix = target.partition(":")[0]
             folded = _folded(prefix)
             if folded in self._hidden:
-                return ""
+                return _file(match, target)
             if prefix in self._languages and folded not in self._names:
                 return ""
         if text is None:
@@ -77,6 +81,24 @@ class Links:
         else:
             shown = _PIPE_TRICK.sub("", target.removeprefix(":").rpartition(":")[2].strip())
         return argument(shown) if "=" in shown or "|" in shown else shown
+
+
+def _file(match: re.Match[str], target: str) -> str:
+    """Nothing, but as the value of an argument, which may be an infobox's."""
+    name = target.partition(":")[2].strip()
+    start = match.start()
+    if not match.string[max(0, start - _VALUE_CHARS) : start].rstrip().endswith("="):
+        return ""
+    return f"{FILE}{argument(name)}{FILE}" if _FILE.fullmatch(name) else ""
+
+
+def without_files(source: str) -> str:
+    return _NAMED_FILE.sub("", source) if FILE in source else source
+
+
+def with_files(source: str) -> str:
+    """Of an infobox: their names as words."""
+    return source.replace(FILE, "") if FILE in source else source
 
 
 @lru_cache(maxsize=4_096)

@@ -14,6 +14,8 @@ _LITERAL: Final = {ord(char): _FIRST + at for at, char in enumerate(_MARKUP)}
 _INNER: Final = {ord(char): _LITERAL[ord(char)] for char in "|="}
 BREAK: Final = chr(_FIRST + 30)
 """A line break within a paragraph."""
+FILE: Final = chr(_FIRST + 29)
+"""Around the name of a file that is all of an argument."""
 PREFORMATTED: Final = chr(_FIRST + 31)
 """At the start of a line that is one literal block."""
 _BACK: Final = {chr(code): chr(char) for char, code in _LITERAL.items()} | {BREAK: "\n", PREFORMATTED: ""}

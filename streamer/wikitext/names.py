@@ -57,29 +57,6 @@ infobox|info box|taxobox|geobox|speciesbox|drugbox|chembox|starbox|infoboks|info
 INFOBOX_START: Final = "ficha|carte|bio"
 """Its first word."""
 
-SWITCHES: Final = """
-notoc|forcetoc|toc|noeditsection|newsectionlink|nonewsectionlink|nogallery|hiddencat|index|noindex
-|expectunusedcategory|expectunusedtemplate|expectwithoutscans|nocontentconvert|nocc|notitleconvert
-|notc|start|end|staticredirect|disambig|noglobal|archivedtalk|notalk|kein_inhaltsverzeichnis
-|kein_ihv|inhaltsverzeichnis_erzwingen|erzwinge_inhaltsverzeichnis|inhaltsverzeichnis
-|abschnitte_nicht_bearbeiten|neuer_abschnittslink|kein_neuer_abschnittslink|plus_link|kein_plus_link
-|keine_galerie|keinegalerie|versteckte_kategorie|wartungskategorie|indexieren|indizieren
-|nicht_indexieren|kein_index|permanente_weiterleitung|aucunsommaire|aucunetdm|sommaire|tdm
-|forcersommaire|forcertdm|sectionnoneditable|aucunegalerie|liennouvellesection
-|aucunliennouvellesection|catcachee|aucunindex|redirectionstatique|notdc|sin_tdc|tdc|forzartdc
-|forzar_tdc|noeditarseccion|no_editar_seccion|nogaleria|no_galeria|seccion_nueva|enlacenuevaseccion
-|categoriaoculta|indexar|no_indexar|noindexar|redireccionestatica|notocnum|nodescript|noindice
-|indice|forzaindice|nomodificasezione|nomodificasezioni|nogalleria|nuovasezionelink
-|categorianascosta|catnascosta|nonindicizzare|indicizza|reindirizzamento_statico|semtdc|semsumario
-|sumario|forcartdc|forcarsumario|naoeditarsecao|semeditarsecao|semgaleria|linknovasecao
-|semlinknovasecao|catoculta|naoindexar|redirecionamentoestatico|geeninhoud|geen_inhoud|inhoud
-|inhoud_dwingen|forceerinhoud|nietbewerkbaresectie|geen_galerij|nieuwesectiekoppeling|verborgencat
-|indexeren|nietindexeren|bezspisu|spis|wymusspis|bez_galerii|beznowejsekcji|kategoria_ukryta
-|ingeninnehallsforteckning|innehallsforteckning|toczwingen|ingen_innholdsfortegnelse|ingenindhold
-|ickyoks|icindekileryok|icindekiler
-"""
-"""Words between `__` that switch something, in lower case; some wikis name them in their language."""
-
 
 def listed(names: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in names.split("|"))

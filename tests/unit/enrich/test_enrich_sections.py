@@ -196,6 +196,7 @@ text"""
             {
                 "name": "Larkhaven",
                 "native_name": "Lerkhefn",
+                "image": "Harbour.jpg",
                 "map": "map.svg",
                 "population": "48210 (2020)",
                 "area": "112 km2",
@@ -203,10 +204,39 @@ text"""
                 "twin": "Ostermoor\nPort Élan",
                 "rivers": "Lark\nHune\n(small)",
                 "mayor": "Ida Moss",
+                "coordinates": "52 31 N",
             },
         )
     ]
     assert plain_text(markup, make=ALL).text == "text"
+
+
+VALUES = {
+    "a place": ("{{coord|51|N|1|W|type:city_region:GB|display=inline,title}}", "51 N 1 W"),
+    "a file": ("\n [[File:A=b c.jpg|thumb|a [[b]] c]]", "A=b c.jpg"),
+    "a file within a template": ("{{nowrap|[[File:a.jpg]]}}", None),
+    "a category": ("[[Category:B]]", None),
+    "a name": ("{{native name|fr|Nom}}", "Nom"),
+    "a height": ("{{height|m=1.8|precision=0}} {{height|ft=6|in=1}}", "1.8 m 6 ft 1 in"),
+    "a box": ("{{Infobox b|c=d|e}}", None),
+    "a word of a box": ("{{Infobox b|e}}", "e"),
+}
+
+
+@pytest.mark.parametrize(("markup", "value"), VALUES.values(), ids=VALUES.keys())
+def test_values_of_an_infobox(markup: str, value: str | None) -> None:
+    """What text leaves out tells a fact here. A box within is one of its own, not a value."""
+    made = boxes_of(f"{{{{Infobox a|x={markup}}}}}")
+    assert made[0] == ("Infobox a", {"x": value} if value else {})
+
+
+def test_a_file_is_a_value_of_infoboxes_only() -> None:
+    """Not of what else has arguments, nor of words."""
+    markup = (
+        "a = [[File:b.jpg]] c =[[File:{{nowrap|d}}.jpg]] {{quote|text=[[File:e.jpg]]}} "
+        "{{nowrap|f=[[File:g.jpg]]|h}}\n{{x|=[[File:i.jpg]]\nj"
+    )
+    assert plain_text(markup, make=ALL).text == "a = c = h\n\nj"
 
 
 NAMED = (

@@ -130,7 +130,10 @@ READ = {
         "__NOTOC__a __НЕТ_СОДЕРЖАНИЯ__ __لافهرس__ __目次非表示__ __KEIN_INHALTSVERZEICHNIS__ __init__",
         "a __init__",
     ),
-    "words of programs": ("__MY_VAR__ __A__ __notoc__ __NOTDC__ ____TOC____", "__MY_VAR__ __A__ ____TOC____"),
+    "words of programs": (
+        "__MY_VAR__ __END__ __notoc__ __NOTDC__ ____TOC____ __INDEX__ __index__",
+        "__MY_VAR__ __END__ ____TOC____ __index__",
+    ),
     "attributes with an end of a tag": (
         """<i a="x > y">b</i> <br a='>'>c<ref name="a>b">d</ref> <b a="x>e "f"</b> <i a=O'B>g's</i>""",
         """b\nc e "f" g's""",
