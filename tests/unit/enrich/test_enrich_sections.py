@@ -27,6 +27,11 @@ def test_sections_have_the_headings_above_them() -> None:
         (["A", "C"], 3, ""),
         (["A"], 2, "- d"),
     ]
+    assert sections_of("a<h2 id=x>B</h2>c\n<H3>''D''</H3>") == [
+        ([], 0, "a"),
+        (["B"], 2, "c"),
+        (["B", "D"], 3, ""),
+    ]
     assert sections_of("== A ==") == [([], 0, ""), (["A"], 2, "")]
     assert sections_of("x") == [([], 0, "x")]
 
