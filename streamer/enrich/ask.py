@@ -111,7 +111,9 @@ class Asker:
         if html is not None:
             self._hold(work, 2 * len(html))
             plan = self.plan()
-            from_html = await self.pool.extract_html(html, Make(plan.text, plan.sections))
+            from_html = await self.pool.extract_html(
+                html, Make(plan.text, plan.sections), (found.site.wiki, found.page.page_id)
+            )
         return Answered(found, plain, html, from_html, is_stale)
 
     def _hold(self, work: Work, size: int) -> None:
@@ -210,8 +212,11 @@ class Asker:
         make = Make(plan.text, plan.sections, plan.infoboxes)
         if is_redirect(answer):
             return nothing(make)
-        origin = origin_of(answer.page.title, answer.site.namespaces, answer.site.aliases)
-        return await self.pool.extract(answer.revision.content or "", origin, make)
+        origin = origin_of(
+            answer.page.title, answer.site.namespaces, answer.site.aliases, answer.page.namespace
+        )
+        page = (answer.site.wiki, answer.page.page_id)
+        return await self.pool.extract(answer.revision.content or "", origin, make, page)
 
     async def _resolve_removal(self, work: Work, patience: Patience) -> Removed | Dead:
         change = work.change

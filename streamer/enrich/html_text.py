@@ -76,11 +76,20 @@ _HIDDEN: Final = re.compile(r"display\s{0,9}:\s{0,9}none|visibility\s{0,9}:\s{0,
 _EMPTY_BRACKETS: Final = re.compile(r"[ \t]?\([ \t,;:\u2013-]{0,20}\)")
 """Around what was left out: a sound, a formula."""
 _WHITE: Final = re.compile(r"[ \t\r\n\f]+")
+MAX_DEPTH: Final = 1_000
+"""Of tags in each other: the parser takes seconds for some ten thousand. No page has a hundred."""
+_TAG: Final = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]{0,30})(?:[^<>]{0,5000}>)?")
+_VOID: Final = frozenset(
+    ("br", "hr", "img", "input", "link", "meta", "wbr", "source", "track", "col", "area")
+)
 WORDS: Final = "-text"
 """How selectolax calls a node of text."""
 
 
 def plain_html(html: str, make: Make = TEXT) -> PlainText:
+    """Raises ValueError where tags are nested beyond MAX_DEPTH."""
+    if is_deep(html):
+        raise ValueError("tags are nested too deep")
     page = page_of(html)
     parts = page.sections()
     return PlainText(
@@ -88,6 +97,19 @@ def plain_html(html: str, make: Make = TEXT) -> PlainText:
         page.abstract if make.text else "",
         sections_of(parts) if make.sections else None,
     )
+
+
+def is_deep(html: str) -> bool:
+    """Whether tags nest beyond MAX_DEPTH, as Parsoid's do, which closes each but the void ones."""
+    depth = 0
+    for match in _TAG.finditer(html):
+        if match[1]:
+            depth = max(0, depth - 1)
+        elif match[2].lower() not in _VOID and not match[0].endswith("/>"):
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+    return False
 
 
 def page_of(html: str) -> Page:

@@ -5,15 +5,16 @@ files, categories, links to other languages, magic words, the content of tags th
 text of links, headings, lists. In the form of `streamer.enrich.plain`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from streamer.enrich.languages import NAMES
 from streamer.enrich.plain import Page, text_of
 from streamer.enrich.plain import Section as Part
 from streamer.model import Infobox, InfoboxField, Section
-from streamer.wikitext.infobox import Boxes, is_named_box
+from streamer.wikitext.infobox import Boxes, is_box_by_name, is_named_box
 from streamer.wikitext.lines import tell, without_tables, without_variants
-from streamer.wikitext.links import Links, without_external
+from streamer.wikitext.links import Links, with_files, without_external, without_files
 from streamer.wikitext.literal import cleaned
 from streamer.wikitext.prose import prose_of
 from streamer.wikitext.tags import without_not_prose, without_tags
@@ -26,7 +27,11 @@ MAX_SECTIONS: Final = 2_000
 MAX_HEADING_CHARS: Final = 500_000
 MAX_NAMED: Final = 100
 """Times that a page may name itself: a text is not to be much longer than its wikitext."""
+LANGUAGES: Final = NAMES.keys() | {"simple"}
+"""What links to other languages begin with."""
 _PAGE_NAMES: Final = frozenset({"pagename", "fullpagename", "basepagename", "subpagename"})
+_OF_USERS: Final = frozenset({2, 3})
+_WITHOUT_SUBPAGES: Final = frozenset({0, 6, 14})
 _PAGE_NAME_CHARS: Final = 20
 
 
@@ -42,11 +47,26 @@ class Origin(NamedTuple):
     """Where wikitext is from."""
 
     title: str = ""
-    """What `{{PAGENAME}}` shows."""
+    """With its namespace's name, as `{{FULLPAGENAME}}` shows it."""
     hidden: tuple[str, ...] = ()
     """The wiki's own names of HIDDEN_NAMESPACES, with aliases."""
     names: tuple[str, ...] = ()
     """Those of all namespaces."""
+    namespace: int = 0
+
+    def named(self, word: str) -> str:
+        """What the page shows of its name for one of _PAGE_NAMES. Nothing on a page of a user, whose name
+        has to be hidden by privacy where it is told, and in a text it would not be found.
+        """
+        if self.namespace in _OF_USERS:
+            return ""
+        if word == "fullpagename":
+            return self.title
+        name = self.title.partition(":")[2] if self.namespace else self.title
+        if word == "pagename" or self.namespace in _WITHOUT_SUBPAGES:
+            return name
+        base, _, sub = name.rpartition("/")
+        return sub if word == "subpagename" else base or name
 
 
 class PlainText(NamedTuple):
@@ -84,12 +104,15 @@ def smaller(plain: PlainText | None) -> list[PlainText | None]:
     return [plain, plain._replace(sections=None, infoboxes=None), None]
 
 
-def origin_of(title: str, namespaces: Mapping[int, str], aliases: Mapping[str, int]) -> Origin:
+def origin_of(
+    title: str, namespaces: Mapping[int, str], aliases: Mapping[str, int], namespace: int = 0
+) -> Origin:
     names = [(name, number) for number, name in namespaces.items()] + list(aliases.items())
     return Origin(
         title,
         tuple(name for name, number in names if number in HIDDEN_NAMESPACES),
         tuple(name for name, _ in names),
+        namespace,
     )
 
 
@@ -103,8 +126,8 @@ def sections_of(parts: Sequence[Part]) -> list[Section] | None:
 
 class _Text:
     def __init__(self, origin: Origin, make: Make) -> None:
-        self._title = origin.title
-        self._links = Links(origin.hidden, origin.names)
+        self._origin = origin
+        self._links = Links(origin.hidden, origin.names, LANGUAGES)
         self._make = make
         self._boxes = Boxes(self._value) if make.infoboxes else None
         self._named = 0
@@ -122,7 +145,7 @@ class _Text:
             ]
         if not self._make.text and not self._make.sections:
             return PlainText(None, infoboxes=boxes)
-        page = self._page(markup)
+        page = self._page(markup, without_files)
         parts = page.sections()
         return PlainText(
             text_of(parts) if self._make.text else None,
@@ -131,22 +154,24 @@ class _Text:
             boxes,
         )
 
-    def _page(self, markup: str) -> Page:
-        """Of markup without templates."""
+    def _page(self, markup: str, files: Callable[[str], str]) -> Page:
+        """Of markup without templates. `files` says what becomes of those that are all of a value."""
         markup = without_tables(without_variants(markup))
-        markup = self._links.without_leftovers(self._links.without_links(markup))
+        markup = files(self._links.without_leftovers(self._links.without_links(markup)))
         page = Page()
         tell(without_tags(without_external(markup)), page)
         return page
 
     def _shown(self, call: Call) -> str:
-        if len(call.body) < _PAGE_NAME_CHARS and call.body.strip().casefold() in _PAGE_NAMES:
+        if len(call.body) < _PAGE_NAME_CHARS and (word := call.body.strip().casefold()) in _PAGE_NAMES:
             self._named += 1
-            return self._title if self._named <= MAX_NAMED else ""
-        if self._boxes is None:
-            return prose_of(call, within_box=False)
-        self._boxes.offer(call)
-        return prose_of(call, within_box=bool(call.depth) and self._is_within_box(call))
+            return self._origin.named(word) if self._named <= MAX_NAMED else ""
+        if self._boxes:  # what is asked for changes nothing of the text
+            self._boxes.offer(call)
+        within_box = bool(call.depth) and self._is_within_box(call)
+        if within_box and is_box_by_name(call):
+            return ""  # no value, but a box of its own
+        return prose_of(call, within_box=within_box)
 
     def _is_within_box(self, call: Call) -> bool:
         at, is_box = self._outermost
@@ -159,5 +184,5 @@ class _Text:
         """Of a field of an infobox: a line for each item."""
         if markup.isalnum():
             return markup
-        lines = text_of(self._page(markup).sections()).split("\n")
+        lines = text_of(self._page(markup, with_files).sections()).split("\n")
         return "\n".join(line for line in (line.strip().removeprefix("- ") for line in lines) if line)

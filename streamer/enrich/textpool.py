@@ -9,8 +9,10 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Final, Self
 
@@ -27,6 +29,13 @@ MAX_INPUT_CHARS: Final = 1_000_000
 TIMEOUT_S: Final = 2.0
 START_TIMEOUT_S: Final = 20.0
 """An interpreter and its imports, on a busy machine."""
+WAIT_S: Final = 10.0
+"""For a worker that is free: thousands of usual pages. What waits longer goes without text."""
+SLOW_FOR_S: Final = 600.0
+"""So long a page that took too long goes without text, whatever its edits are: each would take a worker for
+all of its time, and others would wait for it.
+"""
+MAX_SLOW: Final = 1_000
 NOTHING_TO_DO: Final = b'{"wikitext": ""}'
 WORKERS: Final = max(1, min(2, os.cpu_count() or 1))
 
@@ -39,21 +48,26 @@ class _Worker:
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
 
+    async def start(self) -> None:
+        """Where it isn't. Raises as `ask` does."""
+        if self._process is not None:
+            return
+        async with asyncio.timeout(START_TIMEOUT_S):
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",  # the folder that this process was started in stays off its path
+                "-m",
+                textworker.__name__,
+                env=_environment(),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,  # a traceback may quote the page
+            )
+            await _exchange(self._process, NOTHING_TO_DO)
+
     async def ask(self, frame: bytes, timeout_s: float) -> bytes:
-        """Raises TimeoutError, and OSError or IncompleteReadError where the worker died."""
-        if self._process is None:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                self._process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-P",  # the folder that this process was started in stays off its path
-                    "-m",
-                    textworker.__name__,
-                    env=_environment(),
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=asyncio.subprocess.DEVNULL,  # a traceback may quote the page
-                )
-                await _exchange(self._process, NOTHING_TO_DO)
+        """Of one that is started. Raises TimeoutError, and OSError or IncompleteReadError where it died."""
+        assert self._process
         async with asyncio.timeout(timeout_s):
             return await _exchange(self._process, frame)
 
@@ -84,15 +98,44 @@ async def _exchange(process: asyncio.subprocess.Process, frame: bytes) -> bytes:
     return await stdout.readexactly(length)
 
 
-class TextPool:
-    """`async with TextPool() as pool: await pool.extract(…)`. Callers wait in turn for a free worker."""
+class _SlowPages:
+    """Those that took too long, each until it may be tried again."""
 
-    def __init__(self, *, workers: int = WORKERS, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self) -> None:
+        self._until_s: dict[Hashable, float] = {}
+
+    def add(self, page: Hashable, until_s: float) -> None:
+        self._until_s.pop(page, None)
+        if len(self._until_s) >= MAX_SLOW:
+            del self._until_s[next(iter(self._until_s))]
+        self._until_s[page] = until_s
+
+    def has(self, page: Hashable, now_s: float) -> bool:
+        return self._until_s.get(page, now_s) > now_s
+
+
+class TextPool:
+    """`async with TextPool() as pool: await pool.extract(…)`. Callers wait in turn for a free worker.
+
+    `page` is whatever tells one page from all others; without it the markup does.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int = WORKERS,
+        timeout_s: float = TIMEOUT_S,
+        wait_s: float = WAIT_S,
+        now_s: Callable[[], float] = monotonic,
+    ) -> None:
         self._all = [_Worker() for _ in range(workers)]
         self._free: asyncio.Queue[_Worker] = asyncio.Queue()
         for each in self._all:
             self._free.put_nowait(each)
         self._timeout_s = timeout_s
+        self._wait_s = wait_s
+        self._now_s = now_s
+        self._slow = _SlowPages()
 
     async def __aenter__(self) -> Self:
         return self
@@ -103,7 +146,9 @@ class TextPool:
         for each in self._all:
             await each.stop()
 
-    async def extract(self, wikitext: str, origin: Origin = ANYWHERE, make: Make = TEXT) -> PlainText | None:
+    async def extract(
+        self, wikitext: str, origin: Origin = ANYWHERE, make: Make = TEXT, page: Hashable = None
+    ) -> PlainText | None:
         """None where nothing can be had in bounds: too long, too slow, or the worker gave up."""
         if not any(make):
             return None
@@ -112,36 +157,51 @@ class TextPool:
         if len(wikitext) > MAX_INPUT_CHARS:
             TEXT_FAILURES.labels("too_long").inc()
             return None
-        return await self._extract(Asked(wikitext, origin, make))
+        return await self._extract(Asked(wikitext, origin, make), page)
 
-    async def extract_html(self, html: str, make: Make = TEXT) -> PlainText | None:
+    async def extract_html(self, html: str, make: Make = TEXT, page: Hashable = None) -> PlainText | None:
         """Of Parsoid's, whose length has been bounded (streamer.origin.fetch)."""
         if not any(make):
             return None
-        return await self._extract(Asked("", make=make, html=html))
+        return await self._extract(Asked("", make=make, html=html), page)
 
-    async def _extract(self, asked: Asked) -> PlainText | None:
-        each = await self._free.get()
-        kept = False
+    async def _extract(self, asked: Asked, page: Hashable) -> PlainText | None:
+        markup = asked.wikitext or asked.html
+        key = (hash(markup) if page is None else page, bool(asked.html))
+        if self._slow.has(key, self._now_s()):
+            TEXT_FAILURES.labels("slow_before").inc()
+            return None
+        try:
+            async with asyncio.timeout(self._wait_s):
+                each = await self._free.get()
+        except TimeoutError:
+            TEXT_FAILURES.labels("no_worker").inc()
+            return None
+        kept = begun = False
         try:
             with TEXT_SECONDS.time():
+                await each.start()
+                begun = True
                 frame = _encoder.encode(asked)
                 answer: PlainText | None = _decoder.decode(await each.ask(frame, self._timeout_s))
             kept = True
         except TimeoutError:
+            if begun:
+                self._slow.add(key, self._now_s() + SLOW_FOR_S)
             TEXT_FAILURES.labels("timeout").inc()
-            log.warning("text extraction took too long", extra={"chars": len(asked.wikitext or asked.html)})
+            log.warning("text extraction took too long", extra={"chars": len(markup)})
             return None
         except (OSError, asyncio.IncompleteReadError, msgspec.DecodeError):
             TEXT_FAILURES.labels("worker_died").inc()
-            log.warning("text worker died", extra={"chars": len(asked.wikitext or asked.html)})
+            log.warning("text worker died", extra={"chars": len(markup)})
             return None
         finally:
-            if (
-                not kept
-            ):  # also when cancelled between question and answer: the next one would get this answer
-                await each.stop()
-            self._free.put_nowait(each)
+            try:
+                if not kept:
+                    # also when cancelled between question and answer: the next one would get this answer
+                    await each.stop()
+            finally:  # cancelled once more: what is stopped is free all the same
+                self._free.put_nowait(each)
         if answer is None:
             TEXT_FAILURES.labels("unparsable").inc()
         return answer

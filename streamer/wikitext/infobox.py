@@ -41,12 +41,15 @@ class Boxes:
         self._plain = plain
         self._found: list[tuple[int, Box]] = []
         self._chars = 0
+        self._looked_at = 0
+        """Of the parts of the page before a box."""
+        self._has_words = False
 
     def offer(self, call: Call) -> None:
         """Keeps it, where it is one."""
         if len(self._found) >= MAX_BOXES or "=" not in call.body:
             return
-        if not is_name(name_of(call.body)) and (call.depth or not _is_shaped(call)):
+        if not is_name(name_of(call.body)) and (call.depth or not self._is_shaped(call)):
             return
         args = Arguments(call.body)
         fields: list[tuple[str, str]] = []
@@ -61,18 +64,28 @@ class Boxes:
                 fields.append((key, value))
         self._found.append((call.start, Box(" ".join(args.name.replace("_", " ").split()), fields)))
 
+    def _is_shaped(self, call: Call) -> bool:
+        lines = _FIELD_LINE.findall(call.body, 0, LOOKED_AT_CHARS)
+        return len(lines) >= MIN_FIELDS and not self._has_words_before(call.before)
+
+    def _has_words_before(self, parts: list[str]) -> bool:
+        """Of what no template is around: that only grows, and each part is looked at once."""
+        if not self._has_words:
+            self._has_words = any(any(map(str.isalnum, part)) for part in parts[self._looked_at :])
+            self._looked_at = len(parts)
+        return self._has_words
+
     def found(self) -> list[Box]:
         return [box for _, box in sorted(self._found)]
-
-
-def _is_shaped(call: Call) -> bool:
-    lines = _FIELD_LINE.findall(call.body, 0, LOOKED_AT_CHARS)
-    return len(lines) >= MIN_FIELDS and not any(any(map(str.isalnum, part)) for part in call.before)
 
 
 def is_name(name: str) -> bool:
     """As `name_of` tells it."""
     return _NAMES.search(name) is not None or name.partition(" ")[0] in _STARTS
+
+
+def is_box_by_name(call: Call) -> bool:
+    return "=" in call.body and is_name(name_of(call.body))
 
 
 def is_named_box(source: str, at: int) -> bool:

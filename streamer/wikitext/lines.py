@@ -2,22 +2,31 @@
 
 import re
 from collections.abc import Callable
-from html import unescape
 from typing import Final, Protocol
 
-from streamer.wikitext.literal import PREFORMATTED, has_literals, restored
+from streamer.wikitext.literal import PREFORMATTED, entities, has_literals, restored
+from streamer.wikitext.switches import is_switch
 
 MAX_DEPTH: Final = 20
 """Of lists; MediaWiki has no bound, and no page is deeper."""
 _RUN: Final = re.compile(r"''+")
 _SIMPLE: Final = frozenset({2, 3, 5})
-_MAGIC: Final = re.compile(r"__(?!_)[^\sa-z<>\[\]{}|=*'\"()]{2,40}?__(?!_)")
+_MAGIC: Final = re.compile(r"__(?!_)([^\s<>\[\]{}|=*'\"()]{2,40}?)__(?!_)")
+_SEPARATORS: Final = ",;\u060c\u061b\uff0c\uff1b\u3001"
 _EMPTY_BRACKETS: Final = re.compile(
-    r" \([ \t\u00a0,;:\u060c\u061b/\u2013-]{0,20}\)"
-    r"|\uff08[ \t,;:\uff0c\uff1b\uff1a\u3001/\u2013-]{0,20}\uff09"
+    rf" \([ \t\u00a0:/\u2013{_SEPARATORS}-]{{0,20}}\)"
+    rf"|\uff08[ \t:\uff1a/\u2013{_SEPARATORS}-]{{0,20}}\uff09"
 )
-_FIRST_IN_BRACKETS: Final = re.compile(r"([(\uff08])[ \t]{0,5}[,;\uff0c\uff1b\u060c\u061b][ \t]{0,5}")
+_FIRST_IN_BRACKETS: Final = re.compile(rf"([(\uff08])[ \t]{{0,5}}[{_SEPARATORS}][ \t]{{0,5}}")
+_MORE: Final = rf"[{_SEPARATORS}](?:[ \t]{{0,5}}[{_SEPARATORS}]){{0,5}}"
+_LAST_IN_BRACKETS: Final = re.compile(
+    rf"(?<=[^\s(])(?:{_MORE}[ \t]{{0,5}}|[ \t]{{1,5}}{_MORE}[ \t]{{1,5}})([)\uff09])"
+)
+"""Between what was left out; ` ;)` is a face."""
 _VARIANTS: Final = re.compile(r"-\{(?![{-])([^{}]*)\}-|-\{-[^{}]*\}-")
+_RULE: Final = re.compile(r";(?=\s{0,20}(?:$|[a-z]{2,3}(?:-[a-z]{2,8}){0,3}\s{0,20}:))")
+"""Where one ends; other semicolons are of entities."""
+_FLAGS: Final = frozenset("ATHDNRSE;- abcdefghijklmnopqrstuvwxyz")
 _VARIANT: Final = re.compile(r"\s*([a-z]{2,3}(?:-[a-z]{2,8})*)\s*:(.*)", re.DOTALL)
 _PREFERRED: Final = ("zh-hans", "zh-cn", "zh-sg", "zh-hant", "zh-tw", "zh-hk", "zh")
 _HIDING_FLAGS: Final = frozenset("THDN-")
@@ -37,22 +46,23 @@ class Blocks(Protocol):
 
 
 def without_tables(source: str) -> str:
-    """By lines, as MediaWiki reads them; unchanged where they don't match."""
+    """By lines, as MediaWiki reads them; one that never ends stays, without those within it."""
     if "{|" not in source:
         return source
     kept: list[str] = []
-    depth = 0
+    begun: list[int] = []
+    """Where in what is kept each that is open begins."""
     for line in source.split("\n"):
         start = line.lstrip(" \t:*#;")
         if start.startswith("{|"):
-            depth += 1
-        elif start.startswith("|}") and depth:
-            depth -= 1
-            if not depth:
-                kept.append(start[2:])
-        elif not depth:
+            begun.append(len(kept))
             kept.append(line)
-    return "\n".join(kept) if not depth else source
+        elif start.startswith("|}") and begun:
+            del kept[begun.pop() :]
+            kept.append(start[2:])
+        else:
+            kept.append(line)
+    return "\n".join(kept)
 
 
 def without_variants(source: str) -> str:
@@ -63,14 +73,14 @@ def without_variants(source: str) -> str:
 def _variant(match: re.Match[str]) -> str:
     if match[1] is None:
         return ""
-    flags, has_flags, text = match[1].rpartition("|")
-    if has_flags and set(flags.replace(" ", "")) <= set("ATHDNRSE;-abcdefghijklmnopqrstuvwxyz"):
+    flags, has_flags, text = match[1].partition("|")
+    if has_flags and _FLAGS.issuperset(flags):
         if _HIDING_FLAGS & set(flags):
             return ""
     else:
         text = match[1]
     by_name: dict[str, str] = {}
-    for rule in text.split(";"):
+    for rule in _RULE.split(text):
         found = _VARIANT.match(rule)
         if found:
             by_name[found[1]] = found[2].strip()
@@ -83,9 +93,10 @@ def _variant(match: re.Match[str]) -> str:
 
 def tell(source: str, blocks: Blocks) -> None:
     if "__" in source:
-        source = _MAGIC.sub("", source)
+        source = _MAGIC.sub(lambda match: "" if is_switch(match[1]) else match[0], source)
     if "(" in source or "\uff08" in source:
         source = _FIRST_IN_BRACKETS.sub(r"\1", _EMPTY_BRACKETS.sub("", source))
+        source = _LAST_IN_BRACKETS.sub(r"\1", source)
     _Reader(blocks, shown if has_literals(source) else entities).read(source)
 
 
@@ -220,10 +231,6 @@ def _defined(text: str) -> tuple[str, bool, str]:
 def shown(text: str) -> str:
     """Entities as characters, literal characters as themselves."""
     return restored(entities(text))
-
-
-def entities(text: str) -> str:
-    return unescape(text.replace("&#10;", " ")) if "&" in text else text
 
 
 def unquoted(line: str) -> str:

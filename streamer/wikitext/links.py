@@ -1,11 +1,11 @@
 """What links leave: their text. Files and categories leave nothing, nor do links to other languages."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from functools import lru_cache
 from typing import Final
 
-from streamer.wikitext.literal import argument
+from streamer.wikitext.literal import FILE, argument
 
 MAX_NESTED: Final = 20
 """Links in captions of files in captions: deeper than any page is, and a bound for what is made of them."""
@@ -14,12 +14,17 @@ MAX_NESTED: Final = 20
 _LINK: Final = re.compile(
     r"\[\[([^\[\]{}|\n]{1,1000})(?:\|((?:[^\[\]]++|\[(?!\[)|\](?!\])|\](?=\]\](?!\])))*+))?\]\]",
 )
-_EXTERNAL: Final = re.compile(
-    r"\[(?:(?:https?:|ftps?:|sftp:|ircs?:|git:)?//|mailto:|news:|tel:|urn:)[^\s\[\]<>]{1,2000}"
-    r"(?:[ \t]{1,10}([^\[\]\n]{0,1000}))?\]"
+_ADDRESS: Final = r"\[(?:(?:https?:|ftps?:|sftp:|ircs?:|git:)?//|mailto:|news:|tel:|urn:)[^\s\[\]<>]{1,2000}"
+_EXTERNAL: Final = re.compile(_ADDRESS + r"(?:[ \t]{1,10}([^\[\]\n]{0,1000}))?\]")
+_SEE_EXTERNAL: Final = re.compile(
+    rf" \((?:see|siehe|voir|ver|vedi|zie|se|см\.?):?[ \t]{{1,5}}{_ADDRESS}\]\)", re.IGNORECASE
 )
+"""Which is not left as words that point nowhere."""
+_FILE: Final = re.compile(r"[^<>\n]{1,250}\.[A-Za-z0-9]{2,5}")
+_VALUE_CHARS: Final = 20
+"""White space between `=` and a value."""
+_NAMED_FILE: Final = re.compile(f"{FILE}([^{FILE}\n]{{0,300}}){FILE}")
 _LEFT: Final = re.compile(r"\[\[([^\[\]{}|:\n]{1,100}):[^\n]*|\[\[|\]\]")
-_LANGUAGE: Final = re.compile(r"[a-z]{2,3}(?:-[a-z]{2,8}){0,2}|simple")
 NOT_LANGUAGES: Final = frozenset(
     {"mw", "voy", "doi", "rfc", "bug", "wmf", "hdl", "oeis", "pmid", "git", "svn"}
 )
@@ -32,10 +37,13 @@ _ENGLISH: Final = ("file", "image", "media", "category")
 
 class Links:
     """Of one wiki. `hidden` are its own names of the namespaces of files, media and categories, with aliases;
-    `names` those of all its namespaces, none of which is a language.
+    `names` those of all its namespaces, none of which is a language; `languages` the codes of those.
     """
 
-    def __init__(self, hidden: Iterable[str] = (), names: Iterable[str] = ()) -> None:
+    def __init__(
+        self, hidden: Iterable[str] = (), names: Iterable[str] = (), languages: Container[str] = ()
+    ) -> None:
+        self._languages = languages
         self._hidden = frozenset(_folded(name) for name in (*_ENGLISH, *hidden) if name)
         self._names = frozenset(_folded(name) for name in names if name) | NOT_LANGUAGES
 
@@ -63,8 +71,8 @@ class Links:
             prefix = target.partition(":")[0]
             folded = _folded(prefix)
             if folded in self._hidden:
-                return ""
-            if folded not in self._names and _LANGUAGE.fullmatch(prefix):
+                return _file(match, target)
+            if prefix in self._languages and folded not in self._names:
                 return ""
         if text is None:
             shown: str = target.strip().removeprefix(":")
@@ -75,6 +83,24 @@ class Links:
         return argument(shown) if "=" in shown or "|" in shown else shown
 
 
+def _file(match: re.Match[str], target: str) -> str:
+    """Nothing, but as the value of an argument, which may be an infobox's."""
+    name = target.partition(":")[2].strip()
+    start = match.start()
+    if not match.string[max(0, start - _VALUE_CHARS) : start].rstrip().endswith("="):
+        return ""
+    return f"{FILE}{argument(name)}{FILE}" if _FILE.fullmatch(name) else ""
+
+
+def without_files(source: str) -> str:
+    return _NAMED_FILE.sub("", source) if FILE in source else source
+
+
+def with_files(source: str) -> str:
+    """Of an infobox: their names as words."""
+    return source.replace(FILE, "") if FILE in source else source
+
+
 @lru_cache(maxsize=4_096)
 def _folded(name: str) -> str:
     return " ".join(name.replace("_", " ").split()).casefold()
@@ -82,4 +108,6 @@ def _folded(name: str) -> str:
 
 def without_external(source: str) -> str:
     """Their labels stay; those without one show a number, which is left out."""
-    return _EXTERNAL.sub(lambda match: match[1] or "", source) if "[" in source else source
+    if "[" not in source:
+        return source
+    return _EXTERNAL.sub(lambda match: match[1] or "", _SEE_EXTERNAL.sub("", source))

@@ -1,20 +1,25 @@
-"""Characters that are no markup: what `<nowiki>` holds, and line breaks that stay.
+"""Characters that are no markup: what `<nowiki>` holds, and line breaks that stay; and entities.
 
 They travel as noncharacters of Unicode, which no text has (what a page holds of them is removed first).
 """
 
 import re
+from html import unescape
+from html.entities import html5
 from typing import Final
 
-_MARKUP: Final = "[]{}|=*#:;<>_'\n!"
+_MARKUP: Final = "[]{}|=*#:;<>_'\n!&"
 _FIRST: Final = 0xFDD0
 _LITERAL: Final = {ord(char): _FIRST + at for at, char in enumerate(_MARKUP)}
 _INNER: Final = {ord(char): _LITERAL[ord(char)] for char in "|="}
 BREAK: Final = chr(_FIRST + 30)
 """A line break within a paragraph."""
+FILE: Final = chr(_FIRST + 29)
+"""Around the name of a file that is all of an argument."""
 PREFORMATTED: Final = chr(_FIRST + 31)
 """At the start of a line that is one literal block."""
 _BACK: Final = {chr(code): chr(char) for char, code in _LITERAL.items()} | {BREAK: "\n", PREFORMATTED: ""}
+_ENTITY: Final = re.compile(r"&(?:(#[0-9]{1,8}|#[xX][0-9A-Fa-f]{1,7})|(\w{1,40}));")
 _FOREIGN: Final = re.compile("[\ufdd0-\ufdef]")
 
 
@@ -40,3 +45,12 @@ def restored(text: str) -> str:
 def has_literals(text: str) -> bool:
     """Where there are none, nothing has to be restored: on other scripts than Latin that takes long."""
     return _FOREIGN.search(text) is not None
+
+
+def entities(text: str) -> str:
+    """As characters. Without its semicolon it is none, as in the query of an address."""
+    return _ENTITY.sub(_entity, text.replace("&#10;", " ")) if "&" in text else text
+
+
+def _entity(match: re.Match[str]) -> str:
+    return unescape(match[0]) if match[1] else html5.get(f"{match[2]};", match[0])

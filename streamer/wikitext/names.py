@@ -15,6 +15,7 @@ nowrap|nobr|nobreak|nw|nobold|noitalic|normal|small|smaller|big|bigger|large|abb
 """The first argument that is there, or what is named as the text of a link."""
 LAST: Final = """
 lang|langue|langx|transl|transliteration|translit|wikt-lang|color|colour|font color|zh-tl|xlit
+|tsl|native name|nativename
 """
 SECOND: Final = """
 audio|écouter|color text|legend|нп5|нп3|нп2|нп|не переведено 5|не переведено|iw

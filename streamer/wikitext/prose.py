@@ -34,6 +34,11 @@ _SIGNS: Final = {
     "okina": "\u02bb",
 }
 _UNIT_WORDS: Final = frozenset({"to", "-", "\u2013", "and", "or", "by", "x", "\u00d7", "+"})
+_UNITS: Final = frozenset(
+    {"m", "cm", "mm", "km", "ft", "in", "mi", "kg", "g", "t", "lb", "lbs", "st", "stlb"}
+)
+_PLACES: Final = frozenset({"coord", "coordinates", "coordinate"})
+"""What stands in a corner of the page, but in an infobox."""
 _NUMBER: Final = re.compile(r"[\d.,/+\u2212e-]{1,40}")
 _NAMESPACE: Final = re.compile(r"(?:template|vorlage|modèle|шаблон|subst|safesubst) ?: ?")
 _BEFORE: Final = frozenset(
@@ -155,7 +160,7 @@ _SHOWN: Final[dict[str, Shown]] = {
     for name in names.listed(table)
 }
 _UNSEEN: Final = frozenset(names.listed(names.UNSEEN))
-_FIRST_OF: Final = ("lang-", "langue-", "link-", "ill-")
+_FIRST_OF: Final = ("lang-", "langue-", "link-", "ill-", "internal link helper/")
 """How names begin that end in a language."""
 
 
@@ -174,7 +179,7 @@ def prose_of(call: Call, *, within_box: bool) -> str:
     """`within_box`: a value of an infobox is told by all its words, for no sentence would be broken."""
     body = call.body
     name = name_of(body)
-    if not name or name in _UNSEEN or name[0] == "#":
+    if not name or (name in _UNSEEN and not (within_box and name in _PLACES)) or name[0] == "#":
         return ""
     if "|" not in body:
         sign = _SIGNS.get(name)
@@ -183,9 +188,20 @@ def prose_of(call: Call, *, within_box: bool) -> str:
     shown = _SHOWN.get(name) or (_first if name.startswith(_FIRST_OF) else None)
     if shown:
         return shown(args)
-    if within_box or _ORDINAL.fullmatch(name):
-        return f"{'' if within_box else args.name.strip()} {_all(args)}".lstrip()
-    return _by_shape(call, args)
+    if within_box:
+        return _fact(name, args)
+    return f"{args.name.strip()} {_all(args)}" if _ORDINAL.fullmatch(name) else _by_shape(call, args)
+
+
+def _fact(name: str, args: Arguments) -> str:
+    """`m=1.8` or `ft=6|in=1` where that is all there is."""
+    if name in _PLACES:
+        return " ".join(each for each in map(str.strip, args.positional) if each and ":" not in each)
+    if args.positional:
+        return _all(args)
+    return " ".join(
+        f"{value} {key}" for key, value in args.named.items() if key in _UNITS and _NUMBER.fullmatch(value)
+    )
 
 
 def _by_shape(call: Call, args: Arguments) -> str:

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from streamer.wikitext.literal import BREAK, PREFORMATTED, literal
+from streamer.wikitext.literal import BREAK, PREFORMATTED, entities, literal
 
 NOT_PROSE: Final = (
     "ref|references|gallery|timeline|math|chem|ce|score|graph|mapframe|maplink|imagemap|templatestyles|style|script"
@@ -11,19 +11,24 @@ NOT_PROSE: Final = (
 )
 _REFERENCE: Final = ("ref", "Ref", "REF")
 _PREFORMATTED: Final = ("pre", "syntaxhighlight", "source")
-# attributes are bounded, so that a page of nothing but "<ref" costs a constant for each
+# attributes are bounded, so that a page of nothing but "<ref" costs a constant for each; in quotes they may
+# have what ends a tag
+_QUOTED: Final = r"""(?:[^<>=]++|=[ \t]{0,5}"[^"<\n]{0,500}+"|=[ \t]{0,5}'[^'<\n]{0,500}+'|=){0,100}+"""
 _TOKEN: Final = re.compile(
-    rf"<!--|<(/?)({NOT_PROSE}|{'|'.join(_PREFORMATTED)}|nowiki|poem|table)\b([^<>]{{0,1000}})>",
+    rf"<!--|<(/?)({NOT_PROSE}|{'|'.join(_PREFORMATTED)}|nowiki|poem|table)\b({_QUOTED}(?=>)|[^<>]{{0,1000}})>",
     re.IGNORECASE,
 )
-_BREAK: Final = re.compile(r"<br\b[^<>]{0,500}>\n?|</br>", re.IGNORECASE)
+_REST: Final = rf"(?:{_QUOTED}>|[^<>]{{0,500}}>)"
+_INLINE: Final = re.compile(r"\binline\b", re.IGNORECASE)
+_BREAK: Final = re.compile(rf"<br\b{_REST}\n?|</br>", re.IGNORECASE)
 _BLOCK: Final = re.compile(
-    r"</?(?:p|div|blockquote|center|ul|ol|dl|table|tbody|thead|tr|td|th|caption|section|h[1-6])\b[^<>]{0,500}>",
+    r"</?(?:p|div|blockquote|center|ul|ol|dl|table|tbody|thead|tr|td|th|caption|section|h[1-6])\b" + _REST,
     re.IGNORECASE,
 )
-_ITEM: Final = re.compile(r"<(li|dt|dd)\b[^<>]{0,500}>[ \t\n]{0,100}", re.IGNORECASE)
+_ITEM: Final = re.compile(rf"<(li|dt|dd)\b{_REST}[ \t\n]{{0,100}}", re.IGNORECASE)
 _MARKS: Final = {"li": "\n*", "dt": "\n;", "dd": "\n:"}
-_TAG: Final = re.compile(r"</?[A-Za-z][^<>]{0,500}>")
+_TAG: Final = re.compile(rf"</?[A-Za-z]{_REST}")
+_HEADING: Final = re.compile(rf"<h([1-6])\b{_REST}((?:[^<]|<(?!/?h[1-6]\b)){{1,500}}+)</h\1>", re.IGNORECASE)
 
 
 def without_not_prose(source: str) -> str:
@@ -50,19 +55,25 @@ def without_not_prose(source: str) -> str:
             at = _after_line(source, start, after) if token[2] in _REFERENCE else after
         else:
             inner_end, at = tokens[closing].span()
-            kept.append(_left_of(token[2].lower(), source[after:inner_end]))
+            kept.append(_left_of(token[2].lower(), token[3], source[after:inner_end]))
             if token[2] in _REFERENCE:
                 at = _after_line(source, start, at)
     kept.append(source[at:])
     return "".join(kept)
 
 
-def _left_of(name: str, held: str) -> str:
+def _left_of(name: str, attributes: str, held: str) -> str:
     if name == "poem":
         return _poem(held)
     if name == "nowiki":
-        return literal(held)
-    return f"\n{PREFORMATTED}{literal(held)}\n" if name in _PREFORMATTED else ""
+        return literal(entities(held))
+    if name not in _PREFORMATTED:
+        return ""
+    if name == "pre":  # entities in code are of that code
+        held = entities(held)
+    elif _INLINE.search(attributes):
+        return literal(" ".join(held.split()))
+    return f"\n{PREFORMATTED}{literal(held)}\n"
 
 
 def _closings(tokens: list[re.Match[str]]) -> list[int]:
@@ -101,10 +112,16 @@ def _poem(text: str) -> str:
     return "\n\n" + lines.replace(BREAK + BREAK, "\n\n") + "\n\n"
 
 
+def _heading(match: re.Match[str]) -> str:
+    mark = "=" * int(match[1])
+    return f"\n\n{mark} {' '.join(match[2].split())} {mark}\n\n"
+
+
 def without_tags(source: str) -> str:
     """What is left of tags, once templates are gone: breaks, blocks and items of HTML become lines."""
     if "<" not in source:
         return source
+    source = _HEADING.sub(_heading, source)
     source = _BREAK.sub(BREAK, source)
     source = _BLOCK.sub("\n\n", source)
     source = _ITEM.sub(lambda match: _MARKS[match[1].lower()], source)

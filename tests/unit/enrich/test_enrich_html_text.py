@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from harness import oracle
 
-from streamer.enrich.html_text import page_of
+from streamer.enrich.html_text import MAX_DEPTH, is_deep, page_of, plain_html
 from streamer.enrich.plain import text_of
 from streamer.enrich.text import Make
 from streamer.enrich.textpool import TextPool
@@ -167,6 +167,19 @@ async def test_hostile_markup_costs_a_bounded_time(name: str) -> None:
         found = await pool.extract_html("<p>next")
         assert found is not None
         assert found.text == "next"
+
+
+def test_what_nests_too_deep_is_not_parsed() -> None:
+    """Which would take seconds for 200 kB; what only has many tags is."""
+    begun_s = time.process_time()
+    for html in ("<div>" * 40_000, "<i>" * 40_000 + "</i>" * 40_000, '<DIV title="<">' * 40_000):
+        with pytest.raises(ValueError, match="too deep"):
+            plain_html(html)
+    assert time.process_time() - begun_s < 0.5
+    flat = "<p>a<br>b<img><link /><meta><wbr/><math><mspace /></math> <i title='/'>c</i></p>"
+    assert plain_html(flat * 2_000).text == "\n\n".join(["a\nb c"] * 2_000)
+    assert plain_html("<div>" * MAX_DEPTH + "x" + "</div>" * MAX_DEPTH).text == "x"
+    assert not is_deep(PAGE)
 
 
 async def test_html_and_wikitext_share_the_workers(rng: random.Random) -> None:

@@ -27,6 +27,11 @@ def test_sections_have_the_headings_above_them() -> None:
         (["A", "C"], 3, ""),
         (["A"], 2, "- d"),
     ]
+    assert sections_of("a<h2 id=x>B</h2>c\n<H3>''D''</H3>") == [
+        ([], 0, "a"),
+        (["B"], 2, "c"),
+        (["B", "D"], 3, ""),
+    ]
     assert sections_of("== A ==") == [([], 0, ""), (["A"], 2, "")]
     assert sections_of("x") == [([], 0, "x")]
 
@@ -117,6 +122,33 @@ def test_a_heading_that_changes_changes_those_below_it(language: str, rng: rando
     assert at in changed
 
 
+MAKES = [
+    Make(text, sections, infoboxes)
+    for text in (False, True)
+    for sections in (False, True)
+    for infoboxes in (False, True)
+]
+WITHIN_BOXES = (
+    "{{Bio\n|Nome=Ida\n|Attività=attrice\n|PostNazionalità = , nota come {{Lingue|en|Moss}} e {{X|a|b}}}}",
+    "words {{Infobox inline|{{foo|uno|due}}}} and {{Carte vue|{{foo|uno|due}}}} more",
+)
+
+
+@pytest.mark.parametrize("wikitext", [*map(article, LANGUAGES), *WITHIN_BOXES], ids=lambda text: text[:8])
+def test_what_one_asks_for_changes_nothing_of_what_another_gets(wikitext: str, rng: random.Random) -> None:
+    """Text, sections, hashes and boxes are the same whatever else is made; on pages of random edits, too."""
+    for _ in range(3):
+        whole = plain_text(wikitext, make=ALL)
+        for make in MAKES:
+            assert plain_text(wikitext, make=make) == PlainText(
+                whole.text if make.text else None,
+                whole.abstract if make.text else "",
+                whole.sections if make.sections else None,
+                whole.infoboxes if make.infoboxes else None,
+            )
+        wikitext = edited(wikitext, rng)[0]
+
+
 def test_what_is_not_read_changes_no_hash() -> None:
     """References, comments, categories, images, spelling of links."""
     quiet = "lead\n== A ==\n[[x|a]] b\n[[Category:C]]"
@@ -169,6 +201,7 @@ text"""
             {
                 "name": "Larkhaven",
                 "native_name": "Lerkhefn",
+                "image": "Harbour.jpg",
                 "map": "map.svg",
                 "population": "48210 (2020)",
                 "area": "112 km2",
@@ -176,10 +209,39 @@ text"""
                 "twin": "Ostermoor\nPort Élan",
                 "rivers": "Lark\nHune\n(small)",
                 "mayor": "Ida Moss",
+                "coordinates": "52 31 N",
             },
         )
     ]
     assert plain_text(markup, make=ALL).text == "text"
+
+
+VALUES = {
+    "a place": ("{{coord|51|N|1|W|type:city_region:GB|display=inline,title}}", "51 N 1 W"),
+    "a file": ("\n [[File:A=b c.jpg|thumb|a [[b]] c]]", "A=b c.jpg"),
+    "a file within a template": ("{{nowrap|[[File:a.jpg]]}}", None),
+    "a category": ("[[Category:B]]", None),
+    "a name": ("{{native name|fr|Nom}}", "Nom"),
+    "a height": ("{{height|m=1.8|precision=0}} {{height|ft=6|in=1}}", "1.8 m 6 ft 1 in"),
+    "a box": ("{{Infobox b|c=d|e}}", None),
+    "a word of a box": ("{{Infobox b|e}}", "e"),
+}
+
+
+@pytest.mark.parametrize(("markup", "value"), VALUES.values(), ids=VALUES.keys())
+def test_values_of_an_infobox(markup: str, value: str | None) -> None:
+    """What text leaves out tells a fact here. A box within is one of its own, not a value."""
+    made = boxes_of(f"{{{{Infobox a|x={markup}}}}}")
+    assert made[0] == ("Infobox a", {"x": value} if value else {})
+
+
+def test_a_file_is_a_value_of_infoboxes_only() -> None:
+    """Not of what else has arguments, nor of words."""
+    markup = (
+        "a = [[File:b.jpg]] c =[[File:{{nowrap|d}}.jpg]] {{quote|text=[[File:e.jpg]]}} "
+        "{{nowrap|f=[[File:g.jpg]]|h}}\n{{x|=[[File:i.jpg]]\nj"
+    )
+    assert plain_text(markup, make=ALL).text == "a = c = h\n\nj"
 
 
 NAMED = (

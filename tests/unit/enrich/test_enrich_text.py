@@ -69,6 +69,10 @@ FORMS = {
         '<syntaxhighlight lang="c">int main() { return a[[0]]; }</syntaxhighlight>',
         "int main() { return a[[0]]; }",
     ),
+    "headings of HTML": (
+        "a<h2 id=x>B ''<small>c</small>''\nd</h2>e\n<h3>F</h2> g",
+        "a\n\nB c d\n\ne\n\nF\n\ng",
+    ),
     "blocks of HTML": (
         "<div>a</div><blockquote>b</blockquote>c<ul><li>d</li><li>e</li></ul>",
         "a\n\nb\n\nc\n\n- d\n- e",
@@ -99,6 +103,7 @@ READ = {
     "category by its local name": ("a\n[[Kategorie:B]]", "a"),
     "media": ("a [[Media:x.ogg|b]] c", "a c"),
     "another language": ("a\n[[fr:B]]\n[[zh-min-nan:C]]", "a"),
+    "a work that begins so": ("[[re:Zero]] [[re: Z|x]] [[zh-yue:A]] [[simple:B]]", "re:Zero x"),
     "another project": ("[[wikt:a|b]] [[doi:10.1/x|c]] [[:fr:d]] [[WP:x]]", "b c fr:d WP:x"),
     "external": (
         "[https://a.example b c] [https://a.example] [//a.example d] https://e.example [mailto:x@y z]",
@@ -106,6 +111,15 @@ READ = {
     ),
     "no link": ("a[0] [b] [ c ]", "a[0] [b] [ c ]"),
     "entities": ("&lt;b&gt; &eacute; &#8364; &#x20AC; &amp;amp; &nosuch;", "<b> é € € &amp; &nosuch;"),
+    "no entities": ("[https://a.example/?a=1&section=5&copy=2 b] c?a=1&section=5&copy=2 &notit;",
+        "b c?a=1&section=5&copy=2 &notit;"),
+    "entities in nowiki": (
+        "<nowiki>&lt;b&gt; &#91;y&#93; &amp;lt; &amp;</nowiki>lt; <nowiki>&</nowiki>gt;",
+        "<b> [y] &lt; &lt; &gt;",
+    ),
+    "entities in pre": ("<pre>&lt;b&gt; &amp;lt;</pre>", "<b> &lt;"),
+    "entities in code": ("<source lang=c>a &lt; b && &c;</source>", "a &lt; b && &c;"),
+    "code in a line": ('the <source lang="c" inline>a[0]\n = {b}</source> is', "the a[0] = {b} is"),
     "nowiki": ("<nowiki>'''[[a]]''' {{b}} <ref></nowiki> &lt;", "'''[[a]]''' {{b}} <ref> <"),
     "nowiki at the start of a line": ("a\n\n<nowiki>* b</nowiki>", "a\n\n* b"),
     "included elsewhere": (
@@ -116,7 +130,17 @@ READ = {
         "__NOTOC__a __НЕТ_СОДЕРЖАНИЯ__ __لافهرس__ __目次非表示__ __KEIN_INHALTSVERZEICHNIS__ __init__",
         "a __init__",
     ),
+    "words of programs": (
+        "__MY_VAR__ __END__ __notoc__ __NOTDC__ ____TOC____ __INDEX__ __index__",
+        "__MY_VAR__ __END__ ____TOC____ __index__",
+    ),
+    "attributes with an end of a tag": (
+        """<i a="x > y">b</i> <br a='>'>c<ref name="a>b">d</ref> <b a="x>e "f"</b> <i a=O'B>g's</i>""",
+        """b\nc e "f" g's""",
+    ),
     "variants": ("-{zh-cn:计算机; zh-tw:電腦;}- -{a}- -{T|b}- -{zh-hk:c}- -{H|zh-cn:d}-", "计算机 a c"),
+    "variants of links": ("-{A|zh-cn:[[x|y]];zh-tw:z}- -{zh-tw:[[x|a]]; zh-hk:b}-", "y a"),
+    "variants with entities": ("-{zh-cn:A&nbsp;B;zh-tw:C}- -{zh-tw:1;2 ; zh-hk : 3;}-", "A B 1;2"),
     "comments": ("a<!-- b -->c\n<!-- d -->\ne<!-- f", "ac e"),
     "a comment alone does not part": ("a\n<!-- b -->\nc", "a c"),
     "a reference alone does not part": ("a\n<ref>b</ref>\n<ref name=x />\nc", "a c"),
@@ -124,9 +148,21 @@ READ = {
     "subscript": ("H<sub>2</sub>O, m<sup>2</sup>", "H2O, m2"),
     "math goes": ("a <math>x^2</math> b", "a b"),
     "empty brackets": ("A ({{IPA-x|y|z}}; {{lang-xx}}) is, f() is", "A is, f() is"),
+    "ended brackets": (
+        "北京（{{lang-en|Beijing}}；{{bd|1|2}}） A ({{lang-la|b}}, {{Unseen}}; ) is (see [//x.example]) c ;)",
+        "北京（Beijing） A (b) is c ;)",
+    ),
+    "words in brackets": ("(see b) (see) (see [//x.example c]) d (e ; {{f}})", "(see b) (see) (see c) d (e)"),
+    "brackets": (
+        "f(a, b), g(a; b); (1,000)", "f(a, b), g(a; b); (1,000)",
+    ),
     "begun brackets": ("A ({{Unseen}}, born 1900) is", "A (born 1900) is"),
     "tables": ("a\n{|\n|-\n| b\n{|\n| c\n|}\n| d\n|}\ne", "a\n\ne"),
     "tables of HTML": ("a\n<table><tr><td>b<table><td>c</table></td></tr></table>d</table>", "a d"),
+    "an unclosed table among others": (
+        "a\n{|\n| b\n* c\n|}\nd\n{|\n| x\n\ne\n{|\n|\n* f\n{|\n|\ng\n|}\n|}\nh\n\n{|\n|\ni\n|}\nj",
+        "a\n\nd\n\ne\n\nh\n\nj",
+    ),
     "an unclosed table": ("a\n{| class=x\n|-\n! b\n| c\nd", "a\n\nd"),
     "an unclosed template": ("a\n{{Infobox\n| b = c\n}\nd", "a\n\n} d"),
     "unclosed links": ("a [[b and [[c|d\n[[File:x|y\ne f", "a b and c|d\n\ne f"),
@@ -155,6 +191,10 @@ TEMPLATES = {
         "mot a c word x",
     ),
     "by number": ("{{lang|1=fr|2=mot}}", "mot"),
+    "links to what another wiki has": (
+        "是{{tsl|en|B|乙}}，{{internal link helper/en|丙|C}}，{{link-en|丁|D}} {{native name|fr|Nom|a=b}}",
+        "是乙，丙，丁 Nom",
+    ),
     "nested": ("{{nowrap|a {{lang|fr|{{small|mot}}}}}}", "a mot"),
     "signs": ("{{'}}a{{snd}}b{{ndash}}c {{=}}", "'a – b–c ="),
     "measures": (
@@ -189,6 +229,28 @@ TEMPLATES = {
 def test_templates_that_mark_up_words_leave_them(markup: str, text: str) -> None:
     """Well-known ones, and those that stand like words in a sentence; all others leave nothing."""
     assert plain_text(markup, GERMAN).text == text
+
+
+ORIGINS = {
+    "an article": ("AC/DC", 0, "AC/DC|AC/DC|AC/DC|AC/DC"),
+    "a page of the project": ("Project:A/B/C", 4, "A/B/C|A/B|C|Project:A/B/C"),
+    "one with a colon": ("Talk:Re:Zero", 1, "Re:Zero|Re:Zero|Re:Zero|Talk:Re:Zero"),
+    "a file": ("File:A/B.jpg", 6, "A/B.jpg|A/B.jpg|A/B.jpg|File:A/B.jpg"),
+    "of a user": ("User:Ida Moss/x", 2, "|||"),
+    "talk of a user": ("User talk:Ida Moss", 3, "|||"),
+}
+
+
+@pytest.mark.parametrize(("title", "namespace", "told"), ORIGINS.values(), ids=ORIGINS.keys())
+def test_a_page_tells_its_own_name(title: str, namespace: int, told: str) -> None:
+    """As MediaWiki does, which knows no subpages of articles and files. Nothing of a user's page, and never
+    who edited: privacy would not find it there.
+    """
+    markup = "{{PAGENAME}}|{{BASEPAGENAME}}|{{SUBPAGENAME}}|{{FULLPAGENAME}}"
+    origin = origin_of(title, {}, {}, namespace)
+    assert plain_text(f"x{markup}", origin).text == f"x{told}"
+    hidden = "x{{REVISIONUSER}} {{lc:{{REVISIONUSER}}}} {{revisionuser}} {{nowrap|{{REVISIONUSER:a}}}}"
+    assert plain_text(hidden, origin).text == "x"
 
 
 def test_an_abstract_is_bounded_and_before_the_first_heading() -> None:

@@ -1,5 +1,6 @@
 """The worker: hostile markup costs a bounded time, in another process, and the next page has its text."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from streamer.enrich.plain import MAX_ABSTRACT_CHARS
 from streamer.enrich.text import Make, Origin, plain_text
-from streamer.enrich.textpool import MAX_INPUT_CHARS, TextPool
+from streamer.enrich.textpool import MAX_INPUT_CHARS, MAX_SLOW, SLOW_FOR_S, TextPool
 from streamer.enrich.textworker import WORKER_BYTES
 
 ALL = Make(text=True, sections=True, infoboxes=True)
@@ -66,6 +67,11 @@ def test_a_megabyte_of_it_is_read_in_bounded_time(piece: str) -> None:
 def test_a_megabyte_nested_in_itself_is_read_in_bounded_time(pair: tuple[str, str]) -> None:
     count = MEGABYTE // len("".join(pair))
     assert seconds(pair[0] * count + pair[1] * count) < BOUND_S
+
+
+def test_each_candidate_for_a_box_is_looked_at_once() -> None:
+    """What stands before it, too."""
+    assert seconds("." * 125_000 + "a\n" + "{{q\n|a=1\n|b=2\n|c=3\n}}" * 5_000) < BOUND_S / 4
 
 
 def test_text_is_not_much_longer_than_wikitext() -> None:
@@ -138,11 +144,74 @@ async def test_a_worker_that_takes_too_long_is_replaced() -> None:
     async with TextPool(workers=1) as pool:
         assert await pool.extract("first")
         pool._timeout_s = 0.001
-        assert await pool.extract("[[a|b]] {{c}}\n" * 70_000) is None
+        assert await pool.extract(SLOW) is None
         pool._timeout_s = 10.0
         answer = await pool.extract("'''next'''")
     assert answer
     assert answer.text == "next"
+
+
+SLOW = "[[a|b]] {{c}}\n" * 70_000
+
+
+async def test_a_page_that_took_too_long_takes_no_worker_for_a_while() -> None:
+    """Whatever its next edit is; other pages do, and it does later. What is remembered is bounded."""
+    now_s = 0.0
+    async with TextPool(workers=1, now_s=lambda: now_s) as pool:
+        assert await pool.extract("first")
+        pool._timeout_s = 0.001
+        assert await pool.extract(SLOW, page=("xwiki", 7)) is None
+        assert await pool.extract(SLOW) is None
+        pool._timeout_s = 10.0
+        assert await pool.extract("mended", page=("xwiki", 7)) is None
+        assert await pool.extract(SLOW) is None
+        assert pool._all[0]._process is None
+        assert await pool.extract("another", page=("xwiki", 8))
+        now_s = SLOW_FOR_S
+        assert await pool.extract("mended", page=("xwiki", 7))
+        for page in range(MAX_SLOW + 5):
+            pool._slow.add(page, now_s + 1)
+        assert len(pool._slow._until_s) == MAX_SLOW
+        assert pool._slow.has(MAX_SLOW, now_s)
+
+
+async def test_the_wait_for_a_worker_is_bounded() -> None:
+    """What waits too long goes without text, and takes nothing from who comes next."""
+    async with TextPool(workers=1, wait_s=0.01) as pool:
+        worker = pool._free.get_nowait()
+        assert await pool.extract("waits") is None
+        pool._free.put_nowait(worker)
+        assert await pool.extract("next")
+
+
+async def test_a_worker_is_free_again_after_two_cancellations() -> None:
+    """The second comes while the worker is stopped."""
+    stopping = asyncio.Event()
+    async with TextPool(workers=1) as pool:
+        assert await pool.extract("first")
+        (worker,) = pool._all
+        stop, asked = worker.stop, asyncio.Event()
+
+        async def ask(frame: bytes, _: float) -> bytes:
+            asked.set()
+            await asyncio.Event().wait()
+            return frame
+
+        async def stop_slowly() -> None:
+            await stop()
+            stopping.set()
+            await asyncio.Event().wait()
+
+        worker.ask, worker.stop = ask, stop_slowly  # type: ignore[method-assign]
+        task = asyncio.create_task(pool.extract("cancelled"))
+        await asked.wait()
+        task.cancel()
+        await stopping.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        del worker.ask, worker.stop
+        assert await pool.extract("next")
 
 
 async def test_the_address_space_of_a_worker_is_bounded() -> None:
