@@ -432,7 +432,8 @@ class ArticleBody(Struct, frozen=True):
     html: str | Maybe = UNSET
     """As Parsoid renders this revision: a whole document. Of wikitext only, and not of redirects. It costs
     the wiki a request of its own: absent where it could not be had in time, or not within the share of all
-    requests that it may take. In feeds without names of editors, pages whose title has one are without it.
+    requests that it may take. In feeds without names of editors, pages whose title has one are without it,
+    and so is what would name the editor by a word of the wiki's (`{{REVISIONUSER}}`).
     """
     sections: list[Section] | Maybe = UNSET
     """Of the plain text: the lead, then one for each heading. Only for partners that ask for them; absent
