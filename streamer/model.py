@@ -328,7 +328,7 @@ class Version(Struct, frozen=True):
     """Absent of other content than wikitext, and where the wiki's language is not in the table of names."""
     size_change: int | Maybe = UNSET
     """Bytes more than in the revision before; of a page's first one its size. Absent where the size before is
-    not known, and where text is hidden.
+    not known, and where the text of either is hidden.
     """
     reverts: Reverts | Maybe = UNSET
     """Of a revert. Absent of other revisions, where it was not known in time, and where text is hidden."""
@@ -343,7 +343,7 @@ class PreviousVersion(Struct, frozen=True):
     number_of_characters: int | Maybe = UNSET
     """Not filled by this version: nothing that is asked for tells it."""
     size: Size | Maybe = UNSET
-    """Absent where it is not known, as `sha1`."""
+    """Absent where it is not known and where this revision's text is hidden; as `sha1`."""
     sha1: str | Maybe = UNSET
 
 

@@ -24,6 +24,7 @@ from streamer.enrich.hides import Hides
 from streamer.enrich.hinting import has_hint
 from streamer.enrich.memory import Contents, HiddenRevisions, Hints, Newest, Removal, Removals, Told
 from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Removed, Superseded, Work
+from streamer.enrich.signs import without_parents_text
 from streamer.enrich.suspects import CAUSE as RECONCILE
 from streamer.errors import HostNotAllowed
 from streamer.log.base import Headers, Record, partition_of
@@ -337,7 +338,10 @@ class Batch:
             self._dead(change, Dead("stale", MISSING_TRIES), found.site, hidden)
             return
         hint = self._memory.hints.of(wiki, revision.identifier)
-        fits = fitting(change, answered, visibility, stamp, hint)
+        told_of = change, hint
+        if self._hides_text(change, revision.parent):
+            told_of = without_parents_text(change, hint)
+        fits = fitting(told_of[0], answered, visibility, stamp, told_of[1])
         if fits is None:
             self._dead(change, Dead("too_large", 1), found.site, hidden)
             return
@@ -348,6 +352,11 @@ class Batch:
             self._hinted["yes" if is_hinted else "no"] += 1
         if not stamp.late:
             self._newest[wiki, page_id] = revision.identifier
+
+    def _hides_text(self, change: Change, revision: int) -> bool:
+        """Of another revision than the one that is told."""
+        own = change.visibility if change.meant == "visibility" and change.revision == revision else None
+        return not self._memory.hidden.of(change.wiki, revision).text or (own is not None and not own.text)
 
     def _newest_of(self, wiki: str, page_id: int) -> int:
         """The revision that is out, or will be with this commit; 0: not known, or none is."""

@@ -4,11 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import pytest
 
 from streamer.enrich.article import Stamp, article_of
+from streamer.enrich.commit import Batch, Finished, Memory
 from streamer.enrich.hinting import Hinting
 from streamer.enrich.memory import Contents, Hints
-from streamer.model import Hint, Visibility, encode_value
+from streamer.enrich.outcome import Answered, Work
+from streamer.model import Hint, Topics, Visibility, encode_value
 
 Make = Callable[..., Any]
 
@@ -100,6 +103,40 @@ def test_what_was_restored_is_found_where_the_wiki_does_not_say(change: Make, fo
     other = edit(40, "a", reverted_oldest=10, reverted_newest=30)
     unlike = told(edit(20, "a"), edit(30, "b"), other)
     assert "restored_identifier" not in version(change("edit", 40), found(40, 1), unlike)["reverts"]
+
+
+SECRET = Visibility(text=False, editor=False, comment=False)
+
+
+@pytest.mark.parametrize(
+    ("what", "told", "is_out"),
+    [
+        ({"kind": "visibility", "revision": 10, "visibility": SECRET}, {}, False),
+        ({"kind": "refresh", "replays": "visibility", "revision": 10, "visibility": SECRET}, {}, False),
+        ({"kind": "edit", "revision": 11, "parent_size": 44}, {10: SECRET}, False),
+        ({"kind": "refresh"}, {10: SECRET}, False),
+        ({"kind": "edit", "revision": 11, "parent_size": 44}, {9: SECRET}, True),
+        ({"kind": "edit", "revision": 11, "parent_size": 44}, {10: Visibility(comment=False)}, True),
+        ({"kind": "visibility", "revision": 10, "visibility": Visibility(editor=False)}, {}, True),
+    ],
+    ids=["hidden now", "repaired", "an edit upon it", "restated", "another", "its comment", "its editor"],
+)
+def test_what_tells_of_a_hidden_text_is_left_out(
+    change: Make, found: Make, what: dict[str, Any], told: dict[int, Visibility], *, is_out: bool
+) -> None:
+    """SHA-1 and size of the revision before, and what gives its size away; that there was one stays."""
+    memory = Memory()
+    for revision, visibility in told.items():
+        memory.hidden.told("testwiki", revision, visibility)
+    memory.hints.add(Hint("testwiki", 5, 11, 0, parent=10, parent_sha1="b" * 40, parent_size=44, restored=9))
+    batch = Batch(memory, Topics(), 10, last_sequence=0, counts={}, now_us=1)
+    made = Work(0, change(**{"title": "A", **what}), 1, outcome=Answered(found(11, 5, size=50)))
+    batch.add(Finished(made))
+    (value,) = [record.value for record in batch.records if record.topic == Topics().articles]
+    article = msgspec.json.decode(value or b"")
+    known = {"size": {"value": 44, "unit_text": "B"}, "sha1": "b" * 40} if is_out else {}
+    assert article["previous_version"] == {"identifier": 10, **known}
+    assert article["version"].get("size_change") == (6 if is_out else None)
 
 
 def test_scores_are_named_as_enterprise_names_them(change: Make, found: Make) -> None:
