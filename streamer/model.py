@@ -171,6 +171,8 @@ class Hint(Struct, frozen=True, omit_defaults=True, tag_field="record", tag="hin
     reverted_newest: int = 0
     restored: int = 0
     """The revision whose content this one has again."""
+    restored_reverted: bool = False
+    """That one had been reverted."""
     tags: tuple[str, ...] | None = None
     previous_tags: tuple[str, ...] | None = None
     scores: dict[str, float] | None = None
@@ -266,9 +268,14 @@ class Reverts(Struct, frozen=True):
     """What a revision undoes: all of its page from the oldest to the newest of these."""
 
     oldest_identifier: int
+    """As far as they are known: where `restored_identifier` is there, all that came after it are undone."""
     newest_identifier: int
     restored_identifier: int | Maybe = UNSET
     """Whose content the page has again. Absent where it is not known, and where it is none's exactly."""
+    is_repeated: bool | Maybe = UNSET
+    """True: what is restored had been reverted itself, as when vandalism is put back. Else absent, also where
+    that is not known.
+    """
 
 
 class MaintenanceTags(Struct, frozen=True):

@@ -39,6 +39,7 @@ def reverts_of(hint: Hint | None) -> Reverts | Maybe:
         hint.reverted_oldest or hint.reverted_newest,
         hint.reverted_newest or hint.reverted_oldest,
         hint.restored or UNSET,
+        True if hint.restored_reverted else UNSET,
     )
 
 

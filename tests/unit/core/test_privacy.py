@@ -110,6 +110,7 @@ VERDICTS: Final[Mapping[str, str]] = {
     "version.reverts.oldest_identifier": ID,
     "version.reverts.newest_identifier": ID,
     "version.reverts.restored_identifier": ID,
+    "version.reverts.is_repeated": STAYS,
     "version.is_reverted": STAYS,
     "version.noindex": STAYS,
     "version.maintenance_tags.citation_needed_count": STAYS,

@@ -11,7 +11,8 @@ from streamer.enrich.commit import Batch, Finished, Memory
 from streamer.enrich.hinting import Hinting
 from streamer.enrich.memory import Contents, Hints
 from streamer.enrich.outcome import Answered, Work
-from streamer.model import Hint, Topics, Visibility, encode_value
+from streamer.enrich.signs import reverts_of
+from streamer.model import Hint, Reverts, Topics, Visibility, encode_value
 
 Make = Callable[..., Any]
 
@@ -87,6 +88,32 @@ def test_a_revert_says_what_it_undoes(change: Make, found: Make) -> None:
     }
     assert "reverts" not in version(change("edit", 40), found(40, 1), told(edit(30, "a"), edit(40, "a")))
     assert "reverts" not in version(change("edit", 40), found(40, 1), told(edit(40, "a")))
+
+
+@pytest.mark.parametrize("by_wiki", [False, True], ids=["by content", "by the wiki"])
+def test_what_was_reverted_and_comes_again(change: Make, found: Make, *, by_wiki: bool) -> None:
+    """It says so, and what it takes away is not told for reverted; what undoes it then is a revert as any."""
+    good, bad, memory = "a", "b", Hints()
+    hinting = Hinting(memory, Contents())
+
+    def read(revision: int, content: str, restored: int = 0) -> tuple[Any, Any]:
+        wiki = {"reverted_oldest": revision - 10, "reverted_newest": revision - 10, "restored": restored}
+        signal = hinting.read(edit(revision, content, **(wiki if by_wiki and restored else {})))
+        told = version(change("edit", revision), found(revision, 1), memory.of("testwiki", revision))
+        return told.get("reverts"), signal and signal.by
+
+    def undone(revision: int, **more: Any) -> dict[str, Any]:
+        at = revision - 10
+        return {"oldest_identifier": at, "newest_identifier": at, "restored_identifier": at - 10, **more}
+
+    assert read(10, good) == (None, None)
+    assert read(20, bad) == (None, None)
+    assert read(30, good, 10) == (undone(30), 30)
+    for again in (40, 60):
+        assert read(again, bad, again - 20) == (undone(again, is_repeated=True), None)
+        assert read(again + 10, good, again - 10) == (undone(again + 10), again + 10)
+    hinting.read(Hint("testwiki", 1, 40, 1, sha1=bad * 40, tags=("mw-undo",)))
+    assert reverts_of(memory.of("testwiki", 40)) == Reverts(30, 30, 20, True)
 
 
 def test_what_was_restored_is_found_where_the_wiki_does_not_say(change: Make, found: Make) -> None:
