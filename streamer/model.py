@@ -314,7 +314,7 @@ class Version(Struct, frozen=True):
     scores: dict[str, object] | Maybe = UNSET
     """How likely a revert is, by model: `prediction`, `probability.true` and `.false`. `revertrisk` is of
     Wikipedias; others are named as their model is, e.g. `revertrisk-multilingual`, `revertrisk-wikidata`.
-    Absent unless known in time.
+    Absent unless known in time, and of all but edits of articles.
     """
     editor: Editor | Maybe = UNSET
     is_current: bool | Maybe = UNSET

@@ -122,11 +122,12 @@ class Asker:
         """What others tell of a revision, as far as it comes in time."""
         if found.revision.text_hidden:  # what is told without text goes at once
             return
-        if not self.scoring.wants(change, found):
-            await self.hinting.wait(change, until_s)
-            return
+        self.scoring.answered(change, found)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.scoring.ask(change, found))
+            if self.scoring.wants(change, found):
+                tasks.create_task(self.scoring.ask(change, found))
+            elif self.plan().scores:
+                tasks.create_task(self.scoring.wait(change, found, until_s))
             await self.hinting.wait(change, until_s)
 
     async def _html(self, change: Change, found: Found) -> str | None:
