@@ -405,7 +405,7 @@ class Section(Struct, frozen=True):
     """Of its heading, 1 to 6; 0 of the lead."""
     text: str
     """Without the heading; may be empty. In order and joined by blank lines, headings and the texts that are
-    not empty are `article_body.text`.
+    not empty are the plain text of the wikitext: `article_body.text`, but in a feed with HTML.
     """
     hash: str
     """Of path and text, in NFC and with all white space as one space: 32 hex characters of SHA-256. The same
@@ -443,8 +443,9 @@ class ArticleBody(Struct, frozen=True):
     and so is what would name the editor by a word of the wiki's (`{{REVISIONUSER}}`).
     """
     sections: list[Section] | Maybe = UNSET
-    """Of the plain text: the lead, then one for each heading. Only for partners that ask for them; absent
-    where text is and of a page with more than 2,000; empty for a redirect.
+    """Of the plain text of the wikitext: the lead, then one for each heading. Whether there is HTML changes
+    nothing in them. Only for partners that ask for them; absent where that text is and of a page with more
+    than 2,000; empty for a redirect.
     """
     infoboxes: list[Infobox] | Maybe = UNSET
     """Of the wikitext, in order, also nested ones. Only for partners that ask for them; absent where text is,
@@ -594,7 +595,6 @@ class FromHtml(Struct, frozen=True):
 
     text: str | Maybe = UNSET
     abstract: str | Maybe = UNSET
-    sections: list[Section] | Maybe = UNSET
 
 
 class FullArticle(Article, frozen=True):

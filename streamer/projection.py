@@ -138,7 +138,7 @@ class Projection:
         article.pop("abstract", None)
         if "abstract" in made:
             article["abstract"] = made.pop("abstract")
-        drop(article, "article_body", ("text", "sections"))
+        drop(article, "article_body", ("text",))
         change(article, "article_body", made)
 
 

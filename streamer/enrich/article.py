@@ -158,11 +158,7 @@ def _body(content: str, plain: PlainText | None, html: str | None) -> ArticleBod
 
 
 def _from_html(plain: PlainText) -> FromHtml:
-    return FromHtml(
-        text=UNSET if plain.text is None else plain.text,
-        abstract=plain.abstract or UNSET,
-        sections=UNSET if plain.sections is None else plain.sections,
-    )
+    return FromHtml(text=UNSET if plain.text is None else plain.text, abstract=plain.abstract or UNSET)
 
 
 def removal_of(change: Change, page_id: int, site: SiteInfo | None, stamp: Stamp) -> Article:
