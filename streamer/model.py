@@ -579,7 +579,7 @@ class Article(Struct, frozen=True):
     attribution: Attribution | Maybe = UNSET
     """Absent where there is no text to attribute."""
     redirect_target: str | Maybe = UNSET
-    """Of a redirect: the title that it leads to."""
+    """Of a redirect: the title that it leads to, as its wiki writes it, without the section."""
     is_disambiguation: bool | Maybe = UNSET
     """Whether the page lists others of its name, at the time of fetch. Absent where the text is hidden, and
     of removals.

@@ -4,7 +4,6 @@ Body, SHA-1, tags, size, comment and editor are the revision's; title, lists, pr
 main entity are the page's at fetch. What is not known without a further request is absent.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, get_args
@@ -16,6 +15,7 @@ from streamer.enrich.attribution import attribution_of
 from streamer.enrich.languages import language_name
 from streamer.enrich.licence import licences
 from streamer.enrich.maintenance import maintenance_tags
+from streamer.enrich.redirect import link_of, title_of
 from streamer.enrich.signs import reverts_of, scores_of, size_change_of, tags_of
 from streamer.enrich.text import PlainText
 from streamer.model import (
@@ -56,8 +56,6 @@ WIKITEXT: Final = "wikitext"
 _DIRECTIONS: Final[Mapping[str, Direction]] = {direction: direction for direction in get_args(Direction)}
 BY_REVISION: Final = ("create", "edit")
 """The kinds whose change is its revision: bot and minor flags of the change are the revision's."""
-_REDIRECT: Final = re.compile(r"#redirect\s*:?\s*\[\[", re.IGNORECASE | re.ASCII)
-_FIRST_LINK: Final = re.compile(r"\[\[:?\s*([^\[\]|#\n]{1,512})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,17 +357,15 @@ def is_redirect(found: Found) -> bool:
     """Of the revision, in wikitext. The keyword is localised, and what the page is now says whether it is
     one; English is understood by all wikis, so a page that is an article again is known by it.
     """
+    return _redirect_link(found) is not None
+
+
+def _redirect_link(found: Found) -> str | None:
     if model_of(found) != WIKITEXT:
-        return False
-    content = (found.revision.content or "")[:4_096].lstrip()
-    if found.page.is_redirect:
-        return content.startswith("#")
-    return _REDIRECT.match(content) is not None
+        return None
+    return link_of(found.revision.content or "", any_word=found.page.is_redirect)
 
 
 def _redirect_target(found: Found) -> str:
-    if not is_redirect(found):
-        return ""
-    content = found.revision.content or ""
-    link = _FIRST_LINK.search(content[:4_096])
-    return " ".join(link[1].replace("_", " ").split()) if link else ""
+    link = _redirect_link(found)
+    return title_of(link, found.site) if link else ""
