@@ -194,23 +194,26 @@ class Hints:
     """Free metadata by revision; several hints about one are joined, the later word wins."""
 
     def __init__(self, limit: int = MAX_HINTS) -> None:
-        self._revisions: Recent[tuple[str, int], Hint] = Recent(limit)
-
-        self._of_edits: Recent[tuple[str, int], None] = Recent(limit)
+        self._revisions: Recent[tuple[str, int], tuple[Hint, bool]] = Recent(limit)
+        """And whether the edit itself was told."""
 
     def add(self, hint: Hint) -> None:
         key = (hint.wiki, hint.revision)
-        before = self._revisions.get(key)
-        self._revisions.put(key, hint if before is None else _joined(before, hint))
-        if hint.is_of_edit:
-            self._of_edits.put(key, None)
+        known = self._revisions.get(key)
+        if known is None:
+            self._revisions.put(key, (hint, hint.is_of_edit))
+        else:
+            before, has_edit = known
+            self._revisions.put(key, (_joined(before, hint), has_edit or hint.is_of_edit))
 
     def of(self, wiki: str, revision: int) -> Hint | None:
-        return self._revisions.get((wiki, revision))
+        known = self._revisions.get((wiki, revision))
+        return known[0] if known else None
 
     def has_edit(self, wiki: str, revision: int) -> bool:
         """Whether the edit itself was told, and not its tags or scores alone."""
-        return (wiki, revision) in self._of_edits
+        known = self._revisions.get((wiki, revision))
+        return known is not None and known[1]
 
 
 class Restored(NamedTuple):
