@@ -6,9 +6,10 @@ main entity are the page's at fetch. What is not known without a further request
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from streamer.enrich.address import page_url
 from streamer.enrich.attribution import attribution_of
@@ -112,7 +113,6 @@ def article_of(
         namespace=_namespace(site, page.namespace),
         is_part_of=_project(site, change),
         event=_event(change, stamp, EVENT_TYPE[change.kind], site, _told(change)),
-        abstract=plain.abstract if plain and plain.abstract else UNSET,
         date_created=rfc3339(revision.edited_ms) if _created(change, revision) else UNSET,
         date_modified=rfc3339(revision.edited_ms),
         date_previously_modified=_previously(revision, hint),
@@ -120,10 +120,6 @@ def article_of(
         previous_version=_previous_version(change, revision, hint),
         in_language=_language(page.language or site.language, page.direction or site.direction),
         main_entity=Entity(page.main_entity, ENTITY_URL + page.main_entity) if page.main_entity else UNSET,
-        categories=_links(change, found, "categories"),
-        templates=_links(change, found, "templates"),
-        redirects=_links(change, found, "redirects"),
-        article_body=_body(content, plain, html),
         license=licences(site),
         visibility=visibility,
         protection=list(page.protection),
@@ -131,8 +127,41 @@ def article_of(
         redirect_target=_redirect_target(found) or UNSET,
         is_disambiguation=page.is_disambiguation,
         image=page.image or UNSET,
-        from_html=_from_html(from_html) if from_html else UNSET,
+        **_parts(change, found, plain, html, from_html),
     )
+
+
+def with_parts(
+    article: Article,
+    change: Change,
+    found: Found,
+    *,
+    plain: PlainText | None,
+    html: str | None,
+    from_html: PlainText | None,
+) -> Article:
+    """What `article_of` makes of these, from what it has made of others."""
+    if article.article_body is UNSET:
+        return article
+    return replace(article, **_parts(change, found, plain, html, from_html))
+
+
+def _parts(
+    change: Change,
+    found: Found,
+    plain: PlainText | None,
+    html: str | None,
+    from_html: PlainText | None,
+) -> dict[str, Any]:
+    """What can be left out where an article is too large."""
+    return {
+        "abstract": plain.abstract if plain and plain.abstract else UNSET,
+        "categories": _links(change, found, "categories"),
+        "templates": _links(change, found, "templates"),
+        "redirects": _links(change, found, "redirects"),
+        "article_body": _body(found.revision.content or "", plain, html),
+        "from_html": _from_html(from_html) if from_html else UNSET,
+    }
 
 
 def _links(change: Change, found: Found, name: PageList) -> list[Link] | Maybe:
