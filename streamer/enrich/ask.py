@@ -110,8 +110,7 @@ class Asker:
         from_html = None
         if html is not None:
             self._hold(work, 2 * len(html))
-            if self.plan().text:
-                from_html = await self.pool.extract_html(html)
+            from_html = await self.pool.extract_html(html, Make(self.plan().text))
         return Answered(found, plain, html, from_html, is_stale)
 
     def _hold(self, work: Work, size: int) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from streamer.enrich.plain import Page, text_of
-from streamer.enrich.text import PlainText
+from streamer.enrich.text import TEXT, Make, PlainText
 
 # fmt: off
 TAGS: Final = frozenset((
@@ -80,12 +80,15 @@ WORDS: Final = "-text"
 """How selectolax calls a node of text."""
 
 
-def plain_html(html: str) -> PlainText:
-    """Text and abstract. Sections are made of wikitext alone, for everybody: a hash that stood for the one at
-    times and for the other at times would tell of changes that nobody made.
-    """
+def plain_html(html: str, make: Make = TEXT) -> PlainText:
     page = page_of(html)
-    return PlainText(text_of(page.sections()), page.abstract)
+    parts = page.sections()
+    return PlainText(
+        text_of(parts) if make.text else None,
+        page.abstract if make.text else "",
+        # sections are made of wikitext alone, for everybody: a hash that stood for the one at times and for
+        # the other at times would tell of changes that nobody made
+    )
 
 
 def page_of(html: str) -> Page:

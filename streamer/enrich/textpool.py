@@ -114,9 +114,11 @@ class TextPool:
             return None
         return await self._extract(Asked(wikitext, origin, make))
 
-    async def extract_html(self, html: str) -> PlainText | None:
-        """Text and abstract of Parsoid's, whose length has been bounded (streamer.origin.fetch)."""
-        return await self._extract(Asked("", html=html))
+    async def extract_html(self, html: str, make: Make = TEXT) -> PlainText | None:
+        """Of Parsoid's, whose length has been bounded (streamer.origin.fetch)."""
+        if not any(make):
+            return None
+        return await self._extract(Asked("", make=make, html=html))
 
     async def _extract(self, asked: Asked) -> PlainText | None:
         each = await self._free.get()

@@ -50,7 +50,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         try:
             asked = decoder.decode(frame)
             if asked.html:
-                answer = plain_html(asked.html)
+                answer = plain_html(asked.html, asked.make)
             else:
                 answer = plain_text(asked.wikitext, asked.origin, asked.make)
             body = encoder.encode(answer)
