@@ -286,6 +286,12 @@ ENRICH_HINTED: Final = Counter(
     ["hinted"],
     registry=REGISTRY,
 )
+ENRICH_SCORED: Final = Counter(
+    "streamer_enrich_scored",
+    "Edits of articles published, by whether they had a score (`version.scores`).",
+    ["scored"],
+    registry=REGISTRY,
+)
 HINT_WAIT: Final = Histogram(
     "streamer_enrich_hint_wait_seconds",
     "How long an answered change waited for its hint, of those that did.",

@@ -171,6 +171,8 @@ class Hint(Struct, frozen=True, omit_defaults=True, tag_field="record", tag="hin
     reverted_newest: int = 0
     restored: int = 0
     """The revision whose content this one has again."""
+    restored_reverted: bool = False
+    """That one had been reverted."""
     tags: tuple[str, ...] | None = None
     previous_tags: tuple[str, ...] | None = None
     scores: dict[str, float] | None = None
@@ -266,9 +268,14 @@ class Reverts(Struct, frozen=True):
     """What a revision undoes: all of its page from the oldest to the newest of these."""
 
     oldest_identifier: int
+    """As far as they are known: where `restored_identifier` is there, all that came after it are undone."""
     newest_identifier: int
     restored_identifier: int | Maybe = UNSET
     """Whose content the page has again. Absent where it is not known, and where it is none's exactly."""
+    is_repeated: bool | Maybe = UNSET
+    """True: what is restored had been reverted itself, as when vandalism is put back. Else absent, also where
+    that is not known.
+    """
 
 
 class MaintenanceTags(Struct, frozen=True):
@@ -307,7 +314,7 @@ class Version(Struct, frozen=True):
     scores: dict[str, object] | Maybe = UNSET
     """How likely a revert is, by model: `prediction`, `probability.true` and `.false`. `revertrisk` is of
     Wikipedias; others are named as their model is, e.g. `revertrisk-multilingual`, `revertrisk-wikidata`.
-    Absent unless known in time.
+    Absent unless known in time, and of all but edits of articles.
     """
     editor: Editor | Maybe = UNSET
     is_current: bool | Maybe = UNSET
@@ -328,7 +335,7 @@ class Version(Struct, frozen=True):
     """Absent of other content than wikitext, and where the wiki's language is not in the table of names."""
     size_change: int | Maybe = UNSET
     """Bytes more than in the revision before; of a page's first one its size. Absent where the size before is
-    not known, and where text is hidden.
+    not known, and where the text of either is hidden.
     """
     reverts: Reverts | Maybe = UNSET
     """Of a revert. Absent of other revisions, where it was not known in time, and where text is hidden."""
@@ -343,7 +350,7 @@ class PreviousVersion(Struct, frozen=True):
     number_of_characters: int | Maybe = UNSET
     """Not filled by this version: nothing that is asked for tells it."""
     size: Size | Maybe = UNSET
-    """Absent where it is not known, as `sha1`."""
+    """Absent where it is not known and where this revision's text is hidden; as `sha1`."""
     sha1: str | Maybe = UNSET
 
 
@@ -398,7 +405,7 @@ class Section(Struct, frozen=True):
     """Of its heading, 1 to 6; 0 of the lead."""
     text: str
     """Without the heading; may be empty. In order and joined by blank lines, headings and the texts that are
-    not empty are `article_body.text`.
+    not empty are the plain text of the wikitext: `article_body.text`, but in a feed with HTML.
     """
     hash: str
     """Of path and text, in NFC and with all white space as one space: 32 hex characters of SHA-256. The same
@@ -432,11 +439,13 @@ class ArticleBody(Struct, frozen=True):
     html: str | Maybe = UNSET
     """As Parsoid renders this revision: a whole document. Of wikitext only, and not of redirects. It costs
     the wiki a request of its own: absent where it could not be had in time, or not within the share of all
-    requests that it may take. In feeds without names of editors, pages whose title has one are without it.
+    requests that it may take. In feeds without names of editors, pages whose title has one are without it,
+    and so is what would name the editor by a word of the wiki's (`{{REVISIONUSER}}`).
     """
     sections: list[Section] | Maybe = UNSET
-    """Of the plain text: the lead, then one for each heading. Only for partners that ask for them; absent
-    where text is and of a page with more than 2,000; empty for a redirect.
+    """Of the plain text of the wikitext: the lead, then one for each heading. Whether there is HTML changes
+    nothing in them. Only for partners that ask for them; absent where that text is and of a page with more
+    than 2,000; empty for a redirect.
     """
     infoboxes: list[Infobox] | Maybe = UNSET
     """Of the wikitext, in order, also nested ones. Only for partners that ask for them; absent where text is,
@@ -570,7 +579,7 @@ class Article(Struct, frozen=True):
     attribution: Attribution | Maybe = UNSET
     """Absent where there is no text to attribute."""
     redirect_target: str | Maybe = UNSET
-    """Of a redirect: the title that it leads to."""
+    """Of a redirect: the title that it leads to, as its wiki writes it, without the section."""
     is_disambiguation: bool | Maybe = UNSET
     """Whether the page lists others of its name, at the time of fetch. Absent where the text is hidden, and
     of removals.
@@ -586,7 +595,6 @@ class FromHtml(Struct, frozen=True):
 
     text: str | Maybe = UNSET
     abstract: str | Maybe = UNSET
-    sections: list[Section] | Maybe = UNSET
 
 
 class FullArticle(Article, frozen=True):

@@ -79,8 +79,8 @@ class Partner(Struct, frozen=True, forbid_unknown_fields=True):
     max_revert_risk: Annotated[float, Meta(ge=0, le=1)] = 1.0
     """How likely a revert may be; 1: any. What has no score passes."""
     min_size_change: Annotated[int, Meta(ge=0)] = 0
-    """Bytes that an edit adds or takes away; where that is not known, it passes. What reverts passes this
-    and the two before it.
+    """Bytes that an edit adds or takes away; where that is not known, it passes. What reverts passes this,
+    the two before it, `bots`, `minor` and the sizes (streamer.route.rules).
     """
     content: tuple[Content, ...] = ("wikitext", "text")
     fields: tuple[str, ...] = ()

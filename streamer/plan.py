@@ -27,6 +27,8 @@ class Plan:
     """Plain text and abstract: made of what is there."""
     sections: bool = False
     infoboxes: bool = False
+    scores: bool = False
+    """Somebody leaves out what is likely to be reverted."""
     latest_only: bool = False
     """There are partners, and each is content with the newest revision of a page."""
 
@@ -53,6 +55,7 @@ def plan_of(partners: Partners) -> Plan:
         text=any(_wants_text(partner) for partner in asked),
         sections=any("sections" in partner.content for partner in asked),
         infoboxes=any("infoboxes" in partner.content for partner in asked),
+        scores=any(partner.max_revert_risk < 1 for partner in asked),
         latest_only=all(partner.revisions == "latest" for partner in asked),
     )
 

@@ -46,6 +46,9 @@ WITHHELD: Final[Mapping[Kind, frozenset[str]]] = {
 }
 """What a feed never holds, nor anything below it."""
 LINKS: Final = ("categories", "templates", "redirects")
+FROM_HTML: Final = "from_html"
+"""Of FullArticle: what stands in no article that leaves."""
+_ASKS_WHO: Final = re.compile("REVISIONUSER", re.IGNORECASE | re.ASCII)
 
 
 def privacy_secret(settings: PrivacySettings) -> bytes:
@@ -103,6 +106,7 @@ class Policy:
         """In place."""
         if self.kind == "full":
             return
+        drop_rendered_name(article)
         names = self._titles(article)
         self._version(article, names)
         if self.kind == "none":
@@ -144,7 +148,7 @@ class Policy:
         if title != name or _space(article) in USER:
             put_text(article, "name", title)
             self._addresses(article, name, title)
-            drop(article, "article_body", ("html",))  # it names its page, in its head and in each link to it
+            drop_html(article)  # it names its page, in its head, in each link to it, and by {{PAGENAME}}
         if b'"previous"' in bytes(article.get("event", b"")):
             self._previous(article, names)
         target = text_in(article, "redirect_target")
@@ -237,6 +241,35 @@ class Policy:
 
 
 FULL: Final = Policy()
+
+
+def drop_html(article: Object) -> None:
+    """And what is made of it: what was made of the wikitext is there in any case."""
+    article.pop(FROM_HTML, None)
+    if b'"html"' in bytes(article.get("article_body", b"")):
+        drop(article, "article_body", ("html",))
+
+
+def drop_rendered_name(article: Object) -> None:
+    """HTML says who made the revision where the page, or a template of it, asks for that
+    (`{{REVISIONUSER}}`): then the name stands in the HTML, and not because the wikitext has it.
+    """
+    name = " ".join(plain(text_in(object_in(object_in(article, "version"), "editor"), "name") or "").split())
+    if not name or b'"html"' not in bytes(article.get("article_body", b"")):
+        return
+    body = object_in(article, "article_body")
+    wikitext = text_in(body, "wikitext") or ""
+    if (_ASKS_WHO.search(wikitext) or not _says(wikitext, name)) and _says(text_in(body, "html") or "", name):
+        drop_html(article)
+
+
+def _says(text: str, name: str) -> bool:
+    """Encoded for an address or as entities too."""
+    if name in text:
+        return True
+    if name.isascii() and name.isalnum():
+        return False
+    return name.replace("_", " ") in decoded(text).replace("_", " ")
 
 
 def _is_nameless(editor: Object) -> bool:

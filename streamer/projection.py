@@ -17,7 +17,7 @@ from msgspec import Raw, Struct
 from streamer.errors import FieldUnknown
 from streamer.model import Article, Hideable
 from streamer.objects import Object, change, drop, encode, lists, object_in, objects, put, raw
-from streamer.privacy import FULL, LINKS, Policy
+from streamer.privacy import FROM_HTML, FULL, LINKS, Policy, drop_rendered_name
 
 Tree = dict[str, "Tree | None"]
 """Names to what is wanted of them; None: all."""
@@ -46,9 +46,6 @@ NOT_HERE: Final[Tree] = {
     "event": {"partition": None, "offset": None},
 }
 """Fields that may be asked for and that our articles do not hold: deliver adds them."""
-
-FROM_HTML: Final = "from_html"
-"""Of FullArticle: what stands in no article that leaves."""
 
 _FALSE: Final = Raw(b"false")
 _TRUE: Final = Raw(b"true")
@@ -119,9 +116,9 @@ class Projection:
         if removed or beside:
             article = {name: part for name, part in article.items() if name in OF_A_REMOVAL}
             change(article, "event", {"type": _DELETE} if removed else {"late": _TRUE})
-        self._take_html(article)
         self._policy.apply(article)  # before the editor is hidden: the comment may repeat the name
         hide(article, hides)
+        self._take_html(article)  # as far as it may be told
         if self.content is not None:
             body = object_in(article, "article_body")
             if any(part not in self.content for part in body):
@@ -141,7 +138,7 @@ class Projection:
         article.pop("abstract", None)
         if "abstract" in made:
             article["abstract"] = made.pop("abstract")
-        drop(article, "article_body", ("text", "sections"))
+        drop(article, "article_body", ("text",))
         change(article, "article_body", made)
 
 
@@ -150,6 +147,8 @@ def hide(article: Object, hides: frozenset[Hideable]) -> None:
     a record is not served at all.
     """
     gone = hides & {"comment", "editor"}
+    if "editor" in gone:
+        drop_rendered_name(article)
     if gone:
         drop(article, "version", gone)
         change(article, "visibility", dict.fromkeys(sorted(gone), _FALSE))

@@ -11,6 +11,7 @@ from streamer.errors import ConfigError
 from streamer.partners import Demands, load_partners, mistakes
 from streamer.privacy import privacy_secret
 from streamer.reload import LIVE
+from streamer.route.rules import REVERTING_TAGS
 
 
 def configured(path: str | None) -> tuple[Settings | None, list[Finding]]:
@@ -104,4 +105,12 @@ def _partners_in(file: Path, demands: Demands) -> list[Finding]:
         partners = load_partners(file, demands)
     except ConfigError as error:
         return [problem(text) for text in mistakes(file, demands) or [str(error)]]
-    return [ok(f"{file}: {len(partners)} partners")]
+    without_effect = [
+        warning(
+            f"{file}: {name}.without_tags: leaves hardly anything out: {', '.join(partner.without_tags)} are"
+            " tags of reverts, and reverts come whatever this rule says"
+        )
+        for name, partner in sorted(partners.items())
+        if partner.without_tags and REVERTING_TAGS.issuperset(partner.without_tags)
+    ]
+    return [*without_effect, ok(f"{file}: {len(partners)} partners")]

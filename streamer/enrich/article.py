@@ -4,18 +4,19 @@ Body, SHA-1, tags, size, comment and editor are the revision's; title, lists, pr
 main entity are the page's at fetch. What is not known without a further request is absent.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from streamer.enrich.address import page_url
 from streamer.enrich.attribution import attribution_of
 from streamer.enrich.languages import language_name
 from streamer.enrich.licence import licences
 from streamer.enrich.maintenance import maintenance_tags
+from streamer.enrich.redirect import link_of, title_of
 from streamer.enrich.signs import reverts_of, scores_of, size_change_of, tags_of
 from streamer.enrich.text import PlainText
 from streamer.model import (
@@ -56,8 +57,6 @@ WIKITEXT: Final = "wikitext"
 _DIRECTIONS: Final[Mapping[str, Direction]] = {direction: direction for direction in get_args(Direction)}
 BY_REVISION: Final = ("create", "edit")
 """The kinds whose change is its revision: bot and minor flags of the change are the revision's."""
-_REDIRECT: Final = re.compile(r"#redirect\s*:?\s*\[\[", re.IGNORECASE | re.ASCII)
-_FIRST_LINK: Final = re.compile(r"\[\[:?\s*([^\[\]|#\n]{1,512})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,6 @@ def article_of(
         namespace=_namespace(site, page.namespace),
         is_part_of=_project(site, change),
         event=_event(change, stamp, EVENT_TYPE[change.kind], site, _told(change)),
-        abstract=plain.abstract if plain and plain.abstract else UNSET,
         date_created=rfc3339(revision.edited_ms) if _created(change, revision) else UNSET,
         date_modified=rfc3339(revision.edited_ms),
         date_previously_modified=_previously(revision, hint),
@@ -122,10 +120,6 @@ def article_of(
         previous_version=_previous_version(change, revision, hint),
         in_language=_language(page.language or site.language, page.direction or site.direction),
         main_entity=Entity(page.main_entity, ENTITY_URL + page.main_entity) if page.main_entity else UNSET,
-        categories=_links(change, found, "categories"),
-        templates=_links(change, found, "templates"),
-        redirects=_links(change, found, "redirects"),
-        article_body=_body(content, plain, html),
         license=licences(site),
         visibility=visibility,
         protection=list(page.protection),
@@ -133,8 +127,41 @@ def article_of(
         redirect_target=_redirect_target(found) or UNSET,
         is_disambiguation=page.is_disambiguation,
         image=page.image or UNSET,
-        from_html=_from_html(from_html) if from_html else UNSET,
+        **_parts(change, found, plain, html, from_html),
     )
+
+
+def with_parts(
+    article: Article,
+    change: Change,
+    found: Found,
+    *,
+    plain: PlainText | None,
+    html: str | None,
+    from_html: PlainText | None,
+) -> Article:
+    """What `article_of` makes of these, from what it has made of others."""
+    if article.article_body is UNSET:
+        return article
+    return replace(article, **_parts(change, found, plain, html, from_html))
+
+
+def _parts(
+    change: Change,
+    found: Found,
+    plain: PlainText | None,
+    html: str | None,
+    from_html: PlainText | None,
+) -> dict[str, Any]:
+    """What can be left out where an article is too large."""
+    return {
+        "abstract": plain.abstract if plain and plain.abstract else UNSET,
+        "categories": _links(change, found, "categories"),
+        "templates": _links(change, found, "templates"),
+        "redirects": _links(change, found, "redirects"),
+        "article_body": _body(found.revision.content or "", plain, html),
+        "from_html": _from_html(from_html) if from_html else UNSET,
+    }
 
 
 def _links(change: Change, found: Found, name: PageList) -> list[Link] | Maybe:
@@ -158,11 +185,7 @@ def _body(content: str, plain: PlainText | None, html: str | None) -> ArticleBod
 
 
 def _from_html(plain: PlainText) -> FromHtml:
-    return FromHtml(
-        text=UNSET if plain.text is None else plain.text,
-        abstract=plain.abstract or UNSET,
-        sections=UNSET if plain.sections is None else plain.sections,
-    )
+    return FromHtml(text=UNSET if plain.text is None else plain.text, abstract=plain.abstract or UNSET)
 
 
 def removal_of(change: Change, page_id: int, site: SiteInfo | None, stamp: Stamp) -> Article:
@@ -363,17 +386,15 @@ def is_redirect(found: Found) -> bool:
     """Of the revision, in wikitext. The keyword is localised, and what the page is now says whether it is
     one; English is understood by all wikis, so a page that is an article again is known by it.
     """
+    return _redirect_link(found) is not None
+
+
+def _redirect_link(found: Found) -> str | None:
     if model_of(found) != WIKITEXT:
-        return False
-    content = (found.revision.content or "")[:4_096].lstrip()
-    if found.page.is_redirect:
-        return content.startswith("#")
-    return _REDIRECT.match(content) is not None
+        return None
+    return link_of(found.revision.content or "", any_word=found.page.is_redirect)
 
 
 def _redirect_target(found: Found) -> str:
-    if not is_redirect(found):
-        return ""
-    content = found.revision.content or ""
-    link = _FIRST_LINK.search(content[:4_096])
-    return " ".join(link[1].replace("_", " ").split()) if link else ""
+    link = _redirect_link(found)
+    return title_of(link, found.site) if link else ""

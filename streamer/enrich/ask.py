@@ -110,10 +110,8 @@ class Asker:
         from_html = None
         if html is not None:
             self._hold(work, 2 * len(html))
-            plan = self.plan()
-            from_html = await self.pool.extract_html(
-                html, Make(plan.text, plan.sections), (found.site.wiki, found.page.page_id)
-            )
+            page = found.site.wiki, found.page.page_id
+            from_html = await self.pool.extract_html(html, Make(self.plan().text), page)
         return Answered(found, plain, html, from_html, is_stale)
 
     def _hold(self, work: Work, size: int) -> None:
@@ -124,11 +122,12 @@ class Asker:
         """What others tell of a revision, as far as it comes in time."""
         if found.revision.text_hidden:  # what is told without text goes at once
             return
-        if not self.scoring.wants(change, found):
-            await self.hinting.wait(change, until_s)
-            return
+        self.scoring.answered(change, found)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.scoring.ask(change, found))
+            if self.scoring.wants(change, found):
+                tasks.create_task(self.scoring.ask(change, found))
+            elif self.plan().scores:
+                tasks.create_task(self.scoring.wait(change, found, until_s))
             await self.hinting.wait(change, until_s)
 
     async def _html(self, change: Change, found: Found) -> str | None:

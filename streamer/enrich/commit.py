@@ -24,6 +24,8 @@ from streamer.enrich.hides import Hides
 from streamer.enrich.hinting import has_hint
 from streamer.enrich.memory import Contents, HiddenRevisions, Hints, Newest, Removal, Removals, Told
 from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Removed, Superseded, Work
+from streamer.enrich.scorer import is_scored
+from streamer.enrich.signs import without_parents_text
 from streamer.enrich.suspects import CAUSE as RECONCILE
 from streamer.errors import HostNotAllowed
 from streamer.log.base import Headers, Record, partition_of
@@ -33,6 +35,7 @@ from streamer.metrics import (
     ENRICH_HINTED,
     ENRICH_LATE,
     ENRICH_PUBLISHED,
+    ENRICH_SCORED,
     ERRORS,
 )
 from streamer.model import (
@@ -41,6 +44,7 @@ from streamer.model import (
     Change,
     DeadLetter,
     Hideable,
+    Hint,
     Place,
     RevisionVisibility,
     Topics,
@@ -50,7 +54,7 @@ from streamer.model import (
     page_key,
     revision_key,
 )
-from streamer.origin.answer import SiteInfo
+from streamer.origin.answer import Found, SiteInfo
 from streamer.replays import CAUSE as REPLAY
 
 MAX_RECORDS: Final = 256
@@ -131,6 +135,7 @@ class Batch:
         """Pages that were cut off by a change that came to nothing."""
         self._cutoffs = {"page": 0, "revision": 0}
         self._hinted = {"yes": 0, "no": 0}
+        self._scored = {"yes": 0, "no": 0}
         self._hides: dict[str, dict[Hideable, int]] = {}
         """Of the revisions that are cut off here: what was ever hidden of them, below which sequence."""
         self._bytes = 0
@@ -193,6 +198,8 @@ class Batch:
             ENRICH_CUTOFFS.labels(scope).inc(count)
         for hinted, count in self._hinted.items():
             ENRICH_HINTED.labels(hinted).inc(count)
+        for scored, count in self._scored.items():
+            ENRICH_SCORED.labels(scored).inc(count)
         for code in self.errors:
             ERRORS.labels(STAGE, code).inc()
 
@@ -337,17 +344,33 @@ class Batch:
             self._dead(change, Dead("stale", MISSING_TRIES), found.site, hidden)
             return
         hint = self._memory.hints.of(wiki, revision.identifier)
-        fits = fitting(change, answered, visibility, stamp, hint)
+        told_of = change, hint
+        if self._hides_text(change, revision.parent):
+            told_of = without_parents_text(change, hint)
+        fits = fitting(told_of[0], answered, visibility, stamp, told_of[1])
         if fits is None:
             self._dead(change, Dead("too_large", 1), found.site, hidden)
             return
         self.counts["published"] += 1
         self._publish(change, *fits)
-        if has_hint(change) and visibility.text:
-            is_hinted = self._memory.hints.has_edit(wiki, revision.identifier)
-            self._hinted["yes" if is_hinted else "no"] += 1
+        if visibility.text:
+            self._count_told(change, found, hint)
         if not stamp.late:
             self._newest[wiki, page_id] = revision.identifier
+
+    def _count_told(self, change: Change, found: Found, hint: Hint | None) -> None:
+        """Whether what can be known beside the wiki's answer was there in time."""
+        if not has_hint(change):
+            return
+        is_hinted = self._memory.hints.has_edit(change.wiki, change.revision)
+        self._hinted["yes" if is_hinted else "no"] += 1
+        if is_scored(change, found):
+            self._scored["yes" if hint and hint.scores else "no"] += 1
+
+    def _hides_text(self, change: Change, revision: int) -> bool:
+        """Of another revision than the one that is told."""
+        own = change.visibility if change.meant == "visibility" and change.revision == revision else None
+        return not self._memory.hidden.of(change.wiki, revision).text or (own is not None and not own.text)
 
     def _newest_of(self, wiki: str, page_id: int) -> int:
         """The revision that is out, or will be with this commit; 0: not known, or none is."""

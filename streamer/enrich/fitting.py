@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from streamer.enrich.article import Stamp, article_of
+from streamer.enrich.article import Stamp, article_of, with_parts
 from streamer.enrich.outcome import Answered
 from streamer.enrich.text import smaller
 from streamer.log.base import MAX_RECORD_BYTES
@@ -21,17 +21,23 @@ def fitting(
     change: Change, answered: Answered, visibility: Visibility, stamp: Stamp, hint: Hint | None
 ) -> tuple[Article, bytes] | None:
     """The article and its value; None where the page is too large without all that can be left out."""
+    whole: Article | None = None
     for each in _smaller(answered):
-        article = article_of(
-            change,
-            each.found,
-            visibility,
-            stamp,
-            hint=hint,
-            plain=each.plain,
-            html=each.html,
-            from_html=each.from_html,
-        )
+        if whole is None:
+            article = whole = article_of(
+                change,
+                each.found,
+                visibility,
+                stamp,
+                hint=hint,
+                plain=each.plain,
+                html=each.html,
+                from_html=each.from_html,
+            )
+        else:  # the rest is the same, and of megabytes of text it takes its time
+            article = with_parts(
+                whole, change, each.found, plain=each.plain, html=each.html, from_html=each.from_html
+            )
         value = encode_value(article)
         if len(value) <= MAX_RECORD_BYTES - MARGIN_BYTES:
             return article, value

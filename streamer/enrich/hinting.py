@@ -50,13 +50,14 @@ class Hinting:
     def read(self, hint: Hint) -> Signal | None:
         """A hint, in the order of the log; and the revert that it tells."""
         restored = self._contents.take(hint)
-        self._hints.add(with_restored(hint, restored))
+        judged = self._contents.judge(with_restored(hint, restored))
+        self._hints.add(judged)
         if hint.is_of_edit:
             self._flows.put(hint.wiki, Flow(hint.upstream_ms))
             event = self._awaited.get((hint.wiki, hint.revision))
             if event:
                 event.set()
-        return signal_of(hint, restored)
+        return signal_of(hint, restored, is_repeated=judged.restored_reverted)
 
     async def wait(self, change: Change, until_s: float) -> None:
         """Until the change's hint is there, or the loop's time is `until_s`; not at all if none can come."""

@@ -15,7 +15,7 @@ from typing import Final
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from streamer.enrich.plain import Page, text_of
-from streamer.enrich.text import TEXT, Make, PlainText, sections_of
+from streamer.enrich.text import TEXT, Make, PlainText
 
 # fmt: off
 TAGS: Final = frozenset((
@@ -95,7 +95,8 @@ def plain_html(html: str, make: Make = TEXT) -> PlainText:
     return PlainText(
         text_of(parts) if make.text else None,
         page.abstract if make.text else "",
-        sections_of(parts) if make.sections else None,
+        # sections are made of wikitext alone, for everybody: a hash that stood for the one at times and for
+        # the other at times would tell of changes that nobody made
     )
 
 

@@ -365,6 +365,7 @@ class LaneWorker:
 
     async def _drain(self) -> None:
         self._hinting.close()
+        self._scoring.close()
         if not self._may_ask.is_set():
             return  # nothing was asked, and nothing will be: the restart reads it again
         try:

@@ -194,23 +194,26 @@ class Hints:
     """Free metadata by revision; several hints about one are joined, the later word wins."""
 
     def __init__(self, limit: int = MAX_HINTS) -> None:
-        self._revisions: Recent[tuple[str, int], Hint] = Recent(limit)
-
-        self._of_edits: Recent[tuple[str, int], None] = Recent(limit)
+        self._revisions: Recent[tuple[str, int], tuple[Hint, bool]] = Recent(limit)
+        """And whether the edit itself was told."""
 
     def add(self, hint: Hint) -> None:
         key = (hint.wiki, hint.revision)
-        before = self._revisions.get(key)
-        self._revisions.put(key, hint if before is None else _joined(before, hint))
-        if hint.is_of_edit:
-            self._of_edits.put(key, None)
+        known = self._revisions.get(key)
+        if known is None:
+            self._revisions.put(key, (hint, hint.is_of_edit))
+        else:
+            before, has_edit = known
+            self._revisions.put(key, (_joined(before, hint), has_edit or hint.is_of_edit))
 
     def of(self, wiki: str, revision: int) -> Hint | None:
-        return self._revisions.get((wiki, revision))
+        known = self._revisions.get((wiki, revision))
+        return known[0] if known else None
 
     def has_edit(self, wiki: str, revision: int) -> bool:
         """Whether the edit itself was told, and not its tags or scores alone."""
-        return (wiki, revision) in self._of_edits
+        known = self._revisions.get((wiki, revision))
+        return known is not None and known[1]
 
 
 class Restored(NamedTuple):
@@ -232,6 +235,8 @@ class Contents:
 
     def __init__(self, limit: int = MAX_CONTENTS) -> None:
         self._pages: Recent[tuple[str, int], tuple[tuple[int, int], ...]] = Recent(limit)
+        self._reverted: Recent[tuple[str, int], frozenset[int]] = Recent(limit)
+        """Revisions of a page that are known to have been reverted."""
 
     def take(self, hint: Hint) -> Restored | None:
         """What this revision restores; None: nothing. What was taken before is said again, so that who reads
@@ -255,6 +260,21 @@ class Contents:
         newest = hint.parent or max(between, default=before + 1)
         return Restored(before, min(between, default=newest), newest, is_new)
 
+    def judge(self, hint: Hint) -> Hint:
+        """A hint that says what it restored: with the word that this had been reverted itself, where that is
+        known. Then nothing is known to be wrong with what came between.
+        """
+        if not (hint.page_id and (hint.reverted_oldest or hint.reverted_newest)):
+            return hint
+        key = hint.wiki, hint.page_id
+        reverted = self._reverted.get(key) or frozenset()
+        if hint.restored in reverted:
+            return replace(hint, restored_reverted=True)
+        ends = hint.reverted_oldest or hint.reverted_newest, hint.reverted_newest or hint.reverted_oldest
+        between = {one for one, _ in self._pages.get(key) or () if ends[0] <= one <= ends[1]}
+        self._reverted.put(key, frozenset(sorted(reverted | between | {*ends})[-CONTENTS_OF_A_PAGE:]))
+        return hint
+
 
 def _joined(before: Hint, after: Hint) -> Hint:
     return replace(
@@ -273,6 +293,7 @@ def _joined(before: Hint, after: Hint) -> Hint:
         reverted_oldest=after.reverted_oldest or before.reverted_oldest,
         reverted_newest=after.reverted_newest or before.reverted_newest,
         restored=after.restored or before.restored,
+        restored_reverted=after.restored_reverted or before.restored_reverted,
         tags=before.tags if after.tags is None else after.tags,
         previous_tags=before.previous_tags if after.previous_tags is None else after.previous_tags,
         scores={**(before.scores or {}), **(after.scores or {})} or None,

@@ -10,21 +10,24 @@ from streamer.log.base import Record, partition_of
 from streamer.model import REVERTED_TAG, Hint, Signal, encode_value, page_key
 
 
-def signal_of(hint: Hint, restored: Restored | None) -> Signal | None:
-    """None where the hint tells of no revert. `restored` is what the contents of its page say.
+def signal_of(hint: Hint, restored: Restored | None, *, is_repeated: bool = False) -> Signal | None:
+    """None where the hint tells of no revert. `restored` is what the contents of its page say; `is_repeated`:
+    that this had been reverted, so that what it took away need not be bad.
 
     `reverted` is ascending; where only the oldest and the newest are known, these two stand for all revisions
     of the page between them. `by` is 0 where only a tag on the reverted revision told it.
     """
     if not hint.page_id:
         return None
-    if hint.reverted_oldest or hint.reverted_newest:
+    if not is_repeated and (hint.reverted_oldest or hint.reverted_newest):
         ends = {hint.reverted_oldest or hint.reverted_newest, hint.reverted_newest or hint.reverted_oldest}
         return Signal(hint.page_id, hint.revision, tuple(sorted(ends)), hint.upstream_ms)
     tagged = hint.tags is not None and REVERTED_TAG in hint.tags
     if tagged and REVERTED_TAG not in (hint.previous_tags or ()):
         return Signal(hint.page_id, 0, (hint.revision,), hint.upstream_ms)
-    if restored is None or not (restored.is_new or hint.is_of_edit):  # tags say the content each time
+    if (
+        is_repeated or restored is None or not (restored.is_new or hint.is_of_edit)
+    ):  # tags say the content each time
         return None
     ends = {restored.revision + 1, hint.revision - 1}
     return Signal(hint.page_id, hint.revision, tuple(sorted(ends)), hint.upstream_ms)

@@ -3,8 +3,9 @@ likely it is reverted itself. Pure; of the wiki's answer and of hints, as far as
 """
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
-from streamer.model import Hint, Maybe, Reverts
+from streamer.model import Change, Hint, Maybe, Reverts
 from streamer.origin.answer import RevisionAnswer
 
 
@@ -14,6 +15,14 @@ def tags_of(revision: RevisionAnswer, hint: Hint | None) -> list[str]:
         return list(revision.tags)
     taken_off = set(hint.previous_tags or ()) - set(hint.tags)
     return [tag for tag in dict.fromkeys((*revision.tags, *hint.tags)) if tag not in taken_off]
+
+
+def without_parents_text(change: Change, hint: Hint | None) -> tuple[Change, Hint | None]:
+    """Where the text of the revision before is hidden: its SHA-1 betrays it where it is short, its size says
+    something of it.
+    """
+    bare = replace(hint, parent_sha1="", parent_size=None) if hint else None
+    return replace(change, parent_size=None), bare
 
 
 def size_change_of(revision: RevisionAnswer, size_before: int | None) -> int | Maybe:
@@ -30,6 +39,7 @@ def reverts_of(hint: Hint | None) -> Reverts | Maybe:
         hint.reverted_oldest or hint.reverted_newest,
         hint.reverted_newest or hint.reverted_oldest,
         hint.restored or UNSET,
+        True if hint.restored_reverted else UNSET,
     )
 
 

@@ -24,6 +24,7 @@ class _Complete(Struct):
     """What versions before did not ask for."""
 
     aliases: dict[str, int]
+    cased: list[int]
 
 
 class KeptSites:

@@ -28,6 +28,8 @@ class SiteInfo(Struct, frozen=True):
     fetched_ms: int
     aliases: dict[str, int] = {}
     """Further names of namespaces: short ones, and those for women and men."""
+    cased: tuple[int, ...] = ()
+    """Namespaces whose titles may begin with a small letter, as on Wiktionaries."""
 
 
 class PageAnswer(Struct, frozen=True):

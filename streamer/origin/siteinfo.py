@@ -25,6 +25,7 @@ class General(Struct):
 class NamespaceInfo(Struct):
     id: int
     name: str = ""
+    case: str = ""
 
 
 class NamespaceAlias(Struct):
@@ -67,6 +68,7 @@ def site_info(query: SiteQuery, server_name: str, now_ms: int) -> SiteInfo | Non
         server=absolute(server),
         fetched_ms=now_ms,
         aliases={alias.alias: alias.id for alias in query.namespacealiases},
+        cased=tuple(each.id for each in query.namespaces.values() if each.case == "case-sensitive"),
     )
 
 

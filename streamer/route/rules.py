@@ -8,8 +8,11 @@ the partner's topic it overwrites what it takes away.
 What an article does not say (a hidden editor is neither bot nor human, a revision may have no score) does not
 exclude it; only `tags` and `languages` ask for something that must be there.
 
-A **revert** passes the rules about what an edit is worth (`without_tags`, `max_revert_risk`,
-`min_size_change`): who got what it undoes must get the good text again, and nobody can tell who did.
+A **revert** passes the rules about who edits and how much, and what an edit is worth (`bots`, `minor`,
+`min_size`, `max_size`, `without_tags`, `max_revert_risk`, `min_size_change`): who got what it undoes must get
+the good text again, and nobody can tell who did. What puts back a text that had been reverted itself is none;
+and what is known for a revert by the wiki's tag alone passes only where no score is against it, for vandals
+undo too.
 """
 
 from collections.abc import Callable, Iterable
@@ -90,6 +93,8 @@ class _Score(Struct, frozen=True):
 class _Reverts(Struct, frozen=True):
     """Which revisions is nobody's question here."""
 
+    is_repeated: bool = False
+
 
 class _Version(Struct, frozen=True):
     is_minor_edit: bool | None = None
@@ -103,7 +108,9 @@ class _Version(Struct, frozen=True):
     @property
     def is_revert(self) -> bool:
         """By what is known of the revision, or by the wiki's own tags alone."""
-        return self.reverts is not None or not REVERTING_TAGS.isdisjoint(self.tags or ())
+        if self.reverts is not None:
+            return not self.reverts.is_repeated
+        return not REVERTING_TAGS.isdisjoint(self.tags or ())
 
     @property
     def revert_risk(self) -> float:
@@ -213,16 +220,18 @@ def _checks(partner: Partner) -> Iterable[Check]:
     if partner.languages:
         languages = frozenset(partner.languages)
         yield lambda article: article.language in languages
-    if not partner.bots:
-        yield lambda article: not _is_bot(article)
-    if not partner.minor:
-        yield lambda article: not (article.version and article.version.is_minor_edit)
-    if partner.min_size or partner.max_size:
-        low, high = partner.min_size, partner.max_size or float("inf")
-        yield lambda article: (size := _size(article)) is None or low <= size <= high
     if partner.tags:
         tags = frozenset(partner.tags)
         yield lambda article: not tags.isdisjoint((article.version and article.version.tags) or ())
+    if partner.max_revert_risk < 1:
+        most = partner.max_revert_risk
+        yield (
+            lambda article: (
+                (version := article.version) is None
+                or version.revert_risk <= most
+                or (version.reverts is not None and version.is_revert)
+            )
+        )
     if worth := tuple(_worth(partner)):
         yield (
             lambda article: (
@@ -235,6 +244,13 @@ def _checks(partner: Partner) -> Iterable[Check]:
 
 def _worth(partner: Partner) -> Iterable[Callable[[_Version, _Event], bool]]:
     """The rules that every revert passes."""
+    if not partner.bots:
+        yield lambda version, _: version.editor is None or version.editor.is_bot is not True
+    if not partner.minor:
+        yield lambda version, _: not version.is_minor_edit
+    if partner.min_size or partner.max_size:
+        low, high = partner.min_size, partner.max_size or float("inf")
+        yield lambda version, _: version.size is None or low <= version.size.value <= high
     if partner.without_tags:
         unwanted = frozenset(partner.without_tags)
         yield lambda version, _: unwanted.isdisjoint(version.tags or ())
@@ -245,16 +261,3 @@ def _worth(partner: Partner) -> Iterable[Callable[[_Version, _Event], bool]]:
                 event.kind not in CHANGES or version.size_change is None or abs(version.size_change) >= least
             )
         )
-    if partner.max_revert_risk < 1:
-        most = partner.max_revert_risk
-        yield lambda version, _: version.revert_risk <= most
-
-
-def _is_bot(article: View) -> bool:
-    editor = article.version.editor if article.version else None
-    return editor is not None and editor.is_bot is True
-
-
-def _size(article: View) -> float | None:
-    size = article.version.size if article.version else None
-    return size.value if size else None

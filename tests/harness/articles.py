@@ -61,6 +61,8 @@ class Page:
     risk_by: str = "revertrisk"
     size_change: int | None = None
     reverts: bool = False
+    repeats: bool = False
+    """What had been reverted, as a revert."""
     hides_revision: bool | None = None
     """Of a visibility change: whether it hides something of an older revision, or shows it again."""
     hidden: Hideable = "text"
@@ -151,7 +153,7 @@ def _with_version(page: Page, article: Article) -> Article:
         if page.risk is not None
         else UNSET,
         size_change=UNSET if page.size_change is None else page.size_change,
-        reverts=Reverts(1, 2) if page.reverts else UNSET,
+        reverts=Reverts(1, 2, is_repeated=True if page.repeats else UNSET) if page.reverts else UNSET,
     )
     if page.text is None:  # hidden
         return replaced(article, version=Version(page.number), visibility=Visibility(text=False))

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from harness.articles import Page
@@ -52,6 +52,7 @@ pages = st.builds(
     risk_by=st.sampled_from(("revertrisk", "revertrisk-wikidata", "something-else")),
     size_change=st.none() | st.integers(-150, 150),
     reverts=st.booleans(),
+    repeats=st.booleans(),
     hides_revision=st.none() | st.booleans(),
     hidden=st.sampled_from(get_args(Hideable)),
 )
@@ -74,24 +75,25 @@ def expected(partner: Partner, page: Page) -> Verdict:
     is_risky = page.risk is not None and page.risk_by != "something-else"
     worthless = (
         set(partner.without_tags) & set(page.tags)
-        or (is_risky and page.risk is not None and page.risk > partner.max_revert_risk)
+        or (not partner.bots and page.bot)
+        or (not partner.minor and page.minor)
+        or (page.size is not None and page.size < partner.min_size)
+        or (page.size is not None and partner.max_size and page.size > partner.max_size)
         or (
             page.kind in ("create", "edit")
             and page.size_change is not None
             and abs(page.size_change) < partner.min_size_change
         )
     )
-    is_revert = page.reverts or "mw-undo" in page.tags
+    is_known = page.reverts and not page.repeats
+    is_revert = is_known or (not page.reverts and "mw-undo" in page.tags)
     refused = (
         not seen(page.namespace)
         or (partner.kinds and page.kind not in partner.kinds)
         or (partner.languages and page.language not in partner.languages)
-        or (not partner.bots and page.bot)
-        or (not partner.minor and page.minor)
-        or (page.size is not None and page.size < partner.min_size)
-        or (page.size is not None and partner.max_size and page.size > partner.max_size)
         or (partner.tags and not set(partner.tags) & set(page.tags))
         or (worthless and not is_revert)
+        or (is_risky and page.risk is not None and page.risk > partner.max_revert_risk and not is_known)
     )
     return Verdict.FILTERED if refused else Verdict.WANTED
 
@@ -116,17 +118,54 @@ def test_who_got_a_page_learns_of_its_removal(partner: Partner, page: Page) -> N
 
 @given(partner=partners, page=pages)
 def test_who_got_an_edit_gets_its_revert(partner: Partner, page: Page) -> None:
-    """Whatever the rules about an edit's worth say of the revert itself: by its score it may look worse than
-    what it undoes, and small.
+    """Whatever the rules say of who reverts, how much, and of an edit's worth: by its score a revert may look
+    worse than what it undoes, and small; a bot's and a minor one is what rollback makes.
     """
     edit = replace(page, kind="edit", was_in=None, text="words", hides_revision=None, tags=(), reverts=False)
     if partner.tags or Rule(partner).judge(view(encode_value(edit.article()))) is not Verdict.WANTED:
         return
-    for revert in (
-        replace(edit, sequence=2, reverts=True, tags=partner.without_tags, risk=1.0, size_change=0),
-        replace(edit, sequence=2, tags=("mw-undo", *partner.without_tags), risk=1.0, size_change=0),
-    ):
-        assert Rule(partner).judge(view(encode_value(revert.article()))) is Verdict.WANTED
+    revert = replace(edit, sequence=2, tags=partner.without_tags, size_change=0, bot=True, minor=True)
+    for small in (0, 10**6):
+        for made in (
+            replace(revert, size=small, reverts=True, repeats=False, risk=1.0),
+            replace(revert, size=small, tags=("mw-undo", *partner.without_tags), risk=None),
+        ):
+            assert Rule(partner).judge(view(encode_value(made.article()))) is Verdict.WANTED
+
+
+UNTOUCHED = {"size_change": 500, "size": 100}
+
+
+@pytest.mark.parametrize(
+    ("rules", "over"),
+    [
+        ({"bots": False}, {"bot": True}),
+        ({"minor": False}, {"minor": True}),
+        ({"min_size": 101}, {}),
+        ({"max_size": 99}, {}),
+        ({"without_tags": ("spam",)}, {"tags": ("spam",)}),
+        ({"min_size_change": 501}, {}),
+        ({"max_revert_risk": 0.5}, {"risk": 0.99}),
+    ],
+)
+def test_each_rule_and_reverts(rules: dict[str, Any], over: dict[str, Any]) -> None:
+    """Each lets a revert pass that it keeps an edit from, and none lets what was reverted come again. By the
+    wiki's tag alone what has a high score does not pass.
+    """
+    rule = Rule(Partner(**rules))
+
+    def judged(**more: Any) -> Verdict:
+        page = Page(5, **{**UNTOUCHED, **over, **more})
+        return rule.judge(view(encode_value(page.article())))
+
+    undo = (*over.get("tags", ()), "mw-undo")
+    assert judged() is Verdict.FILTERED
+    assert judged(reverts=True) is Verdict.WANTED
+    assert judged(reverts=True, tags=undo) is Verdict.WANTED
+    assert judged(reverts=True, repeats=True) is Verdict.FILTERED
+    assert judged(reverts=True, repeats=True, tags=undo) is Verdict.FILTERED
+    assert judged(tags=undo) is (Verdict.FILTERED if "risk" in over else Verdict.WANTED)
+    assert judged(tags=undo, risk=0.4) is Verdict.WANTED
 
 
 @pytest.mark.parametrize(

@@ -53,3 +53,15 @@ def test_what_partners_ask_for_and_the_settings_can_not_give(tmp_path: Path) -> 
     assert found(PrivacySettings(secret="st" * 16)) == ["PROBLEM slow.settle"]
     file.write_text('[acme]\neditor = "pseudonym"\nsettle = "3h"\n')
     assert found(PrivacySettings(secret="st" * 16)) == ["ok 1 partners"]
+
+
+def test_a_rule_without_effect(tmp_path: Path) -> None:
+    """Reverts come past `without_tags`, so tags of reverts alone leave nothing out."""
+    file = tmp_path / "partners.toml"
+    file.write_text(
+        '[a]\nwithout_tags = ["mw-undo", "mw-rollback"]\n[b]\nwithout_tags = ["mw-undo", "spam"]\n[c]\n'
+    )
+    told = [str(finding) for finding in partners_of(Settings(partners=PartnersSettings(str(file))))]
+    assert len(told) == 2
+    assert "warning" in told[0]
+    assert "a.without_tags: leaves hardly anything out: mw-undo, mw-rollback are tags of reverts" in told[0]

@@ -110,6 +110,7 @@ VERDICTS: Final[Mapping[str, str]] = {
     "version.reverts.oldest_identifier": ID,
     "version.reverts.newest_identifier": ID,
     "version.reverts.restored_identifier": ID,
+    "version.reverts.is_repeated": STAYS,
     "version.is_reverted": STAYS,
     "version.noindex": STAYS,
     "version.maintenance_tags.citation_needed_count": STAYS,
@@ -244,8 +245,70 @@ def test_html_names_its_page(kind: str) -> None:
     made = msgspec.json.decode(Projection(policy=policy(kind)).apply(encode_value(article)))
     assert made["article_body"] == {"wikitext": "words"}
     article |= {"name": "Lamp", "namespace": {"identifier": 0}}
+    article["article_body"]["wikitext"] = f"[[User:{USER}]]"
     made = msgspec.json.decode(Projection(policy=policy(kind)).apply(encode_value(article)))
-    assert made["article_body"] == {"wikitext": "words", "html": f"User:{USER}"}
+    assert made["article_body"] == {"wikitext": f"[[User:{USER}]]", "html": f"User:{USER}"}
+
+
+PARTS: Final = ("wikitext", "text", "html", "sections")
+
+
+def rendered(title: str, space: int, wikitext: str, html: str, editor: str) -> dict[str, Any]:
+    """As enrich writes it where somebody has HTML."""
+    return {
+        "name": title,
+        "identifier": 12,
+        "namespace": {"identifier": space},
+        "is_part_of": {"identifier": WIKI},
+        "event": {},
+        "abstract": "of wikitext",
+        "version": {"editor": {"name": editor}},
+        "article_body": {"wikitext": wikitext, "text": "of wikitext", "html": html},
+        "from_html": {"text": html, "abstract": html},
+    }
+
+
+@pytest.mark.parametrize("kind", MASKED)
+def test_of_a_users_page_the_text_is_the_wikitexts(kind: str) -> None:
+    """HTML has `{{PAGENAME}}` filled in, and so has what is made of it."""
+    page = rendered(f"User:{USER}", 2, "Page of {{PAGENAME}}", f"<p>Page of {USER}", "Other")
+    made = msgspec.json.decode(Projection(content=PARTS, policy=policy(kind)).apply(encode_value(page)))
+    assert made["abstract"] == "of wikitext"
+    assert made["article_body"] == {"wikitext": "Page of {{PAGENAME}}", "text": "of wikitext"}
+    full = msgspec.json.decode(Projection(content=PARTS).apply(encode_value(page)))
+    assert full["abstract"] == full["article_body"]["text"] == f"<p>Page of {USER}"
+
+
+@pytest.mark.parametrize(
+    ("wikitext", "html", "editor", "stays"),
+    [
+        ("by {{REVISIONUSER}}", f"<p>by {USER}", USER, False),
+        ("by {{revisionuser}}", f"<p>by {USER}", USER, False),
+        ("{{REVISIONUSER}} [[User:Lee]]", "<p>Lee <a>User:Lee</a>", "Lee", False),
+        ("{{made by}}", "<p>made by Lee", "Lee", False),
+        ("{{made by}}", "<p>made by A&#38;B", "A&B", False),
+        ("{{made by}}", '<a href="./User:J%C3%B6rg_B">who</a>', "Jörg B", False),
+        ("{{made by}}", "<p>made by 192.0.2.7", "192.0.2.7", False),
+        (f"[[User:{USER}]] said", f"<p>{USER} said", USER, True),
+        ("{{REVISIONUSER}}", "<p>who?", USER, True),
+        ("words", "<p>words", USER, True),
+        ("words", "<p>words", "", True),
+    ],
+)
+def test_html_that_says_who_made_the_revision(wikitext: str, html: str, editor: str, stays: bool) -> None:
+    """Nobody has it who is not to know: be it for the partner's sake or because the editor is hidden."""
+    article = encode_value(rendered("Lamp", 0, wikitext, html, editor))
+    for made in (
+        Projection(content=PARTS, policy=policy("none")).apply(article),
+        Projection(content=PARTS, policy=policy("pseudonym")).apply(article),
+        Projection(content=PARTS).apply(article, hides=frozenset({"editor"})),
+    ):
+        told = msgspec.json.decode(made)
+        assert told["abstract"] == told["article_body"]["text"] == (html if stays else "of wikitext")
+        assert told["article_body"].get("html") == (html if stays else None)
+        assert "from_html" not in told
+    seen = msgspec.json.decode(Projection(content=PARTS).apply(article))
+    assert seen["article_body"]["html"] == html
 
 
 HEADERS: Final = {

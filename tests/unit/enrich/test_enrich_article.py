@@ -201,22 +201,6 @@ def test_a_removal_without_site_info(change: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "target"),
-    [
-        ("#REDIRECT [[Other page]]", "Other page"),
-        ("#WEITERLEITUNG [[:Kategorie:Foo_bar#Teil|x]]", "Kategorie:Foo bar"),
-        ("\n#перенаправление[[Москва]]", "Москва"),
-        ("#REDIRECT nowhere", None),
-        ("Text with a [[link]]", None),
-    ],
-)
-def test_redirect_targets(change: Make, found: Make, content: str, target: str | None) -> None:
-    """The keyword may be in any language, the target is the first link."""
-    article = build(change("edit", 5), found(5, 1, content=content, is_redirect=True))
-    assert article.get("redirect_target") == target
-
-
-@pytest.mark.parametrize(
     ("url", "identifier"),
     [
         ("https://creativecommons.org/licenses/by-sa/4.0/deed.en", "CC-BY-SA-4.0"),

@@ -109,3 +109,16 @@ def test_hints_about_one_revision_are_joined() -> None:
     assert joined
     assert (joined.size, joined.tags, joined.scores) == (3, ("t",), {"a": 0.1, "b": 0.2})
     assert joined.editor == EditorFigures(edit_count=1)
+
+
+def test_whether_an_edit_was_told_is_forgotten_with_its_hint() -> None:
+    """Neither before it nor after it."""
+    hints = Hints(limit=2)
+    hints.add(Hint("w", 1, 1, 0))
+    hints.add(Hint("w", 1, 2, 0, tags=()))
+    hints.add(Hint("w", 1, 1, 0, tags=("t",)))
+    hints.add(Hint("w", 1, 3, 0))
+    assert (hints.of("w", 1) is not None, hints.has_edit("w", 1)) == (True, True)
+    hints.add(Hint("w", 1, 4, 0, tags=()))
+    assert (hints.of("w", 1) is not None, hints.has_edit("w", 1)) == (False, False)
+    assert not hints.has_edit("w", 4)

@@ -13,6 +13,7 @@ from streamer.enrich.held import Held
 from streamer.enrich.stage import run_enrich
 from streamer.model import Visibility
 from streamer.plan import Plan
+from tests.unit.enrich.test_enrich_stage import articles
 
 Make = Callable[..., Any]
 EVERYTHING = Plan(html=True)
@@ -55,18 +56,24 @@ async def test_an_article_has_its_html_beside_its_wikitext(
     assert wikis.asked == [("revision", 5), ("html", 5)]
 
 
-async def test_sections_of_each(bench: Any, wikis: Any, change: Make, found: Make) -> None:
-    """Where somebody has them; and the text is not made where nobody has it."""
-    wikis.script(("revision", 5), found(5, 1, content="Lead.\n\n== H ==\nwords"))
+@pytest.mark.parametrize("text", [True, False])
+async def test_sections_are_the_wikitexts(
+    bench: Any, wikis: Any, change: Make, found: Make, *, text: bool
+) -> None:
+    """Whether there is HTML or not: their hashes stay. Nothing is made of HTML where nobody has text."""
+    content = "Lead.\n\n== H ==\nwords"
+    for revision in (5, 6):
+        wikis.script(("revision", revision), found(revision, revision, content=content))
     wikis.script(("html", 5), f"{HTML}<h2>H</h2><p>more words")
-    async with running(bench, wikis, Plan(html=True, text=False, sections=True)):
-        await bench.admit(change("edit", 5))
-        await bench.until_admitted(1)
-    article = await only(bench)
-    assert article["from_html"].keys() == {"sections"}
-    told = [(part["path"], part["level"], part["text"]) for part in article["from_html"]["sections"]]
-    assert told == [([], 0, "Seen by all."), (["H"], 2, "more words")]
-    assert [part["text"] for part in article["article_body"]["sections"]] == ["Lead.", "words"]
+    async with running(bench, wikis, Plan(html=True, text=text, sections=True)):
+        await bench.admit(change("edit", 5, "A"), change("edit", 6, "B"))
+        await bench.until_admitted(2)
+    with_html, without = sorted(await articles(bench), key=lambda article: article["identifier"])
+    assert "html" in with_html["article_body"]
+    assert "html" not in without["article_body"]
+    assert with_html["article_body"]["sections"] == without["article_body"]["sections"]
+    assert [part["text"] for part in without["article_body"]["sections"]] == ["Lead.", "words"]
+    assert with_html.get("from_html", {}).keys() == ({"text", "abstract"} if text else set())
 
 
 async def test_without_html_the_article_goes_all_the_same(

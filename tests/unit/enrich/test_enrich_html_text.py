@@ -11,7 +11,6 @@ from harness import oracle
 
 from streamer.enrich.html_text import MAX_DEPTH, is_deep, page_of, plain_html
 from streamer.enrich.plain import text_of
-from streamer.enrich.text import Make
 from streamer.enrich.textpool import TextPool
 from streamer.origin.fetch import MAX_HTML_BYTES
 from streamer.sandbox.server import Sandbox, SandboxOptions
@@ -185,11 +184,6 @@ def test_what_nests_too_deep_is_not_parsed() -> None:
 async def test_html_and_wikitext_share_the_workers(rng: random.Random) -> None:
     """In any order, each gets its own answer."""
     async with TextPool(workers=2) as pool:
-        assert await pool.extract_html("<p>x", Make(text=False)) is None
-        divided = await pool.extract_html("<p>x<h3>y</h3>z", Make(text=False, sections=True))
-        assert divided is not None
-        assert divided.text is None
-        assert [part.text for part in divided.sections or ()] == ["x", "z"]
         for number in range(20):
             if rng.random() < 0.5:
                 found = await pool.extract_html(f"<p>page <b>{number}</b></p>")

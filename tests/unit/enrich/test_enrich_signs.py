@@ -4,11 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import pytest
 
 from streamer.enrich.article import Stamp, article_of
+from streamer.enrich.commit import Batch, Finished, Memory
 from streamer.enrich.hinting import Hinting
 from streamer.enrich.memory import Contents, Hints
-from streamer.model import Hint, Visibility, encode_value
+from streamer.enrich.outcome import Answered, Work
+from streamer.enrich.signs import reverts_of
+from streamer.model import Hint, Reverts, Topics, Visibility, encode_value
 
 Make = Callable[..., Any]
 
@@ -86,6 +90,32 @@ def test_a_revert_says_what_it_undoes(change: Make, found: Make) -> None:
     assert "reverts" not in version(change("edit", 40), found(40, 1), told(edit(40, "a")))
 
 
+@pytest.mark.parametrize("by_wiki", [False, True], ids=["by content", "by the wiki"])
+def test_what_was_reverted_and_comes_again(change: Make, found: Make, *, by_wiki: bool) -> None:
+    """It says so, and what it takes away is not told for reverted; what undoes it then is a revert as any."""
+    good, bad, memory = "a", "b", Hints()
+    hinting = Hinting(memory, Contents())
+
+    def read(revision: int, content: str, restored: int = 0) -> tuple[Any, Any]:
+        wiki = {"reverted_oldest": revision - 10, "reverted_newest": revision - 10, "restored": restored}
+        signal = hinting.read(edit(revision, content, **(wiki if by_wiki and restored else {})))
+        told = version(change("edit", revision), found(revision, 1), memory.of("testwiki", revision))
+        return told.get("reverts"), signal and signal.by
+
+    def undone(revision: int, **more: Any) -> dict[str, Any]:
+        at = revision - 10
+        return {"oldest_identifier": at, "newest_identifier": at, "restored_identifier": at - 10, **more}
+
+    assert read(10, good) == (None, None)
+    assert read(20, bad) == (None, None)
+    assert read(30, good, 10) == (undone(30), 30)
+    for again in (40, 60):
+        assert read(again, bad, again - 20) == (undone(again, is_repeated=True), None)
+        assert read(again + 10, good, again - 10) == (undone(again + 10), again + 10)
+    hinting.read(Hint("testwiki", 1, 40, 1, sha1=bad * 40, tags=("mw-undo",)))
+    assert reverts_of(memory.of("testwiki", 40)) == Reverts(30, 30, 20, True)
+
+
 def test_what_was_restored_is_found_where_the_wiki_does_not_say(change: Make, found: Make) -> None:
     """An undo names its ends alone. What the page's content says must go with them, and what its tags say
     later takes nothing away.
@@ -100,6 +130,40 @@ def test_what_was_restored_is_found_where_the_wiki_does_not_say(change: Make, fo
     other = edit(40, "a", reverted_oldest=10, reverted_newest=30)
     unlike = told(edit(20, "a"), edit(30, "b"), other)
     assert "restored_identifier" not in version(change("edit", 40), found(40, 1), unlike)["reverts"]
+
+
+SECRET = Visibility(text=False, editor=False, comment=False)
+
+
+@pytest.mark.parametrize(
+    ("what", "told", "is_out"),
+    [
+        ({"kind": "visibility", "revision": 10, "visibility": SECRET}, {}, False),
+        ({"kind": "refresh", "replays": "visibility", "revision": 10, "visibility": SECRET}, {}, False),
+        ({"kind": "edit", "revision": 11, "parent_size": 44}, {10: SECRET}, False),
+        ({"kind": "refresh"}, {10: SECRET}, False),
+        ({"kind": "edit", "revision": 11, "parent_size": 44}, {9: SECRET}, True),
+        ({"kind": "edit", "revision": 11, "parent_size": 44}, {10: Visibility(comment=False)}, True),
+        ({"kind": "visibility", "revision": 10, "visibility": Visibility(editor=False)}, {}, True),
+    ],
+    ids=["hidden now", "repaired", "an edit upon it", "restated", "another", "its comment", "its editor"],
+)
+def test_what_tells_of_a_hidden_text_is_left_out(
+    change: Make, found: Make, what: dict[str, Any], told: dict[int, Visibility], *, is_out: bool
+) -> None:
+    """SHA-1 and size of the revision before, and what gives its size away; that there was one stays."""
+    memory = Memory()
+    for revision, visibility in told.items():
+        memory.hidden.told("testwiki", revision, visibility)
+    memory.hints.add(Hint("testwiki", 5, 11, 0, parent=10, parent_sha1="b" * 40, parent_size=44, restored=9))
+    batch = Batch(memory, Topics(), 10, last_sequence=0, counts={}, now_us=1)
+    made = Work(0, change(**{"title": "A", **what}), 1, outcome=Answered(found(11, 5, size=50)))
+    batch.add(Finished(made))
+    (value,) = [record.value for record in batch.records if record.topic == Topics().articles]
+    article = msgspec.json.decode(value or b"")
+    known = {"size": {"value": 44, "unit_text": "B"}, "sha1": "b" * 40} if is_out else {}
+    assert article["previous_version"] == {"identifier": 10, **known}
+    assert article["version"].get("size_change") == (6 if is_out else None)
 
 
 def test_scores_are_named_as_enterprise_names_them(change: Make, found: Make) -> None:

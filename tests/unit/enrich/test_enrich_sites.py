@@ -17,12 +17,12 @@ META = "wiki.meta.v1"
 NOW_MS = 1_700_000_000_000
 
 
-@pytest.mark.parametrize("has_aliases", [True, False])
-async def test_what_an_earlier_version_kept_is_stale(tmp_path: Path, *, has_aliases: bool) -> None:
-    """Without aliases: it is of use, and asked for at once, else comments were left out for a day."""
+@pytest.mark.parametrize("lacks", ["", "aliases", "cased"])
+async def test_what_an_earlier_version_kept_is_stale(tmp_path: Path, lacks: str) -> None:
+    """It is of use, and asked for at once: without aliases comments were left out for a day."""
     kept = msgspec.to_builtins(replace(SITE, fetched_ms=NOW_MS))
-    if not has_aliases:
-        del kept["aliases"]
+    if lacks:
+        del kept[lacks]
     async with LocalLog(tmp_path / "log.db", clean_every_s=3600) as log:
         await log.ensure_topics([TopicSpec(META, 1, compact=True, retention_ms=None)])
         await log.append([Record(META, 0, SITE.wiki, encode_value(kept))])
@@ -30,4 +30,4 @@ async def test_what_an_earlier_version_kept_is_stale(tmp_path: Path, *, has_alia
         await sites.load()
     known = Sites(sites.known())
     assert known.of_wiki(SITE.wiki) is not None
-    assert known.is_fresh(SITE.server_name, NOW_MS) == has_aliases
+    assert known.is_fresh(SITE.server_name, NOW_MS) == (not lacks)

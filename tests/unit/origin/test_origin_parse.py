@@ -273,7 +273,7 @@ def test_site_info_rides_along() -> None:
     body = pages(
         a_page(1, a_revision(3)),
         general=GENERAL,
-        namespaces={"0": {"id": 0, "name": ""}, "2": {"id": 2, "name": "مستخدم"}},
+        namespaces={"0": {"id": 0, "name": "", "case": "case-sensitive"}, "2": {"id": 2, "name": "مستخدم"}},
         namespacealiases=[{"id": 2, "alias": "مستخدمة"}, {"id": 4, "alias": "وب"}],
         rightsinfo={"url": "//creativecommons.org/l/", "text": "CC"},
     )
@@ -285,6 +285,7 @@ def test_site_info_rides_along() -> None:
     assert (site.licence_name, site.licence_url) == ("CC", "https://creativecommons.org/l/")
     assert site.namespaces == {0: "", 2: "مستخدم"}
     assert site.aliases == {"مستخدمة": 2, "وب": 4}
+    assert site.cased == (0,)
 
 
 def test_without_site_info_nothing_is_answered() -> None:

@@ -21,6 +21,8 @@ def test_what_a_table_may_ask_for() -> None:
     assert plan.lists == {"categories", "redirects"}
     assert (plan.sections, plan.infoboxes) == (True, True)
     assert plan_of({"c": partners["c"]}) == plan_of({})
+    assert not plan.scores
+    assert plan_of({**partners, "d": Partner(max_revert_risk=0.9)}).scores
 
 
 @pytest.mark.parametrize("text", ['lists = ["links"]', "lists = [1]", 'content = ["abstract"]'])
