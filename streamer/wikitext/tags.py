@@ -19,6 +19,7 @@ _TOKEN: Final = re.compile(
     re.IGNORECASE,
 )
 _REST: Final = rf"(?:{_QUOTED}>|[^<>]{{0,500}}>)"
+_NOWIKI: Final = re.compile(r"</?nowiki[ \t\n]{0,5}/?>", re.IGNORECASE)
 _INLINE: Final = re.compile(r"\binline\b", re.IGNORECASE)
 _BREAK: Final = re.compile(rf"<br\b{_REST}\n?|</br>", re.IGNORECASE)
 _BLOCK: Final = re.compile(
@@ -70,7 +71,7 @@ def _left_of(name: str, attributes: str, held: str) -> str:
     if name not in _PREFORMATTED:
         return ""
     if name == "pre":  # entities in code are of that code
-        held = entities(held)
+        held = entities(_NOWIKI.sub("", held))
     elif _INLINE.search(attributes):
         return literal(" ".join(held.split()))
     return f"\n{PREFORMATTED}{literal(held)}\n"

@@ -656,6 +656,20 @@ async def test_a_redirect_has_no_prose(bench: Any, wikis: Any, change: Make, fou
     assert out[3]["article_body"]["text"] == "1. A list\n2. of things"
 
 
+async def test_a_text_does_not_name_the_user_whose_page_it_is(
+    bench: Any, wikis: Any, change: Make, found: Make
+) -> None:
+    """As the page itself would: privacy hides names where they are told, and not in a text."""
+    content = "I am {{PAGENAME}}, of {{FULLPAGENAME}}."
+    wikis.script(("revision", 1), found(1, 1, content=content, title="User:Ida Moss", namespace=2))
+    wikis.script(("revision", 2), found(2, 2, content=content, title="Talk:Harbour", namespace=1))
+    async with running(bench, wikis, with_text=True):
+        await bench.admit(change("edit", 1, "User:Ida Moss"), change("edit", 2, "Talk:Harbour"))
+        await bench.until_admitted(2)
+    texts = {a["version"]["identifier"]: a["article_body"]["text"] for a in await articles(bench)}
+    assert texts == {1: "I am , of .", 2: "I am Harbour, of Talk:Harbour."}
+
+
 async def test_sections_and_infoboxes_are_made_where_somebody_asks(
     bench: Any, wikis: Any, change: Make, found: Make
 ) -> None:

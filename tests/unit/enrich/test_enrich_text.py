@@ -117,7 +117,7 @@ READ = {
         "<nowiki>&lt;b&gt; &#91;y&#93; &amp;lt; &amp;</nowiki>lt; <nowiki>&</nowiki>gt;",
         "<b> [y] &lt; &lt; &gt;",
     ),
-    "entities in pre": ("<pre>&lt;b&gt; &amp;lt;</pre>", "<b> &lt;"),
+    "entities in pre": ("<pre>&lt;b&gt; &amp;lt; <nowiki>c</nowiki></pre>", "<b> &lt; c"),
     "entities in code": ("<source lang=c>a &lt; b && &c;</source>", "a &lt; b && &c;"),
     "code in a line": ('the <source lang="c" inline>a[0]\n = {b}</source> is', "the a[0] = {b} is"),
     "nowiki": ("<nowiki>'''[[a]]''' {{b}} <ref></nowiki> &lt;", "'''[[a]]''' {{b}} <ref> <"),
