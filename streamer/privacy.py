@@ -13,8 +13,9 @@ from base64 import b32encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from html import escape
 from typing import Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from msgspec import Raw
 
@@ -48,6 +49,8 @@ WITHHELD: Final[Mapping[Kind, frozenset[str]]] = {
 LINKS: Final = ("categories", "templates", "redirects")
 FROM_HTML: Final = "from_html"
 """Of FullArticle: what stands in no article that leaves."""
+IN_ADDRESSES: Final = ";@$!*(),/~:"
+"""What MediaWiki leaves as it is in an address."""
 _ASKS_WHO: Final = re.compile("REVISIONUSER", re.IGNORECASE | re.ASCII)
 
 
@@ -264,12 +267,24 @@ def drop_rendered_name(article: Object) -> None:
 
 
 def _says(text: str, name: str) -> bool:
-    """Encoded for an address or as entities too."""
-    if name in text:
-        return True
-    if name.isascii() and name.isalnum():
-        return False
-    return name.replace("_", " ") in decoded(text).replace("_", " ")
+    """In an address or with entities too. To decode the text instead takes ten times as long."""
+    return any(form in text for form in _forms(name))
+
+
+def _forms(name: str) -> set[str]:
+    """As MediaWiki and Parsoid write it: in text, in an attribute, in an address."""
+    spaced = {name.replace("_", " "), name.replace(" ", "_")}
+    encoded = {quote(one, safe=safe) for one in spaced for safe in ("", IN_ADDRESSES, IN_ADDRESSES + "'")}
+    encoded |= {
+        re.sub(r"[\"%&+?\\^`]", lambda found: quote(found[0]), one) for one in spaced
+    }  # the rest as it is
+    forms = spaced | {name.replace(" ", "\u00a0")}
+    forms |= {escape(one, quote=False) for one in forms}
+    forms |= {one.replace('"', mark) for one in forms for mark in ("&quot;", "&#34;")}
+    forms |= {one.replace("'", mark) for one in forms for mark in ("&#39;", "&#039;", "&#x27;", "&apos;")}
+    forms |= {one.replace("&amp;", mark) for one in forms for mark in ("&#38;", "&#x26;")}
+    forms |= {one.replace("\u00a0", mark) for one in forms for mark in ("&nbsp;", "&#160;", "&#xA0;")}
+    return forms | encoded
 
 
 def _is_nameless(editor: Object) -> bool:

@@ -25,9 +25,9 @@ def signal_of(hint: Hint, restored: Restored | None, *, is_repeated: bool = Fals
     tagged = hint.tags is not None and REVERTED_TAG in hint.tags
     if tagged and REVERTED_TAG not in (hint.previous_tags or ()):
         return Signal(hint.page_id, 0, (hint.revision,), hint.upstream_ms)
-    if (
-        is_repeated or restored is None or not (restored.is_new or hint.is_of_edit)
-    ):  # tags say the content each time
+    if is_repeated or restored is None:
+        return None
+    if not (restored.is_new or hint.is_of_edit):  # tags say the content each time
         return None
     ends = {restored.revision + 1, hint.revision - 1}
     return Signal(hint.page_id, hint.revision, tuple(sorted(ends)), hint.upstream_ms)

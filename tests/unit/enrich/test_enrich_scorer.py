@@ -8,6 +8,7 @@ import pytest
 from harness.delivering import metric
 
 from streamer.enrich.hinting import MOST_MISSED, WAIT_S
+from streamer.enrich.lane import DRAIN_SHARE
 from streamer.enrich.memory import Hints
 from streamer.enrich.scorer import PASSED_MS, Scoring
 from streamer.enrich.stage import run_enrich
@@ -174,6 +175,26 @@ async def test_the_article_waits_for_its_score_and_never_longer_than_for_its_hin
     assert WAIT_S * 0.9 < took_s < WAIT_S + 5
     assert metric("streamer_enrich_scored_total", scored="yes") == yes + 2
     assert metric("streamer_enrich_scored_total", scored="no") == no + 1
+
+
+async def test_a_drain_waits_for_no_score(
+    bench: Any, wikis: Any, change: Make, found: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits goes without it, at once."""
+    monkeypatch.setattr("streamer.enrich.ask.WAIT_S", FAR_S)
+    for revision in (12, 13):
+        wikis.script(("revision", revision), found(revision, revision))
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(run_enrich(bench.runtime, wikis, lambda: Plan(text=False, scores=True)))
+        await bench.admit(Hint("testwiki", 12, 12, 0, scores={MODEL: 0.1}), change("edit", 12, "A"))
+        await bench.until_admitted(1)
+        await bench.admit(change("edit", 13, "B"))
+        await bench.until(lambda: ("revision", 13) in wikis.asked)
+        began_s = loop.time()
+        bench.runtime.draining.set()
+    assert loop.time() - began_s < bench.runtime.settings.deliver.drain_s * DRAIN_SHARE / 2
+    assert (await bench.counts())["published"] == 2
 
 
 async def test_what_is_answered_is_in_the_article(
