@@ -307,8 +307,8 @@ ENRICH_RETRIES: Final = Counter(
 )
 ENRICH_HTML: Final = Counter(
     "streamer_enrich_html",
-    "Articles whose HTML was wanted, by outcome: fetched; over_share or paused, where nothing was asked; or"
-    " how the request failed.",
+    "Articles whose HTML was wanted, by outcome: fetched; over_share, paused or not_allowed, where"
+    " nothing was asked; or how the request failed.",
     ["outcome"],
     registry=REGISTRY,
 )

@@ -25,7 +25,7 @@ from typing import Final, Self, TypeAlias
 from streamer import metrics
 from streamer.clock import Clock
 from streamer.config import Settings
-from streamer.errors import AnswerInvalid, OriginUnavailable
+from streamer.errors import AnswerInvalid, HostNotAllowed, OriginUnavailable
 from streamer.faultpoints import Point, reached
 from streamer.origin import parse, query
 from streamer.origin.answer import Answer, Found, Missing, SiteInfo
@@ -69,9 +69,9 @@ logger = logging.getLogger(__name__)
 class Origin:
     """Enter it, ask, leave it: on leaving, whoever still waits gets OriginUnavailable.
 
-    Every call raises HostNotAllowed (no contact was made), AnswerInvalid (an answer, and no article can
-    be made of it), OriginUnavailable (no answer, after the retries that are worth it here). A cancelled
-    call leaves its batch alone.
+    Every call but `html` raises HostNotAllowed (no contact was made), AnswerInvalid (an answer, and no
+    article can be made of it), OriginUnavailable (no answer, after the retries that are worth it here). A
+    cancelled call leaves its batch alone.
     """
 
     def __init__(
@@ -196,12 +196,15 @@ class Origin:
         return await self._page(Lane(wiki, server_name, "page", priority), query.id_key(page_id))
 
     async def html(self, wiki: str, server_name: str, revision: int) -> str | None:
-        """Of that revision, or nothing: it is asked for once, now, and never waited for long. Raises
-        HostNotAllowed alone.
+        """Of that revision, or nothing: it is asked for once, now, and never waited for long. Raises nothing:
+        a host may have left the list since the revision was asked for.
         """
-        self._allowed.check(server_name)
         try:
+            self._allowed.check(server_name)
             return await self._rendered.html(wiki, server_name, revision, self._settings)
+        except HostNotAllowed:
+            metrics.ENRICH_HTML.labels("not_allowed").inc()
+            return None
         finally:
             self._wake.set()
 
