@@ -11,6 +11,17 @@ from streamer.partners import PageList, Partner, Partners
 Scope: TypeAlias = tuple[tuple[str, ...], tuple[int, ...]]
 """Globs of wikis and namespaces, each of which may be empty: any."""
 ANYWHERE: Final[frozenset[Scope]] = frozenset({((), ())})
+OF_AN_EDIT: Final = (
+    "bots",
+    "minor",
+    "min_size",
+    "max_size",
+    "tags",
+    "without_tags",
+    "max_revert_risk",
+    "min_size_change",
+)
+"""A partner's rules that may take one edit of a page and not another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +39,7 @@ class Plan:
     sections: bool = False
     infoboxes: bool = False
     latest_only: bool = False
-    """There are partners, and each is content with the newest revision of a page."""
+    """There are partners, and each is content with the newest revision of a page, whatever it is like."""
 
     def wants_html(self, wiki: str, namespace: int) -> bool:
         return self.html and any(
@@ -53,7 +64,20 @@ def plan_of(partners: Partners) -> Plan:
         text=any(_wants_text(partner) for partner in asked),
         sections=any("sections" in partner.content for partner in asked),
         infoboxes=any("infoboxes" in partner.content for partner in asked),
-        latest_only=all(partner.revisions == "latest" for partner in asked),
+        latest_only=all(map(_wants_latest_only, asked)),
+    )
+
+
+def _wants_latest_only(partner: Partner) -> bool:
+    """Whether a newer edit serves it for an older one of the page that is not made. Not so where a rule looks
+    at the edit itself, or holds it back: it could take the older and not the newer, and the partner would
+    have neither. Rules about the place (`wikis`, `languages`, `namespaces`) take both or none, and so does
+    `kinds`, since both are edits.
+    """
+    return (
+        partner.revisions == "latest"
+        and partner.settle_s == 0
+        and all(getattr(partner, name) == getattr(_USUAL, name) for name in OF_AN_EDIT)
     )
 
 
