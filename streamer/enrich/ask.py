@@ -104,7 +104,7 @@ class Asker:
 
     async def _answered(self, work: Work, found: Found, *, is_stale: bool) -> Answered:
         until_s = asyncio.get_running_loop().time() + WAIT_S
-        self._hold(work, found.revision.size + len(found.revision.content or ""))
+        self._hold(work, found.held_bytes)
         async with asyncio.TaskGroup() as tasks:  # which leaves nothing running behind it
             rendered = tasks.create_task(if_it_can(self._html(work, found)))
             tasks.create_task(if_it_can(self._beside(work.change, found, until_s)))

@@ -36,6 +36,7 @@ from streamer.origin.fetch import Fetch
 from streamer.origin.hosts import Allowed
 from streamer.origin.inflate import TooLarge
 from streamer.origin.listing import Listing, More, Span, read_listing
+from streamer.origin.parked import Parked
 from streamer.origin.parse import AnotherPage, AnotherWiki, ApiError, Asked, Key, Reading, Reply, Unparsable
 from streamer.origin.permits import WANTS_MOST, Purse
 from streamer.origin.rendered import Rendered
@@ -116,6 +117,7 @@ class Origin:
         self._rendered: Final = Rendered(
             self._budget, self._breakers, self._retries, self._fetch, clock=self._clock, purse=purse
         )
+        self._parked: Final = Parked()
         self._room: Final[dict[Lane, tuple[asyncio.Semaphore, list[None]]]] = {}
         self._wake: Final = asyncio.Event()
         self._group: Final = asyncio.TaskGroup()
@@ -259,9 +261,9 @@ class Origin:
         return self._scheduler.backlog_s(self._clock.monotonic_s()) >= BACKLOG_S
 
     def is_under_way(self, wiki: str, revision: int) -> bool:
-        """Whether a request for it has been sent and is not answered."""
+        """Whether a request for it has been sent and is not answered, or only its lists are not whole."""
         key = query.id_key(revision)
-        return any(
+        return self._parked.holds(wiki, "revision", key) or any(
             batch.lane.wiki == wiki
             and batch.lane.by == "revision"
             and any(item.key == key for item in batch.items)
@@ -329,13 +331,14 @@ class Origin:
         while True:
             self._wake.clear()
             now_s = self._clock.monotonic_s()
+            self._tell_parked(now_s)
             while (batch := self._scheduler.next_batch(now_s)) is not None:
                 self._breakers.started(batch.lane.server_name)
                 task = self._group.create_task(self._request(batch), name="origin request")
                 self._flying[task] = batch
                 task.add_done_callback(self._flying.pop)
             metrics.QUEUE_DEPTH.labels("origin").set(len(self._scheduler))
-            wake_at_s = self._scheduler.wake_at_s(now_s)
+            wake_at_s = min(self._scheduler.wake_at_s(now_s), self._parked.next_s())
             if self._own:
                 metrics.ORIGIN_BUDGET.set(self._own.eased(now_s))
                 metrics.ORIGIN_BUDGET_USED.set(self._own.in_use(now_s))
@@ -424,7 +427,7 @@ class Origin:
             span, more = _list_key(items[0])
             return query.listing(span.since_s, span.until_s, more, maxlag=maxlag, with_site=with_site)
         if isinstance(items[0], Continuing):
-            return query.rest_of_lists(lane.by, items[0].keys, items[0].more, maxlag=maxlag)
+            return query.rest_of_lists(items[0].by, items[0].keys, items[0].more, maxlag=maxlag)
         keys = [item.key for item in items]
         return query.pages(lane.by, keys, maxlag=maxlag, with_site=with_site, lists=lists)
 
@@ -441,7 +444,9 @@ class Origin:
             items[0].answer(listing)
             return
         if isinstance(items[0], Continuing):
-            self._take_rest(lane, items[0], reply)
+            items[0].take(reply, self._plan().lists)
+            self._answered(lane, None)
+            self._continue(items[0])
             return
         keys = [_page_key(item) for item in items]
         reading = parse.read_pages(reply, lane.by, keys, asked)
@@ -465,8 +470,9 @@ class Origin:
             self._retries.put_back(lane, unreached)
         unanswered = [items[key] for key in reading.unanswered]
         self._retries.again(lane, unanswered, OriginUnavailable("incomplete"))
-        if cut:  # last, so that it is the head of its lane
-            self._continue(lane, Continuing.of(lane, tuple(items), cut, reading))
+        if cut:
+            now_s = self._clock.monotonic_s()
+            self._continue(Continuing.of(lane, tuple(items), cut, reading, now_s))
 
     def _tell(self, items: dict[Key, Waiting], reading: Reading) -> list[tuple[Waiting, Found]]:
         """Returns those that have to wait for the rest of their lists."""
@@ -481,16 +487,15 @@ class Origin:
         metrics.ORIGIN_LISTS.labels("unknown").inc(len(reading.unknown) * len(reading.answers))
         return cut
 
-    def _take_rest(self, lane: Lane, rest: Continuing, reply: Reply) -> None:
-        rest.take(reply, self._plan().lists)
-        self._answered(lane, None)
-        self._continue(lane, rest)
+    def _continue(self, rest: Continuing) -> None:
+        if self._parked.goes_on(rest, self._clock.monotonic_s()):
+            self._retries.put_back(rest.lane, [rest])
 
-    def _continue(self, lane: Lane, rest: Continuing) -> None:
-        if rest.is_over(self._clock.monotonic_s()):
+    def _tell_parked(self, now_s: float) -> None:
+        """Those that have waited for their lists for long enough."""
+        for rest in self._parked.over(now_s):
+            self._scheduler.drop(rest.lane, rest)
             rest.tell()
-        else:
-            self._retries.put_back(lane, [rest])
 
     def _answered(self, lane: Lane, site: SiteInfo | None) -> None:
         self._breakers.answered(lane.server_name)
