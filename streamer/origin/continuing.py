@@ -5,8 +5,9 @@
                                 ▲                   ├──► cut still, up to CONTINUED_MOST requests
                                 └───────────────────┘    then, or refused, or late: without what is cut
 
-A list is whole or absent. What a further answer says is believed of a page that is as it was in the first
-one: the beginning and the end of a list would else be of two states. The page's next edit tells it anyway.
+A list is whole or absent, and a page is told once its lists are whole. What a further answer says is believed
+of a page that is as it was in the first one: the beginning and the end of a list would else be of two states.
+The page's next edit tells it anyway.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,14 +43,16 @@ CONTINUED_MOST: Final = 20
 """Requests for the rest of a batch's lists: ten thousand entries of each. A page that has more must not hold
 the others for ever, nor use up the budget.
 """
-LISTS_WAIT_S: Final = 10.0
-"""From its text on, an article is held up for its lists for no longer: where the budget does not suffice for
-them, they are what is left out, and not the freshness of everybody's articles.
+LISTS_WAIT_S: Final = 4.0
+"""An article is held up for the next answer about its lists for no longer: where the budget does not suffice
+for them, they are what is left out, and not the freshness of everybody's articles.
 """
 REPLAY_WAIT_S: Final = 60.0
 """What is tried again is in less of a hurry, and what is restated behind all else in none."""
-LISTS_PART: Final = 0.25
-"""Of what an article counts that has no answer yet, what one does that only lacks the rest of its lists."""
+LISTS_PART: Final = 0.5
+"""Of what an article counts that has no answer yet, what one does that lacks the rest of its lists. (Both
+were chosen by what `make bench-origin` replays, with templates: more would make everybody's articles later.)
+"""
 WAIT_S: Final[Mapping[int, float]] = {LIVE: LISTS_WAIT_S, REPLAY: REPLAY_WAIT_S, BEHIND: inf}
 CLOSED: Final = "closed"
 """Nobody asks any more: what is told then would be published without lists for no fault of the wiki's."""
@@ -137,7 +140,7 @@ class Continuing(Waiting):
             self.is_abandoned or not self.more or self.requests >= CONTINUED_MOST or now_s >= self.late_at_s
         )
 
-    def take(self, reply: Reply, wanted: AbstractSet[PageList]) -> None:
+    def take(self, reply: Reply, wanted: AbstractSet[PageList], now_s: float) -> None:
         """`wanted` by now: of the rest of other lists nothing more is asked. Raises Unparsable, AnotherPage,
         ApiError.
         """
@@ -152,6 +155,7 @@ class Continuing(Waiting):
         if told.keys() - self.pages:
             raise AnotherPage
         self.requests += 1
+        self.late_at_s = now_s + WAIT_S[self.lane.priority]
         for page_id, newest in {
             found.page.page_id: found.page.last_revision for _, found in self.answered
         }.items():

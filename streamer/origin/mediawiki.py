@@ -444,7 +444,7 @@ class Origin:
             items[0].answer(listing)
             return
         if isinstance(items[0], Continuing):
-            items[0].take(reply, self._plan().lists)
+            items[0].take(reply, self._plan().lists, self._clock.monotonic_s())
             self._answered(lane, None)
             self._continue(items[0])
             return

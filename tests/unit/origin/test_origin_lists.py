@@ -183,10 +183,10 @@ async def test_continued_answers_are_put_together_by_page() -> None:
         tlcontinue="1|10|U",
     )
     assert case.rest.more == {"categories": "1|C", "templates": "1|10|U"}
-    case.rest.take(reply(of(1, categories=["C"], templates=["U"]), of(2), clcontinue="2|X"), ALL)
+    case.rest.take(reply(of(1, categories=["C"], templates=["U"]), of(2), clcontinue="2|X"), ALL, NOW_S)
     assert case.rest.more == {"categories": "2|X"}
     assert not case.rest.is_over(NOW_S)
-    case.rest.take(reply(of(2, categories=["X", "Y"]), of(1)), ALL)
+    case.rest.take(reply(of(2, categories=["X", "Y"]), of(1)), ALL, NOW_S)
     assert case.rest.is_over(NOW_S)
     case.rest.tell()
     assert case.lists() == [
@@ -206,7 +206,7 @@ async def test_each_page_is_told_as_soon_as_its_lists_are_whole() -> None:
     case.rest.tell_whole()
     assert not any(future.done() for future in case.futures)
     again = of(1, templates=["T"]) | {"lastrevid": 99}
-    case.rest.take(reply(again, of(2, categories=["C"]), clcontinue="2|D", tlcontinue="2|9|U"), ALL)
+    case.rest.take(reply(again, of(2, categories=["C"]), clcontinue="2|D", tlcontinue="2|9|U"), ALL, NOW_S)
     case.rest.tell_whole()
     assert [future.done() for future in case.futures] == [True, False]
     assert dict(case.futures[0].result().page.lists) == {
@@ -214,7 +214,7 @@ async def test_each_page_is_told_as_soon_as_its_lists_are_whole() -> None:
         "templates": ("T",),
         "redirects": (),
     }
-    case.rest.take(reply(of(1) | {"lastrevid": 100}, of(2, categories=["D"], templates=["U"])), ALL)
+    case.rest.take(reply(of(1) | {"lastrevid": 100}, of(2, categories=["D"], templates=["U"])), ALL, NOW_S)
     case.rest.tell_whole()
     assert dict(case.futures[1].result().page.lists) == {
         "categories": ("B", "C", "D"),
@@ -241,8 +241,8 @@ async def test_a_page_that_is_another_meanwhile_has_no_list_of_two_states(told: 
     """The list that was being continued is absent of this page alone; what was whole before stays."""
     before = counted()
     case = Case(a_page(1, 5, categories=["A"], redirects=["R"]), a_page(2, 6), clcontinue="1|C")
-    case.rest.take(reply(*told, clcontinue="1|D"), ALL)
-    case.rest.take(reply(of(1, categories=["D"]), of(2, categories=["E"])), ALL)
+    case.rest.take(reply(*told, clcontinue="1|D"), ALL, NOW_S)
+    case.rest.take(reply(of(1, categories=["D"]), of(2, categories=["E"])), ALL, NOW_S)
     case.rest.tell()
     assert case.lists() == [
         {"templates": (), "redirects": ("R",)},
@@ -264,10 +264,10 @@ async def test_no_batch_is_continued_for_ever() -> None:
     """After so many requests what is cut still is absent."""
     before = counted()
     case = Case(a_page(1, 5), a_page(2, 6), rdcontinue="7", clcontinue="1|B")
-    case.rest.take(reply(of(1), of(2, categories=["B"]), rdcontinue="7"), ALL)
+    case.rest.take(reply(of(1), of(2, categories=["B"]), rdcontinue="7"), ALL, NOW_S)
     for number in range(1, CONTINUED_MOST):
         assert not case.rest.is_over(NOW_S), number
-        case.rest.take(reply(of(1, redirects=[f"R{number}"]), of(2), rdcontinue="7"), ALL)
+        case.rest.take(reply(of(1, redirects=[f"R{number}"]), of(2), rdcontinue="7"), ALL, NOW_S)
     assert case.rest.is_over(NOW_S)
     case.rest.tell()
     assert case.lists() == [{"categories": (), "templates": ()}, {"categories": ("B",), "templates": ()}]
@@ -296,9 +296,9 @@ async def test_what_nobody_asks_for_by_now_is_not_continued() -> None:
     """Its rest is left where it is, without a word in the figures."""
     before = counted()
     case = Case(a_page(1, 5), a_page(2, 6), rdcontinue="7", clcontinue="1|B")
-    case.rest.take(reply(of(1), of(2), rdcontinue="8", clcontinue="1|C"), frozenset({"redirects"}))
+    case.rest.take(reply(of(1), of(2), rdcontinue="8", clcontinue="1|C"), frozenset({"redirects"}), NOW_S)
     assert case.rest.more == {"redirects": "8"}
-    case.rest.take(reply(of(1), of(2), rdcontinue="9"), frozenset())
+    case.rest.take(reply(of(1), of(2), rdcontinue="9"), frozenset(), NOW_S)
     assert case.rest.is_over(NOW_S)
     case.rest.tell()
     assert case.lists() == [{"templates": ()}] * 2
@@ -318,7 +318,7 @@ async def test_an_answer_to_another_question_is_not_taken(body: object, error: t
     """Nothing of it; what a wiki does not understand of its own word is told at once, not tried again."""
     case = Case(a_page(1, 5, categories=["A"]), a_page(2, 6), clcontinue="1|C")
     with pytest.raises(error):
-        case.rest.take(Reply(json.dumps(body).encode()), ALL)
+        case.rest.take(Reply(json.dumps(body).encode()), ALL, NOW_S)
     assert (case.rest.requests, case.rest.more) == (0, {"categories": "1|C"})
 
 
@@ -351,10 +351,10 @@ async def test_what_waits_for_lists_is_bounded_and_known_by_its_revisions() -> N
     assert parked.holds("xwiki", "revision", 6)
     assert not parked.holds("ywiki", "revision", 6)
     assert not parked.holds("xwiki", "page", 6)
-    one.rest.take(reply(of(1, categories=["C" * 4_000]), of(2), clcontinue="1|X"), ALL)
+    one.rest.take(reply(of(1, categories=["C" * 4_000]), of(2), clcontinue="1|X"), ALL, NOW_S)
     assert parked.goes_on(one.rest, NOW_S)
     assert parked.held_bytes == one.rest.held_bytes > 4_000
-    other.rest.take(reply(of(1, categories=["C" * 2_000]), of(2), clcontinue="1|X"), ALL)
+    other.rest.take(reply(of(1, categories=["C" * 2_000]), of(2), clcontinue="1|X"), ALL, NOW_S)
     assert not parked.goes_on(other.rest, NOW_S)
     assert other.lists() == [{"templates": (), "redirects": ()}] * 2
     assert parked.next_s() == one.rest.late_at_s
