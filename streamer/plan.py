@@ -22,6 +22,10 @@ OF_AN_EDIT: Final = (
     "min_size_change",
 )
 """A partner's rules that may take one edit of a page and not another."""
+OF_HTML: Final = frozenset(
+    {"abstract", "article_body.*", "article_body.html", "article_body.text", "article_body.sections"}
+)
+"""The fields that hold HTML or, of a partner with it, what was made of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ def _matcher(wikis: tuple[str, ...]) -> Callable[[str], bool]:
 def plan_of(partners: Partners) -> Plan:
     """Where there is nobody yet: what a partner gets that asks for nothing in particular."""
     asked = tuple(partners.values()) or (_USUAL,)
-    with_html = [partner for partner in asked if "html" in partner.content and _shows_body(partner)]
+    with_html = [partner for partner in asked if "html" in partner.content and _shows_html(partner)]
     return Plan(
         lists=frozenset(name for partner in asked for name in partner.page_lists),
         html=bool(with_html),
@@ -81,8 +85,11 @@ def _wants_latest_only(partner: Partner) -> bool:
     )
 
 
-def _shows_body(partner: Partner) -> bool:
-    return not partner.fields or any(field.startswith("article_body.") for field in partner.fields)
+def _shows_html(partner: Partner) -> bool:
+    """Or what a partner with HTML is given as it was made of that (Projection): so that it has it of HTML
+    whoever is beside it.
+    """
+    return not partner.fields or any(".".join(field.split(".")[:2]) in OF_HTML for field in partner.fields)
 
 
 def _wants_text(partner: Partner) -> bool:

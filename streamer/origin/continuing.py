@@ -49,7 +49,7 @@ for them, they are what is left out, and not the freshness of everybody's articl
 """
 REPLAY_WAIT_S: Final = 60.0
 """What is tried again is in less of a hurry, and what is restated behind all else in none."""
-LISTS_PART: Final = 0.5
+LISTS_PART: Final = 0.25
 """Of what an article counts that has no answer yet, what one does that lacks the rest of its lists. (Both
 were chosen by what `make bench-origin` replays, with templates: more would make everybody's articles later.)
 """
