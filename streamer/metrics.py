@@ -308,7 +308,7 @@ ENRICH_RETRIES: Final = Counter(
 ENRICH_HTML: Final = Counter(
     "streamer_enrich_html",
     "Articles whose HTML was wanted, by outcome: fetched; over_share, paused or not_allowed, where"
-    " nothing was asked; or how the request failed.",
+    " nothing was asked; or how the request failed. Fetched, and too_large too: the record would have been.",
     ["outcome"],
     registry=REGISTRY,
 )

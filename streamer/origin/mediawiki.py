@@ -333,6 +333,7 @@ class Origin:
             now_s = self._clock.monotonic_s()
             self._tell_parked(now_s)
             while (batch := self._scheduler.next_batch(now_s)) is not None:
+                self._without_doubtful(batch)
                 self._breakers.started(batch.lane.server_name)
                 task = self._group.create_task(self._request(batch), name="origin request")
                 self._flying[task] = batch
@@ -412,8 +413,14 @@ class Origin:
 
     def _lists_for(self, items: list[Waiting]) -> frozenset[PageList]:
         """The last try goes without them: what makes lists fail must not take the article along."""
-        in_doubt = any(item.has_failed and item.failures >= TRIES - 1 for item in items)
-        return frozenset() if in_doubt else self._plan().lists
+        return frozenset() if any(map(_is_in_doubt, items)) else self._plan().lists
+
+    def _without_doubtful(self, batch: Batch[Waiting]) -> None:
+        """Those that go without lists go first, and the others for themselves, so that they have theirs."""
+        doubtful = [item for item in batch.items if _is_in_doubt(item)]
+        if doubtful and len(doubtful) < len(batch.items) and self._plan().lists:
+            self._retries.put_back(batch.lane, [item for item in batch.items if not _is_in_doubt(item)])
+            batch.items = doubtful
 
     def _parameters(
         self, lane: Lane, items: list[Waiting], lists: frozenset[PageList], *, with_site: bool
@@ -504,6 +511,10 @@ class Origin:
             self._sites.put(site)
             if self._save_site is not None:
                 self._save_site(site)
+
+
+def _is_in_doubt(item: Waiting) -> bool:
+    return item.has_failed and item.failures >= TRIES - 1
 
 
 def _log_key(item: Waiting) -> LogKey:

@@ -261,6 +261,28 @@ async def test_a_wiki_that_fails_for_the_lists_is_asked_without_them(cutting: Cu
     assert (REGISTRY.get_sample_value("streamer_origin_lists_total", failed) or 0) - before == 9
 
 
+async def test_one_in_doubt_takes_no_lists_from_others(cutting: Cutting) -> None:
+    """Its last try is a request of its own: who has come meanwhile has its lists."""
+    bad = cutting.write("P bad", categories=3)
+    others: list[Page] = []
+
+    def spoil(asked: Asked) -> web.Response | None:
+        if str(bad.current.identifier) not in asked.get("revids", "").split("|"):
+            return None
+        others.append(cutting.write(f"Q {len(others)}", categories=2))
+        asking_for.append(asyncio.ensure_future(ask(origin, others[-1:])))
+        return web.Response(status=500) if "cllimit" in asked else None
+
+    asking_for: list[asyncio.Future[list[Found]]] = []
+    cutting.fault = spoil
+    async with asking(cutting) as origin:
+        [answer] = await ask(origin, [bad])
+        assert answer.page.lists == {}
+        assert len(others) == TRIES
+        for [other] in await asyncio.gather(*asking_for):
+            assert other.page.lists.keys() == ALL
+
+
 async def test_a_wiki_that_puts_us_off_is_asked_for_lists_all_the_same(cutting: Cutting) -> None:
     """To lag is no fault of the lists: the try that is answered has them."""
     cutting.fault = lambda _: {"error": {"code": "maxlag"}} if len(cutting.asked) < TRIES else None

@@ -13,10 +13,12 @@ from streamer.enrich.held import Held
 from streamer.enrich.stage import run_enrich
 from streamer.enrich.textpool import TextPool
 from streamer.errors import HostNotAllowed
+from streamer.metrics import REGISTRY
 from streamer.model import Visibility
 from streamer.plan import Plan
 
 Make = Callable[..., Any]
+TOO_LARGE = "streamer_enrich_html_total", {"outcome": "too_large"}
 EVERYTHING = Plan(html=True)
 ELSEWHERE = Plan(html=True, html_scopes=frozenset({(("dewiki",), ()), ((), (1, 4))}))
 HTML = '<html about="https://test.example.org/wiki/Special:Redirect/revision/5"><body><p>Seen by <b>all</b>.'
@@ -193,6 +195,7 @@ async def test_html_goes_first_where_a_record_is_too_large(
 ) -> None:
     """Then the text, and only what is too large without both is a dead letter."""
     monkeypatch.setattr(fitting, "MAX_RECORD_BYTES", fitting.MARGIN_BYTES + 8_000)
+    before = REGISTRY.get_sample_value(*TOO_LARGE) or 0
     wikis.script(("revision", 5), found(5, 1, content="short"))
     wikis.script(("html", 5), HTML + "x" * 8_000)
     wikis.script(("revision", 6), found(6, 2, content="long " * 900))
@@ -204,6 +207,7 @@ async def test_html_goes_first_where_a_record_is_too_large(
     records = [r for r in await bench.read(bench.topics.articles) if r.value is not None]
     bodies = {r.key: msgspec.json.decode(r.value)["article_body"].keys() for r in records}
     assert bodies == {"testwiki:1": {"wikitext", "text"}, "testwiki:2": {"wikitext"}}
+    assert (REGISTRY.get_sample_value(*TOO_LARGE) or 0) - before == 2
 
 
 async def test_html_that_is_held_counts(
