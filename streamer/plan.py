@@ -57,6 +57,21 @@ def _matcher(wikis: tuple[str, ...]) -> Callable[[str], bool]:
     return matcher(wikis)
 
 
+def planning(current: Callable[[], Partners]) -> Callable[[], Plan]:
+    """The plan of the partners in force, made anew when they are others: it is asked for at each article."""
+    of: Partners | None = None
+    plan = Plan()
+
+    def now() -> Plan:
+        nonlocal of, plan
+        partners = current()
+        if partners is not of:
+            of, plan = partners, plan_of(partners)
+        return plan
+
+    return now
+
+
 def plan_of(partners: Partners) -> Plan:
     """Where there is nobody yet: what a partner gets that asks for nothing in particular."""
     asked = tuple(partners.values()) or (_USUAL,)
