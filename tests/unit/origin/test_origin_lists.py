@@ -11,7 +11,8 @@ from streamer.errors import OriginError, OriginUnavailable
 from streamer.metrics import REGISTRY
 from streamer.origin import query
 from streamer.origin.answer import Found, SiteInfo
-from streamer.origin.budget import Lane
+from streamer.origin.breaker import Breakers
+from streamer.origin.budget import Budget, Item, Lane, Scheduler
 from streamer.origin.continuing import CLOSED, CONTINUED_MOST, LISTS_WAIT_S, REPLAY_WAIT_S, Continuing
 from streamer.origin.parked import Parked
 from streamer.origin.parse import AnotherPage, ApiError, Asked, Key, Reply, Unparsable, read_pages
@@ -221,6 +222,25 @@ async def test_each_page_is_told_as_soon_as_its_lists_are_whole() -> None:
         "templates": ("U",),
         "redirects": (),
     }
+
+
+async def test_articles_without_an_answer_go_before_the_rest_of_lists() -> None:
+    """Of as many that have waited as long, and of their own wiki too; what has waited for much longer has its
+    turn, so that nothing starves while it waits.
+    """
+    case = Case(a_page(1, 5), a_page(2, 6), clcontinue="1|C")
+    scheduler: Scheduler[Item] = Scheduler(Budget(200, 3), Breakers(50))
+    texts = case.rest.lane._replace(by="revision")
+    scheduler.put_back(case.rest.lane, [case.rest])
+    for key in (7, 8):
+        scheduler.add(texts, Item(key, NOW_S))
+    first = scheduler.next_batch(NOW_S + 1)
+    assert first is not None
+    assert first.lane == texts
+    scheduler.add(texts, Item(9, NOW_S + 3.5))
+    second = scheduler.next_batch(NOW_S + LISTS_WAIT_S - 0.1)
+    assert second is not None
+    assert second.items == [case.rest]
 
 
 @pytest.mark.parametrize("token", ["3", "3|0|X", "x|1", ""])
