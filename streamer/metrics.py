@@ -219,8 +219,8 @@ ORIGIN_LISTS: Final = Counter(
     "streamer_origin_lists",
     "Page lists that were asked for, by what the article got: whole; or none, since the rest could not be had"
     " (failed), would have taken too many requests (too_many), was of a page that had changed (changed), or"
-    " of an article that had waited for a minute (late); since the wiki knows no such list (unknown); or"
-    " since the record would have been too large (too_large; such lists count as whole too).",
+    " of an article that waited long enough, or beside too many (late); since the wiki knows no such list"
+    " (unknown); or since the record would have been too large (too_large; such lists count as whole too).",
     ["outcome"],
     registry=REGISTRY,
 )
@@ -313,8 +313,8 @@ ENRICH_RETRIES: Final = Counter(
 )
 ENRICH_HTML: Final = Counter(
     "streamer_enrich_html",
-    "Articles whose HTML was wanted, by outcome: fetched; over_share or paused, where nothing was asked; or"
-    " how the request failed.",
+    "Articles whose HTML was wanted, by outcome: fetched; over_share, paused or not_allowed, where"
+    " nothing was asked; or how the request failed. Fetched, and too_large too: the record would have been.",
     ["outcome"],
     registry=REGISTRY,
 )

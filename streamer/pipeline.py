@@ -37,7 +37,7 @@ from streamer.metrics import LOOP_LAG
 from streamer.origin.liftwing import LiftWing
 from streamer.origin.mediawiki import Origin
 from streamer.partners import Demands, PartnersWatch
-from streamer.plan import Plan, plan_of
+from streamer.plan import Plan, planning
 from streamer.privacy import privacy_secret
 from streamer.reload import Reload, loaded
 from streamer.route.stage import run_route
@@ -132,7 +132,7 @@ def _parts(
         if "enrich" in roles:
             sites = KeptSites(runtime.log, topics.meta)
             parts["sites"] = sites.run
-            parts["enrich"] = lambda: _enrich(runtime, sites, lambda: plan_of(partners.current))
+            parts["enrich"] = lambda: _enrich(runtime, sites, planning(lambda: partners.current))
     if "source" in roles:
         parts["source"] = lambda: run_source(runtime)
     return parts

@@ -130,7 +130,9 @@ class Projection:
         return encode(article)
 
     def _take_html(self, article: Object) -> None:
-        """Who has HTML gets the text that was made of it; where it came from goes in any case."""
+        """Who has HTML gets the text that was made of it (of such a partner the plan asks for HTML wherever
+        that shows: streamer.plan); where it came from goes in any case.
+        """
         made = object_in(article, FROM_HTML)
         article.pop(FROM_HTML, None)
         if not made or self.content is None or "html" not in self.content:

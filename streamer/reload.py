@@ -22,7 +22,7 @@ LIVE: Final[Mapping[str, frozenset[str]]] = {
     "admit": frozenset({"wikis", "namespaces", "bots"}),
     "mediawiki": frozenset(
         {"hosts", "requests_per_minute", "concurrency", "batch", "maxlag", "timeout_s"}
-        | {"retries", "missing_retry_s", "defer_after_s"}
+        | {"retries", "missing_retry_s", "defer_after_s", "html_share", "html_timeout_s"}
     ),
     "deliver": frozenset({"heartbeat_s", "retained_mb", "max_connections", "drain_s"}),
     "reconcile": frozenset({"every_hours", "look_back_hours", "lag_s"}),

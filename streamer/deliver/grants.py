@@ -13,14 +13,14 @@ from streamer.projection import ALIASES, Tree, selection
 
 def refuse_not_granted(ask: Ask, partner: Partner) -> None:
     """Raises the 403 of `fields` and `filters`. A wildcard gives what there is: it is refused where that is
-    nothing for good, a list that the partner does not have.
+    nothing for good, a list or a part of the text that the partner does not have.
     """
     granted = selection(partner.selected) if partner.fields else None
     for parameter, names in _named(ask):
         for name in names:
             path = ALIASES.get(name, name).split(".")
             if path[-1] == "*":
-                is_granted = _has_list(partner, path)
+                is_granted = _has(partner, path[:-1]) and (len(path) == 2 or _gives(granted, path[:-1]))
             else:
                 is_granted = _gives(granted, path) and _leaves(partner, path)
             if not is_granted:
@@ -51,16 +51,16 @@ def _gives(granted: Tree | None, path: list[str]) -> bool:
     return True
 
 
-def _has_list(partner: Partner, path: list[str]) -> bool:
-    """Or it is none."""
+def _has(partner: Partner, path: list[str]) -> bool:
+    """A list, or a part of `article_body`; or it is neither."""
+    if path[0] == "article_body" and len(path) > 1:
+        return path[1] in partner.content
     return path[0] not in PAGE_LISTS or path[0] in partner.page_lists
 
 
 def _leaves(partner: Partner, path: list[str]) -> bool:
     """Whether its `lists`, `content` and `editor` do."""
-    if not _has_list(partner, path):
+    if not _has(partner, path):
         return False
-    if path[0] == "article_body":
-        return path[1] in partner.content
     withheld = WITHHELD[partner.editor]
     return not any(".".join(path[:depth]) in withheld for depth in range(1, len(path) + 1))

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from streamer.clock import Clock
 from streamer.config import MediaWikiSettings
 from streamer.enrich.article import BY_REVISION, is_redirect, least_revision
+from streamer.enrich.beside import if_it_can
 from streamer.enrich.held import Held
 from streamer.enrich.hinting import WAIT_S, Hinting
 from streamer.enrich.memory import Newest, Removals
@@ -103,15 +104,12 @@ class Asker:
 
     async def _answered(self, work: Work, found: Found, *, is_stale: bool) -> Answered:
         until_s = asyncio.get_running_loop().time() + WAIT_S
-        self._hold(work, found.revision.size + len(found.revision.content or ""))
-        plain, html, _ = await asyncio.gather(
-            self._plain(found), self._html(work.change, found), self._beside(work.change, found, until_s)
-        )
-        from_html = None
-        if html is not None:
-            self._hold(work, 2 * len(html))
-            page = found.site.wiki, found.page.page_id
-            from_html = await self.pool.extract_html(html, Make(self.plan().text), page)
+        self._hold(work, found.held_bytes)
+        async with asyncio.TaskGroup() as tasks:  # which leaves nothing running behind it
+            rendered = tasks.create_task(if_it_can(self._html(work, found)))
+            tasks.create_task(if_it_can(self._beside(work.change, found, until_s)))
+            plain = await self._plain(found)
+        html, from_html = rendered.result() or (None, None)
         return Answered(found, plain, html, from_html, is_stale)
 
     def _hold(self, work: Work, size: int) -> None:
@@ -130,12 +128,18 @@ class Asker:
                 tasks.create_task(self.scoring.wait(change, found, until_s))
             await self.hinting.wait(change, until_s)
 
-    async def _html(self, change: Change, found: Found) -> str | None:
-        """Asked for once it is known that there is something to see."""
-        wanted = self.plan().wants_html(found.site.wiki, found.page.namespace)
+    async def _html(self, work: Work, found: Found) -> tuple[str, PlainText | None] | None:
+        """Asked for once it is known that there is something to see; and the plain text of it."""
+        change, plan = work.change, self.plan()
+        wanted = plan.wants_html(found.site.wiki, found.page.namespace)
         if not wanted or not _is_wikitext(found) or is_redirect(found):
             return None
-        return await self.origin.html(change.wiki, change.server_name, found.revision.identifier)
+        html = await self.origin.html(change.wiki, change.server_name, found.revision.identifier)
+        if html is None:
+            return None
+        self._hold(work, 2 * len(html))
+        page = found.site.wiki, found.page.page_id
+        return html, await self.pool.extract_html(html, Make(plan.text), page)
 
     async def _by_its_revision(self, work: Work, patience: Patience) -> Found | Gone | Dead | None:
         """What is known of the page once its revision was asked for, where that is needed; Found where the

@@ -10,7 +10,7 @@ from streamer.enrich.article import Stamp, article_of, with_parts
 from streamer.enrich.outcome import Answered
 from streamer.enrich.text import smaller
 from streamer.log.base import MAX_RECORD_BYTES
-from streamer.metrics import ORIGIN_LISTS
+from streamer.metrics import ENRICH_HTML, ORIGIN_LISTS
 from streamer.model import Article, Change, Hint, Visibility, encode_value
 
 MARGIN_BYTES: Final = 64 * 1024
@@ -50,6 +50,7 @@ def _smaller(answered: Answered) -> Iterator[Answered]:
     """
     yield answered
     if answered.html is not None:
+        ENRICH_HTML.labels("too_large").inc()
         answered = dataclasses.replace(answered, html=None, from_html=None)
         yield answered
     page = answered.found.page

@@ -1,9 +1,9 @@
 """Which edits need not be asked for, since a newer one of their page waits behind them. Pure.
 
-Only while there is a backlog, and only where no partner wants every revision: then the budget goes to what
-partners will see in the end. A creation is never left out, nor anything that is more than an edit; and what
-stands between two edits (a move, a deletion, a creation under the same title) keeps both. So does a newer one
-by a bot, or a minor one, where the older is not: partners who leave those out would be left with neither.
+Only while there is a backlog, and only where no partner wants every revision or has a rule by which it could
+take the older and not the newer (streamer.plan): then the budget goes to what partners will see in the end. A
+creation is never left out, nor anything that is more than an edit; and what stands between two edits (a move,
+a deletion, a creation under the same title) keeps both.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,5 +50,4 @@ def _is_plain_edit(change: Change) -> bool:
 
 def _is_newer(change: Change, than: Change) -> bool:
     is_other_page = change.page_id and than.page_id and change.page_id != than.page_id
-    is_left_out = (change.bot and not than.bot) or (change.minor and not than.minor)
-    return change.revision > than.revision and not is_other_page and not is_left_out
+    return change.revision > than.revision and not is_other_page

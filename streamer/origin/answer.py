@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from streamer.model import Image, Protection
-from streamer.origin.pagelists import Lists
+from streamer.origin.pagelists import Lists, size_of
 
 
 class SiteInfo(Struct, frozen=True):
@@ -85,6 +85,12 @@ class Found(Struct, frozen=True):
     page: PageAnswer
     revision: RevisionAnswer
     asked_ms: int
+
+    @property
+    def held_bytes(self) -> int:
+        """What it takes to keep it, about."""
+        revision = self.revision
+        return revision.size + len(revision.content or "") + size_of(self.page.lists)
 
 
 class Missing(Struct, frozen=True):

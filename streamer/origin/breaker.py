@@ -59,7 +59,7 @@ class Breakers:
         return max(now_s, host.pause_until_s, self._all_pause_until_s)
 
     def batch(self, lane: Lane) -> int:
-        if lane.by in {"log", "listing"}:
+        if lane.by in {"log", "listing", "lists"}:
             return 1
         host = self._hosts.get(lane.server_name)
         if host is None:

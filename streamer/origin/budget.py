@@ -211,7 +211,7 @@ class Part:
         return at_s
 
 
-By = Literal["revision", "title", "page", "log", "listing"]
+By = Literal["revision", "title", "page", "log", "listing", "lists"]
 WAYS: Final[tuple[By, ...]] = get_args(By)
 SPARED_PART: Final = 0.75
 """Of a minute's requests, what these may use up: an edit then finds a burst and, while it lasts, the pace."""
@@ -358,11 +358,13 @@ class Scheduler(Generic[ItemT]):
         return min((at_s for at_s in later if at_s > now_s), default=inf)
 
     def backlog_s(self, now_s: float) -> float:
-        """How long the oldest live thing has waited whose host may be asked now."""
+        """How long the oldest live thing has waited whose host may be asked now; the rest of lists is none,
+        whose articles are here.
+        """
         open_now = (
             lane
             for lane in self._lanes
-            if lane.priority == LIVE and self.gate.open_at_s(lane, now_s) <= now_s
+            if lane.priority == LIVE and lane.by != "lists" and self.gate.open_at_s(lane, now_s) <= now_s
         )
         return max((now_s - self._oldest_s(lane) for lane in open_now), default=0.0)
 

@@ -25,7 +25,7 @@ from typing import Final, Self, TypeAlias
 from streamer import metrics
 from streamer.clock import Clock
 from streamer.config import Settings
-from streamer.errors import AnswerInvalid, OriginUnavailable
+from streamer.errors import AnswerInvalid, HostNotAllowed, OriginUnavailable
 from streamer.faultpoints import Point, reached
 from streamer.origin import parse, query
 from streamer.origin.answer import Answer, Found, Missing, SiteInfo
@@ -36,6 +36,7 @@ from streamer.origin.fetch import Fetch
 from streamer.origin.hosts import Allowed
 from streamer.origin.inflate import TooLarge
 from streamer.origin.listing import Listing, More, Span, read_listing
+from streamer.origin.parked import Parked
 from streamer.origin.parse import AnotherPage, AnotherWiki, ApiError, Asked, Key, Reading, Reply, Unparsable
 from streamer.origin.permits import WANTS_MOST, Purse
 from streamer.origin.rendered import Rendered
@@ -69,9 +70,9 @@ logger = logging.getLogger(__name__)
 class Origin:
     """Enter it, ask, leave it: on leaving, whoever still waits gets OriginUnavailable.
 
-    Every call raises HostNotAllowed (no contact was made), AnswerInvalid (an answer, and no article can
-    be made of it), OriginUnavailable (no answer, after the retries that are worth it here). A cancelled
-    call leaves its batch alone.
+    Every call but `html` raises HostNotAllowed (no contact was made), AnswerInvalid (an answer, and no
+    article can be made of it), OriginUnavailable (no answer, after the retries that are worth it here). A
+    cancelled call leaves its batch alone.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class Origin:
         self._rendered: Final = Rendered(
             self._budget, self._breakers, self._retries, self._fetch, clock=self._clock, purse=purse
         )
+        self._parked: Final = Parked()
         self._room: Final[dict[Lane, tuple[asyncio.Semaphore, list[None]]]] = {}
         self._wake: Final = asyncio.Event()
         self._group: Final = asyncio.TaskGroup()
@@ -197,12 +199,15 @@ class Origin:
         return await self._page(Lane(wiki, server_name, "page", priority), query.id_key(page_id))
 
     async def html(self, wiki: str, server_name: str, revision: int) -> str | None:
-        """Of that revision, or nothing: it is asked for once, now, and never waited for long. Raises
-        HostNotAllowed alone.
+        """Of that revision, or nothing: it is asked for once, now, and never waited for long. Raises nothing:
+        a host may have left the list since the revision was asked for.
         """
-        self._allowed.check(server_name)
         try:
+            self._allowed.check(server_name)
             return await self._rendered.html(wiki, server_name, revision, self._settings)
+        except HostNotAllowed:
+            metrics.ENRICH_HTML.labels("not_allowed").inc()
+            return None
         finally:
             self._wake.set()
 
@@ -257,9 +262,9 @@ class Origin:
         return self._scheduler.backlog_s(self._clock.monotonic_s()) >= BACKLOG_S
 
     def is_under_way(self, wiki: str, revision: int) -> bool:
-        """Whether a request for it has been sent and is not answered."""
+        """Whether a request for it has been sent and is not answered, or only its lists are not whole."""
         key = query.id_key(revision)
-        return any(
+        return self._parked.holds(wiki, "revision", key) or any(
             batch.lane.wiki == wiki
             and batch.lane.by == "revision"
             and any(item.key == key for item in batch.items)
@@ -327,13 +332,15 @@ class Origin:
         while True:
             self._wake.clear()
             now_s = self._clock.monotonic_s()
+            self._tell_parked(now_s)
             while (batch := self._scheduler.next_batch(now_s)) is not None:
+                self._without_doubtful(batch)
                 self._breakers.started(batch.lane.server_name, now_s)
                 task = self._group.create_task(self._request(batch), name="origin request")
                 self._flying[task] = batch
                 task.add_done_callback(self._flying.pop)
             metrics.QUEUE_DEPTH.labels("origin").set(len(self._scheduler))
-            wake_at_s = self._scheduler.wake_at_s(now_s)
+            wake_at_s = min(self._scheduler.wake_at_s(now_s), self._parked.next_s())
             if self._own:
                 metrics.ORIGIN_BUDGET.set(self._own.eased(now_s))
                 metrics.ORIGIN_BUDGET_USED.set(self._own.in_use(now_s))
@@ -407,8 +414,14 @@ class Origin:
 
     def _lists_for(self, items: list[Waiting]) -> frozenset[PageList]:
         """The last try goes without them: what makes lists fail must not take the article along."""
-        in_doubt = any(item.has_failed and item.failures >= TRIES - 1 for item in items)
-        return frozenset() if in_doubt else self._plan().lists
+        return frozenset() if any(map(_is_in_doubt, items)) else self._plan().lists
+
+    def _without_doubtful(self, batch: Batch[Waiting]) -> None:
+        """Those that go without lists go first, and the others for themselves, so that they have theirs."""
+        doubtful = [item for item in batch.items if _is_in_doubt(item)]
+        if doubtful and len(doubtful) < len(batch.items) and self._plan().lists:
+            self._retries.put_back(batch.lane, [item for item in batch.items if not _is_in_doubt(item)])
+            batch.items = doubtful
 
     def _parameters(
         self, lane: Lane, items: list[Waiting], lists: frozenset[PageList], *, with_site: bool
@@ -422,7 +435,7 @@ class Origin:
             span, more = _list_key(items[0])
             return query.listing(span.since_s, span.until_s, more, maxlag=maxlag, with_site=with_site)
         if isinstance(items[0], Continuing):
-            return query.rest_of_lists(lane.by, items[0].keys, items[0].more, maxlag=maxlag)
+            return query.rest_of_lists(items[0].by, items[0].keys, items[0].more, maxlag=maxlag)
         keys = [item.key for item in items]
         return query.pages(lane.by, keys, maxlag=maxlag, with_site=with_site, lists=lists)
 
@@ -439,7 +452,9 @@ class Origin:
             items[0].answer(listing)
             return
         if isinstance(items[0], Continuing):
-            self._take_rest(lane, items[0], reply)
+            items[0].take(reply, self._plan().lists, self._clock.monotonic_s())
+            self._answered(lane, None)
+            self._continue(items[0])
             return
         keys = [_page_key(item) for item in items]
         reading = parse.read_pages(reply, lane.by, keys, asked)
@@ -463,8 +478,9 @@ class Origin:
             self._retries.put_back(lane, unreached)
         unanswered = [items[key] for key in reading.unanswered]
         self._retries.again(lane, unanswered, OriginUnavailable("incomplete"))
-        if cut:  # last, so that it is the head of its lane
-            self._continue(lane, Continuing.of(lane, tuple(items), cut, reading))
+        if cut:
+            now_s = self._clock.monotonic_s()
+            self._continue(Continuing.of(lane, tuple(items), cut, reading, now_s))
 
     def _tell(self, items: dict[Key, Waiting], reading: Reading) -> list[tuple[Waiting, Found]]:
         """Returns those that have to wait for the rest of their lists."""
@@ -479,16 +495,15 @@ class Origin:
         metrics.ORIGIN_LISTS.labels("unknown").inc(len(reading.unknown) * len(reading.answers))
         return cut
 
-    def _take_rest(self, lane: Lane, rest: Continuing, reply: Reply) -> None:
-        rest.take(reply, self._plan().lists)
-        self._answered(lane, None)
-        self._continue(lane, rest)
+    def _continue(self, rest: Continuing) -> None:
+        if self._parked.goes_on(rest, self._clock.monotonic_s()):
+            self._retries.put_back(rest.lane, [rest])
 
-    def _continue(self, lane: Lane, rest: Continuing) -> None:
-        if rest.is_over(self._clock.monotonic_s()):
+    def _tell_parked(self, now_s: float) -> None:
+        """Those that have waited for their lists for long enough."""
+        for rest in self._parked.over(now_s):
+            self._scheduler.drop(rest.lane, rest)
             rest.tell()
-        else:
-            self._retries.put_back(lane, [rest])
 
     def _answered(self, lane: Lane, site: SiteInfo | None) -> None:
         self._breakers.answered(lane.server_name)
@@ -497,6 +512,10 @@ class Origin:
             self._sites.put(site)
             if self._save_site is not None:
                 self._save_site(site)
+
+
+def _is_in_doubt(item: Waiting) -> bool:
+    return item.has_failed and item.failures >= TRIES - 1
 
 
 def _log_key(item: Waiting) -> LogKey:

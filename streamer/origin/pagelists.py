@@ -15,6 +15,8 @@ PREFIXES: Final[Mapping[PageList, str]] = {"categories": "cl", "templates": "tl"
 """Of the parameters of each. Hidden categories are among the categories: the wiki files by them too."""
 Lists = dict[PageList, tuple[str, ...]]
 """Titles with namespace, in the wiki's order."""
+ENTRY_BYTES: Final = 64
+"""What an entry takes beside its characters."""
 _CONTINUE: Final = "continue"
 
 
@@ -32,6 +34,15 @@ class PageLists(Struct):
     def titles(self, name: PageList) -> tuple[str, ...]:
         listed: tuple[_Titled, ...] = getattr(self, name)
         return tuple(entry.title for entry in listed)
+
+
+def size_of(lists: Lists) -> int:
+    """In bytes, about."""
+    return sum(size_of_titles(titles) for titles in lists.values())
+
+
+def size_of_titles(titles: Iterable[str]) -> int:
+    return sum(len(title) + ENTRY_BYTES for title in titles)
 
 
 def in_order(names: Iterable[PageList]) -> list[PageList]:

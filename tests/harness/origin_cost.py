@@ -193,10 +193,11 @@ def _judged(
     waiting = 0
     judged = [(at_s, change) for at_s, change in edits if 0 <= at_s - scenario.warm_s < scenario.judged_s]
     for at_s, change in judged:
-        answered_s = hand.get((change.wiki, change.revision))
+        out_s = published.get(change.identifier)
+        # published without the rest of its lists, it will have no other answer
+        answered_s = hand.get((change.wiki, change.revision), out_s)
         waiting += answered_s is None
         in_hand.append((end_s if answered_s is None else answered_s) - at_s)
-        out_s = published.get(change.identifier)
         if out_s is not None or answered_s is None:
             out.append((end_s if out_s is None else out_s) - at_s)
     hand_p50_s, hand_p99_s = _quantiles(in_hand)

@@ -4,7 +4,7 @@ from random import Random
 from typing import Any
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -46,9 +46,10 @@ LISTED: dict[PageList, tuple[str, ...]] = {
     "templates": ("Template:Infobox", "User:Zaphod Beeblebrox/Sig", "Module:X"),
     "redirects": (),
 }
+SECTION = {"path": [], "level": 0, "text": "Words.", "hash": "h"}
 BODY: dict[Content, Any] = {
     "html": "<p>Words.</p>",
-    "sections": [{"path": [], "level": 0, "text": "Words.", "hash": "h"}],
+    "sections": [SECTION],
     "infoboxes": [{"name": "Infobox", "fields": [{"key": "k", "value": "v"}]}],
 }
 """What makers of their own add where the plan says so."""
@@ -69,6 +70,9 @@ def published(plan: Plan) -> Record:
     plain = PlainText("Words.", "Words.") if plan.text else None
     article = article_of(change, found, Visibility(), Stamp(1, 3_000), plain=plain)
     value = msgspec.json.decode(encode_value(article))
+    if plan.html:  # the plain text of each stands beside the other
+        made = {"text": "Seen.", "abstract": "Seen."} if plan.text else {}
+        value["from_html"] = made | ({"sections": [{**SECTION, "text": "Seen."}]} if plan.sections else {})
     flags = {"html": plan.html, "sections": plan.sections, "infoboxes": plan.infoboxes}
     value["article_body"] |= {name: BODY[name] for name in BODY if flags[name]}
     key = page_key("xwiki", 1)
@@ -116,6 +120,7 @@ def crowd(seed: int) -> tuple[Partner, dict[str, Partner]]:
 crowds = st.integers(0).map(crowd)
 
 
+@settings(max_examples=400)
 @given(crowds)
 def test_what_a_partner_receives_is_the_same_whoever_is_beside_it(case: tuple[Partner, Any]) -> None:
     """To the byte, over lists, content, fields and editor policies."""
@@ -147,7 +152,11 @@ def test_who_asks_for_nothing_costs_nothing(case: tuple[Partner, dict[str, Partn
     partner, others = case
     whole, less = plan_of({**others, "me": partner}), plan_of(others)
     assert whole.lists == less.lists | partner.page_lists
-    for part in ("html", "sections", "infoboxes"):
+    for part in ("sections", "infoboxes"):
         assert getattr(whole, part) == (getattr(less, part) or part in partner.content)
+    shows = not partner.fields or any(
+        field.startswith(("article_body", "abstract")) for field in partner.fields
+    )
+    assert less.html <= whole.html <= (less.html or ("html" in partner.content and shows))
     plain = replace(partner, lists=(), fields=())
     assert plan_of({"me": plain}).lists == frozenset()

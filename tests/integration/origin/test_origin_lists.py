@@ -15,6 +15,7 @@ from streamer.origin.answer import Found
 from streamer.origin.continuing import CONTINUED_MOST
 from streamer.origin.mediawiki import Origin
 from streamer.origin.retry import TRIES
+from streamer.origin.turns import LIVE
 from streamer.partners import PAGE_LISTS, PageList
 from streamer.plan import Plan
 from streamer.sandbox.languages import NAMESPACES
@@ -193,14 +194,15 @@ async def test_texts_that_are_cut_away_and_lists_that_are(cutting: Cutting, by: 
     assert len(cutting.rest) < 30  # of all keys for what the first answer had, then of so few at once
 
 
-async def test_the_rest_goes_before_other_work_of_its_lane(cutting: Cutting) -> None:
-    """One at a time: a batch is brought to its end before the next one is begun."""
+async def test_the_rest_goes_behind_texts(cutting: Cutting) -> None:
+    """Who wants lists does not make everybody's articles late."""
     first = [cutting.write(f"A {n}", categories=30) for n in range(2)]
     others = [cutting.write(f"B {n}") for n in range(10)]
     async with asking(cutting, concurrency=1, batch=2) as origin:
         await ask(origin, [*first, *others])
     kinds = [is_rest(asked) for asked in cutting.asked]
-    assert kinds == [False, True, True] + [False] * 5
+    assert sorted(kinds) == [False] * 6 + [True] * 2
+    assert kinds[-2:] == [True, True]
     assert origin.budget_used == len(kinds)
 
 
@@ -220,19 +222,21 @@ async def test_the_rest_goes_before_other_work_of_its_lane(cutting: Cutting) -> 
 async def test_a_rest_that_can_not_be_had_costs_the_list_alone(
     cutting: Cutting, answer: Callable[[], web.Response | Json]
 ) -> None:
-    """After the tries of one request the article goes out without it, and it is counted."""
+    """After the tries of one request the article goes out without it, and it is counted. A page whose list
+    came whole before the cut has it.
+    """
     cutting.fault = lambda asked: answer() if is_rest(asked) else None
     before = REGISTRY.get_sample_value("streamer_origin_lists_total", {"outcome": "failed"}) or 0
     pages = [cutting.write(f"P {n}", categories=15, templates=2) for n in range(2)]
     async with asking(cutting) as origin:
         answers = await ask(origin, pages)
-    assert [answer.page.lists.keys() for answer in answers] == [{"templates", "redirects"}] * 2
+    assert [answer.page.lists.keys() for answer in answers] == [ALL, ALL - {"categories"}]
     assert [answer.page.lists["templates"] for answer in answers] == [
         names(page, "Template:T ", 2) for page in pages
     ]
     assert 1 <= len(cutting.rest) <= TRIES
     after = REGISTRY.get_sample_value("streamer_origin_lists_total", {"outcome": "failed"}) or 0
-    assert after - before == 2
+    assert after - before == 1
 
 
 @pytest.mark.parametrize(
@@ -255,6 +259,27 @@ async def test_a_wiki_that_fails_for_the_lists_is_asked_without_them(cutting: Cu
     assert [answer.revision.content for answer in answers] == [page.current.text for page in pages]
     assert all(answer.page.lists == {} for answer in answers)
     assert (REGISTRY.get_sample_value("streamer_origin_lists_total", failed) or 0) - before == 9
+
+
+async def test_one_in_doubt_takes_no_lists_from_others(cutting: Cutting) -> None:
+    """Its last try is a request of its own: who has come meanwhile has its lists."""
+    bad, *others = (cutting.write(f"P {n}", categories=3) for n in range(TRIES))
+    tries: list[web.Response | Json] = [web.Response(status=500)]
+    tries += [{"error": {"code": "maxlag", "type": "db"}}] * (TRIES - 2)
+    asking_for: list[asyncio.Future[list[Found]]] = []
+
+    def spoil(asked: Asked) -> web.Response | Json | None:
+        if str(bad.current.identifier) not in asked["revids"].split("|") or not tries:
+            return None
+        asking_for.append(asyncio.ensure_future(ask(origin, [others[len(asking_for)]])))
+        return tries.pop(0)
+
+    cutting.fault = spoil
+    async with asking(cutting) as origin:
+        [answer] = await ask(origin, [bad])
+        had = [other.page.lists.keys() for [other] in await asyncio.gather(*asking_for)]
+    assert answer.page.lists == {}
+    assert had == [ALL] * (TRIES - 1)
 
 
 async def test_a_wiki_that_puts_us_off_is_asked_for_lists_all_the_same(cutting: Cutting) -> None:
@@ -281,7 +306,7 @@ async def test_failures_add_up_over_all_of_the_rest(cutting: Cutting) -> None:
 
 async def test_a_late_article_is_told_at_once(cutting: Cutting, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a further request, and without what was cut; lists that are whole already are there."""
-    monkeypatch.setattr("streamer.origin.continuing.LATE_S", 0.0)
+    monkeypatch.setattr("streamer.origin.continuing.WAIT_S", {LIVE: 0.0})
     page, small = cutting.write("P", categories=30, templates=3), cutting.write("Q", categories=3)
     async with asking(cutting) as origin:
         [cut] = await ask(origin, [page])
@@ -289,6 +314,37 @@ async def test_a_late_article_is_told_at_once(cutting: Cutting, monkeypatch: pyt
     assert cut.page.lists == {"templates": names(page, "Template:T ", 3), "redirects": ()}
     assert whole.page.lists["categories"] == names(small, "Category:", 3)
     assert len(cutting.asked) == 2
+
+
+async def test_what_waits_for_its_lists_is_under_way_and_is_told_in_time(
+    cutting: Cutting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a request for them has been sent or not: its text is here, and no backlog. An edit of that
+    wiki that has no answer yet is asked for meanwhile.
+    """
+    monkeypatch.setattr("streamer.origin.continuing.WAIT_S", {LIVE: 0.5})
+    held = asyncio.Event()
+
+    def hold(asked: Asked) -> web.Response | None:
+        if is_rest(asked):
+            held.set()
+            return web.Response(status=503, headers={"Retry-After": "1"})
+        return None
+
+    cutting.fault = hold
+    page, small = cutting.write("P", categories=30, templates=3), cutting.write("Q", categories=3)
+    async with asking(cutting) as origin:
+        waiting = asyncio.ensure_future(ask(origin, [page]))
+        await held.wait()
+        assert origin.is_under_way(NAME, page.current.identifier)
+        assert not origin.is_under_way(NAME, small.current.identifier)
+        await asyncio.sleep(0)
+        [answer] = await asyncio.wait_for(waiting, 0.9)
+        assert not origin.is_under_way(NAME, page.current.identifier)
+        assert answer.page.lists == {"templates": names(page, "Template:T ", 3), "redirects": ()}
+        [whole] = await ask(origin, [small])
+    assert whole.page.lists["categories"] == names(small, "Category:", 3)
+    assert len(cutting.rest) == 1
 
 
 async def test_too_long_a_list_is_given_up(cutting: Cutting) -> None:

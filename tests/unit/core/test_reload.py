@@ -11,3 +11,11 @@ def test_another_budget_is_taken_over() -> None:
     settings, waiting = merged(running, Settings(source=running.source, log=running.log, mediawiki=mediawiki))
     assert (settings.requests_per_minute, settings.mediawiki.concurrency) == (100, 4)
     assert not waiting
+
+
+def test_what_html_may_take_is_taken_over() -> None:
+    """Its part of the budget and its time are asked for at each request; an endpoint is not."""
+    wanted = MediaWikiSettings(html_share=0.5, html_timeout_s=3.0, endpoint="http://127.0.0.1:1")
+    settings, waiting = merged(Settings(), Settings(mediawiki=wanted))
+    assert (settings.mediawiki.html_share, settings.mediawiki.html_timeout_s) == (0.5, 3.0)
+    assert waiting == ["mediawiki.endpoint"]

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from streamer.deliver.grants import refuse_not_granted
 from streamer.deliver.problems import Problem
@@ -60,6 +61,17 @@ def test_a_named_field_has_to_be_granted(field: str, granted: bool) -> None:
 def test_a_wildcard_gives_what_there_is() -> None:
     """It is not refused for what of it is missing."""
     assert verdict(LEAN, fields=["version.editor.*", "article_body.*", "main_entity.*"]) == ""
+
+
+@pytest.mark.parametrize("part", ["sections", "infoboxes"])
+def test_a_part_of_the_text_that_a_partner_does_not_have_is_refused_whole(part: str) -> None:
+    """Named, or by its own wildcard, which would give nothing for good."""
+    having = Partner(name="p", content=("text", "sections", "infoboxes"))
+    for name in (f"article_body.{part}.*", f"article_body.{part}.{'text' if part == 'sections' else 'name'}"):
+        assert verdict(having, fields=[name]) == ""
+        assert verdict(Partner(name="p"), fields=[name]) == "fields"
+        assert verdict(replace(having, fields=("article_body.text",)), fields=[name]) == "fields"
+        assert verdict(replace(having, fields=("article_body.*",)), fields=[name]) == ""
 
 
 def test_a_list_that_a_partner_does_not_have_is_refused_whole() -> None:

@@ -11,11 +11,15 @@ import pytest
 from streamer.enrich import fitting
 from streamer.enrich.held import Held
 from streamer.enrich.stage import run_enrich
+from streamer.enrich.textpool import TextPool
+from streamer.errors import HostNotAllowed
+from streamer.metrics import REGISTRY
 from streamer.model import Visibility
 from streamer.plan import Plan
 from tests.unit.enrich.test_enrich_stage import articles
 
 Make = Callable[..., Any]
+TOO_LARGE = "streamer_enrich_html_total", {"outcome": "too_large"}
 EVERYTHING = Plan(html=True)
 ELSEWHERE = Plan(html=True, html_scopes=frozenset({(("dewiki",), ()), ((), (1, 4))}))
 HTML = '<html about="https://test.example.org/wiki/Special:Redirect/revision/5"><body><p>Seen by <b>all</b>.'
@@ -150,11 +154,55 @@ async def test_a_stale_answer_costs_no_html(bench: Any, wikis: Any, change: Make
     assert [asked for asked in wikis.asked if asked[0] == "html"] == [("html", 7)]
 
 
+@pytest.mark.parametrize("error", [HostNotAllowed("test.example.org"), RuntimeError("a mistake")])
+async def test_nothing_about_html_ends_a_change(
+    bench: Any, wikis: Any, change: Make, found: Make, error: Exception
+) -> None:
+    """Hosts may have been narrowed while its revision was in flight. The edits around it go on."""
+    wikis.script(("revision", 5), found(5, 1))
+    wikis.script(("html", 5), error)
+    wikis.script(("revision", 6), found(6, 2))
+    async with running(bench, wikis):
+        await bench.admit(change("edit", 5, "A"), change("edit", 6, "B"))
+        counts = await bench.until_admitted(2)
+    assert counts["published"] == 2
+    records = await bench.read(bench.topics.articles)
+    bodies = [msgspec.json.decode(record.value)["article_body"].keys() for record in records]
+    assert bodies == [{"wikitext", "text"}] * 2
+
+
+async def test_nothing_goes_on_behind_a_change_that_ended(
+    bench: Any, wikis: Any, change: Make, found: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake of ours ends the role, and what was asked beside it with it."""
+    ended = asyncio.Event()
+
+    async def html(*_: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def extract(*_: Any) -> None:
+        await asyncio.sleep(0)
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(wikis, "html", html)
+    monkeypatch.setattr(TextPool, "extract", extract)
+    wikis.script(("revision", 5), found(5, 1))
+    with pytest.raises(BaseExceptionGroup):
+        async with running(bench, wikis):
+            await bench.admit(change("edit", 5))
+            await asyncio.wait_for(asyncio.Event().wait(), 20)
+    assert ended.is_set()
+
+
 async def test_html_goes_first_where_a_record_is_too_large(
     bench: Any, wikis: Any, change: Make, found: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then the text, and only what is too large without both is a dead letter."""
     monkeypatch.setattr(fitting, "MAX_RECORD_BYTES", fitting.MARGIN_BYTES + 8_000)
+    before = REGISTRY.get_sample_value(*TOO_LARGE) or 0
     wikis.script(("revision", 5), found(5, 1, content="short"))
     wikis.script(("html", 5), HTML + "x" * 8_000)
     wikis.script(("revision", 6), found(6, 2, content="long " * 900))
@@ -166,6 +214,7 @@ async def test_html_goes_first_where_a_record_is_too_large(
     records = [r for r in await bench.read(bench.topics.articles) if r.value is not None]
     bodies = {r.key: msgspec.json.decode(r.value)["article_body"].keys() for r in records}
     assert bodies == {"testwiki:1": {"wikitext", "text"}, "testwiki:2": {"wikitext"}}
+    assert (REGISTRY.get_sample_value(*TOO_LARGE) or 0) - before == 2
 
 
 async def test_html_that_is_held_counts(

@@ -8,12 +8,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from streamer.enrich.outcome import Work
 from streamer.enrich.stage import run_enrich
 from streamer.enrich.supersede import superseded
 from streamer.model import Visibility, identifier_of_event
-from streamer.plan import Plan
+from streamer.partners import Partner
+from streamer.plan import Plan, plan_of
 
 Make = Callable[..., Any]
 
@@ -60,11 +62,28 @@ def test_only_edits_make_edits_needless(change: Make) -> None:
     assert needless(edit(1, visibility=Visibility(text=False)), edit(2)) == []
 
 
-@pytest.mark.parametrize("flag", ["bot", "minor"])
-def test_what_partners_may_leave_out_makes_nothing_needless_that_they_take(change: Make, flag: str) -> None:
-    """Who wants no bots must not lose a human's edit to a bot's."""
-    assert needless(change("edit", 1), change("edit", 2, **{flag: True})) == []
-    assert needless(change("edit", 1, **{flag: True}), change("edit", 2)) == [1]
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"revisions": "all"},
+        {"tags": ("mobile edit",)},
+        {"without_tags": ("mw-reverted",)},
+        {"min_size": 1},
+        {"max_size": 9_000},
+        {"min_size_change": 100},
+        {"max_revert_risk": 0.9},
+        {"settle": "1m"},
+        {"bots": False},
+        {"minor": False},
+    ],
+    ids=str,
+)
+def test_one_rule_that_could_take_the_older_and_not_the_newer_keeps_both(rule: dict[str, Any]) -> None:
+    """Of any partner: it would be left with neither."""
+    latest = Partner(revisions="latest", wikis=("enwiki",), namespaces=(0,), kinds=("edit",), settle="0m")
+    assert plan_of({"a": latest}).latest_only
+    assert not plan_of({"a": latest, "b": replace(latest, **rule)}).latest_only
+    assert not plan_of({}).latest_only
 
 
 async def test_under_a_backlog_the_newest_goes_and_the_others_are_superseded(

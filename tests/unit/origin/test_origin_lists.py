@@ -11,10 +11,12 @@ from streamer.errors import OriginError, OriginUnavailable
 from streamer.metrics import REGISTRY
 from streamer.origin import query
 from streamer.origin.answer import Found, SiteInfo
-from streamer.origin.budget import Lane
-from streamer.origin.continuing import CLOSED, CONTINUED_MOST, LATE_S, Continuing
+from streamer.origin.breaker import Breakers
+from streamer.origin.budget import Budget, Item, Lane, Scheduler
+from streamer.origin.continuing import CLOSED, CONTINUED_MOST, LISTS_WAIT_S, REPLAY_WAIT_S, Continuing
+from streamer.origin.parked import Parked
 from streamer.origin.parse import AnotherPage, ApiError, Asked, Key, Reply, Unparsable, read_pages
-from streamer.origin.turns import BEHIND, LIVE
+from streamer.origin.turns import BEHIND, LIVE, REPLAY
 from streamer.origin.waiting import Waiting
 from streamer.partners import PAGE_LISTS, PageList
 
@@ -78,8 +80,8 @@ def counted() -> dict[str, float]:
 class Case:
     """Revisions 5 and 6, of pages 1 and 2, of which the first answer brought `lists`, cut as `more` says."""
 
-    def __init__(self, *found: dict[str, Any], is_behind: bool = False, **more: str) -> None:
-        lane = Lane("xwiki", "x.example.org", "revision", BEHIND if is_behind else LIVE)
+    def __init__(self, *found: dict[str, Any], priority: int = LIVE, **more: str) -> None:
+        lane = Lane("xwiki", "x.example.org", "revision", priority)
         self.reading = read_pages(reply(*found, **more), "revision", [5, 6], LISTING)
         self.futures: list[asyncio.Future[Any]] = []
         answered = []
@@ -91,7 +93,7 @@ class Case:
             item.waiters.append(future)
             self.futures.append(future)
             answered.append((item, answer))
-        self.rest = Continuing.of(lane, [5, 6], answered, self.reading)
+        self.rest = Continuing.of(lane, [5, 6], answered, self.reading, NOW_S)
 
     def lists(self) -> list[Named]:
         return [dict(future.result().page.lists) for future in self.futures]
@@ -182,10 +184,10 @@ async def test_continued_answers_are_put_together_by_page() -> None:
         tlcontinue="1|10|U",
     )
     assert case.rest.more == {"categories": "1|C", "templates": "1|10|U"}
-    case.rest.take(reply(of(1, categories=["C"], templates=["U"]), of(2), clcontinue="2|X"), ALL)
+    case.rest.take(reply(of(1, categories=["C"], templates=["U"]), of(2), clcontinue="2|X"), ALL, NOW_S)
     assert case.rest.more == {"categories": "2|X"}
     assert not case.rest.is_over(NOW_S)
-    case.rest.take(reply(of(2, categories=["X", "Y"]), of(1)), ALL)
+    case.rest.take(reply(of(2, categories=["X", "Y"]), of(1)), ALL, NOW_S)
     assert case.rest.is_over(NOW_S)
     case.rest.tell()
     assert case.lists() == [
@@ -193,6 +195,61 @@ async def test_continued_answers_are_put_together_by_page() -> None:
         {"categories": ("X", "Y"), "templates": (), "redirects": ("R",)},
     ]
     assert counted()["whole"] - before["whole"] == 6
+
+
+async def test_each_page_is_told_as_soon_as_its_lists_are_whole() -> None:
+    """Categories and templates come page by page, and the wiki's word for the rest names the page that it
+    goes on with: those before it wait for nothing. What is edited after that is no matter.
+    """
+    case = Case(
+        a_page(1, 5, categories=["A"]), a_page(2, 6, categories=["B"]), clcontinue="2|C", tlcontinue="1|9|T"
+    )
+    case.rest.tell_whole()
+    assert not any(future.done() for future in case.futures)
+    again = of(1, templates=["T"]) | {"lastrevid": 99}
+    case.rest.take(reply(again, of(2, categories=["C"]), clcontinue="2|D", tlcontinue="2|9|U"), ALL, NOW_S)
+    case.rest.tell_whole()
+    assert [future.done() for future in case.futures] == [True, False]
+    assert dict(case.futures[0].result().page.lists) == {
+        "categories": ("A",),
+        "templates": ("T",),
+        "redirects": (),
+    }
+    case.rest.take(reply(of(1) | {"lastrevid": 100}, of(2, categories=["D"], templates=["U"])), ALL, NOW_S)
+    case.rest.tell_whole()
+    assert dict(case.futures[1].result().page.lists) == {
+        "categories": ("B", "C", "D"),
+        "templates": ("U",),
+        "redirects": (),
+    }
+
+
+async def test_articles_without_an_answer_go_before_the_rest_of_lists() -> None:
+    """Of as many that have waited as long, and of their own wiki too; what has waited for much longer has its
+    turn, so that nothing starves while it waits.
+    """
+    case = Case(a_page(1, 5), a_page(2, 6), clcontinue="1|C")
+    scheduler: Scheduler[Item] = Scheduler(Budget(200, 3), Breakers(50))
+    texts = case.rest.lane._replace(by="revision")
+    scheduler.put_back(case.rest.lane, [case.rest])
+    for key in (7, 8):
+        scheduler.add(texts, Item(key, NOW_S))
+    first = scheduler.next_batch(NOW_S + 1)
+    assert first is not None
+    assert first.lane == texts
+    scheduler.add(texts, Item(9, NOW_S + 3.5))
+    second = scheduler.next_batch(NOW_S + LISTS_WAIT_S - 0.1)
+    assert second is not None
+    assert second.items == [case.rest]
+
+
+@pytest.mark.parametrize("token", ["3", "3|0|X", "x|1", ""])
+async def test_no_other_word_of_a_wiki_says_which_pages_are_whole(token: str) -> None:
+    """Redirects come by their titles; and what is no page's id is not taken for one."""
+    more = {"rdcontinue": token} if token.startswith("3") else {"clcontinue": token}
+    case = Case(a_page(1, 5), a_page(2, 6), **more)
+    case.rest.tell_whole()
+    assert not any(future.done() for future in case.futures)
 
 
 @pytest.mark.parametrize(
@@ -204,8 +261,8 @@ async def test_a_page_that_is_another_meanwhile_has_no_list_of_two_states(told: 
     """The list that was being continued is absent of this page alone; what was whole before stays."""
     before = counted()
     case = Case(a_page(1, 5, categories=["A"], redirects=["R"]), a_page(2, 6), clcontinue="1|C")
-    case.rest.take(reply(*told, clcontinue="1|D"), ALL)
-    case.rest.take(reply(of(1, categories=["D"]), of(2, categories=["E"])), ALL)
+    case.rest.take(reply(*told, clcontinue="1|D"), ALL, NOW_S)
+    case.rest.take(reply(of(1, categories=["D"]), of(2, categories=["E"])), ALL, NOW_S)
     case.rest.tell()
     assert case.lists() == [
         {"templates": (), "redirects": ("R",)},
@@ -227,10 +284,10 @@ async def test_no_batch_is_continued_for_ever() -> None:
     """After so many requests what is cut still is absent."""
     before = counted()
     case = Case(a_page(1, 5), a_page(2, 6), rdcontinue="7", clcontinue="1|B")
-    case.rest.take(reply(of(1), of(2, categories=["B"]), rdcontinue="7"), ALL)
+    case.rest.take(reply(of(1), of(2, categories=["B"]), rdcontinue="7"), ALL, NOW_S)
     for number in range(1, CONTINUED_MOST):
         assert not case.rest.is_over(NOW_S), number
-        case.rest.take(reply(of(1, redirects=[f"R{number}"]), of(2), rdcontinue="7"), ALL)
+        case.rest.take(reply(of(1, redirects=[f"R{number}"]), of(2), rdcontinue="7"), ALL, NOW_S)
     assert case.rest.is_over(NOW_S)
     case.rest.tell()
     assert case.lists() == [{"categories": (), "templates": ()}, {"categories": ("B",), "templates": ()}]
@@ -238,27 +295,30 @@ async def test_no_batch_is_continued_for_ever() -> None:
 
 
 async def test_an_article_that_is_late_does_not_wait_for_lists() -> None:
-    """Else a budget that does not suffice for lists made all articles ever later. What is behind is in no
-    hurry.
+    """Else a budget that does not suffice for lists made all articles ever later. What is tried again, or
+    behind, is in less of a hurry, or in none.
     """
     before = counted()
     case = Case(a_page(1, 5), a_page(2, 6), clcontinue="1|B")
-    assert not case.rest.is_over(5.0 + LATE_S - 0.1)
-    assert case.rest.is_over(5.0 + LATE_S)
+    assert not case.rest.is_over(NOW_S + LISTS_WAIT_S - 0.1)
+    assert case.rest.is_over(NOW_S + LISTS_WAIT_S)
     case.rest.tell()
     assert case.lists() == [{"templates": (), "redirects": ()}] * 2
     assert counted()["late"] - before["late"] == 2
-    behind = Case(a_page(1, 5), a_page(2, 6), is_behind=True, clcontinue="1|B")
-    assert not behind.rest.is_over(5.0 + 100 * LATE_S)
+    replay = Case(a_page(1, 5), a_page(2, 6), priority=REPLAY, clcontinue="1|B")
+    assert not replay.rest.is_over(NOW_S + REPLAY_WAIT_S - 0.1)
+    assert replay.rest.is_over(NOW_S + REPLAY_WAIT_S)
+    behind = Case(a_page(1, 5), a_page(2, 6), priority=BEHIND, clcontinue="1|B")
+    assert not behind.rest.is_over(NOW_S + 10_000)
 
 
 async def test_what_nobody_asks_for_by_now_is_not_continued() -> None:
     """Its rest is left where it is, without a word in the figures."""
     before = counted()
     case = Case(a_page(1, 5), a_page(2, 6), rdcontinue="7", clcontinue="1|B")
-    case.rest.take(reply(of(1), of(2), rdcontinue="8", clcontinue="1|C"), frozenset({"redirects"}))
+    case.rest.take(reply(of(1), of(2), rdcontinue="8", clcontinue="1|C"), frozenset({"redirects"}), NOW_S)
     assert case.rest.more == {"redirects": "8"}
-    case.rest.take(reply(of(1), of(2), rdcontinue="9"), frozenset())
+    case.rest.take(reply(of(1), of(2), rdcontinue="9"), frozenset(), NOW_S)
     assert case.rest.is_over(NOW_S)
     case.rest.tell()
     assert case.lists() == [{"templates": ()}] * 2
@@ -278,7 +338,7 @@ async def test_an_answer_to_another_question_is_not_taken(body: object, error: t
     """Nothing of it; what a wiki does not understand of its own word is told at once, not tried again."""
     case = Case(a_page(1, 5, categories=["A"]), a_page(2, 6), clcontinue="1|C")
     with pytest.raises(error):
-        case.rest.take(Reply(json.dumps(body).encode()), ALL)
+        case.rest.take(Reply(json.dumps(body).encode()), ALL, NOW_S)
     assert (case.rest.requests, case.rest.more) == (0, {"categories": "1|C"})
 
 
@@ -291,11 +351,35 @@ async def test_at_the_end_nothing_is_told_without_its_lists() -> None:
             future.result()
 
 
-async def test_it_waits_since_the_first_of_them_and_as_long_as_anybody_does() -> None:
-    """Its turn comes as if they had not been asked for yet; and nothing is asked for nobody."""
+async def test_it_waits_since_their_texts_are_here_and_as_long_as_anybody_does() -> None:
+    """What they waited before does not push them to the front again; and nothing is asked for nobody."""
     case = Case(a_page(1, 5), a_page(2, 6), clcontinue="1|C")
-    assert case.rest.since_s == 5.0
+    assert (case.rest.since_s, case.rest.lane.by) == (NOW_S, "lists")
     case.futures[0].cancel()
     assert not case.rest.is_abandoned
     case.futures[1].cancel()
     assert case.rest.is_abandoned
+    assert case.rest.is_over(NOW_S)
+
+
+async def test_what_waits_for_lists_is_bounded_and_known_by_its_revisions() -> None:
+    """What is beyond the bound goes without them, and what has gone takes no room."""
+    before = counted()
+    one, other = (Case(a_page(1, 5), a_page(2, 6), clcontinue="1|C") for _ in range(2))
+    parked = Parked(one.rest.held_bytes + 5_000)
+    assert parked.goes_on(one.rest, NOW_S)
+    assert parked.holds("xwiki", "revision", 6)
+    assert not parked.holds("ywiki", "revision", 6)
+    assert not parked.holds("xwiki", "page", 6)
+    one.rest.take(reply(of(1, categories=["C" * 4_000]), of(2), clcontinue="1|X"), ALL, NOW_S)
+    assert parked.goes_on(one.rest, NOW_S)
+    assert parked.held_bytes == one.rest.held_bytes > 4_000
+    other.rest.take(reply(of(1, categories=["C" * 2_000]), of(2), clcontinue="1|X"), ALL, NOW_S)
+    assert not parked.goes_on(other.rest, NOW_S)
+    assert other.lists() == [{"templates": (), "redirects": ()}] * 2
+    assert parked.next_s() == one.rest.late_at_s
+    assert parked.over(one.rest.late_at_s) == [one.rest]
+    assert (len(parked), parked.held_bytes, parked.holds("xwiki", "revision", 6)) == (0, 0, False)
+    one.rest.tell()
+    one.rest.tell()
+    assert counted()["late"] - before["late"] == 4

@@ -49,6 +49,23 @@ def test_what_comes_back_goes_first_and_joins_its_twin() -> None:
     assert old.since_s == 0.0
 
 
+def test_the_rest_of_lists_is_no_backlog_and_goes_alone() -> None:
+    """Its articles are here. It waits for no company, and none of its kind rides along."""
+    waiting = scheduler()
+    lists = EN._replace(by="lists")
+    waiting.put_back(lists, [Item("a", 0.0, most=1, weight=2), Item("b", 0.0, most=1, weight=30)])
+    assert waiting.backlog_s(100.0) == 0.0
+    waiting.add(DE, Item(1, 94.0))
+    assert waiting.backlog_s(100.0) == 6.0
+    assert [(want.items, want.waited_s) for want in waiting.wants(100.0, 3)] == [
+        (30, 3_000.0),
+        (2, 200.0),
+        (1, 6.0),
+    ]
+    taken = [waiting.next_batch(100.0) for _ in range(3)]
+    assert [len(batch.items) for batch in taken if batch] == [1, 1, 1]
+
+
 def test_small_company_is_kept() -> None:
     """An item that may be in a batch of two at most isn't taken into a larger one."""
     waiting = scheduler()

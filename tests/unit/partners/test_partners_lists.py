@@ -3,8 +3,8 @@
 import pytest
 
 from streamer.errors import ConfigError
-from streamer.partners import Partner, parse_partners
-from streamer.plan import plan_of
+from streamer.partners import Partner, Partners, parse_partners
+from streamer.plan import Plan, plan_of, planning
 
 
 def test_what_a_table_may_ask_for() -> None:
@@ -31,6 +31,23 @@ def test_what_it_may_not_ask_for(text: str) -> None:
     key = text.partition(" ")[0]
     with pytest.raises(ConfigError, match=rf"a\.{key}"):
         parse_partners(f"[a]\n{text}\n", "partners.toml")
+
+
+def test_the_plan_is_made_once_for_the_partners_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And anew when they are others: the watch never changes a set of partners, it takes another."""
+    made: list[Partners] = []
+
+    def counted(partners: Partners) -> Plan:
+        made.append(partners)
+        return plan_of(partners)
+
+    monkeypatch.setattr("streamer.plan.plan_of", counted)
+    current: Partners = {"a": Partner(lists=("categories",))}
+    plan = planning(lambda: current)
+    assert [plan().lists for _ in range(3)] == [{"categories"}] * 3
+    current = {}
+    assert [plan().lists for _ in range(3)] == [frozenset()] * 3
+    assert len(made) == 2
 
 
 def test_rules_are_others_with_other_lists() -> None:
