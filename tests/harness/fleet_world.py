@@ -208,7 +208,7 @@ class Process:
         if self._later(self.leave):
             return
         for flight in self._flying:
-            flight.end_s = self.world.now_s
+            flight.end_s = min(flight.end_s, self.world.now_s)
             flight.seen_s = min(flight.seen_s, self.world.now_s)
             self.purse.end(self.now_s())
         said = self.purse.leave()

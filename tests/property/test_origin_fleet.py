@@ -174,6 +174,7 @@ def test_one_that_leaves_with_a_backlog_stops_nobody(rng: random.Random, who: in
     judge(world)
     starts = sorted(flight.start_s for flight in world.flights if 99.0 < flight.start_s < 115.0)
     assert max(later_s - at_s for at_s, later_s in pairwise(starts)) < (8.0, 1.5)[who]
+    assert world.started_in(100.0, 160.0) >= (170, 190)[who]
     assert world.started_in(160.0, 220.0) >= 0.95 * 200
 
 
