@@ -15,7 +15,7 @@ WITH = {"content": ("html",)}
         ([Partner()], []),
         ([Partner(fields=("name", "version.*", "article_body.wikitext"), **WITH)], []),
         ([Partner(fields=("name", "abstract"), namespaces=(1,), **WITH)], ["enwiki:1"]),
-        ([Partner(fields=("article_body.sections.text",), namespaces=(1,), **WITH)], ["enwiki:1"]),
+        ([Partner(fields=("article_body.sections.text",), namespaces=(1,), **WITH)], []),
         ([Partner(fields=("article_body.text",), namespaces=(1,), **WITH)], ["enwiki:1"]),
         ([Partner(**WITH)], ["enwiki:0", "enwiki:1", "dewiki:0", "dewiktionary:4"]),
         ([Partner(wikis=("dewik*",), **WITH)], ["dewiki:0", "dewiktionary:4"]),
