@@ -516,7 +516,9 @@ async def test_memory_is_bounded_by_what_is_judged_at_once(
     assert max(held) <= 4 * (100 + 50 + 40)
 
 
-async def test_an_entry_that_hides_many_counts_as_many(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_entry_that_hides_many_counts_as_many(
+    case: Case, found: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Eight entries of twenty revisions each: judged by forty of these, not by forty entries."""
     monkeypatch.setattr("streamer.enrich.sweep.JUDGED_ROWS", 40)
     monkeypatch.setattr("streamer.enrich.sweep.CARRIED_MOST", 10)
@@ -536,6 +538,9 @@ async def test_an_entry_that_hides_many_counts_as_many(case: Case, monkeypatch: 
         Logged(n, 3, "T3", 0, at, "delete", "revision", revisions=tuple(range(n, n + 20)), visibility=hidden)
         for n in range(100, 260, 20)
     ]
+    for number in range(100, 260):  # a page that were missing would be told as deleted, and need no more
+        case.wikis.script(("revision", number), found(number, 3, title="T3", text_hidden=True, content=None))
+    case.wikis.script(("page", 3), found(300, 3, title="T3"))
     async with running(case.bench, case.wikis):
         assert (await case.ask())[WIKI].found == {"visibility": 160}
     assert max(held) <= 40 + 20
