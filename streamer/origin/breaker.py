@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
-from streamer.origin.budget import Lane
+from streamer.origin.scheduler import Lane
 
 PAUSE_S: Final = 1.0
 PAUSE_MOST_S: Final = 60.0

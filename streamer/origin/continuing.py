@@ -23,7 +23,6 @@ from msgspec.structs import replace
 from streamer.errors import OriginError, OriginUnavailable
 from streamer.metrics import ORIGIN_LISTS
 from streamer.origin.answer import Found
-from streamer.origin.budget import By, Lane
 from streamer.origin.pagelists import Lists, PageLists, left_of, size_of_titles
 from streamer.origin.parse import (
     AnotherPage,
@@ -35,6 +34,7 @@ from streamer.origin.parse import (
     Unparsable,
     decoded,
 )
+from streamer.origin.scheduler import By, Lane
 from streamer.origin.turns import BEHIND, LIVE, REPLAY
 from streamer.origin.waiting import Waiting
 from streamer.partners import PageList

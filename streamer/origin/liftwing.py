@@ -30,8 +30,9 @@ from streamer.config import ScoresSettings
 from streamer.globs import matcher
 from streamer.metrics import SCORES
 from streamer.origin.breaker import Breakers
-from streamer.origin.budget import Budget, Lane
+from streamer.origin.budget import Budget
 from streamer.origin.fetch import RETRY_AFTER_MOST_S, status_reason
+from streamer.origin.scheduler import Lane
 from streamer.retry_after import retry_after_s
 
 MODEL: Final = "revertrisk-language-agnostic"

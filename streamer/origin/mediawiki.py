@@ -30,7 +30,7 @@ from streamer.faultpoints import Point, reached
 from streamer.origin import parse, query
 from streamer.origin.answer import Answer, Found, Missing, SiteInfo
 from streamer.origin.breaker import Breakers, Reach
-from streamer.origin.budget import Batch, Budget, Lane, Scheduler
+from streamer.origin.budget import Budget
 from streamer.origin.continuing import CLOSED, Continuing
 from streamer.origin.fetch import Fetch
 from streamer.origin.hosts import Allowed
@@ -41,6 +41,7 @@ from streamer.origin.parse import AnotherPage, AnotherWiki, ApiError, Asked, Key
 from streamer.origin.permits import WANTS_MOST, Purse
 from streamer.origin.rendered import Rendered
 from streamer.origin.retry import TRIES, Retries
+from streamer.origin.scheduler import Batch, Lane, Scheduler
 from streamer.origin.siteinfo import Sites
 from streamer.origin.turns import BEHIND, LIVE
 from streamer.origin.waiting import Outcome, Waiting, refuse_all

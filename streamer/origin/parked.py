@@ -7,8 +7,8 @@ from collections.abc import Hashable
 from math import inf
 from typing import Final, TypeAlias
 
-from streamer.origin.budget import By
 from streamer.origin.continuing import Continuing
+from streamer.origin.scheduler import By
 
 PARKED_BYTES: Final = 64 * 1024 * 1024
 """What comes beyond it goes without the rest of its lists."""

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from streamer.errors import AnswerInvalid
-from streamer.origin.budget import By
 from streamer.origin.pagelists import PREFIXES, in_order
+from streamer.origin.scheduler import By
 from streamer.partners import PageList
 
 Parameters = dict[str, str]

@@ -15,11 +15,12 @@ from streamer.config import MediaWikiSettings
 from streamer.errors import OriginUnavailable
 from streamer.metrics import ENRICH_HTML, ORIGIN_BATCH, ORIGIN_REQUEST_SECONDS, ORIGIN_REQUESTS
 from streamer.origin.breaker import Breakers
-from streamer.origin.budget import Allowance, Lane
+from streamer.origin.budget import Allowance
 from streamer.origin.fetch import Fetch
 from streamer.origin.inflate import TooLarge
 from streamer.origin.permits import Purse
 from streamer.origin.retry import LIMITED, Retries
+from streamer.origin.scheduler import Lane
 
 HtmlOutcome: TypeAlias = Literal[
     "fetched",

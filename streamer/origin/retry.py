@@ -18,8 +18,8 @@ from typing import Final
 
 from streamer.errors import AnswerInvalid, OriginUnavailable
 from streamer.origin.breaker import Breakers, Reach
-from streamer.origin.budget import WAYS, Lane, Scheduler
 from streamer.origin.parse import ApiError
+from streamer.origin.scheduler import WAYS, Lane, Scheduler
 from streamer.origin.turns import PRIORITIES
 from streamer.origin.waiting import Waiting, refuse_all
 

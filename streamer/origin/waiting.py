@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 from streamer.errors import OriginError
 from streamer.origin.answer import Answer
-from streamer.origin.budget import Item
 from streamer.origin.listing import Listing
+from streamer.origin.scheduler import Item
 
 Outcome: TypeAlias = Answer | tuple[int, ...] | Listing
 """Of a page or a revision, or the page ids of a log entry, or of two lists."""

@@ -13,9 +13,10 @@ from math import inf
 from typing import Any
 
 from streamer.origin.breaker import Breakers
-from streamer.origin.budget import Budget, Item, Lane, Scheduler
+from streamer.origin.budget import Budget
 from streamer.origin.keeper import DEAD_S, Keeper
 from streamer.origin.permits import WANTS_MOST, Ask, Permit, Purse, Said
+from streamer.origin.scheduler import Item, Lane, Scheduler
 
 SESSION_S = (8.0, 12.0)
 """From a keeper's death to the next one."""

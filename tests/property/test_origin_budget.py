@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.origin.breaker import Breakers
-from streamer.origin.budget import BURST_PART, COALESCE_S, WINDOW_S, Batch, Budget, Item, Lane, Scheduler
+from streamer.origin.budget import BURST_PART, WINDOW_S, Budget
+from streamer.origin.scheduler import COALESCE_S, Batch, Item, Lane, Scheduler
 from streamer.origin.turns import BEHIND, LATE_S, TURN_EVERY
 
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.origin.breaker import Breakers
-from streamer.origin.budget import WINDOW_S, Batch, Budget, Item, Lane, Scheduler
+from streamer.origin.budget import WINDOW_S, Budget
+from streamer.origin.scheduler import Batch, Item, Lane, Scheduler
 
 
 class World:

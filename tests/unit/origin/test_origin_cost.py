@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from streamer.origin.breaker import Breakers
-from streamer.origin.budget import Batch, Budget, Item, Lane, Scheduler
+from streamer.origin.budget import Budget
+from streamer.origin.scheduler import Batch, Item, Lane, Scheduler
 
 
 def simulate(

@@ -12,10 +12,11 @@ from streamer.metrics import REGISTRY
 from streamer.origin import query
 from streamer.origin.answer import Found, SiteInfo
 from streamer.origin.breaker import Breakers
-from streamer.origin.budget import Budget, Item, Lane, Scheduler
+from streamer.origin.budget import Budget
 from streamer.origin.continuing import CLOSED, CONTINUED_MOST, LISTS_WAIT_S, REPLAY_WAIT_S, Continuing
 from streamer.origin.parked import Parked
 from streamer.origin.parse import AnotherPage, ApiError, Asked, Key, Reply, Unparsable, read_pages
+from streamer.origin.scheduler import Item, Lane, Scheduler
 from streamer.origin.turns import BEHIND, LIVE, REPLAY
 from streamer.origin.waiting import Waiting
 from streamer.partners import PAGE_LISTS, PageList

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from streamer.origin.answer import Found, Missing, SiteInfo
-from streamer.origin.budget import By
 from streamer.origin.parse import (
     AnotherPage,
     AnotherWiki,
@@ -20,6 +19,7 @@ from streamer.origin.parse import (
     read_log,
     read_pages,
 )
+from streamer.origin.scheduler import By
 
 SITE = SiteInfo(
     wiki="xwiki",

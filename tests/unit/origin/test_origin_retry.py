@@ -7,9 +7,10 @@ import pytest
 
 from streamer.errors import AnswerInvalid, OriginUnavailable
 from streamer.origin.breaker import Breakers, Reach
-from streamer.origin.budget import Budget, Lane, Scheduler
+from streamer.origin.budget import Budget
 from streamer.origin.parse import ApiError
 from streamer.origin.retry import TRIES, Retries
+from streamer.origin.scheduler import Lane, Scheduler
 from streamer.origin.waiting import Outcome, Waiting
 
 LANE = Lane("enwiki", "en.wikipedia.org", "revision")

@@ -4,7 +4,8 @@ import random
 from math import inf
 
 from streamer.origin.breaker import Breakers
-from streamer.origin.budget import COALESCE_S, WINDOW_S, Budget, Item, Lane, Scheduler
+from streamer.origin.budget import WINDOW_S, Budget
+from streamer.origin.scheduler import COALESCE_S, Item, Lane, Scheduler
 from streamer.origin.turns import BEHIND, BEHIND_EVERY, BEHIND_S, REPLAY
 
 EN = Lane("enwiki", "en.wikipedia.org", "revision")
