@@ -152,18 +152,16 @@ async def _enrich(runtime: Runtime, sites: KeptSites, plan: Callable[[], Plan]) 
             plan=plan,
             purse=fleet.purse if fleet else None,
         )
-        try:
-            async with AsyncExitStack() as stack:
-                scorer = None
-                if settings.scores.url:
-                    lift_wing = LiftWing(settings.scores, settings.user_agent, clock=runtime.clock)
-                    scorer = await stack.enter_async_context(lift_wing)
-                await stack.enter_async_context(origin)
-                runtime.follow(origin.take)
-                await run_enrich(runtime, origin, plan, scorer=scorer, fleet=fleet)
-        finally:
-            if fleet:
-                await fleet.last_word()
+        async with AsyncExitStack() as stack:
+            scorer = None
+            if settings.scores.url:
+                lift_wing = LiftWing(settings.scores, settings.user_agent, clock=runtime.clock)
+                scorer = await stack.enter_async_context(lift_wing)
+            await stack.enter_async_context(origin)
+            runtime.follow(origin.take)
+            await run_enrich(runtime, origin, plan, scorer=scorer, fleet=fleet)
+        if fleet:  # who is cut off has no time for it: what it had is free once its time is over
+            await fleet.last_word()
 
 
 async def _asked_before(runtime: Runtime) -> bool:

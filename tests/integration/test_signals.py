@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+import pytest
 from harness.delivering import metric
 
 from streamer.config import LogSettings, MediaWikiSettings, PartnersSettings, Settings, SourceSettings
@@ -87,10 +88,13 @@ async def versions(log: Log, topic: str, until: int) -> list[dict[str, Any]]:
     return told
 
 
-async def test_what_edits_change_and_revert_reaches_partners(tmp_path: Path) -> None:
+async def test_what_edits_change_and_revert_reaches_partners(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every edit with its hint, be the origin as quick as it is; who filters gets what is worth it, and the
     revert of what it may have had.
     """
+    monkeypatch.setattr("streamer.enrich.ask.WAIT_S", 20.0)  # on a machine however busy
     missed = metric("streamer_enrich_hinted_total", hinted="no")
     text = "Some words that are enough. " * 20
     async with Sandbox(SandboxOptions(seed=3, edits_per_s=0.0)) as sandbox, running(sandbox, tmp_path) as log:

@@ -71,8 +71,7 @@ def published(plan: Plan) -> Record:
     article = article_of(change, found, Visibility(), Stamp(1, 3_000), plain=plain)
     value = msgspec.json.decode(encode_value(article))
     if plan.html:  # the plain text of each stands beside the other
-        made = {"text": "Seen.", "abstract": "Seen."} if plan.text else {}
-        value["from_html"] = made | ({"sections": [{**SECTION, "text": "Seen."}]} if plan.sections else {})
+        value["from_html"] = {"text": "Seen.", "abstract": "Seen."} if plan.text else {}
     flags = {"html": plan.html, "sections": plan.sections, "infoboxes": plan.infoboxes}
     value["article_body"] |= {name: BODY[name] for name in BODY if flags[name]}
     key = page_key("xwiki", 1)

@@ -19,6 +19,7 @@ ALWAYS: Final = frozenset(
 )
 USERS: Final = frozenset({2, 3})
 """The namespaces whose titles name people."""
+TAGS_OF_REVERTS: Final = frozenset({"mw-undo", "mw-rollback", "mw-manual-revert"})
 MARK: Final = "[…]"
 """What stands there in the feed of who is told of none."""
 
@@ -77,13 +78,16 @@ class Partner:
         return not self.namespaces or namespace["identifier"] in self.namespaces
 
     def _wants(self, kind: str, version: Json) -> bool:
+        if self.kinds and kind not in self.kinds:
+            return False
+        reverts, tags = _object(version, "reverts"), version.get("tags")
+        tags = tags if isinstance(tags, list) else []
+        by_tag = not reverts and not TAGS_OF_REVERTS.isdisjoint(map(str, tags))
+        if by_tag or (reverts and reverts.get("is_repeated") is not True):
+            return True  # it has the good text again, be it minor or a bot's
         by_bot = _object(version, "editor").get("is_bot") is True
         is_minor = version.get("is_minor_edit") is True
-        return (
-            (not self.kinds or kind in self.kinds)
-            and (self.bots or not by_bot)
-            and (self.minor or not is_minor)
-        )
+        return (self.bots or not by_bot) and (self.minor or not is_minor)
 
     def title_of(self, shown: str, title: str) -> str:
         """What the partner may be shown for a title, where it is shown `shown`: of a user's page no name."""
