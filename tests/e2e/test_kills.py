@@ -71,7 +71,11 @@ async def run_under_kills(
                 await service.start()
             assert [one.point for one in faults.fired()] == [point.label for point in points]
             await service.until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=150)
-            outcomes = await service.committed("enrich")
+            outcomes: dict[str, int] = {}
+            async with asyncio.timeout(60):  # after a restart each lane tells its counts once it has begun
+                while outcomes.get("admitted", 0) < total:
+                    await asyncio.sleep(0.1)
+                    outcomes = await service.committed("enrich")
             assert outcomes.pop("admitted") == total
             assert sum(outcomes.values()) == total
             for verdict in await readers.judged(wanted):
