@@ -85,8 +85,9 @@ async def test_a_page_under_the_title_of_a_deleted_one_in_the_same_request(race:
     """Both are asked for in one request, after the deletion: the first is `gone`, the second published."""
     blocked = [f"Blocker {number}" for number in range(3)]  # as many as the service asks at once
     holds = [race.hold_next("before", 1 + number) for number in range(3)]
-    blockers = [await race.save(title, title) for title in blocked]
-    for hold in holds:
+    blockers = []
+    for title, hold in zip(blocked, holds, strict=True):  # a request each: two that come together share one
+        blockers.append(await race.save(title, title))
         await hold.arrived.wait()
     old = await race.save("Again", race.canary("old"))
     await race.delete("Again")
