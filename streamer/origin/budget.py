@@ -129,8 +129,8 @@ class Budget:
         return min(self._below(self.eased(now_s) - 1, at_s, now_s), max(kept_s, self.free_at_s(now_s)))
 
     def keep_for_html(self, now_s: float) -> None:
-        """One was refused that its part would have allowed: the next may have better luck."""
-        if self.concurrency > 1 and self.limit > 1:
+        """One was refused. Where its part would have allowed it, the next may have better luck."""
+        if self.concurrency > 1 and self.limit > 1 and self._html_alone_at_s(now_s) <= now_s:
             self._html.kept_until_s = now_s + KEPT_S
 
     def spare_at_s(self, now_s: float) -> float:
