@@ -55,7 +55,7 @@ async def running(sandbox: Sandbox, folder: Path) -> AsyncIterator[Log]:
                 while len(await log.committed(role)) < settings.log.partitions:
                     await asyncio.sleep(0.02)
             tasks.append(group.create_task(run_source(runtime)))
-            while runtime.health.problems():
+            while runtime.health.components().get("source") != "ready":  # what comes before is not told
                 await asyncio.sleep(0.02)
             yield log
             for task in tasks:

@@ -35,7 +35,7 @@ async def test_each_deed_once_and_the_mirror_is_the_wiki(
         for wiki in farm.wikis:
             for deed in FIRST:
                 await farm.do(deed, wiki, rng)
-        for deed in DEEDS:
+        for deed in sorted(DEEDS, key=lambda deed: deed != "create_foreign"):  # while its few titles are free
             for _ in range(TRIES):
                 if await farm.do(deed, "enproof", rng):
                     break
