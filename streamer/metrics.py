@@ -472,7 +472,10 @@ DELIVER_EVENTS: Final = Counter(
     registry=REGISTRY,
 )
 DELIVER_BYTES: Final = Counter(
-    "streamer_deliver_bytes", "Bytes of streams that clients were sent.", ["partner"], registry=REGISTRY
+    "streamer_deliver_bytes",
+    "Bytes of streams that clients were sent, before HTTP framing.",
+    ["partner"],
+    registry=REGISTRY,
 )
 DELIVER_CHANNELS: Final = Gauge(
     "streamer_deliver_channels",

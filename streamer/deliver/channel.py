@@ -57,6 +57,7 @@ class Entry:
     """The id behind it."""
     position_before: str
     events_before: int
+    payload_before: int
     crc_before: int
     length_before: int
     appended_ms: int = 0
@@ -86,7 +87,8 @@ class Channel:
         self.bytes = 0
         """What it holds, overhead included."""
         self.events = 0
-        """Articles since it was made."""
+        self.payload_bytes = 0
+        """Articles, and bytes without the framing of chunks, since it was made."""
         self.told = vector.id()
         """The position that its clients know by what they were sent."""
         self.patched_end = 0
@@ -133,10 +135,19 @@ class Channel:
             data = data.packed
         whole = chunk(data)
         self.log.append(whole)
-        payload_at = start + len(whole) - len(CHUNK_END) - len(data)
         entry = Entry(
-            start, payload_at, self.log.end, [], position, position_before, self.events, crc, length
+            start=start,
+            payload_at=start + len(whole) - len(CHUNK_END) - len(data),
+            end=self.log.end,
+            frames=[],
+            position=position,
+            position_before=position_before,
+            events_before=self.events,
+            payload_before=self.payload_bytes,
+            crc_before=crc,
+            length_before=length,
         )
+        self.payload_bytes += len(data)
         self._entries.append(entry)
         self.next += 1
         self.bytes += len(whole) + ENTRY_OVERHEAD_BYTES
@@ -170,9 +181,12 @@ class Channel:
         at = bisect_right(self._patched, offset - 1, key=lambda number: self.entry(number).start)
         return self.entry(self._patched[at]) if at < len(self._patched) else None
 
-    def events_at(self, offset: int) -> int:
-        """Articles that lie whole before it."""
-        return self.events if offset >= self.log.end else self.entry(self.number_at(offset)).events_before
+    def counts_at(self, offset: int) -> tuple[int, int]:
+        """Articles and bytes of payload that lie in whole entries before it."""
+        if offset >= self.log.end:
+            return self.events, self.payload_bytes
+        entry = self.entry(self.number_at(offset))
+        return entry.events_before, entry.payload_before
 
     def totals_at(self, border: int) -> tuple[int, int]:
         """Checksum and length, before gzip, of all that lies before a border."""

@@ -183,6 +183,7 @@ class Connection:
             if not self._can_detach:
                 self._number = number
                 await self._live()
+            await self._outlet.tell_cursor(vector.id())
             await self._outlet.handed_over()
             self._check()
             if number >= self._channel.first:  # else what follows is gone while the client took its time

@@ -188,13 +188,16 @@ class Feed:
     def _withdraw(self, key: str) -> None:
         cutoffs = self.judge.withdrawals.cutoffs
         frames: list[Frame] = []
-        for channel in self.channels.values():
+        for channel in tuple(self.channels.values()):
             for follower in tuple(channel.followers):
                 follower.withdrawn()
             reached = channel.reached(key, cutoffs)
             self._hub.withdrawn(channel, reached)
-            frames += [frame for entry in reached for frame in entry.frames if newly_hidden(frame, cutoffs)]
-            channel.withdraw(key, cutoffs)
+            if channel.wanted.key in self.channels:  # its last client may have been reset just now
+                frames += [
+                    frame for entry in reached for frame in entry.frames if newly_hidden(frame, cutoffs)
+                ]
+                channel.withdraw(key, cutoffs)
         for frame in frames:  # which channels share
             frame.hidden |= hidden_in(frame, cutoffs)
 

@@ -193,9 +193,7 @@ class Hub:
             else:
                 self._moved(stream, place, sent)
                 self._block(stream, place)
-        place.bytes.inc(whole * size)
-        if whole:
-            place.events.inc(whole * (channel.events_at(end) - channel.events_at(start)))
+        self._count(channel, place, start, end, whole)
         return apart
 
     def _observe(self, channel: Channel, place: Place) -> None:
@@ -218,7 +216,7 @@ class Hub:
                 if stream.private:
                     sent = os.write(stream.fd, stream.private)
                     stream.private = stream.private[sent:]
-                    self._took(stream, place, sent)
+                    self._took(stream, sent)
                     left -= sent
                     if stream.private:
                         break
@@ -269,22 +267,36 @@ class Hub:
             if entry is not None and entry.start > at:
                 return entry.start
             if entry is not None:
-                stream.passes(entry, entry.patch_block)
-                stream.private, stream.private_of = entry.patch or b"", entry
+                self._pass(stream, entry)
                 return stream.at if stream.private else self._limit(stream)
         return channel.log.end
 
-    def _moved(self, stream: Detached, place: Place, sent: int) -> None:
-        channel, before = stream.channel, stream.at
-        stream.at += sent
-        self._took(stream, place, sent)
-        place.events.inc(channel.events_at(stream.at) - channel.events_at(before))
+    def _pass(self, stream: Detached, entry: Entry) -> None:
+        """Its patch goes out instead."""
+        stream.passes(entry, entry.patch_block)
+        stream.private, stream.private_of = entry.patch or b"", entry
+        place = self._places[stream.channel]
+        place.events.inc(len(entry.frames))
+        place.bytes.inc(len(stream.channel.payload(entry)))
 
-    def _took(self, stream: Detached, place: Place, sent: int) -> None:
-        if sent:
-            place.bytes.inc(sent)
-            if stream.blocked_s is not NEVER_S:
-                stream.blocked_s = self._clock.monotonic_s()
+    def _moved(self, stream: Detached, place: Place, sent: int) -> None:
+        before = stream.at
+        stream.at += sent
+        self._took(stream, sent)
+        self._count(stream.channel, place, before, stream.at)
+
+    def _took(self, stream: Detached, sent: int) -> None:
+        if sent and stream.blocked_s is not NEVER_S:
+            stream.blocked_s = self._clock.monotonic_s()
+
+    @staticmethod
+    def _count(channel: Channel, place: Place, start: int, end: int, streams: int = 1) -> None:
+        """Whole entries, so that each counts once however many writes it takes."""
+        if streams:
+            events, payload = channel.counts_at(start)
+            events_after, payload_after = channel.counts_at(end)
+            place.events.inc(streams * (events_after - events))
+            place.bytes.inc(streams * (payload_after - payload))
 
     def _block(self, stream: Detached, place: Place) -> None:
         if stream in place.ready:
@@ -408,13 +420,16 @@ class Hub:
         if member is not None:
             data = member.add(block(data))
         stream.private += chunk(data)
+        self._places[stream.channel].bytes.inc(len(data))
 
     def _say_bye(self, stream: Detached) -> None:
         if stream.channel.wanted.format == "sse":
             self._say(stream, bye(stream.cut, stream.position()))
         member = stream.settle(stream.at)
         if member is not None:
-            stream.private += chunk(member.end())
+            end = member.end()
+            stream.private += chunk(end)
+            self._places[stream.channel].bytes.inc(len(end))
         stream.private += LAST_CHUNK
         stream.is_last = True
 

@@ -161,6 +161,12 @@ class Outlet:
         while self._leaving and self._leaving[0][0] <= left:
             self._leaving.popleft()
 
+    async def tell_cursor(self, position: str) -> None:
+        """Now, where what was written last said another one: the channel's own cursors are for who knows."""
+        if self._wants_cursor(position):
+            await self._write(self._packed(cursor(position)))
+            self.tell(position)
+
     async def keep_alive(self, position: str) -> None:
         """A cursor or a heartbeat, where one is due."""
         now_s = self._clock.monotonic_s()
