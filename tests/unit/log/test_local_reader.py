@@ -28,6 +28,11 @@ async def log(tmp_path: Path) -> AsyncIterator[LocalLog]:
         yield log
 
 
+def writes(path: Path) -> sqlite3.Connection:
+    """Past the log, which may be writing itself."""
+    return sqlite3.connect(path, isolation_level=None, timeout=60)
+
+
 def lanes(connection: sqlite3.Connection) -> dict[TopicPartition, int]:
     return {
         TopicPartition(name, partition): lane
@@ -46,9 +51,9 @@ async def test_together_all_get_what_each_gets_alone(log: LocalLog, rng: random.
         for n in range(600)
     ]
     await log.append(records)
-    connection, writing = connect(log.path, writing=False), connect(log.path, writing=True)
+    connection, writing = connect(log.path, writing=False), writes(log.path)
     places = lanes(connection)
-    ends = {lane: end for lane, end in connection.execute("SELECT id, end FROM lanes")}
+    ends = dict(connection.execute("SELECT id, end FROM lanes"))
     for lane, end in ends.items():
         for offset in rng.sample(range(end), end // 4):
             writing.execute("DELETE FROM records WHERE lane = ? AND offset = ?", (lane, offset))
@@ -96,7 +101,7 @@ async def test_large_records_are_not_all_read_in_one_go(log: LocalLog) -> None:
 
 async def test_a_damaged_record_is_the_trouble_of_its_reader(log: LocalLog) -> None:
     await log.append([Record(name, 0, "k", b"a value that is packed " * 20) for name in TOPICS])
-    writing = connect(log.path, writing=True)
+    writing = writes(log.path)
     writing.execute(
         "UPDATE records SET value = x'00' WHERE lane = ?", (lanes(writing)[TopicPartition(TOPICS[1], 0)],)
     )
