@@ -283,8 +283,8 @@ class Channel:
         self.patched_end = max(self.patched_end, entry.end)
 
     def _without(self, frame: Frame, event: bytes, hidden: frozenset[Hideable]) -> bytes:
-        """b"" where nothing is left to be shown, also to filters that ask for what is hidden now: but they all
-        let a removal pass.
+        """b"" where nothing is left to be shown, also to a filter that asks for what is hidden now; a removal
+        passes every filter.
         """
         filters = self.wanted.filters
         asked = filters.fields if filters is not None else ()
