@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -186,7 +187,7 @@ async def hubbed(**wishes: Any) -> AsyncIterator[Hubbed]:
 
 
 def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def reset(sock: socket.socket) -> None:
