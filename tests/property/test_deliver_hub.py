@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
-from harness.hubbed import Hubbed, Reader, hubbed, oddly, reset
+from harness.hubbed import Hubbed, hubbed, oddly, reset
 
-from streamer.deliver.detached import Detached
 from streamer.deliver.gzipped import HEADER
 from streamer.log.base import Stored
 from streamer.model import Hideable
 
-STEPS: Final = 120
+STEPS_OF_A_GAME: Final = 120
+STEPS: Final = ("publish",) * 4 + ("read",) * 4 + ("join",) * 2 + ("withdraw", "pause", "time", "leave")
 WISHES: Final[tuple[dict[str, Any], ...]] = (
     {"fmt": "sse"},
     {"fmt": "ndjson"},
@@ -41,8 +41,6 @@ class Client:
             self.from_sequence = first.frames[0].sequence if first else fed.sequence + 1
         else:
             self.from_sequence = fed.sequence + 1
-        self.stream: Detached
-        self.reader: Reader
         self.stream, self.reader = fed.join(channel, number=number, small=rng.random() < 0.7)
         self.published = published
         self.has_left = False
@@ -86,7 +84,7 @@ async def play(fed: Hubbed, rng: random.Random) -> None:
     clients: list[Client] = []
     published: list[Stored] = []
     gone: dict[int, set[Hideable]] = {}
-    for _ in range(STEPS):
+    for _ in range(STEPS_OF_A_GAME):
         step = rng.choice(
             ["publish"] * 4 + ["read"] * 4 + ["join", "join", "withdraw", "pause", "time", "leave"]
         )
