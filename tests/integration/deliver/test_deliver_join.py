@@ -60,6 +60,7 @@ async def follow(server: Delivering, rng: random.Random, done: asyncio.Event) ->
     return rows
 
 
+@pytest.mark.usefixtures("way")
 async def test_clients_that_break_at_every_border_see_one_sequence(
     tmp_path: Path, rng: random.Random
 ) -> None:
@@ -75,6 +76,7 @@ async def test_clients_that_break_at_every_border_see_one_sequence(
             assert sequences_by_partition(task.result()) == wanted
 
 
+@pytest.mark.usefixtures("way")
 async def test_a_window_of_one_frame_makes_no_hole(tmp_path: Path, rng: random.Random) -> None:
     """With next to nothing retained a join is tried again from the log until it holds."""
     settings = DeliverSettings(retained_mb=0.000001)
@@ -114,6 +116,7 @@ async def test_a_resume_holds_across_a_restart_of_the_server(tmp_path: Path) -> 
         assert sorted(got) == first + second  # type: ignore[type-var] # numbers
 
 
+@pytest.mark.usefixtures("way")
 async def test_an_id_from_a_faster_process_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

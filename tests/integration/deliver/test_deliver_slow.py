@@ -17,6 +17,7 @@ from streamer.deliver.sockets import SEND_BUFFER_BYTES, WRITE_BUFFER_BYTES
 TEXT = "x" * 20_000
 
 
+@pytest.mark.usefixtures("way")
 async def test_a_slow_reader_is_cut_and_the_others_are_not(tmp_path: Path) -> None:
     """It falls behind the retained window and is reset; memory stays at the limit; it resumes by its id."""
     settings = DeliverSettings(retained_mb=0.5, heartbeat_s=0.2)
@@ -50,6 +51,7 @@ async def test_a_slow_reader_is_cut_and_the_others_are_not(tmp_path: Path) -> No
                     pass
 
 
+@pytest.mark.usefixtures("way")
 async def test_a_client_that_leaves_frees_its_place_at_once(tmp_path: Path) -> None:
     """Without a byte to write to it: a close and a reset are both seen."""
     async with delivering(tmp_path) as server:

@@ -63,6 +63,7 @@ async def test_hidden_comment_and_editor_are_left_out(tmp_path: Path) -> None:
         assert by_page[2]["version"]["comment"] == "why"  # type: ignore[index] # an object
 
 
+@pytest.mark.usefixtures("way")
 async def test_a_cut_off_in_the_same_commit_order_hides_live(tmp_path: Path) -> None:
     """A record below a cut-off that is already committed never reaches a live client."""
     async with delivering(tmp_path) as server:
@@ -80,6 +81,7 @@ async def test_a_cut_off_in_the_same_commit_order_hides_live(tmp_path: Path) -> 
         assert sequences(reading.result()) == [1, 201, 202]
 
 
+@pytest.mark.usefixtures("way")
 async def test_the_retained_window_forgets_at_once(tmp_path: Path) -> None:
     """What waits for a slow reader is judged again when a cut-off arrives; where that reset it amid
     a frame, it goes on by its last id.
@@ -131,6 +133,7 @@ def gate_of_cut_offs(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 
 
 @pytest.mark.parametrize("target", ["/v2/articles", f"/v2/articles?since={EVER}"])
+@pytest.mark.usefixtures("way")
 async def test_articles_wait_for_the_cut_offs_before_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
@@ -166,6 +169,7 @@ async def test_articles_wait_for_the_cut_offs_before_them(
         await reading.__aexit__(None, None, None)
 
 
+@pytest.mark.usefixtures("way")
 async def test_what_is_retained_waits_for_cut_offs_that_are_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
