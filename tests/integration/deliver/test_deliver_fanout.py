@@ -157,7 +157,7 @@ def by_partition(client: Client) -> Iterator[list[int]]:
         yield [sequence for _, _, _, sequence in rows]
 
 
-@pytest.mark.usefixtures("way")
+@pytest.mark.usefixtures("costly_way")
 async def test_all_clients_see_the_same_sequence(tmp_path: Path, rng: random.Random) -> None:
     """Whatever the format, wherever the cut, however slow: every record once, in its partition's order."""
     settings = DeliverSettings(retained_mb=0.02)  # some are cut for being slow
@@ -175,7 +175,7 @@ async def test_all_clients_see_the_same_sequence(tmp_path: Path, rng: random.Ran
         assert sum(client.breaks for client in clients) > 3 * len(clients)
 
 
-@pytest.mark.usefixtures("way")
+@pytest.mark.usefixtures("costly_way")
 async def test_compaction_and_withdrawal_under_all_clients(tmp_path: Path, rng: random.Random) -> None:
     """What is compacted or withdrawn meanwhile may be missing, and nothing else: of each page the newest
     state arrives, unless it is withdrawn; nothing comes twice, nothing out of order.

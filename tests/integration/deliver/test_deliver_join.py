@@ -60,7 +60,7 @@ async def follow(server: Delivering, rng: random.Random, done: asyncio.Event) ->
     return rows
 
 
-@pytest.mark.usefixtures("way")
+@pytest.mark.usefixtures("costly_way")
 async def test_clients_that_break_at_every_border_see_one_sequence(
     tmp_path: Path, rng: random.Random
 ) -> None:
