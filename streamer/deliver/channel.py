@@ -71,10 +71,19 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
+@dataclass(slots=True)
+class Held:
+    """What several channels hold together."""
+
+    bytes: int = 0
+
+
 class Channel:
     """Entries `first` up to but not including `next` are retained. `take` what the feed renders for it."""
 
-    def __init__(self, partner: str, wanted: Wanted, vector: Vector, log: FrameLog) -> None:
+    def __init__(
+        self, partner: str, wanted: Wanted, vector: Vector, log: FrameLog, held: "Held | None" = None
+    ) -> None:
         self.partner = partner
         self.wanted = wanted
         self.vector = vector
@@ -86,6 +95,7 @@ class Channel:
         self.next = 0
         self.bytes = 0
         """What it holds, overhead included."""
+        self._held = held or Held()
         self.events = 0
         self.payload_bytes = 0
         """Articles, and bytes without the framing of chunks, since it was made."""
@@ -120,7 +130,7 @@ class Channel:
             entry.appended_ms = last.appended_ms
             self.events += len(part.frames)
             self.fresh += part.frames
-            self.bytes += FRAME_OVERHEAD_BYTES * len(part.frames)
+            self._grow(FRAME_OVERHEAD_BYTES * len(part.frames))
             position_before = entry.position
 
     def say(self, data: bytes, position: str) -> None:
@@ -150,7 +160,7 @@ class Channel:
         self.payload_bytes += len(data)
         self._entries.append(entry)
         self.next += 1
-        self.bytes += len(whole) + ENTRY_OVERHEAD_BYTES
+        self._grow(len(whole) + ENTRY_OVERHEAD_BYTES)
         self.told = position
         return entry
 
@@ -224,7 +234,7 @@ class Channel:
             self._patched.remove(self.first)
             if not self._patched:
                 self.patched_end = 0
-        self.bytes -= _cost(entry)
+        self._grow(-_cost(entry))
         entry.frames = []
         self.first += 1
         self.log.release(entry.end)
@@ -278,7 +288,7 @@ class Channel:
             insort(self._patched, number)
         entry.frames, entry.patch = frames, chunk(data)
         self.fresh = [frame for frame in self.fresh if not newly_hidden(frame, cutoffs)]
-        self.bytes += _cost(entry) - before
+        self._grow(_cost(entry) - before)
         self.patched_end = max(self.patched_end, entry.end)
 
     def _without(self, event: bytes, hidden: frozenset[Hideable]) -> bytes:
@@ -289,7 +299,12 @@ class Channel:
             return b""
         return withdrawn_from(event, hidden)
 
+    def _grow(self, size: int) -> None:
+        self.bytes += size
+        self._held.bytes += size
+
     def close(self) -> None:
+        self._grow(-self.bytes)
         self.log.close()
 
 
