@@ -105,6 +105,9 @@ class Channel:
         """Behind the last entry with a patch; most of the time there is none: 0."""
         self.fresh: list[Frame] = []
         """Articles that no client was written yet."""
+        self._unsent: list[bytes] = []
+        """What was appended since the last round, so that it need not be read again."""
+        self._unsent_at = log.end
         self._crc = 0
         self._length = 0
         self._entries: list[Entry] = []
@@ -145,6 +148,7 @@ class Channel:
             data = data.packed
         whole = chunk(data)
         self.log.append(whole)
+        self._unsent.append(whole)
         entry = Entry(
             start=start,
             payload_at=start + len(whole) - len(CHUNK_END) - len(data),
@@ -163,6 +167,18 @@ class Channel:
         self._grow(len(whole) + ENTRY_OVERHEAD_BYTES)
         self.told = position
         return entry
+
+    def unsent(self, start: int) -> bytes:
+        """From there to the end."""
+        if start == self._unsent_at:
+            return self._unsent[0] if len(self._unsent) == 1 else b"".join(self._unsent)
+        return self.log.read(start, self.log.end)
+
+    def sent(self) -> None:
+        """A round is over."""
+        self.fresh = []
+        self._unsent = []
+        self._unsent_at = self.log.end
 
     # ── where clients stand ────────────────────────────────────────────────────────────────────
 
