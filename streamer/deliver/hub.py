@@ -377,7 +377,7 @@ class Hub:
         elif place.shown == channel.log.end:
             return
         all_had = channel.offset_of(channel.next - 1)
-        if not place.blocked and all(stream.at >= all_had for stream in place.ready):
+        if not (place.blocked or channel.followers) and all(s.at >= all_had for s in place.ready):
             while len(channel) > 1:  # nobody has to read it again
                 channel.evict()
         await self.round(channel)
