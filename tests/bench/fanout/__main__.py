@@ -34,6 +34,7 @@ from tests.bench.fanout.idle import idle
 from tests.bench.fanout.latency import CATCH_UP_ROW, catch_up, latency
 from tests.bench.fanout.latency import ROW as LATENCY_ROW
 from tests.bench.fanout.load import Client, compiled, compiler_missing
+from tests.bench.fanout.pairs import AllVoid
 from tests.bench.fanout.process import Cores, Failed, raise_descriptors
 from tests.bench.fanout.servers import Start, naive, nchan, nchan_missing, ours
 from tests.bench.fanout.stalled import ROW as STALLED_ROW
@@ -55,41 +56,43 @@ ROWS: Final = (
     FEEDS_ROW,
 )
 
-Measure = Callable[[], Iterable[Line]]
+Measure = Callable[[], Line | list[Line]]
 
 
-def measures(bench: Bench, rows: Iterable[str], catch_up_mb: int) -> list[tuple[str, Measure]]:
-    """What is to be done, in the order of the table."""
-    of_row: dict[str, list[Callable[[], Line]]] = {
-        shape.row: [partial(fan_out, bench, shape, clients) for clients in CLIENTS] for shape in SHAPES
+def measures(bench: Bench, rows: Iterable[str], catch_up_mb: int) -> list[tuple[str, str, Measure]]:
+    """What is to be done, in the order of the table: row, title, and how."""
+    of_row: dict[str, list[tuple[str, Measure]]] = {
+        shape.row: [
+            (shape.title(clients), partial(fan_out, bench, shape, clients))
+            for clients in CLIENTS
+            if clients <= bench.most_clients
+        ]
+        for shape in SHAPES
     }
     of_row |= {
-        CATCH_UP_ROW: [partial(catch_up, bench, catch_up_mb)],
-        IDLE_ROW: [partial(idle, bench)],
-        GZIP_ROW: [partial(compression, bench)],
-        STALLED_ROW: [partial(stalled, bench)],
-        LATENCY_ROW: [partial(latency, bench)],
-        GROWTH_ROW: [partial(growth, bench)],
+        CATCH_UP_ROW: [(CATCH_UP_ROW, partial(catch_up, bench, catch_up_mb))],
+        IDLE_ROW: [(IDLE_ROW, partial(idle, bench))],
+        GZIP_ROW: [(GZIP_ROW, partial(compression, bench))],
+        STALLED_ROW: [(STALLED_ROW, partial(stalled, bench))],
+        LATENCY_ROW: [(LATENCY_ROW, partial(latency, bench))],
+        GROWTH_ROW: [(GROWTH_ROW, partial(growth, bench))],
+        FEEDS_ROW: [(FEEDS_ROW, partial(distinct_feeds, bench.folder, is_quick=bench.is_quick))],
     }
-    found: list[tuple[str, Measure]] = []
-    for row in rows:
-        if row == FEEDS_ROW:
-            found.append((row, partial(distinct_feeds, bench.folder, is_quick=bench.is_quick)))
-        else:
-            found += [(row, lambda one=one: [one()]) for one in of_row[row]]  # type: ignore[misc]
-    return found
+    return [(row, title, measure) for row in rows for title, measure in of_row[row]]
 
 
 def measured(bench: Bench, rows: Iterable[str], catch_up_mb: int) -> Iterable[Line]:
     """A row that fails is told, and the others go on."""
-    for row, measure in measures(bench, rows, catch_up_mb):
+    for row, title, measure in measures(bench, rows, catch_up_mb):
         began_s = time.monotonic()
         try:
-            lines = tuple(measure())
+            found = measure()
+        except AllVoid as error:
+            found = Line(row, title, f"void: {error}")
         except (Failed, OSError, subprocess.SubprocessError) as error:
-            say(f"{row} failed: {error}")
-            lines = (Line(row, row, "failed, see standard error"),)
-        for line in lines:
+            say(f"{title} failed: {error}")
+            found = Line(row, title, "failed, see standard error")
+        for line in [found] if isinstance(found, Line) else found:
             say(f"{line.what}: {line.measured} ({time.monotonic() - began_s:.0f} s)")
             yield line
 
@@ -123,12 +126,14 @@ def main() -> int:
     cores = Cores.of_this_machine()
     if cores.server == cores.load:
         say("one core: servers and load share it, so that figures are worth less")
-    raise_descriptors()
+    descriptors = raise_descriptors()
     pairs = options.pairs or (QUICK_PAIRS if options.quick else PAIRS)
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-fanout-", ignore_cleanup_errors=True) as name:
         client = Client(compiled(BUILD), cores.load)
-        bench = Bench(Path(name), client, cores, servers, pairs, options.quick)
+        bench = Bench(Path(name), client, cores, servers, pairs, descriptors, options.quick)
+        if bench.most_clients < max(CLIENTS):
+            say(f"{descriptors} open files are too few for all rows: raise `ulimit -Hn`")
         lines = list(measured(bench, options.rows, options.catch_up_mb))
     print(table(lines))
     say(f"took {time.monotonic() - began_s:.0f} s")

@@ -16,6 +16,7 @@ from tests.bench.fanout.servers import Start
 
 QUICK: Final = 0.2
 """Of the events of a full run."""
+SPARE_DESCRIPTORS: Final = 200
 TRIES: Final = 2
 """A repetition that broke off is begun anew once; then the row fails."""
 
@@ -28,8 +29,15 @@ class Bench:
     servers: Mapping[str, Start]
     """By name; without those that can't be had."""
     pairs: int
+    descriptors: int
+    """That a process may have."""
     is_quick: bool = False
     _records: dict[int, Path] = field(default_factory=dict)
+
+    @property
+    def most_clients(self) -> int:
+        """A server may have a second descriptor for each for a moment."""
+        return (self.descriptors - SPARE_DESCRIPTORS) // 2
 
     def events(self, full: int, *, burst: int = 1, least: int = 20) -> int:
         """Whole bursts."""

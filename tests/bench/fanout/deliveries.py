@@ -28,6 +28,9 @@ class Shape:
     goal: float
     """Nchan ÷ ours, at least."""
 
+    def title(self, clients: int) -> str:
+        return f"{self.what}, {clients:,} clients"
+
 
 SHAPES: Final = (
     Shape("fanout-1k", "fan-out, 1 KB, one in flight", 1_024, 1, 300_000, 1.25),
@@ -46,15 +49,12 @@ def fan_out(bench: Bench, shape: Shape, clients: int) -> Line:
     warmup = shape.burst * (WARM_BURSTS if shape.burst == 1 else 2)
     load = Load(clients, events, warmup, shape.burst)
     rounds = in_turn(bench.measures(load, shape.size), bench.pairs, void=lambda result: result.void)
-    what = f"{shape.what}, {clients:,} clients"
-    if not rounds.counted:
-        return Line(shape.row, what, f"void: {'; '.join(rounds.void)}", f"≥ {shape.goal:g}")
     us = {name: rounds.figures(name, lambda r: r.us_per_delivery) for name in bench.servers}
     spreads = against(us)
     nchan = spreads.get("Nchan")
     return Line(
         shape.row,
-        what,
+        shape.title(clients),
         ", ".join(f"{name} ÷ ours {spread}" for name, spread in spreads.items()),
         f"Nchan ÷ ours ≥ {shape.goal:g}",
         None if nchan is None else nchan.median >= shape.goal,

@@ -9,12 +9,14 @@ from tests.bench.fanout.table import Line
 
 ROW: Final = "growth"
 CLIENTS: Final = (50, 200, 1_000, 4_000)
+QUICK_MOST: Final = 1_000
 DELIVERIES: Final = 200_000
 SIZE: Final = 1_024
 
 
 def growth(bench: Bench) -> Line:
-    counts = CLIENTS[:-1] if bench.is_quick else CLIENTS
+    most = QUICK_MOST if bench.is_quick else bench.most_clients
+    counts = [clients for clients in CLIENTS if clients <= most]
 
     def at(clients: int) -> Result:
         events = bench.events(DELIVERIES // clients)
@@ -22,8 +24,6 @@ def growth(bench: Bench) -> Line:
 
     measures = {str(clients): lambda clients=clients: at(clients) for clients in counts}  # type: ignore[misc]
     rounds = in_turn(measures, bench.pairs, void=lambda result: result.void)
-    if not rounds.counted:
-        return Line(ROW, "growth", f"void: {'; '.join(rounds.void)}")
     per_event = {name: rounds.figures(name, lambda r: r.us_per_event) for name in measures}
     medians = {name: Spread(tuple(figures)).median for name, figures in per_event.items()}
     few, many = str(counts[1]), str(counts[-1])

@@ -17,7 +17,7 @@ SETTLE_S: Final = 1.0
 
 
 def idle(bench: Bench) -> Line:
-    clients = QUICK_CLIENTS if bench.is_quick else CLIENTS
+    clients = min(QUICK_CLIENTS if bench.is_quick else CLIENTS, bench.most_clients)
 
     def bytes_each(name: str) -> tuple[float, float]:
         with bench.room() as folder, bench.servers[name](folder, bench.cores.server) as server:

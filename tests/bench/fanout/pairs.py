@@ -12,6 +12,10 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
+class AllVoid(Exception):
+    """No round counts; the text says what was wrong with each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """Of some figures, in the order in which they were measured."""
@@ -71,7 +75,7 @@ def in_turn(
     spare: int = 2,
 ) -> Rounds[T]:
     """`rounds` that count; for those that are void up to `spare` more are measured. `void` says why a figure
-    does not count, or "".
+    does not count, or "". Raises AllVoid.
     """
     counted: list[Mapping[str, T]] = []
     wrong: list[str] = []
@@ -83,4 +87,6 @@ def in_turn(
             counted.append(one)
         if len(counted) == rounds:
             break
+    if not counted:
+        raise AllVoid("; ".join(wrong))
     return Rounds(tuple(counted), tuple(wrong))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.bench.fanout.growth import fitted
-from tests.bench.fanout.pairs import Spread, in_turn, orders, ratios, short
+from tests.bench.fanout.pairs import AllVoid, Spread, in_turn, orders, ratios, short
 
 
 def test_a_ratio_is_of_each_pair_and_its_median_is_what_is_told() -> None:
@@ -56,8 +56,8 @@ def test_a_round_with_a_void_figure_is_measured_anew() -> None:
 
 def test_rounds_are_bounded_where_none_counts() -> None:
     measured: list[int] = []
-    rounds = in_turn({"ours": lambda: measured.append(1)}, 2, void=lambda _: "busy", spare=1)
-    assert rounds.counted == ()
+    with pytest.raises(AllVoid, match="ours: busy; ours: busy; ours: busy"):
+        in_turn({"ours": lambda: measured.append(1)}, 2, void=lambda _: "busy", spare=1)
     assert len(measured) == 3
 
 
