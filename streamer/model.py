@@ -8,6 +8,7 @@ them. Nothing here but an article holds a comment or the name of a person.
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, Literal, get_args
 from uuid import UUID
 
@@ -199,24 +200,37 @@ def decode_change(value: bytes) -> ChangeRecord:
 def encode_value(value: object) -> bytes:
     """One line of UTF-8 JSON that no line splitter cuts: U+0085, U+2028 and U+2029 are escaped."""
     encoded = _encoder.encode(value)
-    if encoded.isascii():  # a fortieth of the time that looking takes
-        return encoded
-    if b"\xc2\x85" in encoded:
-        encoded = encoded.replace(b"\xc2\x85", b"\\u0085")
-    if b"\xe2\x80\xa8" in encoded or b"\xe2\x80\xa9" in encoded:
-        encoded = encoded.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    for last, separator, escaped in _SEPARATORS:
+        if last in encoded and separator in encoded:
+            encoded = encoded.replace(separator, escaped)
     return encoded
+
+
+_SEPARATORS: Final = (
+    (b"\x85", b"\xc2\x85", b"\\u0085"),
+    (b"\xa8", b"\xe2\x80\xa8", b"\\u2028"),
+    (b"\xa9", b"\xe2\x80\xa9", b"\\u2029"),
+)
+"""Their last byte is looked for first: one byte is found in a thirtieth of the time that two or three take,
+and most texts have none of these.
+"""
 
 
 def rfc3339(time_ms: int) -> str:
     """`2026-11-21T12:00:00Z`: without fractions, because Enterprise's clients parse exactly this."""
-    return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{_to_the_second(time_ms // 1000)}Z"
 
 
 def rfc3339_ms(time_ms: int) -> str:
     """`2026-11-21T12:00:00.123Z`, for the times that are ours (`event.*`, `ce_time`)."""
     seconds, ms = divmod(time_ms, 1000)
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms:03d}Z"
+    return f"{_to_the_second(seconds)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=1_024)
+def _to_the_second(time_s: int) -> str:
+    """Most of what is told is of the same few seconds."""
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def page_key(wiki: str, page_id: int) -> str:
