@@ -16,7 +16,8 @@ from typing import Final, Protocol
 from isal import isal_zlib
 
 from streamer.cutoffs import Cutoffs
-from streamer.deliver.encode import Frame, hidden_in, withdrawn_from
+from streamer.deliver.encode import Frame, hidden_in, objects_of, withdrawn_from
+from streamer.deliver.filters import is_removal
 from streamer.deliver.framelog import FrameLog
 from streamer.deliver.gzipped import Block, block, span_crc, unpacked
 from streamer.deliver.position import Vector
@@ -289,7 +290,7 @@ class Channel:
         left: list[bytes] = []
         for frame, event in zip(entry.frames, events, strict=True):
             hidden = newly_hidden(frame, cutoffs)
-            kept = event if not hidden else self._without(event, hidden)
+            kept = event if not hidden else self._without(frame, event, hidden)
             if kept:
                 frames.append(frame)
                 left.append(kept)
@@ -307,11 +308,16 @@ class Channel:
         self._grow(_cost(entry) - before)
         self.patched_end = max(self.patched_end, entry.end)
 
-    def _without(self, event: bytes, hidden: frozenset[Hideable]) -> bytes:
-        """b"" where nothing is left to be shown, also to filters that ask for what is hidden now."""
+    def _without(self, frame: Frame, event: bytes, hidden: frozenset[Hideable]) -> bytes:
+        """b"" where nothing is left to be shown, also to filters that ask for what is hidden now: but they all
+        let a removal pass.
+        """
         filters = self.wanted.filters
         asked = filters.fields if filters is not None else ()
-        if "text" in hidden or any(_tells(field, part) for field in asked for part in hidden):
+        if "text" in hidden:
+            return b""
+        is_asked = any(_tells(field, part) for field in asked for part in hidden)
+        if is_asked and not frame.is_delete and not is_removal(objects_of(event)):
             return b""
         return withdrawn_from(event, hidden)
 
