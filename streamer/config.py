@@ -169,6 +169,10 @@ class DeliverSettings(Struct, frozen=True, forbid_unknown_fields=True):
     retained_mb: Positive = 256.0
     """Frames of all feeds that this process keeps for its slow readers."""
     max_connections: Annotated[int, Meta(ge=1)] = 10_000
+    max_feeds: Annotated[int, Meta(ge=1)] = 1_000
+    """Distinct ones, of all partners: by what is asked for (filters, fields, parts, format, encoding)."""
+    reuse_port: bool = False
+    """Several processes of this role share the port; without it a second one is refused."""
     behind_tls: bool = False
     certificate: str = ""
     """A PEM file: the chain, the server's own certificate first; with `private_key`, TLS in this process."""

@@ -472,7 +472,15 @@ DELIVER_EVENTS: Final = Counter(
     registry=REGISTRY,
 )
 DELIVER_BYTES: Final = Counter(
-    "streamer_deliver_bytes", "Bytes of streams, before HTTP framing.", ["partner"], registry=REGISTRY
+    "streamer_deliver_bytes",
+    "Bytes of streams that clients were sent, before HTTP framing.",
+    ["partner"],
+    registry=REGISTRY,
+)
+DELIVER_CHANNELS: Final = Gauge(
+    "streamer_deliver_channels",
+    "Distinct feeds: combinations of partner, filters, fields, parts, format and encoding that are followed.",
+    registry=REGISTRY,
 )
 DELIVER_ENDED: Final = Counter(
     "streamer_deliver_ended_streams",

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from streamer.log.base import Headers, Stored
+from streamer.separators import escaped
 
 Kind = Literal["create", "edit", "move", "delete", "restore", "visibility", "refresh"]
 EventType = Literal["update", "delete", "visibility-change"]
@@ -198,14 +199,7 @@ def decode_change(value: bytes) -> ChangeRecord:
 
 def encode_value(value: object) -> bytes:
     """One line of UTF-8 JSON that no line splitter cuts: U+0085, U+2028 and U+2029 are escaped."""
-    encoded = _encoder.encode(value)
-    if encoded.isascii():  # a fortieth of the time that looking takes
-        return encoded
-    if b"\xc2\x85" in encoded:
-        encoded = encoded.replace(b"\xc2\x85", b"\\u0085")
-    if b"\xe2\x80\xa8" in encoded or b"\xe2\x80\xa9" in encoded:
-        encoded = encoded.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
-    return encoded
+    return escaped(_encoder.encode(value))
 
 
 def rfc3339(time_ms: int) -> str:

@@ -53,6 +53,8 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     connections: Annotated[int, Meta(ge=0)] = 100
     requests_per_minute: Annotated[int, Meta(ge=0)] = 600
     bytes_per_second: Annotated[int, Meta(ge=0)] = 0
+    feeds: Annotated[int, Meta(ge=0)] = 0
+    """Distinct ones at a time, by what is asked for (filters, fields, parts, format, encoding)."""
 
 
 class Partner(Struct, frozen=True, forbid_unknown_fields=True):

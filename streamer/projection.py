@@ -16,11 +16,14 @@ from msgspec import Raw, Struct
 
 from streamer.errors import FieldUnknown
 from streamer.model import Article, Hideable
-from streamer.objects import Object, change, drop, encode, lists, object_in, objects, put, raw
+from streamer.objects import Object, change, drop, encode, is_object, lists, object_in, objects, raw
 from streamer.privacy import FROM_HTML, FULL, LINKS, Policy, drop_rendered_name
 
 Tree = dict[str, "Tree | None"]
 """Names to what is wanted of them; None: all."""
+
+Wanted = tuple[str, Tree]
+"""Of a part of the article: a text that is equal only for equal wishes, and these."""
 
 NOTHING_HIDDEN: Final[frozenset[Hideable]] = frozenset()
 ALWAYS: Final[Tree] = {
@@ -55,7 +58,17 @@ _DELETE: Final = Raw(b'"delete"')
 class Projection:
     """Compiled once per distinct selection. Equal ones compare equal, so that their output is shared."""
 
-    __slots__ = ("_key", "_policy", "_tree", "_without", "content", "digest")
+    __slots__ = (
+        "_has_html",
+        "_hash",
+        "_key",
+        "_parts",
+        "_policy",
+        "_shares",
+        "_without",
+        "content",
+        "digest",
+    )
 
     def __init__(
         self,
@@ -70,13 +83,18 @@ class Projection:
         FieldUnknown.
         """
         wanted = tuple(sorted(set(fields)))
-        self._tree = selection(wanted) if wanted else None
+        self._parts = _compiled(wanted) if wanted else None
         self.content = None if content is None else frozenset(content)
         self._without = frozenset() if wanted or lists is None else frozenset(LINKS).difference(lists)
         self._policy = policy
         self._key = (wanted, self.content, self._without, policy)
+        self._hash = hash(self._key)
         parts = None if self.content is None else sorted(self.content)
-        said = repr((wanted, parts, sorted(self._without), policy.digest))
+        self._has_html = self.content is not None and "html" in self.content
+        of_policy = policy.digest
+        self._shares = (f"{of_policy} {self._has_html}", f"content {parts}")
+        """Those who have the same share what is made by policy, and of the body."""
+        said = repr((wanted, parts, sorted(self._without), of_policy))
         self.digest = blake2b(said.encode(), digest_size=16).digest()
         """Equal selections have equal ones, and only they."""
 
@@ -84,7 +102,7 @@ class Projection:
         return isinstance(other, Projection) and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash(self._key)
+        return self._hash
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -94,7 +112,7 @@ class Projection:
     def is_identity(self, body: Iterable[str], lists: Iterable[str] = ()) -> bool:
         """Whether an article passes as it is that has these lists, and these parts of `article_body`."""
         return (
-            self._tree is None
+            self._parts is None
             and self._policy.is_full
             and (self.content is None or all(part in self.content for part in body))
             and self._without.isdisjoint(lists)
@@ -112,36 +130,94 @@ class Projection:
         makes it a `delete` without text, `beside` a late record of what it says beside its text. Raises
         msgspec.DecodeError where `value` is no JSON object.
         """
-        article = objects.decode(value)
-        if removed or beside:
-            article = {name: part for name, part in article.items() if name in OF_A_REMOVAL}
-            change(article, "event", {"type": _DELETE} if removed else {"late": _TRUE})
-        self._policy.apply(article)  # before the editor is hidden: the comment may repeat the name
-        hide(article, hides)
-        self._take_html(article)  # as far as it may be told
-        if self.content is not None:
-            body = object_in(article, "article_body")
-            if any(part not in self.content for part in body):
-                put(article, "article_body", {k: v for k, v in body.items() if k in self.content})
-        if self._tree is not None:
-            article = _select(article, self._tree)
-        for name in self._without:
-            article.pop(name, None)
+        return self.apply_to(Opened(value, hides), removed=removed, beside=beside)
+
+    def apply_to(self, opened: "Opened", *, removed: bool = False, beside: bool = False) -> bytes:
+        """The same of an article that is there for others too."""
+        of_policy, of_body = self._shares
+        article = opened.told(
+            of_policy, self._policy, removed=removed, beside=beside, has_html=self._has_html
+        )
+        if self.content is not None and is_object(article, "article_body"):
+            article = {**article, "article_body": opened.body(article["article_body"], of_body, self.content)}
+        if self._parts is not None:
+            article = opened.selected(article, self._parts)
+        if not self._without.isdisjoint(article):
+            article = {name: part for name, part in article.items() if name not in self._without}
         return encode(article)
 
-    def _take_html(self, article: Object) -> None:
-        """Who has HTML gets the text that was made of it (of such a partner the plan asks for HTML wherever
-        that shows: streamer.plan); where it came from goes in any case.
-        """
-        made = object_in(article, FROM_HTML)
-        article.pop(FROM_HTML, None)
-        if not made or self.content is None or "html" not in self.content:
-            return
-        article.pop("abstract", None)
-        if "abstract" in made:
-            article["abstract"] = made.pop("abstract")
-        drop(article, "article_body", ("text",))
-        change(article, "article_body", made)
+
+class Opened:
+    """An article that several projections are made of: what they have in common is made once. `hides` is what
+    cut-offs take from it.
+    """
+
+    __slots__ = ("_article", "_hides", "_made", "_told")
+
+    def __init__(self, value: bytes, hides: frozenset[Hideable] = NOTHING_HIDDEN) -> None:
+        """Raises msgspec.DecodeError where `value` is no JSON object."""
+        self._article: Final[Object] = objects.decode(value)
+        self._hides = hides
+        self._told: dict[tuple[str, bool, bool], Object] = {}
+        self._made: dict[tuple[int, str], tuple[Raw, Raw]] = {}
+        """What was made of a part, by the part's address; the part is held, so that no other one gets it."""
+
+    def told(self, shares: str, policy: Policy, *, removed: bool, beside: bool, has_html: bool) -> Object:
+        """All that may be told, not to be changed. `shares` is equal where `policy` and `has_html` are."""
+        key = (shares, removed, beside)
+        article = self._told.get(key)
+        if article is None:
+            if removed or beside:
+                article = {name: part for name, part in self._article.items() if name in OF_A_REMOVAL}
+                change(article, "event", {"type": _DELETE} if removed else {"late": _TRUE})
+            else:
+                article = dict(self._article)
+            policy.apply(article)  # before the editor is hidden: the comment may repeat the name
+            hide(article, self._hides)
+            _take_html(article, has_html=has_html)  # as far as it may be told
+            self._told[key] = article
+        return article
+
+    def body(self, body: Raw, shares: str, content: frozenset[str]) -> Raw:
+        """With these parts only."""
+        key = (id(body), shares)
+        if key not in self._made:
+            parts = objects.decode(body)
+            kept = {name: part for name, part in parts.items() if name in content}
+            self._made[key] = body, body if len(kept) == len(parts) else raw(kept)
+        return self._made[key][1]
+
+    def selected(self, article: Object, parts: Mapping[str, Wanted | None]) -> Object:
+        """Of what was told, the parts that are wanted."""
+        kept: Object = {}
+        for name, part in article.items():
+            if name in parts:
+                wanted = parts[name]
+                kept[name] = part if wanted is None else self._part(part, wanted)
+        return kept
+
+    def _part(self, part: Raw, wanted: Wanted) -> Raw:
+        said, tree = wanted
+        key = (id(part), said)
+        found = self._made.get(key)
+        if found is None:
+            found = self._made[key] = part, _select_in(part, tree)
+        return found[1]
+
+
+def _take_html(article: Object, *, has_html: bool) -> None:
+    """Who has HTML gets the text that was made of it (of such a partner the plan asks for HTML wherever
+    that shows: streamer.plan); where it came from goes in any case.
+    """
+    made = object_in(article, FROM_HTML)
+    article.pop(FROM_HTML, None)
+    if not made or not has_html:
+        return
+    article.pop("abstract", None)
+    if "abstract" in made:
+        article["abstract"] = made.pop("abstract")
+    drop(article, "article_body", ("text",))
+    change(article, "article_body", made)
 
 
 def hide(article: Object, hides: frozenset[Hideable]) -> None:
@@ -200,6 +276,18 @@ def _union(one: Tree, other: Tree) -> Tree:
         mine = one.get(name, {})
         both[name] = None if mine is None or wanted is None else _union(mine, wanted)
     return both
+
+
+def _compiled(fields: Iterable[str]) -> dict[str, Wanted | None]:
+    """What is wanted of each part; None: all."""
+    said: dict[str, str] = {}
+    for field in sorted(ALIASES.get(field, field) for field in fields):
+        name = field.partition(".")[0]
+        said[name] = f"{said.get(name, '')} {field}"
+    return {
+        name: None if below is None else (said.get(name, ""), below)
+        for name, below in selection(fields).items()
+    }
 
 
 def _select(article: Object, tree: Tree) -> Object:

@@ -1,7 +1,6 @@
 """Who may ask, and how much: one entry for every route that wants a key."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
@@ -36,6 +35,7 @@ class Admission:
         self._max_connections = max_connections
         self._clock = clock
         self._streams: dict[str, int] = {}
+        self._open = 0
         self._requests = Requests()
         self._paces = Paces(clock)
 
@@ -75,18 +75,26 @@ class Admission:
             raise invalid(TICKET, "is given twice")
         return self._tickets.verify(self._partners.current, tickets[0], self._clock.now_ms() / 1_000)
 
-    @contextmanager
-    def stream(self, partner: Partner) -> Iterator[Pace]:
-        """Holds one place among the streams; they share the partner's bytes per second. Raises 429 or 503."""
+    def enter(self, partner: Partner) -> Pace:
+        """Takes a place among the streams, until `leave`; they share the partner's bytes per second. Raises
+        429 or 503.
+        """
         allowed = partner.limits.connections
         if allowed and self._streams.get(partner.name, 0) >= allowed:
             raise busy(429, "too_many_connections", f"{allowed} connections at a time are allowed")
-        if sum(self._streams.values()) >= self._max_connections():
+        if self._open >= self._max_connections():
             raise busy(503, "full", "this server has all the connections it takes")
         self._streams[partner.name] = self._streams.get(partner.name, 0) + 1
-        try:
-            yield self._paces.of(partner.name, partner.limits.bytes_per_second)
-        finally:
-            self._streams[partner.name] -= 1
-            if not self._streams[partner.name]:
-                del self._streams[partner.name]
+        self._open += 1
+        return self._paces.of(partner.name, partner.limits.bytes_per_second)
+
+    def leave(self, partner: str) -> None:
+        self._open -= 1
+        self._streams[partner] -= 1
+        if not self._streams[partner]:
+            del self._streams[partner]
+
+    def is_paced(self, partner: str) -> bool:
+        """Whether its bytes per second are limited by now."""
+        found = self._partners.current.get(partner)
+        return found is not None and found.limits.bytes_per_second > 0

@@ -1,24 +1,30 @@
 """`/v2/articles`: from a request to a stream, or to the problem that says why not."""
 
+import asyncio
 import logging
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from streamer.deliver.admission import TICKET, Admission
 from streamer.deliver.auth import Identity
 from streamer.deliver.body import body_of
 from streamer.deliver.connection import Connection
-from streamer.deliver.feed import Feed, Feeds
+from streamer.deliver.detached import Detached
+from streamer.deliver.feed import Feeds
 from streamer.deliver.grants import refuse_not_granted
 from streamer.deliver.headers import VARY
+from streamer.deliver.hub import CAN_DETACH, Hub
 from streamer.deliver.negotiate import encoding_of
-from streamer.deliver.outlet import Outlet
-from streamer.deliver.pace import Pace
+from streamer.deliver.outlet import LINGER_S, Outlet
 from streamer.deliver.problems import busy, unauthorized
 from streamer.deliver.request import Ask, Format, format_of, parameters_of, parse
+from streamer.deliver.standing import Standing
 from streamer.deliver.start import Beginning, resolve
 from streamer.deliver.topic import topic_of
+from streamer.deliver.wanted import wanted_of
 from streamer.log.waiting import Condition
 from streamer.metrics import DELIVER_CONNECTIONS, DELIVER_ENDED
 from streamer.partners import PartnersWatch
@@ -38,14 +44,76 @@ logger = logging.getLogger(__name__)
 class Articles:
     """The handler, and the streams that it has open."""
 
-    def __init__(self, runtime: Runtime, partners: PartnersWatch, feeds: Feeds, admission: Admission) -> None:
-        self.connections: set[Connection] = set()
+    def __init__(
+        self, runtime: Runtime, partners: PartnersWatch, feeds: Feeds, hub: Hub, admission: Admission
+    ) -> None:
         self.left = Condition()
         """Notified whenever a stream ends."""
+        self._attached: set[Connection] = set()
         self._runtime = runtime
         self._partners = partners
         self._feeds = feeds
+        self._hub = hub
         self._admission = admission
+
+    # ── the streams ────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def detached(self) -> int:
+        return len(self._hub.streams)
+
+    @property
+    def open(self) -> int:
+        """How many there are."""
+        return len(self._attached) + self.detached
+
+    def standings(self, partner: str) -> list[Standing]:
+        """Of this partner's."""
+        now_ms, is_paused = self._runtime.clock.now_ms(), self._feeds.is_paused
+        return [
+            *(one.standing() for one in self._attached if one.identity.partner.name == partner),
+            *(
+                one.standing(now_ms=now_ms, is_paused=is_paused)
+                for one in self._hub.streams.values()
+                if one.identity.partner.name == partner
+            ),
+        ]
+
+    def cut(self, reason: str, *, patience_s: float, of: Callable[[Identity], bool]) -> None:
+        """Those of whom `of` is true."""
+        for connection in tuple(self._attached):
+            if of(connection.identity):
+                connection.cut(reason, patience_s=patience_s)
+        for stream in tuple(self._hub.streams.values()):
+            if of(stream.identity):
+                self._hub.cut(stream, reason, patience_s=patience_s)
+
+    def limited(self) -> None:
+        """Other limits are in force: who is detached knows none of bytes per second, and comes back for
+        them.
+        """
+        for stream in tuple(self._hub.streams.values()):
+            if self._admission.is_paced(stream.identity.partner.name):
+                self._hub.cut(stream, "drain", patience_s=LINGER_S)
+
+    def reset(self) -> None:
+        """Whoever is still there."""
+        for connection in tuple(self._attached):
+            connection.reset()
+
+    def ended(self, stream: Detached, reason: str) -> None:
+        """For the hub to say."""
+        self._feeds.leave(stream.channel)
+        self._admission.leave(stream.identity.partner.name)
+        self._over(stream.identity.partner.name, stream.channel.wanted.format, reason)
+
+    def _over(self, partner: str, fmt: Format, reason: str) -> None:
+        self.left.notify()
+        DELIVER_CONNECTIONS.labels(partner, fmt).dec()
+        DELIVER_ENDED.labels(partner, reason).inc()
+        logger.info("stream ended", extra={"partner": partner, "reason": reason})
+
+    # ── a request ──────────────────────────────────────────────────────────────────────────────
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         request[VARY] = "Accept, Accept-Encoding"
@@ -53,7 +121,9 @@ class Articles:
         partner = identity.partner
         fmt = format_of(request.headers.get("Accept"))
         encoding = encoding_of(",".join(request.headers.getall("Accept-Encoding", ())))
-        with self._admission.stream(partner) as pace:
+        with ExitStack() as held:
+            pace = self._admission.enter(partner)
+            held.callback(self._admission.leave, partner.name)
             body = await body_of(request)
             query = ((n, v) for n, v in request.query.items() if n != TICKET or request.method not in READING)
             parameters = parameters_of(query, body)
@@ -72,7 +142,37 @@ class Articles:
                 self._still_served(identity)
                 return web.StreamResponse(headers=_headers(ask))
             async with self._feeds.hold(partner.name, info) as feed:
-                return await self._stream(request, identity, ask, beginning, feed=feed, pace=pace)
+                channel = self._feeds.follow(feed, wanted_of(ask), most=partner.limits.feeds)
+                held.callback(self._feeds.leave, channel)
+                self._still_served(identity)
+                response = web.StreamResponse(headers=_headers(ask))
+                response.force_close()
+                transport = request.transport
+                assert transport is not None  # a client that left has cancelled its handler
+                connection = Connection(
+                    log=self._runtime.log,
+                    feed=feed,
+                    channel=channel,
+                    ask=ask,
+                    identity=identity,
+                    outlet=Outlet(
+                        response,
+                        transport,
+                        ask.format,
+                        partner=partner.name,
+                        encoding=ask.encoding,
+                        heartbeat_s=self._runtime.settings.deliver.heartbeat_s,
+                        clock=self._runtime.clock,
+                        pace=pace,
+                    ),
+                    clock=self._runtime.clock,
+                    can_detach=CAN_DETACH and not pace.is_limited and _is_plain(request, transport),
+                )
+                await self._stream(request, response, connection, beginning)
+            if connection.detached is not None:
+                held.pop_all()  # they are the stream's, which outlives this request
+                self._hub.adopt(connection.detached)
+            return response
 
     def _still_served(self, identity: Identity) -> None:
         """To be looked at again after the waits: from here on a change cuts the stream."""
@@ -84,49 +184,26 @@ class Articles:
     async def _stream(
         self,
         request: web.Request,
-        identity: Identity,
-        ask: Ask,
+        response: web.StreamResponse,
+        connection: Connection,
         beginning: Beginning,
-        *,
-        feed: Feed,
-        pace: Pace,
-    ) -> web.StreamResponse:
-        partner = identity.partner.name
-        self._still_served(identity)
-        transport = request.transport
-        assert transport is not None  # a client that left has cancelled its handler
-        response = web.StreamResponse(headers=_headers(ask))
-        response.force_close()
-        connection = Connection(
-            log=self._runtime.log,
-            feed=feed,
-            ask=ask,
-            identity=identity,
-            outlet=Outlet(
-                response,
-                transport,
-                ask.format,
-                partner=partner,
-                encoding=ask.encoding,
-                heartbeat_s=self._runtime.settings.deliver.heartbeat_s,
-                clock=self._runtime.clock,
-                pace=pace,
-            ),
-            clock=self._runtime.clock,
-        )
-        open_streams = DELIVER_CONNECTIONS.labels(partner, ask.format)
-        self.connections.add(connection)
-        open_streams.inc()
+    ) -> None:
+        """Until it is over, or detached."""
+        partner, fmt = connection.identity.partner.name, connection.format
+        self._attached.add(connection)
+        DELIVER_CONNECTIONS.labels(partner, fmt).inc()
         try:
             await response.prepare(request)
             await connection.run(beginning)
         finally:
-            self.connections.discard(connection)
-            self.left.notify()
-            open_streams.dec()
-            DELIVER_ENDED.labels(partner, connection.reason).inc()
-            logger.info("stream ended", extra={"partner": partner, "reason": connection.reason})
-        return response
+            self._attached.discard(connection)
+            if connection.detached is None:
+                self._over(partner, fmt, connection.reason)
+
+
+def _is_plain(request: web.Request, transport: asyncio.Transport) -> bool:
+    """Chunks as the channel has them, and no encryption of ours."""
+    return request.version == HttpVersion11 and transport.get_extra_info("sslcontext") is None
 
 
 def _headers(ask: Ask) -> dict[str, str]:

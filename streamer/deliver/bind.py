@@ -56,6 +56,7 @@ async def bound(server: web.Server, settings: DeliverSettings, tls: Tls | None) 
             settings.port,
             ssl=None if tls is None else tls.context,
             backlog=BACKLOG,
+            reuse_port=settings.reuse_port or None,
             ssl_handshake_timeout=None if tls is None else HANDSHAKE_S,
             ssl_shutdown_timeout=None if tls is None else FAREWELL_S,
         )

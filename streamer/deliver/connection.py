@@ -1,32 +1,32 @@
 """One client's stream: its beginning, what it missed, then live; and every way in which it can end.
 
-    preamble ─► (gap) ─► catch-up from the log ─► join at an index of the feed's window ─► live
-                              ▲                              │
-                              └── the index fell out ────────┘
+    preamble ─► (gap) ─► catch-up from the log ─► join at an entry of the channel ─► detached, to the hub
+                              ▲                              │                 └──► or live here
+                              └── the entry fell out ────────┘
 
-What a connection holds is bounded: one chunk, one read of catch-up, and the socket's buffers.
+Live here is who can't be detached (streamer.deliver.hub): by TLS in this process, HTTP/1.0, or a limit of
+bytes per second. What a connection holds is bounded: one chunk, one read of catch-up, and the buffers of its
+socket.
 """
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 from streamer.clock import Clock
 from streamer.deliver.auth import Identity
+from streamer.deliver.channel import Channel, Entry
+from streamer.deliver.detached import Detached
 from streamer.deliver.encode import Frame
 from streamer.deliver.feed import Feed, reading
-from streamer.deliver.figures import State
-from streamer.deliver.negotiate import Encoding
 from streamer.deliver.outlet import LINGER_S, Ended, Outlet
-from streamer.deliver.pace import TURN_BYTES
 from streamer.deliver.position import Vector
-from streamer.deliver.projected import project
+from streamer.deliver.rendering import Part, passes, project
 from streamer.deliver.request import Ask, Format
+from streamer.deliver.standing import Standing
 from streamer.deliver.start import Beginning
-from streamer.deliver.verdicts import passes
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.faultpoints import Point, reached
 from streamer.groups import alone_by_name
@@ -40,26 +40,9 @@ REACH_DEADLINE_S: Final = 10.0
 CUTOFFS_S: Final = 1.0
 """Cut-offs that take longer to read are behind: the stream pauses, and says that it lives."""
 PAUSE_S: Final = 0.1
-LOOK_FRAMES: Final = 200
-"""So many are looked at, at most, before others have their turn: a filter may let none of them pass."""
 RETRY_S: Final = 0.5
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a connection stands, for who wants to know; streamer.deliver.figures says what each means."""
-
-    format: Format
-    encoding: Encoding
-    since_ms: int
-    position: str
-    ends: tuple[int, ...]
-    """What the feed has read to, per partition."""
-    partitions: frozenset[int]
-    lag_s: float | None
-    state: State
 
 
 class Connection:
@@ -70,21 +53,27 @@ class Connection:
         *,
         log: Log,
         feed: Feed,
+        channel: Channel,
         ask: Ask,
         identity: Identity,
         outlet: Outlet,
         clock: Clock,
+        can_detach: bool = False,
     ) -> None:
         self.identity = identity
+        self.detached: Detached | None = None
+        """What the stream goes on as, once `run` has returned; None where it is over."""
+        self._can_detach = can_detach
         self._log = log
         self._feed = feed
+        self._channel = channel
         self._ask = ask
         self._outlet = outlet
         self._clock = clock
         self._wake = asyncio.Event()
         self._cut = ""
-        self._index: int | None = None
-        """Of the next frame in the feed's window; None while catching up."""
+        self._number: int | None = None
+        """Of the channel's next entry; None while catching up."""
         self._since_ms = clock.now_ms()
         self._appended_ms = 0
         """Of the newest article that was taken; 0: none yet."""
@@ -96,7 +85,7 @@ class Connection:
         self._wake.set()
         if self._feed.ended:
             self._outlet.interrupt(self._feed.ended)
-        if self._index is not None and self._index < self._feed.window.first:
+        if self._number is not None and self._number < self._channel.first:
             self.cut("slow", patience_s=0.0)
 
     def withdrawn(self) -> None:
@@ -125,13 +114,12 @@ class Connection:
 
     def standing(self) -> Standing:
         """As it is now."""
-        window, index = self._feed.window, self._index
-        has_all = index is not None and index == window.end and not self._outlet.writing
+        channel, number = self._channel, self._number
+        has_all = number is not None and number == channel.next and not self._outlet.writing
         appended_ms = self._appended_ms
-        if index is not None and window.first <= index < window.end:
-            appended_ms = window[index].appended_ms
+        if number is not None and channel.first <= number < channel.next:
+            appended_ms = channel.entry(number).appended_ms or appended_ms
         lag_s = max(0, self._clock.now_ms() - appended_ms) / 1000 if appended_ms else None
-        state: State = "catching-up" if index is None else "live"
         return Standing(
             format=self._ask.format,
             encoding=self._ask.encoding,
@@ -140,10 +128,18 @@ class Connection:
             ends=tuple(self._feed.vector.offsets),
             partitions=self._ask.partitions,
             lag_s=0.0 if has_all else lag_s,
-            state="paused" if self._feed.judge.withdrawals.behind else state,
+            state="paused"
+            if self._feed.judge.withdrawals.behind
+            else "catching-up"
+            if number is None
+            else "live",
         )
 
     # ── the stream ─────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def format(self) -> Format:
+        return self._ask.format
 
     @property
     def reason(self) -> str:
@@ -151,8 +147,8 @@ class Connection:
         return self._cut or "client"
 
     async def run(self, beginning: Beginning) -> None:
-        """Returns when the stream is over; cancelled where the client has left."""
-        self._feed.followers.add(self)
+        """Returns when the stream is over, or `detached`; cancelled where the client has left."""
+        self._channel.followers.add(self)
         try:
             await self._stream(beginning)
         except Ended as ended:
@@ -167,7 +163,7 @@ class Connection:
             self.reset()
         finally:
             self._outlet.over = True
-            self._feed.followers.discard(self)
+            self._channel.followers.discard(self)
 
     async def _stream(self, beginning: Beginning) -> None:
         # before the first byte: what is appended once the client has seen `:ok` is not before it
@@ -182,8 +178,22 @@ class Connection:
         await self._outlet.begin()
         if beginning.gap:
             await self._outlet.say_gap(beginning.gap, vector.id())
-        await self._catch_up(vector)
-        await self._live()
+        while True:
+            number = await self._catch_up(vector)
+            if not self._can_detach:
+                self._number = number
+                await self._live()
+            await self._outlet.tell_cursor(vector.id())
+            await self._outlet.handed_over()
+            self._check()
+            if number >= self._channel.first:  # else what follows is gone while the client took its time
+                break
+        # from here on without an await: the end of the transport cancels this task
+        fd, member = self._outlet.detach()
+        at = self._channel.offset_of(number)
+        self.detached = Detached(
+            fd, self._channel, at, identity=self.identity, since_ms=self._since_ms, member=member
+        )
 
     def _check(self) -> None:
         """On an event border."""
@@ -194,12 +204,12 @@ class Connection:
 
     # ── what it missed ─────────────────────────────────────────────────────────────────────────
 
-    async def _catch_up(self, vector: Vector) -> None:
-        """Reads from the log until the connection stands exactly at an index of the window."""
-        window = self._feed.window
+    async def _catch_up(self, vector: Vector) -> int:
+        """Reads from the log until the connection stands exactly at an entry of its channel: its number."""
+        channel = self._channel
         while True:
             await self._reached(vector.offsets)
-            index, target = window.end, tuple(self._feed.vector.offsets)
+            number, target = channel.next, tuple(self._feed.vector.offsets)
             try:
                 await self._replay(vector, target)
             except OffsetOutOfRange as error:  # retention overtook this reader
@@ -213,9 +223,8 @@ class Connection:
                 await self._outlet.keep_alive(vector.id())
                 await asyncio.sleep(RETRY_S)
                 continue
-            if index >= window.first:
-                self._index = index
-                return
+            if number >= channel.first:
+                return number
 
     async def _reached(self, offsets: Sequence[int]) -> None:
         """Waits until the feed has passed `offsets`: they may come from a process that was faster."""
@@ -283,7 +292,8 @@ class Connection:
             await self._unpaused()
             async with self._outlet.turn() as most_bytes:
                 if not self._cut and not self._feed.judge.withdrawals.behind:
-                    await self._outlet.write_frames(self._judged(pending, vector, most_bytes))
+                    frames = self._judged(pending, vector, most_bytes)
+                    await self._outlet.write(self._parts(frames), frames[-1].position() if frames else "")
 
     def _judged(self, pending: deque[Stored], vector: Vector, most_bytes: int) -> list[Frame]:
         """The next chunk's frames; takes their records, and those that give none, from the left."""
@@ -302,6 +312,14 @@ class Connection:
                 size += len(shown.sse)
         return frames
 
+    def _parts(self, frames: list[Frame]) -> list[Part]:
+        """As they go out: packed, all make one block."""
+        is_sse = self._ask.format == "sse"
+        parts = [Part([frame], frame.sse if is_sse else frame.ndjson()) for frame in frames]
+        if self._ask.encoding == "gzip" and parts:
+            return [Part(frames, b"".join(part.data for part in parts))]
+        return parts
+
     async def _unpaused(self) -> None:
         while self._feed.judge.withdrawals.behind:
             self._check()
@@ -315,85 +333,54 @@ class Connection:
 
     # ── live ───────────────────────────────────────────────────────────────────────────────────
 
-    async def _live(self) -> None:
-        window = self._feed.window
+    async def _live(self) -> NoReturn:
+        channel = self._channel
         while True:
             self._check()
-            assert self._index is not None
-            if self._index < window.first:
+            assert self._number is not None
+            if self._number < channel.first:
                 raise Ended("slow")
             self._wake.clear()
             if self._feed.judge.withdrawals.behind:
                 await self._pause()
-            elif self._index == window.end:
+            elif self._number == channel.next:
                 await self._idle()
-            elif self._outlet.is_paced:
-                if self._skip():  # who wants nothing of what is there keeps nobody waiting
-                    async with self._outlet.turn() as most_bytes:
-                        await self._write_next(most_bytes)
-                else:
-                    await self._passed()
-            else:  # the hot path: thousands of these at once
-                await self._write_next(TURN_BYTES)
+            elif not channel.entry(self._number).frames:
+                self._number += 1  # heartbeats and cursors are said here by the connection's own clock
+            else:
+                async with self._outlet.turn() as most_bytes:
+                    await self._write_next(most_bytes)
 
     async def _write_next(self, most_bytes: int) -> None:
         """Nothing, where the turn was so long in coming that it has to be judged anew."""
-        window = self._feed.window
-        assert self._index is not None
-        if self._cut or self._index < window.first or self._feed.judge.withdrawals.behind:
+        channel = self._channel
+        assert self._number is not None
+        if self._cut or self._number < channel.first or self._feed.judge.withdrawals.behind:
             return
-        frames = self._take(most_bytes)
-        if frames:
-            await self._outlet.write_frames(frames, self._feed.blocks)
-        else:
-            await self._passed()
-
-    async def _passed(self) -> None:
-        """Frames without any for this client."""
-        assert self._index is not None
-        await self._outlet.keep_alive(self._feed.window[self._index - 1].position())
-        await asyncio.sleep(0)
-
-    def _skip(self) -> bool:
-        """Moves the index past what this client doesn't get; True where it then stands at what it does."""
-        assert self._index is not None
-        window = self._feed.window
-        end = min(window.end, self._index + LOOK_FRAMES)
-        while self._index < end and not self._wants(window[self._index]):
-            self._appended_ms = window[self._index].appended_ms
-            self._index += 1
-        return self._index < end
-
-    def _take(self, most_bytes: int) -> list[Frame]:
-        """The next chunk's frames; moves the index past them, and past what this client doesn't get."""
-        assert self._index is not None
-        window = self._feed.window
-        end = min(window.end, self._index + LOOK_FRAMES)
-        frames: list[Frame] = []
+        parts: list[Part] = []
+        position = ""
         size = 0
-        while self._index < end and size < most_bytes:
-            frame = window[self._index]
-            self._index += 1
-            self._appended_ms = frame.appended_ms
-            if self._wants(frame):
-                self._observe(frame)
-                wanted = self._ask.projection
-                shown = frame if wanted is None else self._feed.projected.of(frame, wanted)
-                if shown is not None:
-                    frames.append(shown)
-                    size += len(shown.sse)
-        return frames
+        while self._number < channel.next and size < most_bytes:
+            entry = channel.entry(self._number)
+            self._number += 1
+            if entry.frames:
+                self._observe(entry)
+                is_gzip = self._ask.encoding == "gzip"
+                part = Part(
+                    entry.frames, channel.payload(entry), channel.block_of(entry) if is_gzip else None
+                )
+                parts.append(part)
+                position = entry.position
+                size += len(part.data)
+        await self._outlet.write(parts, position)
 
-    def _wants(self, frame: Frame) -> bool:
-        if not frame.sse or frame.partition not in self._ask.partitions:
-            return False
-        return self._ask.filters is None or self._feed.verdicts.of(frame, self._ask.filters)
-
-    def _observe(self, frame: Frame) -> None:
-        if not frame.delivered:
-            frame.delivered = True
-            if frame.edited_ms:
-                self._freshness.observe(max(0, self._clock.now_ms() - frame.edited_ms) / 1000)
+    def _observe(self, entry: Entry) -> None:
+        self._appended_ms = entry.appended_ms
+        for frame in entry.frames:
+            if not frame.delivered:
+                frame.delivered = True
+                if frame.edited_ms:
+                    self._freshness.observe(max(0, self._clock.now_ms() - frame.edited_ms) / 1000)
 
     async def _idle(self) -> None:
         """Waits for the feed, and meanwhile says what there is to be said without articles."""

@@ -6,9 +6,8 @@ stored. `event.partition` and `event.offset` are added here, since a value canno
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import count
 from typing import Final
 
 import msgspec
@@ -25,12 +24,11 @@ NDJSON_HEARTBEAT: Final = b" "
 """The one byte that every NDJSON client tolerates between lines."""
 
 _objects = msgspec.json.Decoder(dict[str, Raw])
-_serials = count()
 
 
 @dataclass(slots=True)
 class Frame:
-    """One event. `sse` is emptied when its text is withdrawn while the frame is retained."""
+    """One event. `sse` is let go once it lies in the channels; what is left is what cut-offs look at."""
 
     key: str
     revision: int
@@ -41,13 +39,11 @@ class Frame:
     sse: bytes
     json_at: int
     hidden: frozenset[Hideable]
-    """What was already taken out of it."""
+    """What was already taken out of it, wherever it lies."""
     is_delete: bool = False
     appended_ms: int = 0
     delivered: bool = False
     """Whether it was written to any live connection yet."""
-    serial: int = field(init=False, default_factory=lambda: next(_serials))
-    """Another one for other bytes: what is made of a frame is kept by it."""
 
     def ndjson(self) -> bytes:
         return self.sse[self.json_at : -1] if self.sse else b""
@@ -127,17 +123,16 @@ def data_of(record: Stored, hidden: frozenset[Hideable]) -> bytes:
     return _one_line(without(article, hidden))
 
 
-def strip(frame: Frame, hidden: frozenset[Hideable]) -> None:
-    """Takes what was withdrawn meanwhile out of a retained frame; with the text goes the whole frame."""
-    frame.hidden |= hidden
-    frame.serial = next(_serials)
-    if not frame.sse:
-        return
-    if "text" in hidden:
-        frame.sse, frame.json_at = b"", 0
-        return
-    data = _one_line(without(_objects.decode(frame.data()), hidden))
-    frame.sse = b"%b%b\n\n" % (frame.sse[: frame.json_at], data)
+def withdrawn_from(event: bytes, hidden: frozenset[Hideable]) -> bytes:
+    """An event, or a line, without a comment or an editor that was withdrawn since it was made; b"" where it
+    can't be taken apart.
+    """
+    head, data, end = event.rpartition(b"\ndata: ") if event.startswith(b"id: ") else (b"", b"", event)
+    try:
+        stripped = _one_line(without(_objects.decode(end), hidden))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return b""
+    return b"%b%b%b%b" % (head, data, stripped, end[len(end.rstrip(b"\n")) :])
 
 
 def without(article: dict[str, Raw], hidden: frozenset[Hideable]) -> dict[str, Raw]:

@@ -1,55 +1,48 @@
-"""One partner topic, read once for all its connections.
+"""One partner topic, read once for all its clients.
 
-    log ──► Feed (one reader, an order over all partitions) ──► Window ──► connections at some index
-     └────► Connection (a reader of its own, while it catches up) ─────────► joins at an index
+    log ──► Feed (one reader, an order over all partitions) ──► Channels ──► clients, each somewhere in one
+     └────► Connection (a reader of its own, while it catches up) ──────────► joins at a number
 
 The feed gives the records of all partitions one order, so that the vector after each record, which is
-the event's id, is the same for every connection, and a frame is encoded once. A connection that is
-elsewhere reads from the log up to exactly the vector in front of some index, and goes on from there.
+the event's id, is the same for every client, and a frame is made once. Clients that want the same of it share
+a channel, made when the first of them comes and dropped when the last has left. One that is elsewhere reads
+from the log up to exactly the vector in front of some entry, and goes on from there.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
-from streamer.deliver.blocks import Blocks
-from streamer.deliver.encode import Frame, frame_of, is_article, number_of, withheld
+from streamer.deliver.channel import Channel, newly_hidden
+from streamer.deliver.encode import Frame, frame_of, hidden_in, is_article, number_of, withheld
+from streamer.deliver.framelog import frame_log
+from streamer.deliver.hub import Hub
 from streamer.deliver.position import Vector
 from streamer.deliver.problems import busy
-from streamer.deliver.projected import Projected
-from streamer.deliver.retained import Budget, Window
-from streamer.deliver.verdicts import Verdicts
+from streamer.deliver.rendering import Rendering
+from streamer.deliver.retained import Budget
+from streamer.deliver.wanted import Key, Wanted
 from streamer.deliver.withdrawals import Withdrawals
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Log, Reader, Stored, TopicInfo, TopicPartition
-from streamer.metrics import DELIVER_WITHHELD, ERRORS
+from streamer.metrics import DELIVER_CHANNELS, DELIVER_WITHHELD, ERRORS
 from streamer.model import is_delete
 
 READ_RECORDS: Final = 100
 """At a time: encoding so many articles of 17 KB keeps the loop for some 5 ms."""
 READ_BYTES: Final = 1_048_576
+LEAST_READ_BYTES: Final = 65_536
+"""What is read at a time lies in each of the feed's channels before it is sent: with many, less is read."""
 RETRY_S: Final = 0.5
 HOLES_S: Final = 1.0
 """Markers of transactions follow almost every commit: not each is worth waking all connections."""
 OPEN_DEADLINE_S: Final = 5.0
 
 logger = logging.getLogger(__name__)
-
-
-class Follower(Protocol):
-    """A connection, as its feed sees it."""
-
-    def moved(self) -> None:
-        """The feed has new frames, a new vector, or has ended."""
-        ...
-
-    def withdrawn(self) -> None:
-        """A cut-off applies, and the window has not heeded it yet."""
-        ...
 
 
 class Judge:
@@ -85,26 +78,37 @@ class Judge:
 
 
 class Feed:
-    """`run` it; once `opened`, `vector` and `window` are in step: `vector` is what follows `window.end`."""
+    """`run` it; once `opened`, `vector` and the channels are in step: `vector` is what follows their ends."""
 
-    def __init__(self, log: Log, info: TopicInfo, judge: Judge, budget: Budget) -> None:
+    def __init__(self, log: Log, info: TopicInfo, judge: Judge, budget: Budget, hub: Hub) -> None:
         self.info = info
         self.judge = judge
-        self.window = Window()
         self.vector = Vector(info.epoch, [0] * info.partitions)
         self.opened = asyncio.Event()
         self.ended = ""
         """Why nothing comes any more: the reason for `bye`."""
-        self.followers: set[Follower] = set()
-        self.verdicts = Verdicts()
-        self.projected = Projected()
-        self.blocks = Blocks()
+        self.channels: dict[Key, Channel] = {}
         self._log = log
         self._budget = budget
+        self._hub = hub
+
+    def channel(self, wanted: Wanted) -> Channel:
+        """Of all who want the same."""
+        channel = self.channels.get(wanted.key)
+        if channel is None:
+            channel = Channel(self.judge.partner, wanted, self.vector, frame_log())
+            self.channels[wanted.key] = channel
+            self._budget.add(channel)
+        return channel
+
+    def drop(self, channel: Channel) -> None:
+        """Nobody follows it."""
+        del self.channels[channel.wanted.key]
+        self._budget.remove(channel)
+        channel.close()
 
     async def run(self) -> None:
         """Until cancelled, or until the topic is gone or retention has overtaken the feed itself."""
-        self._budget.add(self.window)
         self.judge.withdrawals.subscribe(self._withdraw)
         try:
             while not self.ended:
@@ -121,8 +125,9 @@ class Feed:
         finally:
             self.ended = self.ended or "drain"
             self.judge.withdrawals.unsubscribe(self._withdraw)
-            self._budget.remove(self.window)
             self.opened.set()
+            for channel in tuple(self.channels.values()):
+                self._hub.ended(channel, self.ended)
             self._wake()
 
     async def _follow(self) -> None:
@@ -136,11 +141,12 @@ class Feed:
         now_s = asyncio.get_running_loop().time
         async with reading(self._log, self.info, starts) as reader:
             while True:
-                records = await reader.read(max_records=READ_RECORDS, max_bytes=READ_BYTES, wait_s=1.0)
+                most_bytes = max(LEAST_READ_BYTES, READ_BYTES // max(1, len(self.channels)))
+                records = await reader.read(max_records=READ_RECORDS, max_bytes=most_bytes, wait_s=1.0)
                 if records:
                     await self.judge.withdrawals.current()
-                # from here to the wake-up without an await: window and vector move together
-                self._publish(records)
+                # from here to the round without an await: channels and vector move together
+                touched = self._publish(records)
                 for tp in tps:
                     if reader.position(tp) > self.vector.offsets[tp.partition]:
                         self.vector.step(tp.partition, reader.position(tp))
@@ -148,23 +154,64 @@ class Feed:
                 if records or (untold_s and now_s() - untold_s >= HOLES_S):
                     self._wake()
                     untold_s = None
-                    await asyncio.sleep(0)
+                    await self._send(touched)
 
-    def _publish(self, records: Sequence[Stored]) -> None:
+    def _publish(self, records: Sequence[Stored]) -> list[Channel]:
+        """Those that have something new."""
+        before = self.vector.id() if records else ""
+        frames = []
         for record in records:
             self.vector.step(record.partition, record.offset + 1)
             frame = self.judge.frame(record, self.vector.id())
             if frame is not None:
-                self.window.append(frame)
-        self._budget.enforce()
+                frames.append(frame)
+        if not frames:
+            return []
+        rendering = Rendering(frames)
+        touched = []
+        for channel in self.channels.values():
+            if parts := rendering.parts(channel.wanted):
+                channel.take(parts, before)
+                touched.append(channel)
+        for frame in frames:
+            frame.sse = b""
+        return touched
+
+    async def _send(self, touched: Sequence[Channel]) -> None:
+        """What is new, to all that keep up; then what is too much goes."""
+        for channel in touched:
+            await self._hub.round(channel)
+            channel.fresh = []
+        overtaken(self._hub, self._budget.enforce())
+        await asyncio.sleep(0)
 
     def _withdraw(self, key: str) -> None:
-        for follower in tuple(self.followers):
-            follower.withdrawn()
-        self.window.withdraw(key, self.judge.withdrawals.cutoffs)
+        cutoffs = self.judge.withdrawals.cutoffs
+        frames: list[Frame] = []
+        for channel in tuple(self.channels.values()):
+            for follower in tuple(channel.followers):
+                follower.withdrawn()
+            reached = channel.reached(key, cutoffs)
+            self._hub.withdrawn(channel, reached)
+            if channel.wanted.key in self.channels:  # its last client may have been reset just now
+                frames += [
+                    frame for entry in reached for frame in entry.frames if newly_hidden(frame, cutoffs)
+                ]
+                channel.withdraw(key, cutoffs)
+        for frame in frames:  # which channels share
+            frame.hidden |= hidden_in(frame, cutoffs)
 
     def _wake(self) -> None:
-        for follower in tuple(self.followers):
+        for channel in self.channels.values():
+            for follower in tuple(channel.followers):
+                follower.moved()
+
+
+def overtaken(hub: Hub, channels: Iterable[Channel]) -> None:
+    """Those of whose clients some may stand before what is retained by now."""
+    for channel in channels:
+        hub.overtaken(channel)
+        for follower in tuple(channel.followers):
             follower.moved()
 
 
@@ -183,24 +230,45 @@ async def reading(log: Log, info: TopicInfo, starts: Mapping[TopicPartition, int
 class Feeds:
     """The feeds of a process: each is read while somebody is connected to it. `group` owns their tasks."""
 
-    def __init__(self, log: Log, withdrawals: Withdrawals, budget: Budget, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self,
+        log: Log,
+        withdrawals: Withdrawals,
+        budget: Budget,
+        hub: Hub,
+        group: asyncio.TaskGroup,
+        *,
+        max_channels: Callable[[], int],
+    ) -> None:
         self._log = log
         self._withdrawals = withdrawals
         self._budget = budget
+        self._hub = hub
         self._group = group
+        self._max_channels = max_channels
         self._feeds: dict[TopicInfo, tuple[Feed, asyncio.Task[None]]] = {}
-        self._holders: dict[TopicInfo, int] = {}
+        self._holders: dict[Feed, int] = {}
+        self._followed: dict[Channel, tuple[Feed, int]] = {}
+
+    def retain(self, limit_bytes: int) -> None:
+        """So much, from now on."""
+        overtaken(self._hub, self._budget.change(limit_bytes))
+
+    @property
+    def is_paused(self) -> bool:
+        """Nothing is sent until the cut-offs are known in time."""
+        return self._withdrawals.behind
 
     @asynccontextmanager
     async def hold(self, partner: str, info: TopicInfo) -> AsyncIterator[Feed]:
         """The feed, running and open (or ended: see `ended`). Raises 503 where the log does not answer."""
-        self._holders[info] = self._holders.get(info, 0) + 1
+        if info not in self._feeds or self._feeds[info][0].ended:
+            feed = Feed(self._log, info, Judge(partner, self._withdrawals), self._budget, self._hub)
+            task = self._group.create_task(feed.run(), name=f"feed-{partner}")
+            self._feeds[info] = (feed, task)
+        feed = self._feeds[info][0]
+        self._holders[feed] = self._holders.get(feed, 0) + 1
         try:
-            if info not in self._feeds or self._feeds[info][0].ended:
-                feed = Feed(self._log, info, Judge(partner, self._withdrawals), self._budget)
-                task = self._group.create_task(feed.run(), name=f"feed-{partner}")
-                self._feeds[info] = (feed, task)
-            feed = self._feeds[info][0]
             try:
                 async with asyncio.timeout(OPEN_DEADLINE_S):
                     await feed.opened.wait()
@@ -208,8 +276,45 @@ class Feeds:
                 raise busy(503, "log_unavailable", "the log does not answer at the moment") from None
             yield feed
         finally:
-            self._holders[info] -= 1
-            if not self._holders[info]:
-                del self._holders[info]
-                if info in self._feeds:
-                    self._feeds.pop(info)[1].cancel()
+            self._release(feed)
+
+    def follow(self, feed: Feed, wanted: Wanted, *, most: int) -> Channel:
+        """To be left by `leave`. `most`: so many channels a partner may have, 0 for any number. Raises 429
+        and 503 where there are too many.
+        """
+        if wanted.key not in feed.channels:
+            if most and len(feed.channels) >= most:
+                raise busy(
+                    429,
+                    "too_many_feeds",
+                    f"{most} different combinations of filters, fields, parts, format and encoding at a time"
+                    " are allowed",
+                )
+            if len(self._followed) >= self._max_channels():
+                raise busy(503, "full", "this server has all the distinct feeds it takes")
+        channel = feed.channel(wanted)
+        _, followers = self._followed.get(channel, (feed, 0))
+        self._followed[channel] = feed, followers + 1
+        self._holders[feed] = self._holders.get(feed, 0) + 1
+        DELIVER_CHANNELS.set(len(self._followed))
+        return channel
+
+    def leave(self, channel: Channel) -> None:
+        feed, followers = self._followed[channel]
+        if followers > 1:
+            self._followed[channel] = feed, followers - 1
+        else:
+            del self._followed[channel]
+            feed.drop(channel)
+            DELIVER_CHANNELS.set(len(self._followed))
+        self._release(feed)
+
+    def _release(self, feed: Feed) -> None:
+        self._holders[feed] -= 1
+        if self._holders[feed]:
+            return
+        del self._holders[feed]
+        held = self._feeds.get(feed.info)
+        if held is not None and held[0] is feed:
+            del self._feeds[feed.info]
+            held[1].cancel()

@@ -38,6 +38,19 @@ def block(data: bytes) -> Block:
     return Block(packed, isal_zlib.crc32(data), len(data))
 
 
+def unpacked(packed: bytes) -> bytes:
+    """What a block was made of."""
+    return isal_zlib.decompressobj(RAW_DEFLATE).decompress(packed)
+
+
+def span_crc(before: int, after: int, length: int) -> int:
+    """Of the last `length` bytes of a stream: the checksum of the whole is the one before them, moved on by
+    so many zeros, and their own.
+    """
+    crc: int = after ^ isal_zlib.crc32_combine(before, 0, length)
+    return crc
+
+
 class Member:
     """One client's gzip stream: what it was sent so far, as its end has to say it."""
 
@@ -52,6 +65,12 @@ class Member:
         self._crc = isal_zlib.crc32_combine(self._crc, one.crc, one.length)
         self._length += one.length
         return one.packed
+
+    def add_span(self, before: tuple[int, int], after: tuple[int, int]) -> None:
+        """All that lies between two borders of a longer stream, of which checksum and length are known."""
+        length = after[1] - before[1]
+        self._crc = isal_zlib.crc32_combine(self._crc, span_crc(before[0], after[0], length), length)
+        self._length += length
 
     def end(self) -> bytes:
         """Makes it a whole file. A stream that is cut gets none, so that it differs from one that ended."""

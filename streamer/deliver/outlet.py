@@ -10,29 +10,20 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import accumulate
 from typing import Final
 
 from aiohttp import web
 
 from streamer.clock import Clock
 from streamer.cutoffs import Cutoffs
-from streamer.deliver.blocks import Blocks
-from streamer.deliver.encode import (
-    HEARTBEAT,
-    NDJSON_HEARTBEAT,
-    PREAMBLE,
-    Frame,
-    bye,
-    control,
-    cursor,
-    hidden_in,
-)
+from streamer.deliver.channel import newly_hidden
+from streamer.deliver.encode import HEARTBEAT, NDJSON_HEARTBEAT, PREAMBLE, bye, control, cursor
 from streamer.deliver.gzipped import HEADER, Member, block
 from streamer.deliver.negotiate import Encoding
 from streamer.deliver.pace import Pace, Place
+from streamer.deliver.rendering import Part
 from streamer.deliver.request import Format
-from streamer.deliver.sockets import reset
+from streamer.deliver.sockets import detached, reset
 from streamer.faultpoints import Point, is_armed, reached
 from streamer.metrics import DELIVER_BYTES, DELIVER_EVENTS
 
@@ -56,8 +47,8 @@ class Ended(Exception):
         self.reason = reason
 
 
-Leaving = tuple[int, int, Sequence[Frame], Sequence[bytes]]
-"""A write: where it starts in the stream, its length, its frames, and the bytes of each, or of all in one."""
+Leaving = tuple[int, Part]
+"""Where it ends in the stream."""
 RESETS: Final = frozenset({"stalled", "failed", "withdrawn"})
 
 
@@ -91,7 +82,7 @@ class Outlet:
         self.told = ""
         """The position that the client knows."""
         self._leaving: deque[Leaving] = deque()
-        """Writes that the kernel may not have to their last byte."""
+        """Parts that the kernel may not have to their last byte."""
         self._handed = 0
         """How many bytes of the stream the transport has got."""
         self._told_at_s = 0.0
@@ -131,21 +122,22 @@ class Outlet:
         if self._place is not None:
             self._place.woken.set()
 
-    async def write_frames(self, frames: Sequence[Frame], shared: Blocks | None = None) -> None:
-        """`shared`: where others get the same frames' gzip blocks. Without it, they make one block."""
-        if not frames:
+    async def write(self, parts: Sequence[Part], position: str) -> None:
+        """Articles, none or more; `position`: the id behind them."""
+        if not parts:
             return
-        position = frames[-1].position()
-        if self._member is not None and shared is not None:
-            parts = [self._member.add(shared.of(frame, sse=self._sse)) for frame in frames]
-        else:
-            parts = [frame.sse if self._sse else frame.ndjson() for frame in frames]
+        pieces: list[bytes] = []
+        end = self._handed
+        for part in parts:
             if self._member is not None:
-                parts = [self._packed(b"".join(parts))]
-        data = b"".join(parts)
-        self._leaving.append((self._handed, len(data), frames, parts))
+                pieces.append(self._member.add(part.block if part.block is not None else block(part.data)))
+            else:
+                pieces.append(part.data)
+            end += len(pieces[-1])
+            self._leaving.append((end, part))
+        data = b"".join(pieces)
         if is_armed(Point.DELIVER_WRITE_MIDDLE):
-            cut = len(data) - len(parts[-1]) // 2
+            cut = len(data) - len(pieces[-1]) // 2
             await self._write(data[:cut])
             await self._flush()
             reached(Point.DELIVER_WRITE_MIDDLE)
@@ -153,7 +145,7 @@ class Outlet:
         await self._write(data)
         self._let_go()
         reached(Point.DELIVER_WRITTEN)
-        self._events.inc(len(frames))
+        self._events.inc(sum(len(part.frames) for part in parts))
         self.tell(position)
 
     def is_leaving(self, cutoffs: Cutoffs) -> bool:
@@ -161,19 +153,19 @@ class Outlet:
         last byte. Over TLS, with the encryption.
         """
         self._let_go()
-        left = self._handed - self._transport.get_write_buffer_size()
-        for start, _, frames, parts in self._leaving:
-            ends = list(accumulate(map(len, parts), initial=start))[1:]
-            for number, frame in enumerate(frames):
-                if ends[min(number, len(ends) - 1)] > left and hidden_in(frame, cutoffs) - frame.hidden:
-                    return True
-        return False
+        return any(newly_hidden(frame, cutoffs) for _, part in self._leaving for frame in part.frames)
 
     def _let_go(self) -> None:
         """What has left this process nobody has to recall."""
         left = self._handed - self._transport.get_write_buffer_size()
-        while self._leaving and self._leaving[0][0] + self._leaving[0][1] <= left:
+        while self._leaving and self._leaving[0][0] <= left:
             self._leaving.popleft()
+
+    async def tell_cursor(self, position: str) -> None:
+        """Now, where what was written last said another one: the channel's own cursors are for who knows."""
+        if self._wants_cursor(position):
+            await self._write(self._packed(cursor(position)))
+            self.tell(position)
 
     async def keep_alive(self, position: str) -> None:
         """A cursor or a heartbeat, where one is due."""
@@ -228,6 +220,24 @@ class Outlet:
         """Nothing once the stream is over: the socket may be another's by then."""
         if not self.over:
             reset(self._transport)
+
+    async def handed_over(self) -> None:
+        """Returns once the kernel has all that was written. Raises Ended where the client doesn't take it."""
+        try:
+            async with asyncio.timeout(WRITE_DEADLINE_S):
+                await asyncio.sleep(0)  # uvloop writes at the end of a turn, and tells of nothing until then
+                await self._flush()
+        except TimeoutError:
+            raise Ended("stalled") from None
+
+    def detach(self) -> tuple[int, Member | None]:
+        """The socket's descriptor, and what its gzip stream was told so far: once all was `handed_over`. The
+        transport is ended, and nothing can be written here any more.
+        """
+        if self._transport.is_closing():
+            raise ConnectionResetError("the client has left")
+        self.over = True
+        return detached(self._transport), self._member
 
     def _packed(self, data: bytes) -> bytes:
         """As it goes out: to be written, in this order."""

@@ -73,16 +73,22 @@ class _Server(web.Server):
 
 
 class _Protocol(web.RequestHandler):
-    __slots__ = ()
+    __slots__ = ("_head_timer",)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert self.transport is not None
         bound_buffers(self.transport)
+        self._head_timer: asyncio.TimerHandle | None = None
         if isinstance(self._manager, _Server) and self._manager.is_full:
             self.force_close()
             return
-        self._loop.call_later(HEAD_DEADLINE_S, self._expect_head)
+        self._head_timer = self._loop.call_later(HEAD_DEADLINE_S, self._expect_head)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if self._head_timer is not None:
+            self._head_timer.cancel()  # it would hold what is over for seconds
 
     def _expect_head(self) -> None:
         if not self._request_count:

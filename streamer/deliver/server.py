@@ -19,6 +19,7 @@ from streamer.deliver.bind import bound, refuse_open_bind
 from streamer.deliver.body import MAX_BODY_BYTES
 from streamer.deliver.feed import Feeds
 from streamer.deliver.guard import MAX_TARGET_CHARS, complete, guard
+from streamer.deliver.hub import Hub
 from streamer.deliver.openapi import OpenApi
 from streamer.deliver.people import People
 from streamer.deliver.protocol import SPARE_SOCKETS, Runner
@@ -69,28 +70,43 @@ async def _serve(
     tickets: Tickets,
     on_listening: Callable[[int], None] | None,
 ) -> None:
+    budget = Budget(_retained_bytes(runtime.settings))
     async with asyncio.TaskGroup() as group:
-        budget = Budget(_retained_bytes(runtime.settings))
-        runtime.follow(lambda settings: budget.change(_retained_bytes(settings)))
-        feeds = Feeds(runtime.log, withdrawals, budget, group)
         admission = Admission(
             partners, tickets, lambda: runtime.settings.deliver.max_connections, runtime.clock
         )
-        articles = Articles(runtime, partners, feeds, admission)
+        hub = Hub(
+            withdrawals,
+            runtime.clock,
+            lambda: runtime.settings.deliver.heartbeat_s,
+            lambda stream, reason: articles.ended(stream, reason),  # noqa: PLW0108 - it is made below
+        )
+        feeds = Feeds(
+            runtime.log,
+            withdrawals,
+            budget,
+            hub,
+            group,
+            max_channels=lambda: runtime.settings.deliver.max_feeds,
+        )
+        articles = Articles(runtime, partners, feeds, hub, admission)
+        runtime.follow(lambda settings: feeds.retain(_retained_bytes(settings)))
         ticket_route = TicketRoute(admission, tickets, runtime.clock)
         beside = [
             group.create_task(withdrawals.run(), name="deliver-withdrawals"),
+            group.create_task(hub.run(), name="deliver-hub"),
             group.create_task(_revoke(partners, articles, admission), name="deliver-revoke"),
         ]
         try:
-            app = application(articles, Statuses(runtime, admission, articles.connections), ticket_route)
-            async with _listening(runtime, app, articles, tls) as (listener, port):
-                beside.append(group.create_task(_watch(runtime, withdrawals), name="deliver-watch"))
-                if on_listening is not None:
-                    on_listening(port)
-                await runtime.draining.wait()
-                listener.close()
-                await _drain(articles, runtime.settings.deliver.drain_s)
+            app = application(articles, Statuses(runtime, admission, articles.standings), ticket_route)
+            with hub.opened():
+                async with _listening(runtime, app, articles, tls) as (listener, port):
+                    beside.append(group.create_task(_watch(runtime, withdrawals), name="deliver-watch"))
+                    if on_listening is not None:
+                        on_listening(port)
+                    await runtime.draining.wait()
+                    listener.close()
+                    await _drain(articles, runtime.settings.deliver.drain_s)
         finally:
             for task in beside:
                 task.cancel()
@@ -117,7 +133,7 @@ async def _listening(
     runner = Runner(
         app,
         guard=guard,
-        max_sockets=lambda: runtime.settings.deliver.max_connections + SPARE_SOCKETS,
+        max_sockets=lambda: runtime.settings.deliver.max_connections + SPARE_SOCKETS - articles.detached,
         access_log=None,  # targets are the partners' own business
         handler_cancellation=True,  # a client that leaves frees its place at once
         shutdown_timeout=1.0,
@@ -133,8 +149,7 @@ async def _listening(
             logger.info("listening", extra={"host": host, "port": port, "tls": tls is not None})
             yield listener, port
     finally:
-        for connection in tuple(articles.connections):  # none after a drain that was in time
-            connection.reset()
+        articles.reset()  # none after a drain that was in time
         await runner.cleanup()
 
 
@@ -147,9 +162,12 @@ async def _revoke(partners: PartnersWatch, articles: Articles, admission: Admiss
     while True:
         generation = await partners.changed(generation)
         admission.changed()
-        for connection in tuple(articles.connections):
-            if not connection.identity.still_valid(partners.current):
-                connection.cut("expired", patience_s=REVOKE_PATIENCE_S)
+        articles.cut(
+            "expired",
+            patience_s=REVOKE_PATIENCE_S,
+            of=lambda identity: not identity.still_valid(partners.current),
+        )
+        articles.limited()
 
 
 async def _watch(runtime: Runtime, withdrawals: Withdrawals) -> None:
@@ -166,11 +184,10 @@ async def _watch(runtime: Runtime, withdrawals: Withdrawals) -> None:
 async def _drain(articles: Articles, drain_s: float) -> None:
     """Leaves a margin within `drain_s`, after which the process is stopped the hard way."""
     patience_s = 0.8 * drain_s
-    for connection in tuple(articles.connections):
-        connection.cut("drain", patience_s=patience_s)
+    articles.cut("drain", patience_s=patience_s, of=lambda _: True)
     try:
         async with asyncio.timeout(patience_s):
-            while articles.connections:
+            while articles.open:
                 await articles.left.wait()
     except TimeoutError:
-        logger.warning("streams were reset at the drain", extra={"streams": len(articles.connections)})
+        logger.warning("streams were reset at the drain", extra={"streams": articles.open})

@@ -1,6 +1,7 @@
-"""What the kernel may hold for one client, and for how long."""
+"""What the kernel may hold for one client, and for how long; and the ends of a socket."""
 
 import asyncio
+import os
 import socket
 import struct
 from typing import Final
@@ -31,3 +32,13 @@ def reset(transport: asyncio.Transport) -> None:
     if sock is not None and not transport.is_closing():
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
+
+
+def detached(transport: asyncio.Transport) -> int:
+    """A descriptor of this transport's socket that outlives it; the transport is ended, which the client does
+    not see. For one whose write buffer is empty.
+    """
+    sock = transport.get_extra_info("socket")
+    fd = os.dup(sock.fileno())
+    transport.abort()
+    return fd

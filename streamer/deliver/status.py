@@ -3,7 +3,7 @@ read once in a few seconds, for all who ask (streamer.deliver.recent).
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -11,7 +11,6 @@ from aiohttp import web
 
 from streamer.accounts import GROUP
 from streamer.deliver.admission import Admission
-from streamer.deliver.connection import Connection
 from streamer.deliver.feed import reading
 from streamer.deliver.figures import (
     FRESHNESS_WINDOW_S,
@@ -29,6 +28,7 @@ from streamer.deliver.figures import (
 from streamer.deliver.position import format_id
 from streamer.deliver.problems import busy, unknown_parameter
 from streamer.deliver.recent import Recent
+from streamer.deliver.standing import Standing
 from streamer.deliver.topic import bounds_of, topic_of
 from streamer.errors import LogError
 from streamer.log.base import Bounds, Stored, TopicInfo, TopicPartition
@@ -54,12 +54,14 @@ Accounts = dict[str, dict[int, Position]]
 
 
 class Statuses:
-    """Of all partners. `connections` are those of this process."""
+    """Of all partners. `standings` tells of a partner's streams in this process."""
 
-    def __init__(self, runtime: Runtime, admission: Admission, connections: Collection[Connection]) -> None:
+    def __init__(
+        self, runtime: Runtime, admission: Admission, standings: Callable[[str], Sequence[Standing]]
+    ) -> None:
         self._runtime = runtime
         self._admission = admission
-        self._connections = connections
+        self._standings = standings
         self._freshness: Recent[Freshness] = Recent(FRESHNESS_S, runtime.clock)
         self._sampling = asyncio.Semaphore(SAMPLES_AT_ONCE)
         self._bounds: Recent[list[Bounds]] = Recent(KNOWN_S, runtime.clock)
@@ -165,22 +167,18 @@ class Statuses:
     # ── connections ────────────────────────────────────────────────────────────────────────────
 
     def _streams(self, partner: str, bounds: list[Bounds]) -> list[Stream]:
-        return [
-            self._stream(connection, bounds)
-            for connection in self._connections
-            if connection.identity.partner.name == partner
-        ]
+        return [_stream(standing, bounds) for standing in self._standings(partner)]
 
-    def _stream(self, connection: Connection, bounds: list[Bounds]) -> Stream:
-        standing = connection.standing()
-        # the feed has read further than the bounds, which are a few seconds old, unless it does not get on
-        ends = [max(bound.end, live) for bound, live in zip(bounds, standing.ends, strict=True)]
-        return Stream(
-            format=standing.format,
-            encoding=standing.encoding,
-            since=rfc3339_ms(standing.since_ms),
-            position=standing.position,
-            lag_offsets=lag_offsets(standing.position, ends, standing.partitions),
-            lag_s=standing.lag_s,
-            state=standing.state,
-        )
+
+def _stream(standing: Standing, bounds: list[Bounds]) -> Stream:
+    # the feed has read further than the bounds, which are a few seconds old, unless it does not get on
+    ends = [max(bound.end, live) for bound, live in zip(bounds, standing.ends, strict=True)]
+    return Stream(
+        format=standing.format,
+        encoding=standing.encoding,
+        since=rfc3339_ms(standing.since_ms),
+        position=standing.position,
+        lag_offsets=lag_offsets(standing.position, ends, standing.partitions),
+        lag_s=standing.lag_s,
+        state=standing.state,
+    )

@@ -24,13 +24,15 @@ from streamer.groups import alone_by_name
 from streamer.log.base import Bounds, LaneMain, LanesHeld, Record, TopicInfo, TopicPartition, TopicSpec
 from streamer.log.bell import Bell, following
 from streamer.log.claims import locked
+from streamer.log.gathered import Gathered
 from streamer.log.local_cleaner import Cleaner, checkpoint
 from streamer.log.local_file import open_file
 from streamer.log.local_lanes import claim_work, run_lanes
-from streamer.log.local_reader import LocalReader, ReadPool, first_at
+from streamer.log.local_reader import LocalReader, Reads, first_at, read_together
 from streamer.log.local_topics import delete_work, ensure_work
 from streamer.log.local_writer import Claim, Writer, commit_work
 from streamer.log.packing import pack
+from streamer.log.pool import ReadPool
 from streamer.log.position import Position
 from streamer.log.tail import News, Tail, TopicRow, look
 
@@ -71,6 +73,8 @@ class LocalLog:
             self._inode = await asyncio.to_thread(inode, self.path)
             self._pool = ReadPool(self.path)
             stack.push_async_callback(self._pool.close)
+            self._looks = Gathered(self._pool, self._look_for)
+            self._reads: Reads = Gathered(self._pool, read_together)
             bell_path = Path(f"{self.path}.bell")
             bell = Bell(bell_path)
             stack.callback(bell.close)
@@ -150,7 +154,7 @@ class LocalLog:
     @asynccontextmanager
     async def reader(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[LocalReader]:
         await self._look()
-        yield LocalReader(self._tail, self._pool, self._look, starts)
+        yield LocalReader(self._tail, self._pool, self._reads, self._look, starts)
 
     async def append(self, records: Sequence[Record]) -> list[int]:
         return await self.commit_as(records, {}, None)
@@ -206,19 +210,18 @@ class LocalLog:
     # ── following the file ─────────────────────────────────────────────────────────────────────
 
     async def _look(self) -> None:
-        """LogUnavailable where the path leads to another file by now, or to none (a disk that was unmounted,
-        a folder that was moved): what we have open still works, and nobody would ever find it again.
+        """Learns what was committed before this call. Raises LogUnavailable where the path leads to another
+        file by now, or to none (a disk that was unmounted, a folder that was moved): what we have open still
+        works, and nobody would ever find it again.
         """
+        self._tail.learn(await self._looks.ask(None))
+
+    def _look_for(self, connection: sqlite3.Connection, asked: Sequence[None]) -> list[News | None]:
+        """In a thread: one look for all who asked."""
         known = self._tail.change
-
-        def same_file(connection: sqlite3.Connection) -> News | None:
-            if inode(self.path) != self._inode:
-                raise LogUnavailable(
-                    f"{self.path}: is gone, or another file: bring back the one that was there"
-                )
-            return look(connection, known)
-
-        self._tail.learn(await self._pool.do(same_file))
+        if inode(self.path) != self._inode:
+            raise LogUnavailable(f"{self.path}: is gone, or another file: bring back the one that was there")
+        return [look(connection, known)] * len(asked)
 
     async def _follow(self, bell: Path) -> None:
         """Learns what other processes committed: at once by the bell, or by and by."""

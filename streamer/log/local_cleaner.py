@@ -34,8 +34,9 @@ from streamer.errors import LogBusy, LogFull, LogUnavailable
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Bounds
 from streamer.log.claims import locked
-from streamer.log.local_reader import ReadPool, first_at
+from streamer.log.local_reader import first_at
 from streamer.log.local_writer import Transaction, Writer
+from streamer.log.pool import ReadPool
 from streamer.log.position import Position
 
 SLICE_S: Final = 0.004

@@ -1,59 +1,30 @@
-"""Reading the file: connections for the threads that read, and the cursor that a reader is."""
+"""The cursor that a reader is, and what it reads of the file."""
 
 import asyncio
 import sqlite3
-import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, TypeVar
+from itertools import chain
+from typing import Final, NamedTuple
 
-from streamer.errors import LogUnavailable, OffsetOutOfRange, TopicMissing
+import msgspec
+import zstandard
+
+from streamer.errors import OffsetOutOfRange, StreamerError, TopicMissing
 from streamer.log.base import Bounds, Stored, TopicPartition
-from streamer.log.local_file import connect, errors
+from streamer.log.gathered import Gathered
 from streamer.log.packing import unpack_headers, unpack_value
+from streamer.log.pool import ReadPool
 from streamer.log.tail import Tail, TopicRow
 
-THREADS: Final = 3
-"""Reads wait for the disk and for decompression, both without the interpreter's lock."""
-
-T = TypeVar("T")
-
-
-class ReadPool:
-    """Some threads, each with a connection of its own that only reads."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._threads = ThreadPoolExecutor(THREADS, "log-reader")
-        self._mine = threading.local()
-        self._connections: list[sqlite3.Connection] = []
-        self._closed = False
-
-    async def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work` in a thread. A transaction that stays open makes the WAL grow: keep it short."""
-        return await self.run(lambda: self._call(work))
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """The same threads for what is pure work."""
-        if self._closed:
-            raise LogUnavailable(f"{self._path}: the log is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-    def _call(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        connection: sqlite3.Connection | None = getattr(self._mine, "connection", None)
-        if connection is None:
-            connection = self._mine.connection = connect(self._path, writing=False)
-            self._connections.append(connection)
-        with errors(self._path):
-            return work(connection)
-
-    async def close(self) -> None:
-        self._closed = True
-        await asyncio.shield(asyncio.to_thread(self._threads.shutdown))
-        for connection in self._connections:
-            connection.close()
+FEW_OFFSETS: Final = 64
+"""Who reads so many at most follows the end, and shares a thread's time with others who do; who is further
+behind takes some of its own.
+"""
+SHARED_BYTES: Final = 2_097_152
+"""Some 5 ms of one thread: who is not served by then has the next turn, so that a few large records keep
+nobody waiting for long.
+"""
 
 
 @dataclass(slots=True)
@@ -62,22 +33,33 @@ class _Cursor:
     next: int
     topic: TopicRow | None = None
     """The making of the topic that this cursor belongs to; found at the first read."""
+    lane: int = 0
+    """Of that making, once it was checked."""
     paused: bool = False
 
-    @property
-    def lane(self) -> int:
-        assert self.topic is not None
-        return self.topic.lanes[self.tp.partition]
 
-
-@dataclass(frozen=True, slots=True)
-class _Span:
+class Span(NamedTuple):
     """One lane's part of a read: offsets from `start` to before `end`."""
 
     tp: TopicPartition
     lane: int
     start: int
     end: int
+
+
+class Ask(NamedTuple):
+    spans: Sequence[Span]
+    max_records: int
+    max_bytes: int
+
+
+class Found(NamedTuple):
+    records: list[Stored]
+    passed: dict[TopicPartition, int]
+    """The offset behind what was looked at."""
+
+
+Reads = Gathered[Ask, Found]
 
 
 class LocalReader:
@@ -87,13 +69,19 @@ class LocalReader:
         self,
         tail: Tail,
         pool: ReadPool,
+        reads: Reads,
         look: Callable[[], Awaitable[None]],
         starts: Mapping[TopicPartition, int],
     ) -> None:
         self._tail = tail
         self._pool = pool
+        self._reads = reads
         self._look = look
         self._cursors: dict[TopicPartition, _Cursor] = {}
+        self._topics: frozenset[str] = frozenset()
+        """Those of the cursors."""
+        self._known: Mapping[str, TopicRow] | None = None
+        """The topics by which the cursors were checked last."""
         self._turn = 0
         for tp, offset in starts.items():
             self.assign(tp, offset)
@@ -103,14 +91,12 @@ class LocalReader:
     ) -> list[Stored]:
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + wait_s
-        if any(cursor.topic is None for cursor in self._cursors.values()):
+        if self._known is None and any(cursor.topic is None for cursor in self._cursors.values()):
             await self._look()  # another process may have made the topic this moment
         while True:
             spans = self._spans()
             if spans:
-                records, passed = await self._pool.do(
-                    lambda connection, spans=spans: read_spans(connection, spans, max_records, max_bytes)  # type: ignore[misc] # bound as a default: the loop's variable
-                )
+                records, passed = await self._found(Ask(spans, max_records, max_bytes))
                 returned = self._advance(records, passed, spans)
                 if returned:
                     return returned
@@ -118,7 +104,12 @@ class LocalReader:
             left_s = deadline_s - loop.time()
             if left_s <= 0:
                 return []
-            await self._tail.moved(left_s)
+            await self._tail.moved(self._topics, left_s)
+
+    async def _found(self, ask: Ask) -> Found:
+        if sum(span.end - span.start for span in ask.spans) <= FEW_OFFSETS:
+            return await self._reads.ask(ask)
+        return await self._pool.do(lambda connection: read_alone(connection, ask))
 
     def position(self, tp: TopicPartition) -> int:
         return self._cursors[tp].next
@@ -126,9 +117,15 @@ class LocalReader:
     def assign(self, tp: TopicPartition, offset: int) -> None:
         tp = TopicPartition(*tp)
         self._cursors[tp] = _Cursor(tp, offset, self._tail.topics.get(tp.topic))
+        self._cursors_changed()
 
     def drop(self, tp: TopicPartition) -> None:
         self._cursors.pop(tp, None)
+        self._cursors_changed()
+
+    def _cursors_changed(self) -> None:
+        self._topics = frozenset(tp.topic for tp in self._cursors)
+        self._known = None
 
     def pause(self, tps: Iterable[TopicPartition]) -> None:
         for tp in tps:
@@ -138,32 +135,41 @@ class LocalReader:
         for tp in tps:
             self._cursors[tp].paused = False
 
-    def _spans(self) -> list[_Span]:
+    def _spans(self) -> list[Span]:
         """What there is to read, beginning with the partition whose turn it is."""
+        if self._known is not self._tail.topics:
+            self._check()
         spans = []
+        ends = self._tail.bounds
         for cursor in self._cursors.values():
-            topic = self._tail.topics.get(cursor.tp.topic)
+            if cursor.paused:
+                continue
+            bounds = ends[cursor.lane]
+            if cursor.next < bounds.earliest:
+                raise OffsetOutOfRange(*cursor.tp, cursor.next, *bounds)
+            if cursor.next < bounds.end:
+                spans.append(Span(cursor.tp, cursor.lane, cursor.next, bounds.end))
+        if len(spans) > 1:
+            self._turn = (self._turn + 1) % len(spans)
+            spans = spans[self._turn :] + spans[: self._turn]
+        return spans
+
+    def _check(self) -> None:
+        """Whether all cursors are of topics as they were. Raises TopicMissing."""
+        topics = self._tail.topics
+        for cursor in self._cursors.values():
+            topic = topics.get(cursor.tp.topic)
             if cursor.topic is None:
                 cursor.topic = topic
             if topic is None or cursor.topic is None or topic.id != cursor.topic.id:
                 raise TopicMissing(f"the topic {cursor.tp.topic} is gone or was made anew", cursor.tp.topic)
             if cursor.tp.partition >= len(topic.lanes):
                 raise TopicMissing(f"the topic {cursor.tp.topic} has no partition {cursor.tp.partition}")
-            if cursor.paused:
-                continue
-            lane = cursor.lane
-            bounds = self._tail.bounds[lane]
-            if cursor.next < bounds.earliest:
-                raise OffsetOutOfRange(*cursor.tp, cursor.next, *bounds)
-            if cursor.next < bounds.end:
-                spans.append(_Span(cursor.tp, lane, cursor.next, bounds.end))
-        if len(spans) > 1:
-            self._turn = (self._turn + 1) % len(spans)
-            spans = spans[self._turn :] + spans[: self._turn]
-        return spans
+            cursor.lane = topic.lanes[cursor.tp.partition]
+        self._known = topics
 
     def _advance(
-        self, records: list[Stored], passed: Mapping[TopicPartition, int], spans: list[_Span]
+        self, records: list[Stored], passed: Mapping[TopicPartition, int], spans: Sequence[Span]
     ) -> list[Stored]:
         """Moves the cursors, unless their owner has moved them meanwhile."""
         moved = set()
@@ -176,19 +182,53 @@ class LocalReader:
         return [r for r in records if (r.topic, r.partition) not in moved] if moved else records
 
 
-def read_spans(
-    connection: sqlite3.Connection, spans: list[_Span], max_records: int, max_bytes: int
-) -> tuple[list[Stored], dict[TopicPartition, int]]:
-    """Records, and the offset behind what was looked at per partition; all from one snapshot."""
-    out: list[Stored] = []
-    passed: dict[TopicPartition, int] = {}
-    left_bytes = max_bytes
+def read_alone(connection: sqlite3.Connection, ask: Ask) -> Found:
+    """From one snapshot. Raises OffsetOutOfRange."""
     connection.execute("BEGIN")
     try:
-        for index, span in enumerate(spans):
-            left = max_records - len(out)
-            if left <= 0 or (left_bytes <= 0 and out):
+        return _read(connection, ask)
+    finally:
+        connection.execute("COMMIT")
+
+
+def read_together(connection: sqlite3.Connection, asked: Sequence[Ask]) -> list[Found | Exception]:
+    """All from one snapshot; only the first of them where these are many bytes. What is wrong with one, be it
+    that retention was faster, is its own.
+    """
+    found: list[Found | Exception] = []
+    left_bytes = SHARED_BYTES
+    connection.execute("BEGIN")
+    try:
+        for ask in asked:
+            if left_bytes <= 0:
                 break
+            try:
+                found.append(answer := _read(connection, ask))
+            except (StreamerError, zstandard.ZstdError, msgspec.MsgspecError) as error:
+                found.append(error)
+            else:
+                left_bytes -= sum(len(record.value or b"") for record in answer.records)
+    finally:
+        connection.execute("COMMIT")
+    return found
+
+
+def _read(connection: sqlite3.Connection, ask: Ask) -> Found:
+    spans, max_records, left_bytes = ask
+    out: list[Stored] = []
+    passed: dict[TopicPartition, int] = {}
+    for index, span in enumerate(spans):
+        left = max_records - len(out)
+        if left <= 0 or (left_bytes <= 0 and out):
+            break
+        share = max(1, left // (len(spans) - index))
+        rows = connection.execute(
+            "SELECT offset, ms, key, headers, packed, value FROM records"
+            " WHERE lane = ? AND offset >= ? AND offset < ? ORDER BY offset LIMIT ?",
+            (span.lane, span.start, span.end, share),
+        )
+        first = rows.fetchone()
+        if first is None or first[0] != span.start:  # a hole, or retention has been here
             bounds = Bounds(
                 *connection.execute("SELECT earliest, end FROM lanes WHERE id = ?", (span.lane,)).fetchone()
             )
@@ -196,27 +236,21 @@ def read_spans(
                 if out:
                     break  # the next read says it
                 raise OffsetOutOfRange(*span.tp, span.start, *bounds)
-            share = max(1, left // (len(spans) - index))
-            passed[span.tp] = span.end
-            rows = connection.execute(
-                "SELECT offset, ms, key, headers, packed, value FROM records"
-                " WHERE lane = ? AND offset >= ? AND offset < ? ORDER BY offset LIMIT ?",
-                (span.lane, span.start, span.end, share),
-            )
-            for read, (offset, ms, key, headers, packed, value) in enumerate(rows, 1):
-                plain = unpack_value(packed, value)
-                size = len(plain or b"") + len(key)
-                if out and size > left_bytes:
-                    passed[span.tp] = offset
-                    left_bytes = 0
-                    break
-                out.append(Stored(*span.tp, offset, ms, key, plain, unpack_headers(headers)))
-                left_bytes -= size
-                if read == share:
-                    passed[span.tp] = offset + 1
-    finally:
-        connection.execute("COMMIT")
-    return out, passed
+        passed[span.tp] = span.end
+        if first is None:
+            continue
+        for read, (offset, ms, key, headers, packed, value) in enumerate(chain((first,), rows), 1):
+            plain = unpack_value(packed, value)
+            size = len(plain or b"") + len(key)
+            if out and size > left_bytes:
+                passed[span.tp] = offset
+                left_bytes = 0
+                break
+            out.append(Stored(*span.tp, offset, ms, key, plain, unpack_headers(headers)))
+            left_bytes -= size
+            if read == share:
+                passed[span.tp] = offset + 1
+    return Found(out, passed)
 
 
 def first_at(connection: sqlite3.Connection, lane: int, bounds: Bounds, time_ms: int) -> int:

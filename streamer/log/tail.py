@@ -8,10 +8,10 @@ reader that goes no further than these ends sees commits of all topics in their 
 
 import asyncio
 import sqlite3
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from streamer.log.base import Bounds, TopicInfo
-from streamer.log.waiting import Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,13 @@ class Tail:
     def __init__(self) -> None:
         self.change = -1
         self.over_budget = False
-        self.topics: dict[str, TopicRow] = {}
+        self.topics: Mapping[str, TopicRow] = {}
+        """Another object whenever they have changed."""
         self.bounds: dict[int, Bounds] = {}
-        self._condition = Condition()
+        self._topic_of: dict[int, str] = {}
+        """By lane."""
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        """By topic."""
 
     def learn(self, news: News | None) -> None:
         """Older news than what is known is no news: it comes from several threads."""
@@ -85,15 +89,36 @@ class Tail:
             return
         self.change = news.change
         self.over_budget = news.over_budget
-        if news.topics is not None:
-            self.topics = news.topics
         self.bounds.update(news.bounds)
-        self._condition.notify()
+        if news.topics is None:
+            names = {self._topic_of[lane] for lane in news.bounds if lane in self._topic_of}
+        else:
+            self.topics = news.topics
+            self._topic_of = {lane: name for name, topic in news.topics.items() for lane in topic.lanes}
+            names = set(self._waiting)
+        for name in names:
+            for future in self._waiting.get(name, ()):
+                _wake(future)
 
-    async def moved(self, wait_s: float) -> None:
-        """Returns at the next change that is learnt, or after `wait_s`."""
+    async def moved(self, topics: Collection[str], wait_s: float) -> None:
+        """Returns at the next change that is learnt of one of these topics, or of which topics there are; or
+        after `wait_s`. A commit to one topic must not wake the readers of all others.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        for name in topics:
+            self._waiting.setdefault(name, set()).add(future)
+        timer = loop.call_later(wait_s, _wake, future)
         try:
-            async with asyncio.timeout(wait_s):
-                await self._condition.wait()
-        except TimeoutError:
-            pass
+            await future
+        finally:
+            timer.cancel()
+            for name in topics:
+                self._waiting[name].discard(future)
+                if not self._waiting[name]:
+                    del self._waiting[name]
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

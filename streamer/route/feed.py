@@ -15,7 +15,7 @@ from streamer.log.position import Position, State
 from streamer.model import DELETE_TYPE, TICK_KEY, is_counted, is_tick
 from streamer.partners import Partner
 from streamer.privacy import Policy
-from streamer.projection import Projection
+from streamer.projection import Opened, Projection
 from streamer.route.rebuild import NOTHING, Mark, mark_of
 from streamer.route.rules import Rule, Verdict, View, view
 from streamer.route.settle import MOST_LEFT, Ahead, Fate, Hold, goes_at_once, hold_of
@@ -160,30 +160,49 @@ class Article:
             stored.key, int(stored.header("rev") or 0), int(stored.header("ce_sequence") or 0)
         )
         self.is_counted: Final = is_counted(stored)
-        self._made: dict[tuple[Projection, Form], bytes] = {}
+        self.is_removal: Final = self.view.is_removal
+        self._hides: Final = self.hidden - {"text"}
+        self._lists: Final = self.view.lists
+        self._as_it_is: Final = not self._hides and self.view.from_html is UNSET
+        """Whether it may go to somebody so."""
+        self._verdicts: dict[str, Verdict] = {}
+        self._opened: Opened | None = None
+        self._made: dict[tuple[bytes, Form], bytes] = {}
+
+    def verdict(self, rule: Rule) -> Verdict:
+        """Partners with equal rules share it."""
+        found = self._verdicts.get(rule.digest)
+        if found is None:
+            found = self._verdicts[rule.digest] = rule.judge(self.view)
+        return found
 
     def value_for(self, projection: Projection, form: Form) -> bytes:
         """What cut-offs hide of comment and editor is gone."""
-        hides = self.hidden - {"text"}
-        view = self.view
-        is_whole = form == "whole" and not hides and view.from_html is UNSET
-        if is_whole and projection.is_identity(view.article_body or (), view.lists):
+        if (
+            form == "whole"
+            and self._as_it_is
+            and projection.is_identity(self.view.article_body or (), self._lists)
+        ):
             return self.value
-        made = self._made.get((projection, form))
+        key = projection.digest, form
+        made = self._made.get(key)
         if made is None:
-            made = self._made[projection, form] = projection.apply(
-                self.value, hides=hides, removed=form == "removed", beside=form == "beside"
+            if self._opened is None:
+                self._opened = Opened(self.value, self._hides)
+            made = self._made[key] = projection.apply_to(
+                self._opened, removed=form == "removed", beside=form == "beside"
             )
         return made
 
     def forget(self) -> None:
         """Lets go of what was made: its partners have it."""
         self._made.clear()
+        self._opened = None
 
 
 def route(article: Article, routing: Routing) -> tuple[Outcome, Record | None]:
     """What becomes of an article for a partner."""
-    verdict = routing.rule.judge(article.view)
+    verdict = article.verdict(routing.rule)
     if verdict is Verdict.FILTERED:
         return "filtered", None
     left = verdict is Verdict.LEFT
@@ -285,7 +304,7 @@ class Draft:
     def _has_left(self, article: Article) -> bool:
         if article.view.event.previous is None:
             return False
-        return self.feed.routing.rule.judge(article.view) is Verdict.LEFT
+        return article.verdict(self.feed.routing.rule) is Verdict.LEFT
 
     def _put(self, article: Article) -> None:
         outcome, record = route(article, self.feed.routing)
@@ -293,13 +312,13 @@ class Draft:
             self.counts[outcome] += 1
         if record is not None:
             self._append(record)
-        elif outcome == "filtered" and article.view.is_removal and self.feed.places == SEVERAL:
+        elif outcome == "filtered" and article.is_removal and self.feed.places == SEVERAL:
             self._append_tombstone(article.stored)
 
     def _tell(self, article: Article) -> None:
         """Without its text."""
         routing = self.feed.routing
-        if not article.view.has_text or routing.rule.judge(article.view) is not Verdict.WANTED:
+        if not article.view.has_text or article.verdict(routing.rule) is not Verdict.WANTED:
             self._put(article)
             return
         record = told_late(article, routing)

@@ -185,6 +185,8 @@ class Rule:
     """One partner's, compiled: what it leaves open costs nothing."""
 
     def __init__(self, partner: Partner) -> None:
+        self.digest: Final = _digest(partner)
+        """Who has the same gets the same articles."""
         self.has_wiki: Final = matcher(partner.wikis)
         self._namespaces = frozenset(partner.namespaces)
         self._checks: Final = tuple(_checks(partner))
@@ -207,6 +209,16 @@ class Rule:
 
     def has_namespace(self, namespace: int) -> bool:
         return not self._namespaces or namespace in self._namespaces
+
+
+NO_RULES: Final = frozenset(
+    {"name", "keys", "content", "fields", "lists", "editor", "settle", "revisions", "limits"}
+)
+"""What of a partner's table does not decide which articles it gets."""
+
+
+def _digest(partner: Partner) -> str:
+    return repr([getattr(partner, name) for name in partner.__struct_fields__ if name not in NO_RULES])
 
 
 Check = Callable[[View], bool]

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 OUT = Path("build/bench")
-BENCHES = ("ingest", "log", "pipeline", "settle", "text", "origin", "kafka")
+BENCHES = ("ingest", "log", "pipeline", "feeds", "settle", "text", "origin", "kafka")
 
 
 def main() -> None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from streamer.errors import FieldUnknown
 from streamer.model import encode_value
-from streamer.privacy import Policy
-from streamer.projection import ALWAYS, FIELDS, OF_A_REMOVAL, Projection, Tree
+from streamer.privacy import FULL, Policy
+from streamer.projection import ALWAYS, FIELDS, OF_A_REMOVAL, Opened, Projection, Tree
+from streamer.userspaces import UserSpaces
 
 PATHS: list[str] = []
 NONE = Policy("none")
@@ -147,6 +148,50 @@ def test_a_removal_has_no_text(article: dict[str, Any]) -> None:
     assert out.keys() <= OF_A_REMOVAL
     if "event" in article:
         assert out["event"]["type"] == "delete"
+
+
+policies = st.sampled_from(
+    [FULL, NONE, *(Policy("pseudonym", name, b"a secret", UserSpaces()) for name in ("one", "other"))]
+)
+projections = st.builds(
+    lambda fields, content, lists, policy: Projection(fields, content=content, lists=lists, policy=policy),
+    st.lists(st.sampled_from(PATHS), max_size=4),
+    st.none() | st.sets(st.sampled_from(["wikitext", "text", "html"])),
+    st.none() | st.sets(st.sampled_from(["categories", "templates"])),
+    policies,
+)
+forms = st.sampled_from([{}, {"removed": True}, {"beside": True}])
+from_html = st.none() | st.dictionaries(st.sampled_from(["text", "html", "abstract"]), st.text(max_size=5))
+
+
+@given(
+    articles,
+    from_html,
+    st.sets(st.sampled_from(["comment", "editor"])),
+    st.lists(st.tuples(projections, forms), min_size=2, max_size=12),
+)
+def test_what_partners_share_is_what_each_would_get_alone(
+    article: dict[str, Any],
+    made_of_html: dict[str, str] | None,
+    hides: set[Any],
+    asked: list[tuple[Projection, dict[str, bool]]],
+) -> None:
+    """Whoever was there before, and whatever was made for them: of other policies, forms and fields."""
+    if made_of_html is not None:
+        article = {**article, "from_html": made_of_html}
+    value, hidden = encode_value(article), frozenset(hides)
+    opened = Opened(value, hidden)
+    for projection, form in asked:
+        alone = projection.apply(value, hides=hidden, **form)
+        assert projection.apply_to(opened, **form) == alone
+        assert projection.apply_to(opened, **form) == alone
+
+
+def test_a_path_of_any_depth_is_taken() -> None:
+    """Names below a dictionary's may be anything; a client's request must not exhaust the stack."""
+    deep = "version.scores" + ".x" * 50_000
+    value = encode_value({"version": {"scores": {"x": {"x": 1}, "y": 2}}})
+    assert msgspec.json.decode(Projection([deep]).apply(value)) == {"version": {"scores": {"x": {"x": 1}}}}
 
 
 @pytest.mark.parametrize(

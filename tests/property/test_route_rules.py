@@ -8,11 +8,15 @@ import pytest
 from harness.articles import Page
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as replaced
 
+from streamer.cutoffs import Cutoffs
 from streamer.globs import matcher
-from streamer.model import KINDS, Hideable, Kind, encode_value
+from streamer.log.base import Stored
+from streamer.model import KINDS, Hideable, Kind, Topics, encode_value
 from streamer.partners import Partner
-from streamer.route.rules import Rule, Verdict, view
+from streamer.route.feed import Article
+from streamer.route.rules import NO_RULES, Rule, Verdict, view
 
 WIKIS = ("enwiki", "dewiki", "enwiktionary", "dewiktionary", "zh_min_nanwiki", "commonswiki")
 GLOBS = (*WIKIS, "*wiktionary", "en*", "??wiki", "*_*", "[de]*wiki")
@@ -217,3 +221,30 @@ def test_the_replay_of_a_move_takes_the_page_away_as_the_move_would() -> None:
     assert Rule(Partner(name="p", namespaces=(0,))).judge(seen) is Verdict.LEFT
     assert Rule(Partner(name="p", namespaces=(2,), kinds=("move",))).judge(seen) is Verdict.WANTED
     assert Rule(Partner(name="p", namespaces=(4,))).judge(seen) is Verdict.FILTERED
+
+
+@given(st.lists(partners, min_size=2, max_size=20), pages)
+def test_partners_with_equal_rules_share_a_verdict(asking: list[Partner], page: Page) -> None:
+    """And nobody gets that of other rules, whoever was judged before."""
+    record = page.record(Topics())
+    article = Article(Stored(record.topic, 0, 0, 0, record.key, record.value, record.headers), Cutoffs())
+    for partner in (*asking, *asking):
+        rule = Rule(partner)
+        assert article.verdict(rule) is rule.judge(article.view)
+        renamed = Rule(replaced(partner, name="another", fields=("url",), editor="none"))
+        assert renamed.digest == rule.digest
+
+
+def test_every_rule_tells_partners_apart() -> None:
+    """What is not known to be no rule counts as one: a new key of the table is never overlooked."""
+    other: dict[str, Any] = {
+        "wikis": ("enwiki",),
+        "namespaces": (1,),
+        "kinds": ("edit",),
+        "languages": ("en",),
+    }
+    other |= {"bots": False, "minor": False, "min_size": 1, "max_size": 1, "tags": ("a",)}
+    other |= {"without_tags": ("a",), "max_revert_risk": 0.5, "min_size_change": 1}
+    assert other.keys() | NO_RULES == set(Partner.__struct_fields__)
+    digests = {Rule(replaced(Partner(), **{name: value})).digest for name, value in other.items()}
+    assert len(digests | {Rule(Partner()).digest}) == len(other) + 1

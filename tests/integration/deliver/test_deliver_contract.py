@@ -217,7 +217,7 @@ async def test_a_mistake_of_ours_in_a_stream_resets_it(
     async def mistaken(*_: object) -> None:
         raise KeyError("mistake")
 
-    monkeypatch.setattr(Connection, "_live", mistaken)
+    monkeypatch.setattr(Connection, "_catch_up", mistaken)
     async with delivering(tmp_path) as server, asyncio.timeout(5), raw(server) as (reader, _):
         with pytest.raises(ConnectionResetError):
             while await reader.read(65_536):

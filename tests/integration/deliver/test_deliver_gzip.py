@@ -138,7 +138,7 @@ async def test_a_stream_that_is_reset_has_no_end(tmp_path: Path, monkeypatch: py
         await gate.wait()
         raise KeyError("mistake")
 
-    monkeypatch.setattr(Connection, "_live", mistaken)
+    monkeypatch.setattr(Connection, "_catch_up", mistaken)
     async with delivering(tmp_path) as server, gunzipped(server) as body:
         await body.until(PREAMBLE)
         gate.set()

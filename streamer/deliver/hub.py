@@ -1,0 +1,481 @@
+"""All detached streams of a process: one epoll for their sockets, and no task, queue or timer of their own.
+
+    feed ── appends to a channel ──► round: each stream that has kept up is written what is new
+                                       │ takes it all                │ takes a part
+                                       ▼                             ▼
+                                     ready  ◄── has caught up ──  blocked ──► slow, stalled: cut
+
+A stream is an offset in its channel's log. Small writes are of bytes that all share, larger ones are
+sendfile's, straight from the log. A round goes in slices, so that the loop is never kept for long; the feed
+reads on once its round is over. Blocked streams cost nothing until their sockets can be written to.
+"""
+
+import asyncio
+import os
+import select
+import socket
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, cast
+
+from streamer.clock import Clock
+from streamer.deliver.channel import Channel, Entry, chunk
+from streamer.deliver.detached import NEVER_S, Detached
+from streamer.deliver.encode import HEARTBEAT, NDJSON_HEARTBEAT, bye, cursor
+from streamer.deliver.framelog import HAS_MEMFD, MemfdLog
+from streamer.deliver.gzipped import block
+from streamer.deliver.outlet import CURSOR_S, LINGER_S, RESETS, WRITE_DEADLINE_S
+from streamer.deliver.withdrawals import Withdrawals
+from streamer.faultpoints import Point, is_armed, reached
+from streamer.metrics import DELIVER_BYTES, DELIVER_EVENTS, EDIT_TO_DELIVERY
+
+CAN_DETACH: Final = HAS_MEMFD and hasattr(select, "epoll") and hasattr(os, "sendfile")
+SLICE: Final = 512
+"""Writes at a time; then others have their turn."""
+SHARED_BYTES: Final = 12_288
+"""Up to here a write of bytes that all share is cheaper than sendfile (measured on loopback)."""
+SENDFILE_BYTES: Final = 262_144
+TURN_BYTES: Final = 1_048_576
+"""A client that reads as fast as it is written to doesn't keep the loop for longer."""
+SWEEP_S: Final = 0.25
+WRITES: Final = (Point.DELIVER_WRITE_MIDDLE, Point.DELIVER_WRITTEN)
+LAST_CHUNK: Final = b"0\r\n\r\n"
+GONE: Final = select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP if CAN_DETACH else 0
+EVENTS_AT_ONCE: Final = 256
+
+OnEnd = Callable[[Detached, str], None]
+
+
+class Place:
+    """A channel's streams. Those in `ready` stand on a border and take what comes."""
+
+    __slots__ = (
+        "blocked",
+        "bytes",
+        "events",
+        "freshness",
+        "lowest",
+        "ready",
+        "shown",
+        "told_at_s",
+        "wrote_at_s",
+    )
+
+    def __init__(self, channel: Channel, now_s: float) -> None:
+        self.ready: dict[Detached, None] = {}
+        self.blocked: dict[Detached, None] = {}
+        self.shown = channel.log.end
+        """Up to here a round has gone."""
+        self.lowest = 0
+        """No blocked stream stands before it."""
+        self.told_at_s = now_s
+        self.wrote_at_s = now_s
+        self.events = DELIVER_EVENTS.labels(channel.partner, channel.wanted.format)
+        self.bytes = DELIVER_BYTES.labels(channel.partner)
+        self.freshness = EDIT_TO_DELIVERY.labels(channel.partner)
+
+
+class Hub:
+    """`run` it within `opened`. `on_end` is called once for each stream, when it is over."""
+
+    def __init__(
+        self, withdrawals: Withdrawals, clock: Clock, heartbeat_s: Callable[[], float], on_end: OnEnd
+    ) -> None:
+        self.streams: dict[int, Detached] = {}
+        """By descriptor."""
+        self._withdrawals = withdrawals
+        self._clock = clock
+        self._heartbeat_s = heartbeat_s
+        self._on_end = on_end
+        self._places: dict[Channel, Place] = {}
+        self._lingering: dict[int, float] = {}
+        """Ended ones whose last bytes are on their way, and until when."""
+        self._was_behind = False
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Answers to its sockets; what is still open at the end is reset."""
+        if not CAN_DETACH:
+            yield
+            return
+        self._epoll = select.epoll()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._epoll.fileno(), self._heed)
+        try:
+            yield
+        finally:
+            for stream in tuple(self.streams.values()):
+                self.reset(stream, stream.cut or "drain")
+            for fd in tuple(self._lingering):
+                self._forget(fd)
+            loop.remove_reader(self._epoll.fileno())
+            self._epoll.close()
+
+    async def run(self) -> None:
+        """For ever: what is due by the clock."""
+        while True:
+            await asyncio.sleep(min(SWEEP_S, self._heartbeat_s() / 4))
+            is_behind, was_behind = self._withdrawals.behind, self._was_behind
+            self._was_behind = is_behind
+            for channel in tuple(self._places):
+                if was_behind and not is_behind:
+                    await self.round(channel)
+                await self._quiet(channel)
+            self._expire()
+
+    # ── who comes ──────────────────────────────────────────────────────────────────────────────
+
+    def adopt(self, stream: Detached) -> None:
+        """Its socket, which nobody else writes to any more, and whose channel somebody holds."""
+        channel = stream.channel
+        place = self._places.get(channel)
+        if place is None:
+            place = self._places[channel] = Place(channel, self._clock.monotonic_s())
+        self.streams[stream.fd] = stream
+        place.ready[stream] = None
+        self._epoll.register(stream.fd, select.EPOLLRDHUP)
+        if stream.at < channel.log.end:
+            self._pump(stream, place)
+
+    # ── what goes out ──────────────────────────────────────────────────────────────────────────
+
+    async def round(self, channel: Channel) -> None:
+        """Writes what is new to all streams that have kept up; returns once each had its chance."""
+        place = self._places.get(channel)
+        if place is None:
+            return
+        place.wrote_at_s = self._clock.monotonic_s()
+        if channel.fresh:
+            place.told_at_s = place.wrote_at_s
+        streams = tuple(place.ready)
+        for number in range(0, len(streams), SLICE):
+            if number:
+                await asyncio.sleep(0)
+            if self._withdrawals.behind:
+                return
+            self._slice(channel, place, streams[number : number + SLICE])
+        place.shown = channel.log.end
+        self._observe(channel, place)
+
+    def _slice(self, channel: Channel, place: Place, streams: Sequence[Detached]) -> None:
+        start, end = place.shown, channel.log.end
+        is_plain = start < end and start >= channel.patched_end and not any(map(is_armed, WRITES))
+        apart = self._together(channel, place, streams, start) if is_plain else streams
+        for stream in apart:
+            if stream in place.ready and stream.at < end:
+                self._pump(stream, place)
+
+    def _together(
+        self, channel: Channel, place: Place, streams: Sequence[Detached], start: int
+    ) -> list[Detached]:
+        """The same for all that stand at `start`, as nearly all do; the others are what is returned."""
+        log, end, ready = cast("MemfdLog", channel.log), channel.log.end, place.ready
+        size = end - start
+        data = log.read(start, end) if size <= SHARED_BYTES and ready else b""
+        write, sendfile, log_fd = os.write, os.sendfile, log.fd
+        whole = 0
+        apart: list[Detached] = []
+        for stream in streams:
+            if stream.at != start or stream not in ready:  # or it ended while others were written to
+                apart.append(stream)
+                continue
+            try:
+                sent = write(stream.fd, data) if data else sendfile(stream.fd, log_fd, start, size)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._end(stream, "client")
+                continue
+            if sent == size:
+                stream.at = end
+                whole += 1
+            else:
+                self._moved(stream, place, sent)
+                self._block(stream, place)
+        self._count(channel, place, start, end, whole)
+        return apart
+
+    def _observe(self, channel: Channel, place: Place) -> None:
+        if not channel.fresh or not (place.ready or place.blocked):
+            return
+        now_ms = self._clock.now_ms()
+        for frame in channel.fresh:
+            if not frame.delivered:
+                frame.delivered = True
+                if frame.edited_ms:
+                    place.freshness.observe(max(0, now_ms - frame.edited_ms) / 1000)
+        channel.fresh = []
+
+    def _pump(self, stream: Detached, place: Place) -> None:
+        """Writes to one stream what it may have, until there is no more or its socket takes no more."""
+        channel = stream.channel
+        left = TURN_BYTES
+        try:
+            while left > 0:
+                if stream.private:
+                    sent = os.write(stream.fd, stream.private)
+                    stream.private = stream.private[sent:]
+                    self._took(stream, sent)
+                    left -= sent
+                    if stream.private:
+                        break
+                    stream.private_of = None
+                if stream.is_last:
+                    self._end(stream, stream.cut, lingers=True)
+                    return
+                if stream.at < channel.start:
+                    self.reset(stream, stream.cut or "slow")
+                    return
+                limit = self._limit(stream)
+                if stream.at < limit:
+                    sent = self._send(stream, min(limit - stream.at, left, SENDFILE_BYTES))
+                    self._moved(stream, place, sent)
+                    left -= sent
+                    reached(Point.DELIVER_WRITTEN)
+                elif not stream.private:
+                    self._unblock(stream, place)
+                    return
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._end(stream, "client")
+            return
+        self._block(stream, place)
+
+    def _send(self, stream: Detached, size: int) -> int:
+        log = cast("MemfdLog", stream.channel.log)
+        if is_armed(Point.DELIVER_WRITE_MIDDLE) and size > 1:
+            sent = os.sendfile(stream.fd, log.fd, stream.at, size // 2)
+            reached(Point.DELIVER_WRITE_MIDDLE)
+            return sent
+        return os.sendfile(stream.fd, log.fd, stream.at, size)
+
+    def _limit(self, stream: Detached) -> int:
+        """Up to where it may be written now. Moves it over what goes out otherwise: see `private`."""
+        channel, at = stream.channel, stream.at
+        is_held = self._withdrawals.behind
+        if stream.cut or is_held:
+            number = channel.number_at(at)
+            if number < channel.next and channel.entry(number).start < at:
+                return channel.entry(number).end
+            if stream.cut:
+                self._say_bye(stream)
+            return stream.at
+        if at < channel.patched_end:
+            entry = channel.next_patched(at)
+            if entry is not None and entry.start > at:
+                return entry.start
+            if entry is not None:
+                self._pass(stream, entry)
+                return stream.at if stream.private else self._limit(stream)
+        return channel.log.end
+
+    def _pass(self, stream: Detached, entry: Entry) -> None:
+        """Its patch goes out instead."""
+        stream.passes(entry, entry.patch_block)
+        stream.private, stream.private_of = entry.patch or b"", entry
+        place = self._places[stream.channel]
+        place.events.inc(len(entry.frames))
+        place.bytes.inc(len(stream.channel.payload(entry)))
+
+    def _moved(self, stream: Detached, place: Place, sent: int) -> None:
+        before = stream.at
+        stream.at += sent
+        self._took(stream, sent)
+        self._count(stream.channel, place, before, stream.at)
+
+    def _took(self, stream: Detached, sent: int) -> None:
+        if sent and stream.blocked_s is not NEVER_S:
+            stream.blocked_s = self._clock.monotonic_s()
+
+    @staticmethod
+    def _count(channel: Channel, place: Place, start: int, end: int, streams: int = 1) -> None:
+        """Whole entries, so that each counts once however many writes it takes."""
+        if streams:
+            events, payload = channel.counts_at(start)
+            events_after, payload_after = channel.counts_at(end)
+            place.events.inc(streams * (events_after - events))
+            place.bytes.inc(streams * (payload_after - payload))
+
+    def _block(self, stream: Detached, place: Place) -> None:
+        if stream in place.ready:
+            del place.ready[stream]
+            place.lowest = min(place.lowest, stream.at) if place.blocked else stream.at
+            place.blocked[stream] = None
+            stream.blocked_s = self._clock.monotonic_s()
+            self._epoll.modify(stream.fd, select.EPOLLOUT | select.EPOLLRDHUP)
+
+    def _unblock(self, stream: Detached, place: Place) -> None:
+        if stream in place.blocked:
+            del place.blocked[stream]
+            place.ready[stream] = None
+            stream.blocked_s = NEVER_S
+            self._epoll.modify(stream.fd, select.EPOLLRDHUP)
+
+    def _heed(self) -> None:
+        """What the sockets say. Nothing that clients send is read: the kernel holds it, within its bounds."""
+        for fd, events in self._epoll.poll(0, EVENTS_AT_ONCE):
+            stream = self.streams.get(fd)
+            if stream is None:
+                if fd in self._lingering:
+                    self._drain(fd)
+            elif events & GONE:
+                self._end(stream, stream.cut or "client")
+            else:
+                self._pump(stream, self._places[stream.channel])
+
+    # ── what is due ────────────────────────────────────────────────────────────────────────────
+
+    async def _quiet(self, channel: Channel) -> None:
+        """A cursor or a heartbeat, where nothing else was said for so long."""
+        place = self._places.get(channel)
+        if place is None:
+            return
+        now_s = self._clock.monotonic_s()
+        is_sse = channel.wanted.format == "sse"
+        beat = HEARTBEAT if is_sse else NDJSON_HEARTBEAT
+        is_due = now_s >= place.wrote_at_s + self._heartbeat_s()
+        if self._withdrawals.behind:
+            if is_due:
+                place.wrote_at_s = now_s
+                for stream in tuple(place.ready):
+                    self._say(stream, beat)
+                    self._pump(stream, place)
+            return
+        position = channel.vector.id()
+        if is_sse and position != channel.told and now_s >= place.told_at_s + CURSOR_S:
+            place.told_at_s = now_s
+            channel.say(cursor(position), position)
+        elif is_due:
+            channel.say(beat, channel.told)
+        elif place.shown == channel.log.end:
+            return
+        all_had = channel.offset_of(channel.next - 1)
+        if not place.blocked and all(stream.at >= all_had for stream in place.ready):
+            while len(channel) > 1:  # nobody has to read it again
+                channel.evict()
+        await self.round(channel)
+
+    def _expire(self) -> None:
+        """Who takes nothing, and who had to be gone by now."""
+        now_s = self._clock.monotonic_s()
+        for place in tuple(self._places.values()):
+            for stream in tuple(place.blocked):
+                if now_s >= stream.deadline_s:
+                    self.reset(stream, stream.cut)
+                elif now_s >= stream.blocked_s + WRITE_DEADLINE_S:
+                    self.reset(stream, "stalled")
+        for fd, until_s in tuple(self._lingering.items()):
+            if now_s >= until_s:
+                self._forget(fd)
+
+    # ── who goes ───────────────────────────────────────────────────────────────────────────────
+
+    def overtaken(self, channel: Channel) -> None:
+        """Cuts who stands before what is retained; call it after the channel has evicted."""
+        place = self._places.get(channel)
+        if place is None or not place.blocked or place.lowest >= channel.start:
+            return
+        for stream in [stream for stream in place.blocked if stream.at < channel.start]:
+            self.reset(stream, stream.cut or "slow")
+        place.lowest = min((stream.at for stream in place.blocked), default=0)
+
+    def withdrawn(self, channel: Channel, entries: Iterable[Entry]) -> None:
+        """Resets who is in the middle of one of these."""
+        place = self._places.get(channel)
+        if place is None:
+            return
+        for entry in entries:
+            for stream in tuple(place.blocked):
+                if entry.start < stream.at < entry.end or stream.private_of is entry:
+                    self.reset(stream, "withdrawn")
+
+    def ended(self, channel: Channel, reason: str) -> None:
+        """The feed has: nothing comes any more."""
+        place = self._places.get(channel)
+        for stream in (*place.ready, *place.blocked) if place is not None else ():
+            self.cut(stream, reason, patience_s=0.0)
+
+    def cut(self, stream: Detached, reason: str, *, patience_s: float) -> None:
+        """Ends on the next event border; where the client takes no bytes, by a reset after `patience_s`."""
+        if stream.cut or self.streams.get(stream.fd) is not stream:
+            return
+        stream.cut = reason
+        place = self._places[stream.channel]
+        is_stuck = stream in place.blocked
+        stream.deadline_s = self._clock.monotonic_s() + (patience_s or LINGER_S)
+        if reason in RESETS or (is_stuck and patience_s == 0):
+            self.reset(stream, reason)
+        elif not is_stuck:
+            self._pump(stream, place)
+
+    def reset(self, stream: Detached, reason: str) -> None:
+        """The hard stop: the client sees an error."""
+        self._end(stream, reason, resets=True)
+
+    def _say(self, stream: Detached, data: bytes) -> None:
+        """To it alone, on a border."""
+        member = stream.settle(stream.at)
+        if member is not None:
+            data = member.add(block(data))
+        stream.private += chunk(data)
+        self._places[stream.channel].bytes.inc(len(data))
+
+    def _say_bye(self, stream: Detached) -> None:
+        if stream.channel.wanted.format == "sse":
+            self._say(stream, bye(stream.cut, stream.position()))
+        member = stream.settle(stream.at)
+        if member is not None:
+            end = member.end()
+            stream.private += chunk(end)
+            self._places[stream.channel].bytes.inc(len(end))
+        stream.private += LAST_CHUNK
+        stream.is_last = True
+
+    def _end(self, stream: Detached, reason: str, *, lingers: bool = False, resets: bool = False) -> None:
+        if self.streams.get(stream.fd) is not stream:
+            return
+        del self.streams[stream.fd]
+        place = self._places[stream.channel]
+        place.ready.pop(stream, None)
+        place.blocked.pop(stream, None)
+        if not place.ready and not place.blocked:
+            del self._places[stream.channel]
+        if lingers:
+            self._linger(stream.fd)
+        else:
+            self._close(stream.fd, resets=resets)
+        self._on_end(stream, reason)
+
+    def _linger(self, fd: int) -> None:
+        """What was sent last must not be lost to a reset, which a close is while there are bytes unread."""
+        with socket.socket(fileno=os.dup(fd)) as sock:
+            try:
+                sock.shutdown(socket.SHUT_WR)
+            except OSError:  # it has left
+                self._close(fd)
+                return
+        self._lingering[fd] = self._clock.monotonic_s() + LINGER_S
+        self._epoll.modify(fd, select.EPOLLIN | select.EPOLLRDHUP)
+
+    def _drain(self, fd: int) -> None:
+        """Until the client closes its side, too."""
+        try:
+            data = os.read(fd, SENDFILE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._forget(fd)
+
+    def _forget(self, fd: int) -> None:
+        del self._lingering[fd]
+        self._close(fd)
+
+    def _close(self, fd: int, *, resets: bool = False) -> None:
+        self._epoll.unregister(fd)
+        with socket.socket(fileno=fd) as sock:
+            if resets:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,0 +1,82 @@
+"""Questions to the file that come in one turn of the loop, answered by one thread in one go.
+
+A commit of many topics wakes a reader of each, and a way to a thread and back costs more than what each has
+to ask there. So whoever asks waits for the end of the turn, and those who asked in it share the way.
+"""
+
+import asyncio
+import copy
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from streamer.errors import LogError
+from streamer.log.pool import ReadPool
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+Asked = tuple[Question, asyncio.Future[Answer]]
+
+
+class Gathered(Generic[Question, Answer]):
+    """`answer` is called in a thread, after the last of the questions was asked. It may answer the first of
+    them only, at least one: the rest are asked again. An exception for an answer is raised at who asked; one
+    that it raises itself, at all.
+    """
+
+    def __init__(
+        self,
+        pool: ReadPool,
+        answer: Callable[[sqlite3.Connection, Sequence[Question]], Sequence[Answer | Exception]],
+    ) -> None:
+        self._pool = pool
+        self._answer = answer
+        self._asked: list[Asked[Question, Answer]] = []
+
+    async def ask(self, question: Question) -> Answer:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        if not self._asked:
+            loop.call_soon(self._begin)
+        self._asked.append((question, future))
+        return await future
+
+    def _begin(self) -> None:
+        asked, self._asked = self._asked, []
+        self._send(asked)
+
+    def _send(self, asked: list[Asked[Question, Answer]]) -> None:
+        asked = [one for one in asked if not one[1].done()]  # its caller was cancelled
+        if not asked:
+            return
+        questions = [question for question, _ in asked]
+        try:
+            job = self._pool.submit(lambda connection: self._answer(connection, questions))
+        except LogError as error:
+            _refuse(asked, error)
+        else:
+            job.add_done_callback(lambda job: self._take(job, asked))
+
+    def _take(
+        self, job: asyncio.Future[Sequence[Answer | Exception]], asked: list[Asked[Question, Answer]]
+    ) -> None:
+        error = asyncio.CancelledError() if job.cancelled() else job.exception()
+        if error is not None:
+            _refuse(asked, error)
+            return
+        answers = job.result()
+        for (_, future), answer in zip(asked, answers, strict=False):
+            if future.done():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+        if len(answers) < len(asked):
+            self._send(asked[len(answers) :])
+
+
+def _refuse(asked: Sequence[Asked[Question, Answer]], error: BaseException) -> None:
+    for _, future in asked:
+        if not future.done():
+            future.set_exception(copy.copy(error))  # each raises its own
