@@ -20,6 +20,10 @@ from streamer.runtime import Runtime, article_spec, topic_specs
 
 PATIENCE_S: Final = 60.0
 NO_LIMITS: Final = "limits = { connections = 0, requests_per_minute = 0 }"
+POOL_THREADS: Final = 4
+"""Of readers of the log, which start when they are first needed."""
+POOL_DESCRIPTORS: Final = 3 * POOL_THREADS
+"""A database, its log and its index each."""
 PROGRAM: Final = ("-m", "tests.harness.told_tasks")
 
 
@@ -80,8 +84,8 @@ class Apart:
         while True:
             now = await self.held()
             if (
-                now.process.descriptors <= before.process.descriptors
-                and now.process.threads <= before.process.threads
+                now.process.descriptors <= before.process.descriptors + POOL_DESCRIPTORS
+                and now.process.threads <= before.process.threads + POOL_THREADS
                 and now.streams <= before.streams
                 and now.tasks <= before.tasks
                 and now.process.bytes <= before.process.bytes + grown_bytes
