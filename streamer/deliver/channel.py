@@ -16,7 +16,8 @@ from typing import Final, Protocol
 from isal import isal_zlib
 
 from streamer.cutoffs import Cutoffs
-from streamer.deliver.encode import Frame, hidden_in, withdrawn_from
+from streamer.deliver.encode import Frame, hidden_in, objects_of, withdrawn_from
+from streamer.deliver.filters import is_removal
 from streamer.deliver.framelog import FrameLog
 from streamer.deliver.gzipped import Block, block, span_crc, unpacked
 from streamer.deliver.position import Vector
@@ -71,10 +72,19 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
+@dataclass(slots=True)
+class Held:
+    """What several channels hold together."""
+
+    bytes: int = 0
+
+
 class Channel:
     """Entries `first` up to but not including `next` are retained. `take` what the feed renders for it."""
 
-    def __init__(self, partner: str, wanted: Wanted, vector: Vector, log: FrameLog) -> None:
+    def __init__(
+        self, partner: str, wanted: Wanted, vector: Vector, log: FrameLog, held: "Held | None" = None
+    ) -> None:
         self.partner = partner
         self.wanted = wanted
         self.vector = vector
@@ -86,6 +96,7 @@ class Channel:
         self.next = 0
         self.bytes = 0
         """What it holds, overhead included."""
+        self._held = held or Held()
         self.events = 0
         self.payload_bytes = 0
         """Articles, and bytes without the framing of chunks, since it was made."""
@@ -95,6 +106,9 @@ class Channel:
         """Behind the last entry with a patch; most of the time there is none: 0."""
         self.fresh: list[Frame] = []
         """Articles that no client was written yet."""
+        self._unsent: list[bytes] = []
+        """What was appended since the last round, so that it need not be read again."""
+        self._unsent_at = log.end
         self._crc = 0
         self._length = 0
         self._entries: list[Entry] = []
@@ -120,7 +134,7 @@ class Channel:
             entry.appended_ms = last.appended_ms
             self.events += len(part.frames)
             self.fresh += part.frames
-            self.bytes += FRAME_OVERHEAD_BYTES * len(part.frames)
+            self._grow(FRAME_OVERHEAD_BYTES * len(part.frames))
             position_before = entry.position
 
     def say(self, data: bytes, position: str) -> None:
@@ -135,6 +149,7 @@ class Channel:
             data = data.packed
         whole = chunk(data)
         self.log.append(whole)
+        self._unsent.append(whole)
         entry = Entry(
             start=start,
             payload_at=start + len(whole) - len(CHUNK_END) - len(data),
@@ -150,9 +165,21 @@ class Channel:
         self.payload_bytes += len(data)
         self._entries.append(entry)
         self.next += 1
-        self.bytes += len(whole) + ENTRY_OVERHEAD_BYTES
+        self._grow(len(whole) + ENTRY_OVERHEAD_BYTES)
         self.told = position
         return entry
+
+    def unsent(self, start: int) -> bytes:
+        """From there to the end."""
+        if start == self._unsent_at:
+            return self._unsent[0] if len(self._unsent) == 1 else b"".join(self._unsent)
+        return self.log.read(start, self.log.end)
+
+    def sent(self) -> None:
+        """A round is over."""
+        self.fresh = []
+        self._unsent = []
+        self._unsent_at = self.log.end
 
     # ── where clients stand ────────────────────────────────────────────────────────────────────
 
@@ -224,7 +251,7 @@ class Channel:
             self._patched.remove(self.first)
             if not self._patched:
                 self.patched_end = 0
-        self.bytes -= _cost(entry)
+        self._grow(-_cost(entry))
         entry.frames = []
         self.first += 1
         self.log.release(entry.end)
@@ -263,7 +290,7 @@ class Channel:
         left: list[bytes] = []
         for frame, event in zip(entry.frames, events, strict=True):
             hidden = newly_hidden(frame, cutoffs)
-            kept = event if not hidden else self._without(event, hidden)
+            kept = event if not hidden else self._without(frame, event, hidden)
             if kept:
                 frames.append(frame)
                 left.append(kept)
@@ -278,18 +305,28 @@ class Channel:
             insort(self._patched, number)
         entry.frames, entry.patch = frames, chunk(data)
         self.fresh = [frame for frame in self.fresh if not newly_hidden(frame, cutoffs)]
-        self.bytes += _cost(entry) - before
+        self._grow(_cost(entry) - before)
         self.patched_end = max(self.patched_end, entry.end)
 
-    def _without(self, event: bytes, hidden: frozenset[Hideable]) -> bytes:
-        """b"" where nothing is left to be shown, also to filters that ask for what is hidden now."""
+    def _without(self, frame: Frame, event: bytes, hidden: frozenset[Hideable]) -> bytes:
+        """b"" where nothing is left to be shown, also to filters that ask for what is hidden now: but they all
+        let a removal pass.
+        """
         filters = self.wanted.filters
         asked = filters.fields if filters is not None else ()
-        if "text" in hidden or any(_tells(field, part) for field in asked for part in hidden):
+        if "text" in hidden:
+            return b""
+        is_asked = any(_tells(field, part) for field in asked for part in hidden)
+        if is_asked and not frame.is_delete and not is_removal(objects_of(event)):
             return b""
         return withdrawn_from(event, hidden)
 
+    def _grow(self, size: int) -> None:
+        self.bytes += size
+        self._held.bytes += size
+
     def close(self) -> None:
+        self._grow(-self.bytes)
         self.log.close()
 
 

@@ -123,16 +123,32 @@ def data_of(record: Stored, hidden: frozenset[Hideable]) -> bytes:
     return _one_line(without(article, hidden))
 
 
+def objects_of(event: bytes) -> dict[str, Raw]:
+    """The article's parts, of an event or a line; none where it can't be taken apart."""
+    try:
+        return _objects.decode(_apart(event)[1])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+
+
 def withdrawn_from(event: bytes, hidden: frozenset[Hideable]) -> bytes:
     """An event, or a line, without a comment or an editor that was withdrawn since it was made; b"" where it
     can't be taken apart.
     """
-    head, data, end = event.rpartition(b"\ndata: ") if event.startswith(b"id: ") else (b"", b"", event)
+    head, end = _apart(event)
     try:
         stripped = _one_line(without(_objects.decode(end), hidden))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return b""
-    return b"%b%b%b%b" % (head, data, stripped, end[len(end.rstrip(b"\n")) :])
+    return b"%b%b%b" % (head, stripped, end[len(end.rstrip(b"\n")) :])
+
+
+def _apart(event: bytes) -> tuple[bytes, bytes]:
+    """What stands before the JSON, and it with its line's end."""
+    if not event.startswith(b"id: "):
+        return b"", event
+    head, data, end = event.partition(b"\ndata: ")
+    return head + data, end
 
 
 def without(article: dict[str, Raw], hidden: frozenset[Hideable]) -> dict[str, Raw]:

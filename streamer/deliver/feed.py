@@ -96,7 +96,7 @@ class Feed:
         """Of all who want the same."""
         channel = self.channels.get(wanted.key)
         if channel is None:
-            channel = Channel(self.judge.partner, wanted, self.vector, frame_log())
+            channel = Channel(self.judge.partner, wanted, self.vector, frame_log(), self._budget.held)
             self.channels[wanted.key] = channel
             self._budget.add(channel)
         return channel
@@ -104,8 +104,8 @@ class Feed:
     def drop(self, channel: Channel) -> None:
         """Nobody follows it."""
         del self.channels[channel.wanted.key]
-        self._budget.remove(channel)
         channel.close()
+        self._budget.remove(channel)
 
     async def run(self) -> None:
         """Until cancelled, or until the topic is gone or retention has overtaken the feed itself."""
@@ -147,14 +147,21 @@ class Feed:
                     await self.judge.withdrawals.current()
                 # from here to the round without an await: channels and vector move together
                 touched = self._publish(records)
-                for tp in tps:
-                    if reader.position(tp) > self.vector.offsets[tp.partition]:
-                        self.vector.step(tp.partition, reader.position(tp))
-                        untold_s = untold_s or now_s()
+                if self._over_holes(reader, tps):
+                    untold_s = untold_s or now_s()
                 if records or (untold_s and now_s() - untold_s >= HOLES_S):
                     self._wake()
                     untold_s = None
                     await self._send(touched)
+
+    def _over_holes(self, reader: Reader, tps: Sequence[TopicPartition]) -> bool:
+        moved = False
+        for tp in tps:
+            position = reader.position(tp)
+            if position > self.vector.offsets[tp.partition]:
+                self.vector.step(tp.partition, position)
+                moved = True
+        return moved
 
     def _publish(self, records: Sequence[Stored]) -> list[Channel]:
         """Those that have something new."""
@@ -181,7 +188,7 @@ class Feed:
         """What is new, to all that keep up; then what is too much goes."""
         for channel in touched:
             await self._hub.round(channel)
-            channel.fresh = []
+            channel.sent()
         overtaken(self._hub, self._budget.enforce())
         await asyncio.sleep(0)
 

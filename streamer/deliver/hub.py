@@ -51,6 +51,7 @@ class Place:
     """A channel's streams. Those in `ready` stand on a border and take what comes."""
 
     __slots__ = (
+        "_all_ready",
         "blocked",
         "bytes",
         "events",
@@ -74,6 +75,22 @@ class Place:
         self.events = DELIVER_EVENTS.labels(channel.partner, channel.wanted.format)
         self.bytes = DELIVER_BYTES.labels(channel.partner)
         self.freshness = EDIT_TO_DELIVERY.labels(channel.partner)
+        self._all_ready: tuple[Detached, ...] | None = None
+
+    def all_ready(self) -> tuple[Detached, ...]:
+        """A copy, made when somebody came or went."""
+        if self._all_ready is None:
+            self._all_ready = tuple(self.ready)
+        return self._all_ready
+
+    def is_ready(self, stream: Detached) -> None:
+        self.ready[stream] = None
+        self._all_ready = None
+
+    def not_ready(self, stream: Detached) -> None:
+        if stream in self.ready:
+            del self.ready[stream]
+            self._all_ready = None
 
 
 class Hub:
@@ -133,7 +150,7 @@ class Hub:
         if place is None:
             place = self._places[channel] = Place(channel, self._clock.monotonic_s())
         self.streams[stream.fd] = stream
-        place.ready[stream] = None
+        place.is_ready(stream)
         self._epoll.register(stream.fd, select.EPOLLRDHUP)
         if stream.at < channel.log.end:
             self._pump(stream, place)
@@ -148,13 +165,15 @@ class Hub:
         place.wrote_at_s = self._clock.monotonic_s()
         if channel.fresh:
             place.told_at_s = place.wrote_at_s
-        streams = tuple(place.ready)
+        streams = place.all_ready()
         for number in range(0, len(streams), SLICE):
+            slice_ = streams[number : number + SLICE]
             if number:
                 await asyncio.sleep(0)
+                slice_ = tuple(stream for stream in slice_ if stream in place.ready)
             if self._withdrawals.behind:
                 return
-            self._slice(channel, place, streams[number : number + SLICE])
+            self._slice(channel, place, slice_)
         place.shown = channel.log.end
         self._observe(channel, place)
 
@@ -169,31 +188,37 @@ class Hub:
     def _together(
         self, channel: Channel, place: Place, streams: Sequence[Detached], start: int
     ) -> list[Detached]:
-        """The same for all that stand at `start`, as nearly all do; the others are what is returned."""
-        log, end, ready = cast("MemfdLog", channel.log), channel.log.end, place.ready
+        """The same for all that stand at `start`, as nearly all do; the others are what is returned. All are
+        ready.
+        """
+        end = channel.log.end
         size = end - start
-        data = log.read(start, end) if size <= SHARED_BYTES and ready else b""
-        write, sendfile, log_fd = os.write, os.sendfile, log.fd
-        whole = 0
+        data = channel.unsent(start) if size <= SHARED_BYTES else b""
+        write, sendfile, log_fd = os.write, os.sendfile, cast("MemfdLog", channel.log).fd
         apart: list[Detached] = []
+        partly: list[tuple[Detached, int]] = []
+        lost: list[Detached] = []
         for stream in streams:
-            if stream.at != start or stream not in ready:  # or it ended while others were written to
+            if stream.at != start:
                 apart.append(stream)
                 continue
             try:
                 sent = write(stream.fd, data) if data else sendfile(stream.fd, log_fd, start, size)
+                if sent == size:
+                    stream.at = end
+                else:
+                    partly.append((stream, sent))
             except BlockingIOError:
-                sent = 0
+                partly.append((stream, 0))
             except OSError:
-                self._end(stream, "client")
-                continue
-            if sent == size:
-                stream.at = end
-                whole += 1
-            else:
-                self._moved(stream, place, sent)
-                self._block(stream, place)
+                lost.append(stream)
+        whole = len(streams) - len(apart) - len(partly) - len(lost)
         self._count(channel, place, start, end, whole)
+        for stream, sent in partly:
+            self._moved(stream, place, sent)
+            self._block(stream, place)
+        for stream in lost:
+            self._end(stream, "client")
         return apart
 
     def _observe(self, channel: Channel, place: Place) -> None:
@@ -300,7 +325,7 @@ class Hub:
 
     def _block(self, stream: Detached, place: Place) -> None:
         if stream in place.ready:
-            del place.ready[stream]
+            place.not_ready(stream)
             place.lowest = min(place.lowest, stream.at) if place.blocked else stream.at
             place.blocked[stream] = None
             stream.blocked_s = self._clock.monotonic_s()
@@ -309,7 +334,7 @@ class Hub:
     def _unblock(self, stream: Detached, place: Place) -> None:
         if stream in place.blocked:
             del place.blocked[stream]
-            place.ready[stream] = None
+            place.is_ready(stream)
             stream.blocked_s = NEVER_S
             self._epoll.modify(stream.fd, select.EPOLLRDHUP)
 
@@ -352,7 +377,7 @@ class Hub:
         elif place.shown == channel.log.end:
             return
         all_had = channel.offset_of(channel.next - 1)
-        if not place.blocked and all(stream.at >= all_had for stream in place.ready):
+        if not (place.blocked or channel.followers) and all(s.at >= all_had for s in place.ready):
             while len(channel) > 1:  # nobody has to read it again
                 channel.evict()
         await self.round(channel)
@@ -438,7 +463,7 @@ class Hub:
             return
         del self.streams[stream.fd]
         place = self._places[stream.channel]
-        place.ready.pop(stream, None)
+        place.not_ready(stream)
         place.blocked.pop(stream, None)
         if not place.ready and not place.blocked:
             del self._places[stream.channel]

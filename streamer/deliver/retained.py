@@ -4,7 +4,7 @@ A channel loses its beginning: a client stands at a place in it, and is overtake
 is the configuration's business and not the clients'; where it is short, the largest channel gives first.
 """
 
-from streamer.deliver.channel import Channel
+from streamer.deliver.channel import Channel, Held
 from streamer.metrics import DELIVER_RETAINED_BYTES
 
 
@@ -13,6 +13,8 @@ class Budget:
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
+        self.held = Held()
+        """For the channels that are added: each tells it what it holds."""
         self._channels: dict[Channel, None] = {}
 
     def change(self, limit_bytes: int) -> set[Channel]:
@@ -25,26 +27,20 @@ class Budget:
 
     def remove(self, channel: Channel) -> None:
         del self._channels[channel]
-        DELIVER_RETAINED_BYTES.set(self.held_bytes())
-
-    def held_bytes(self) -> int:
-        return sum(channel.bytes for channel in self._channels)
+        DELIVER_RETAINED_BYTES.set(self.held.bytes)
 
     def enforce(self) -> set[Channel]:
         """Those that gave."""
         gave: set[Channel] = set()
-        held = self.held_bytes()
-        while held > self.limit_bytes:
+        while self.held.bytes > self.limit_bytes:
             # one frame of 16 MB is not given up, and must not keep the other channels from giving
             giving = (channel for channel in self._channels if len(channel) > 1)
             largest = max(giving, key=_bytes, default=None)
             if largest is None:
                 break
-            held -= largest.bytes
             largest.evict()
-            held += largest.bytes
             gave.add(largest)
-        DELIVER_RETAINED_BYTES.set(held)
+        DELIVER_RETAINED_BYTES.set(self.held.bytes)
         return gave
 
 

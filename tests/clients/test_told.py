@@ -14,7 +14,7 @@ from clients.reading import SINCE, Encoding, Sink, Target
 from harness.delivering import Delivering, delivering, metric, raw
 
 from streamer.config import DeliverSettings
-from streamer.deliver import encode, outlet
+from streamer.deliver import encode, hub, outlet
 from streamer.deliver.article_examples import EXAMPLES
 
 EACH = pytest.mark.parametrize("name", [name for name in CLIENTS if name != "sseclient-py-http-1.0"])
@@ -89,6 +89,7 @@ async def test_control_events(
     """
     prepare(name)
     monkeypatch.setattr(outlet, "CURSOR_S", 0.05)
+    monkeypatch.setattr(hub, "CURSOR_S", 0.05)
     async with delivering(tmp_path, deliver=DeliverSettings(heartbeat_s=0.02)) as server:
         sse = name in SSE
         start = {"last_event_id": "00000000.0:1", "on_gap": "continue"} if sse else {"since": SINCE}

@@ -1,17 +1,22 @@
 """The suite is worth something: servers that are wrong on purpose fail it."""
 
+import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from streamer.deliver import encode, gzipped, outlet, request, start
+from streamer.deliver import encode, gzipped, hub, outlet, rendering, request, start
 from streamer.deliver.bucket import Bucket
+from streamer.deliver.channel import Channel, Entry
 from streamer.deliver.connection import Connection
+from streamer.deliver.detached import Detached
 from streamer.deliver.encode import Frame
 from streamer.deliver.filters import Values
 from streamer.deliver.gzipped import Block, Member
+from streamer.deliver.hub import Hub
 from streamer.deliver.outlet import Outlet
 from streamer.deliver.position import ClientPosition, Vector
 from streamer.deliver.start import Beginning
@@ -89,13 +94,14 @@ def the_last_of_a_batch_is_lost(patch: Patch) -> None:
 
 
 def the_join_repeats_one(patch: Patch) -> None:
-    """The first live frame is the last one that was caught up with."""
+    """What goes on live begins with the last that was caught up with."""
     catch_up = Connection._catch_up
 
-    async def repeating(self: Connection, vector: Vector) -> None:
-        await catch_up(self, vector)
-        assert self._index is not None
-        self._index = max(self._feed.window.first, self._index - 1)
+    async def repeating(self: Connection, vector: Vector) -> int:
+        number = await catch_up(self, vector)
+        before = Vector(self._feed.info.epoch, [max(0, offset - 1) for offset in vector.offsets])
+        await self._replay(before, tuple(vector.offsets))
+        return number
 
     patch.setattr(Connection, "_catch_up", repeating)
 
@@ -105,7 +111,8 @@ def a_blank_line_after_the_preamble(patch: Patch) -> None:
 
 
 def a_blank_line_after_heartbeats(patch: Patch) -> None:
-    patch.setattr(outlet, "HEARTBEAT", encode.HEARTBEAT + b"\n")
+    for writer in (outlet, hub):
+        patch.setattr(writer, "HEARTBEAT", encode.HEARTBEAT + b"\n")
 
 
 def raw_line_separators(patch: Patch) -> None:
@@ -159,15 +166,24 @@ def filters_compare_text(patch: Patch) -> None:
 
 def gzip_without_flush(patch: Patch) -> None:
     """What was packed leaves with the next thing that is."""
-    add = Member.add
+    add, append = Member.add, Channel._append
     held: dict[int, bytes] = {}
+    held_of: dict[Channel, Block] = {}
 
     def late(self: Member, one: Block) -> bytes:
         before = held.get(id(self), b"")
         held[id(self)] = add(self, one)
         return before
 
+    def late_for_all(self: Channel, data: bytes | Block, *positions: str) -> Entry:
+        if isinstance(data, Block):
+            before = held_of.get(self, gzipped.block(b""))
+            held_of[self] = data
+            data = before
+        return append(self, data, *positions)
+
     patch.setattr(Member, "add", late)
+    patch.setattr(Channel, "_append", late_for_all)
 
 
 def gzip_with_a_wrong_checksum(patch: Patch) -> None:
@@ -182,11 +198,13 @@ def a_cursor_that_skips(patch: Patch) -> None:
         moved = [f"{p}:{int(o) + bool(int(o))}" for p, o in (pair.split(":") for pair in pairs.split(","))]
         return encode.cursor(f"{head}.{','.join(moved)}")
 
-    patch.setattr(outlet, "cursor", ahead)
+    for writer in (outlet, hub):
+        patch.setattr(writer, "cursor", ahead)
 
 
 def no_cursors(patch: Patch) -> None:
     patch.setattr(Outlet, "_wants_cursor", lambda *_: False)
+    patch.setattr(hub, "CURSOR_S", float("inf"))
 
 
 def requests_are_not_counted(patch: Patch) -> None:
@@ -211,17 +229,44 @@ def slow_ones_end_cleanly(patch: Patch) -> None:
         self._transport.write(b"0\r\n\r\n")
         self._transport.close()
 
+    def finish(self: Hub, stream: Detached, reason: str) -> None:
+        entry = stream.channel.entry(stream.channel.number_at(stream.at))
+        rest = stream.channel.log.read(stream.at, entry.end) + hub.LAST_CHUNK
+        asyncio.get_running_loop().call_soon(_write_all, os.dup(stream.fd), rest)
+        self._end(stream, reason)
+
     patch.setattr(Outlet, "reset", close)
+    patch.setattr(Hub, "reset", finish)
+
+
+def _write_all(fd: int, rest: bytes) -> None:
+    """As the client takes it, and then the end."""
+    try:
+        rest = rest[os.write(fd, rest) :]
+    except BlockingIOError:
+        pass
+    except OSError:
+        rest = b""
+    if rest:
+        asyncio.get_running_loop().call_later(0.01, _write_all, fd, rest)
+    else:
+        os.close(fd)
 
 
 def bye_is_named_error(patch: Patch) -> None:
-    patch.setattr(outlet, "bye", lambda reason: encode.control("error", {"reason": reason}))
+    for writer in (outlet, hub):
+        patch.setattr(writer, "bye", lambda reason, _: encode.control("error", {"reason": reason}))
 
 
 def gzip_differs(patch: Patch) -> None:
     """An article that is packed is another one: a cache that is asked by the wrong name."""
     block = gzipped.block
-    patch.setattr("streamer.deliver.blocks.block", lambda data: block(data.replace(b"text 1", b"text 2")))
+
+    def another(data: bytes) -> Block:
+        return block(data.replace(b"text 1", b"text 2"))
+
+    for maker in (rendering, outlet):
+        patch.setattr(maker, "block", another)
 
 
 def frames_share_lines(patch: Patch) -> None:

@@ -17,9 +17,8 @@ from harness.schema import checked
 
 from deploy.kafka import Brokers
 from streamer.config import DeliverSettings
-from streamer.deliver.blocks import Blocks
-from streamer.deliver.encode import Frame
 from streamer.deliver.outlet import Outlet
+from streamer.deliver.rendering import Part
 from streamer.log.base import Record
 from streamer.runtime import article_spec
 
@@ -224,16 +223,16 @@ async def test_a_topic_deleted_and_made_at_once(server: Delivering, monkeypatch:
     `bye` and `expired`; a status that is asked meanwhile is an answer, and the process lives on.
     """
     old = await server.write(range(1, 301))
-    write, held, go_on = Outlet.write_frames, asyncio.Event(), asyncio.Event()
+    write, held, go_on = Outlet.write, asyncio.Event(), asyncio.Event()
 
-    async def write_once_told(self: Outlet, frames: Sequence[Frame], shared: Blocks | None = None) -> None:
-        await write(self, frames, shared)
+    async def write_once_told(self: Outlet, parts: Sequence[Part], position: str) -> None:
+        await write(self, parts, position)
         held.set()
         await go_on.wait()
 
     live, late = Client(server, KEY), Client(server, KEY, f"?since={EVER}")
     async with reading(live) as living:
-        monkeypatch.setattr(Outlet, "write_frames", write_once_told)
+        monkeypatch.setattr(Outlet, "write", write_once_told)
         async with reading(late) as catching_up:
             await held.wait()
             await server.log.delete_topic(server.topic)

@@ -430,6 +430,7 @@ async def test_a_cursor_tells_a_position_that_moves_without_articles(
 ) -> None:
     """Tombstones and ticks make no event, but the client's position follows them."""
     monkeypatch.setattr("streamer.deliver.outlet.CURSOR_S", 0.05)
+    monkeypatch.setattr("streamer.deliver.hub.CURSOR_S", 0.05)
     async with delivering(tmp_path) as server:
         feed = Feed(server.url, KEY)
         async with asyncio.timeout(5):

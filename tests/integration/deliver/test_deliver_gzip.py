@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import pytest
 from harness.delivering import Delivering, bearer, delivering, metric, problem, raw
+from harness.detaching import Adopted, Way
 
 from streamer.config import DeliverSettings
 from streamer.deliver.connection import Connection
 from streamer.deliver.encode import PREAMBLE
-from streamer.deliver.gzipped import HEADER, Block, Member
+from streamer.deliver.gzipped import HEADER, Block, block
 
 EVER: Final = "2020-01-01T00:00:00Z"
 GZIP: Final = "Accept-Encoding: gzip\r\n"
@@ -96,6 +97,7 @@ async def test_who_does_not_ask_gets_it_as_it_is(tmp_path: Path) -> None:
         await problem(server, 406, headers=bearer(**{"Accept-Encoding": "gzip;q=0, identity;q=0"}))
 
 
+@pytest.mark.usefixtures("way")
 async def test_a_stream_that_ended_is_a_whole_file(tmp_path: Path) -> None:
     """Checksum and length are right, of what was caught up and what came live; each byte sent is counted."""
     async with delivering(tmp_path) as server:
@@ -165,31 +167,36 @@ async def test_an_http_1_0_client_reads_to_the_end(tmp_path: Path) -> None:
         writer.close()
 
 
-async def test_connections_share_a_frames_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three clients of one format get the same object; it is made once."""
-    added: list[Block] = []
-    add = Member.add
+async def test_connections_share_a_frames_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Way
+) -> None:
+    """Three clients of one format get the same bytes; they are packed once."""
+    packed: list[bytes] = []
 
-    def noted(self: Member, one: Block) -> bytes:
-        added.append(one)
-        return add(self, one)
+    def noted(data: bytes) -> Block:
+        packed.append(data)
+        return block(data)
 
-    monkeypatch.setattr(Member, "add", noted)
+    for module in ("rendering", "channel", "outlet", "hub"):
+        monkeypatch.setattr(f"streamer.deliver.{module}.block", noted)
+    adopted = Adopted(monkeypatch)
     async with (
         delivering(tmp_path) as server,
         gunzipped(server) as one,
         gunzipped(server) as two,
         gunzipped(server) as three,
     ):
-        for body in (one, two, three):
+        bodies = (one, two, three)
+        for body in bodies:
             await body.until(PREAMBLE)
-        added.clear()
+        if way == "detached":
+            await adopted.reach(3)
+        packed.clear()
         await server.write([1])
-        events = {await body.until(b"\n\n") for body in (one, two, three)}
-        assert len(events) == 1
-        assert len(added) == 3
-        assert added[0] is added[1]
-        assert added[1] is added[2]
+        events = {await body.until(b"\n\n") for body in bodies}
+        assert events == {*packed}
+        assert len(packed) == 1
+        assert bool(adopted.streams) == (way == "detached")
 
 
 async def test_a_resume_gives_what_identity_gives(tmp_path: Path) -> None:

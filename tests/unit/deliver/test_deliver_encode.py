@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from streamer.deliver.encode import Frame, control, frame_of, is_article, strip
+from streamer.deliver.encode import Frame, control, frame_of, is_article, withdrawn_from
 from streamer.log.base import Stored
 
 NOTHING: frozenset[object] = frozenset()
@@ -62,21 +62,32 @@ def test_hidden_parts_are_left_out() -> None:
     article = json.loads(framed(value, frozenset({"comment"})).data())
     assert article["version"] == {"identifier": 7, "editor": {"name": "n"}}
     assert article["visibility"] == {"text": True, "editor": True, "comment": False}
-    frame = framed(value)
-    strip(frame, frozenset({"editor", "comment"}))
-    assert json.loads(frame.data())["version"] == {"identifier": 7}
-    assert frame.position() == "e7c14a09.3:42"
-    strip(frame, frozenset({"text"}))
-    assert (frame.sse, frame.ndjson()) == (b"", b"")
+
+
+def test_what_was_withdrawn_later_is_left_out_as_if_it_had_been_before() -> None:
+    """Of an event and of a line, each as it lies there: the same bytes as if the frame were made now."""
+    value = (
+        b'{"version":{"identifier":7,"comment":"c","editor":{"name":"n"}},'
+        b'"visibility":{"text":true,"editor":true,"comment":true},"event":{}}'
+    )
+    frame, both = framed(value), frozenset({"editor", "comment"})
+    again = framed(value, both)
+    assert withdrawn_from(frame.sse, both) == again.sse  # type: ignore[arg-type] # words as they come
+    assert withdrawn_from(frame.ndjson(), both) == again.ndjson()  # type: ignore[arg-type] # 〃
+    for events in (frame.sse, frame.ndjson()):
+        one_by_one = events
+        for part in ("editor", "comment"):
+            one_by_one = withdrawn_from(one_by_one, frozenset({part}))
+        assert one_by_one == withdrawn_from(events, both)  # type: ignore[arg-type] # 〃
+    assert withdrawn_from(b"id: e7c14a09.3:42\ndata: {broken\n\n", frozenset({"comment"})) == b""
 
 
 def test_a_comment_that_stands_alone_is_left_out() -> None:
     """A partner's projection may leave nothing but it of the version."""
     value = b'{"version":{"comment":"c"},"event":{}}'
     assert json.loads(framed(value, frozenset({"comment"})).data())["version"] == {}
-    frame = framed(value)
-    strip(frame, frozenset({"comment"}))
-    assert json.loads(frame.data())["version"] == {}
+    later = withdrawn_from(framed(value).ndjson(), frozenset({"comment"}))
+    assert json.loads(later)["version"] == {}
 
 
 def test_tombstones_and_ticks_are_no_events() -> None:

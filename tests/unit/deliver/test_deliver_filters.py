@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from streamer.deliver.encode import Frame, strip
+from streamer.deliver.encode import Frame
 from streamer.deliver.fields import SHAPE, Shape
 from streamer.deliver.filters import MAX_FILTERS, MAX_VALUE_CHARS, MAX_VALUES, Filters, parse_filters
 from streamer.deliver.problems import Problem
-from streamer.deliver.verdicts import Verdicts
+from streamer.deliver.rendering import Rendering
+from streamer.deliver.wanted import Wanted
 from streamer.projection import FIELDS, Tree
 from tests.conformance.endpoint.judge import passes
 
@@ -244,20 +245,17 @@ def test_a_number_beyond_all_numbers_matches_nothing() -> None:
         assert not filters(("version.scores.m", 1)).match(data)
 
 
-def test_a_verdict_is_of_what_is_still_shown() -> None:
-    """A frame that has lost its comment is judged anew: to match by what it was would tell what is hidden."""
-    data = b'{"event":{"type":"update"},"version":{"comment":"secret"},"visibility":{"comment":true}}'
+def wanted(asked: Filters | None) -> Wanted:
+    return Wanted(frozenset({0}), asked, None, "ndjson", "identity")
+
+
+def framed(data: bytes) -> Frame:
     head = b"id: e7c14a09.0:1\ndata: "
-    frame = Frame("enwiki:1", 1, 1, 0, 0, head + data + b"\n\n", len(head), frozenset())
-    verdicts, asked = Verdicts(), filters(("version.comment", "secret"))
-    assert verdicts.of(frame, asked)
-    strip(frame, frozenset({"comment"}))
-    assert not verdicts.of(frame, asked)
-    assert verdicts.of(frame, filters(("visibility.comment", False)))
+    return Frame("enwiki:1", 1, 1, 0, 0, head + data + b"\n\n", len(head), frozenset())
 
 
 def test_a_frame_is_judged_once_for_equal_filters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many connections ask, and in whatever order they say it; what is kept is bounded."""
+    """However many feeds ask, and in whatever order they say it."""
     judged: list[bytes] = []
     match = Filters.match
 
@@ -266,14 +264,12 @@ def test_a_frame_is_judged_once_for_equal_filters(monkeypatch: pytest.MonkeyPatc
         return match(self, data, is_delete=is_delete)
 
     monkeypatch.setattr(Filters, "match", counted)
-    verdicts = Verdicts(kept=50)
-    frames = [Frame("k", 1, 1, 0, 0, b'{"name":"A"}\n\n', 0, frozenset()) for _ in range(100)]
-    for frame in frames:
-        for _ in range(3):
-            assert verdicts.of(frame, filters(("name", ["A", "B"])))
-            assert verdicts.of(frame, filters(("name", "B"), ("name", "A")))
-    assert len(judged) == 100
-    assert len(verdicts.kept) == 50
+    rendering = Rendering([framed(b'{"name":"%b"}' % name) for name in (b"A", b"C", b"B")])
+    for _ in range(3):
+        for asked in (filters(("name", ["A", "B"])), filters(("name", "B"), ("name", "A"))):
+            (part,) = rendering.parts(wanted(asked))
+            assert part.data == b'{"name":"A"}\n{"name":"B"}\n'
+    assert len(judged) == 3
 
 
 def test_equal_filters_have_one_digest_and_no_others() -> None:
@@ -296,16 +292,15 @@ def test_equal_filters_have_one_digest_and_no_others() -> None:
     assert len({each.digest for each in (one, *others)}) == 1 + len(others)
 
 
-def test_verdicts_keep_nothing_of_the_clients() -> None:
+def test_a_batch_keeps_nothing_of_the_clients() -> None:
     """Filters may be 300 kB each, and whoever asked with them may be gone."""
-    verdicts = Verdicts()
+    rendering = Rendering([framed(b'{"name":"A"}')])
     asked = filters(("name", [f"{number:01000d}" for number in range(300)]))
     gone = weakref.ref(asked)
-    verdicts.of(Frame("k", 1, 1, 0, 0, b'{"name":"A"}\n\n', 0, frozenset()), asked)
+    assert rendering.parts(wanted(asked)) == []
     del asked
     gc.collect()
     assert gone() is None
-    assert len(verdicts.kept) == 1
 
 
 def test_what_is_thought_of_a_revision_can_be_filtered_by() -> None:

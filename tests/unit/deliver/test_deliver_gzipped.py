@@ -2,13 +2,13 @@
 
 import gzip
 import random
+import struct
 import zlib
 
 import pytest
+from isal import isal_zlib
 
-from streamer.deliver.blocks import Blocks
-from streamer.deliver.encode import Frame, strip
-from streamer.deliver.gzipped import HEADER, Member, block
+from streamer.deliver.gzipped import HEADER, Member, block, span_crc, unpacked
 from streamer.deliver.negotiate import encoding_of
 from streamer.deliver.problems import Problem
 
@@ -56,32 +56,85 @@ def test_a_stream_that_is_cut_is_no_whole_file() -> None:
         gzip.decompress(sent)
 
 
-def frame() -> Frame:
-    head = b"id: e7c14a09.0:1\ndata: "
-    return Frame("k", 1, 1, 0, 0, head + b'{"version":{"comment":"why"}}\n\n', len(head), frozenset())
+def test_spans_between_borders_are_what_their_bytes_are(rng: random.Random) -> None:
+    """A member is told of all between two borders by the totals there: checksum and length are zlib's. It may
+    skip what lies between spans, and add blocks of its own.
+    """
+    whole = [b"", b"", *(rng.randbytes(rng.choice([0, 1, 7, 300, 70_000])) for _ in range(40))]
+    totals = [(0, 0)]
+    for piece in whole:
+        crc, length = totals[-1]
+        totals.append((zlib.crc32(piece, crc), length + len(piece)))
+    for _ in range(200):
+        member, sent, at = Member(), b"", 0
+        while at < len(whole):
+            start = rng.randrange(at, len(whole) + 1)
+            at = rng.randrange(start, len(whole) + 1)
+            own = b"".join(whole[start:at])
+            before, after = totals[start], totals[at]
+            assert span_crc(before[0], after[0], after[1] - before[1]) == zlib.crc32(own)
+            member.add_span(before, after)
+            sent += own
+            if rng.random() < 0.3:
+                member.add(block(b"own"))
+                sent += b"own"
+        assert member.end() == b"\x03\x00" + struct.pack("<II", zlib.crc32(sent), len(sent))
 
 
-def test_a_frames_block_is_made_once() -> None:
-    """One per format, shared by all who come for it; anew once something was taken out of the frame."""
-    blocks, one = Blocks(), frame()
-    made = blocks.of(one, sse=True)
-    assert blocks.of(one, sse=True) is made
-    line = blocks.of(one, sse=False)
-    assert zlib.decompressobj(-15).decompress(line.packed) == one.ndjson()
-    strip(one, frozenset({"comment"}))
-    again = blocks.of(one, sse=True)
-    assert zlib.decompressobj(-15).decompress(again.packed) == one.sse
-    assert b"why" not in one.sse
+def test_the_length_of_a_long_stream_starts_anew() -> None:
+    """Gzip says it modulo 2^32, and so it must be where a client has had more; the checksum stays right."""
+    half = 1 << 31
+    zeros = 0
+    for _ in range(5):
+        zeros = isal_zlib.crc32_combine(zeros, _crc_of_zeros(half), half)
+    member = Member()
+    member.add_span((0, 0), (zeros, 5 * half))
+    member.add(block(b"end"))
+    crc = isal_zlib.crc32_combine(zeros, zlib.crc32(b"end"), 3)
+    assert member.end() == b"\x03\x00" + struct.pack("<II", crc, half + 3)
+    late = Member()
+    late.add_span((zeros, 5 * half), (crc, 5 * half + 3))
+    assert late.end() == b"\x03\x00" + struct.pack("<II", zlib.crc32(b"end"), 3)
+    most = Member()
+    most.add_span((zlib.crc32(b"x"), 1), (_crc_of_zeros(5 * half, zlib.crc32(b"x")), 5 * half + 1))
+    assert most.end() == b"\x03\x00" + struct.pack("<II", zeros, half)
 
 
-def test_what_is_kept_of_blocks_is_bounded() -> None:
-    """The oldest go first."""
-    blocks = Blocks(kept_bytes=1_000)
-    frames = [frame() for _ in range(100)]
-    made = [blocks.of(one, sse=True) for one in frames]
-    assert blocks.kept.size <= 1_000
-    assert blocks.of(frames[-1], sse=True) is made[-1]
-    assert blocks.of(frames[0], sse=True) is not made[0]
+def _crc_of_zeros(length: int, crc: int = 0) -> int:
+    """After so many more zeros, by squaring: a table of what 1, 2, 4, … zeros do to each bit."""
+    state = crc ^ 0xFFFFFFFF
+    step = [(1 << bit) >> 8 ^ _TABLE[(1 << bit) & 0xFF] for bit in range(32)]
+    while length:
+        if length & 1:
+            state = _times(step, state)
+        step = [_times(step, column) for column in step]
+        length >>= 1
+    return state ^ 0xFFFFFFFF
+
+
+def _times(columns: list[int], bits: int) -> int:
+    found = 0
+    for bit in range(32):
+        if bits >> bit & 1:
+            found ^= columns[bit]
+    return found
+
+
+def _entry(value: int) -> int:
+    for _ in range(8):
+        value = value >> 1 ^ (0xEDB88320 if value & 1 else 0)
+    return value
+
+
+_TABLE = [_entry(value) for value in range(256)]
+
+
+def test_what_a_block_was_made_of(rng: random.Random) -> None:
+    """A cut-off takes something out of it later."""
+    for piece in pieces(rng):
+        made = block(piece)
+        assert unpacked(made.packed) == piece
+        assert (made.crc, made.length) == (zlib.crc32(piece), len(piece))
 
 
 @pytest.mark.parametrize(
