@@ -156,4 +156,4 @@ async def test_every_reader_gets_every_article_once(tmp_path: Path, rng: random.
 async def test_many_readers_for_long(tmp_path: Path, rng: random.Random, run: int) -> None:
     """The same, with more of everything."""
     print(f"run {run}")
-    await integrity(tmp_path, rng, readers=60, paced=12, articles=5_000, huge=20)
+    await integrity(tmp_path, rng, readers=40, paced=8, articles=2_000, huge=10)
