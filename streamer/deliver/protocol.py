@@ -28,8 +28,8 @@ ANSWER_DEADLINE_S: Final = 60.0
 write (streamer.deliver.outlet).
 """
 UNANSWERED_BYTES: Final = 2 * MAX_BODY_BYTES
-"""What may come from one client between two answers, the rest of a body that was refused included: aiohttp reads
-on for ten seconds to throw it away.
+"""What may come from one client between two answers, the rest of a body that was refused included: aiohttp
+reads on for ten seconds to throw it away.
 """
 SPARE_SOCKETS: Final = 1_000
 """Beyond the streams: those who are about to ask, and those who are being refused."""
@@ -99,7 +99,7 @@ class _Protocol(web.RequestHandler):
             self._head_timer.cancel()  # it would hold what is over for seconds
 
     def data_received(self, data: bytes) -> None:
-        """Nothing behind what is no HTTP is looked at: the parser would find an error in each piece, and quote
+        """Nothing behind what is no HTTP is looked at: the parser would find an error in each piece, and keep
         it. Who sends more than anybody needs is gone.
         """
         if self._is_broken:
