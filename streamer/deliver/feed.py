@@ -104,6 +104,7 @@ class Feed:
     def drop(self, channel: Channel) -> None:
         """Nobody follows it."""
         del self.channels[channel.wanted.key]
+        self._heedless()
         channel.close()
         self._budget.remove(channel)
 
@@ -124,11 +125,16 @@ class Feed:
                     await asyncio.sleep(RETRY_S)
         finally:
             self.ended = self.ended or "drain"
-            self.judge.withdrawals.unsubscribe(self._withdraw)
+            self._heedless()
             self.opened.set()
             for channel in tuple(self.channels.values()):
                 self._hub.ended(channel, self.ended)
             self._wake()
+
+    def _heedless(self) -> None:
+        """Cut-offs matter to the last client, which takes its time to go."""
+        if self.ended and not self.channels:
+            self.judge.withdrawals.unsubscribe(self._withdraw)
 
     async def _follow(self) -> None:
         tps = [TopicPartition(self.info.name, p) for p in range(self.info.partitions)]

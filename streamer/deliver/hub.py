@@ -134,12 +134,14 @@ class Hub:
             self._slice(channel, place, slice_)
         place.shown = channel.log.end
         channel.sent()
-        place.observe(self._clock.now_ms())
+        if place.ready or place.blocked:
+            place.observe(self._clock.now_ms())
 
     def _is_held(self) -> bool:
         """Nothing is begun that cut-offs might reach which are not known yet."""
-        self._was_held |= self._withdrawals.behind
-        return self._withdrawals.behind
+        is_held = self._withdrawals.behind
+        self._was_held |= is_held
+        return is_held
 
     def _slice(self, channel: Channel, place: Place, streams: Sequence[Detached]) -> None:
         start, end = place.shown, channel.log.end
@@ -353,10 +355,15 @@ class Hub:
         place = self._places.get(channel)
         if place is None:
             return
-        for entry in entries:
-            for stream in tuple(place.blocked):
-                if entry.start < stream.at < entry.end or stream.private_of is entry:
-                    self.reset(stream, "withdrawn")
+        starts = {entry.start for entry in entries}
+        for stream in tuple(place.blocked) if starts else ():
+            own = stream.private_of
+            if own is None and channel.start <= stream.at < channel.log.end:
+                own = channel.entry(channel.number_at(stream.at))
+                if own.start == stream.at:
+                    continue
+            if own is not None and own.start in starts:
+                self.reset(stream, "withdrawn")
 
     def ended(self, channel: Channel, reason: str) -> None:
         """The feed has: nothing comes any more."""

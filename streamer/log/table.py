@@ -93,7 +93,7 @@ class Table:
             if await self._step(reader, 0.0 if self._behind else READ_S):
                 self._behind = True
             else:
-                self._at_end_s = began_s if self._behind else time.monotonic()
+                self._at_end_s = began_s  # what a read that was held up found is no newer than that
                 self._behind = False
 
     async def catch_up(self) -> None:
