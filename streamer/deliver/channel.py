@@ -82,9 +82,7 @@ class Held:
 class Channel:
     """Entries `first` up to but not including `next` are retained. `take` what the feed renders for it."""
 
-    def __init__(
-        self, partner: str, wanted: Wanted, vector: Vector, log: FrameLog, held: "Held | None" = None
-    ) -> None:
+    def __init__(self, partner: str, wanted: Wanted, vector: Vector, log: FrameLog) -> None:
         self.partner = partner
         self.wanted = wanted
         self.vector = vector
@@ -96,7 +94,8 @@ class Channel:
         self.next = 0
         self.bytes = 0
         """What it holds, overhead included."""
-        self._held = held or Held()
+        self.held = Held()
+        """By all that are counted together: see streamer.deliver.retained."""
         self.events = 0
         self.payload_bytes = 0
         """Articles, and bytes without the framing of chunks, since it was made."""
@@ -309,8 +308,8 @@ class Channel:
         self.patched_end = max(self.patched_end, entry.end)
 
     def _without(self, frame: Frame, event: bytes, hidden: frozenset[Hideable]) -> bytes:
-        """b"" where nothing is left to be shown, also to filters that ask for what is hidden now: but they all
-        let a removal pass.
+        """b"" where nothing is left to be shown, also to filters that ask for what is hidden now: but all of
+        them let a removal pass.
         """
         filters = self.wanted.filters
         asked = filters.fields if filters is not None else ()
@@ -323,7 +322,7 @@ class Channel:
 
     def _grow(self, size: int) -> None:
         self.bytes += size
-        self._held.bytes += size
+        self.held.bytes += size
 
     def close(self) -> None:
         self._grow(-self.bytes)

@@ -96,7 +96,7 @@ class Feed:
         """Of all who want the same."""
         channel = self.channels.get(wanted.key)
         if channel is None:
-            channel = Channel(self.judge.partner, wanted, self.vector, frame_log(), self._budget.held)
+            channel = Channel(self.judge.partner, wanted, self.vector, frame_log())
             self.channels[wanted.key] = channel
             self._budget.add(channel)
         return channel

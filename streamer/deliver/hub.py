@@ -13,8 +13,6 @@ reads on once its round is over. Blocked streams cost nothing until their socket
 import asyncio
 import os
 import select
-import socket
-import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, cast
@@ -25,10 +23,12 @@ from streamer.deliver.detached import NEVER_S, Detached
 from streamer.deliver.encode import HEARTBEAT, NDJSON_HEARTBEAT, bye, cursor
 from streamer.deliver.framelog import HAS_MEMFD, MemfdLog
 from streamer.deliver.gzipped import block
+from streamer.deliver.lingering import Lingering
 from streamer.deliver.outlet import CURSOR_S, LINGER_S, RESETS, WRITE_DEADLINE_S
+from streamer.deliver.place import Place
+from streamer.deliver.sockets import close_socket
 from streamer.deliver.withdrawals import Withdrawals
 from streamer.faultpoints import Point, is_armed, reached
-from streamer.metrics import DELIVER_BYTES, DELIVER_EVENTS, EDIT_TO_DELIVERY
 
 CAN_DETACH: Final = HAS_MEMFD and hasattr(select, "epoll") and hasattr(os, "sendfile")
 SLICE: Final = 512
@@ -47,52 +47,6 @@ EVENTS_AT_ONCE: Final = 256
 OnEnd = Callable[[Detached, str], None]
 
 
-class Place:
-    """A channel's streams. Those in `ready` stand on a border and take what comes."""
-
-    __slots__ = (
-        "_all_ready",
-        "blocked",
-        "bytes",
-        "events",
-        "freshness",
-        "lowest",
-        "ready",
-        "shown",
-        "told_at_s",
-        "wrote_at_s",
-    )
-
-    def __init__(self, channel: Channel, now_s: float) -> None:
-        self.ready: dict[Detached, None] = {}
-        self.blocked: dict[Detached, None] = {}
-        self.shown = channel.log.end
-        """Up to here a round has gone."""
-        self.lowest = 0
-        """No blocked stream stands before it."""
-        self.told_at_s = now_s
-        self.wrote_at_s = now_s
-        self.events = DELIVER_EVENTS.labels(channel.partner, channel.wanted.format)
-        self.bytes = DELIVER_BYTES.labels(channel.partner)
-        self.freshness = EDIT_TO_DELIVERY.labels(channel.partner)
-        self._all_ready: tuple[Detached, ...] | None = None
-
-    def all_ready(self) -> tuple[Detached, ...]:
-        """A copy, made when somebody came or went."""
-        if self._all_ready is None:
-            self._all_ready = tuple(self.ready)
-        return self._all_ready
-
-    def is_ready(self, stream: Detached) -> None:
-        self.ready[stream] = None
-        self._all_ready = None
-
-    def not_ready(self, stream: Detached) -> None:
-        if stream in self.ready:
-            del self.ready[stream]
-            self._all_ready = None
-
-
 class Hub:
     """`run` it within `opened`. `on_end` is called once for each stream, when it is over."""
 
@@ -106,8 +60,7 @@ class Hub:
         self._heartbeat_s = heartbeat_s
         self._on_end = on_end
         self._places: dict[Channel, Place] = {}
-        self._lingering: dict[int, float] = {}
-        """Ended ones whose last bytes are on their way, and until when."""
+        self._lingering = Lingering(clock, LINGER_S)
         self._was_behind = False
 
     @contextmanager
@@ -124,8 +77,7 @@ class Hub:
         finally:
             for stream in tuple(self.streams.values()):
                 self.reset(stream, stream.cut or "drain")
-            for fd in tuple(self._lingering):
-                self._forget(fd)
+            self._lingering.close(self._epoll)
             loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
 
@@ -175,7 +127,8 @@ class Hub:
                 return
             self._slice(channel, place, slice_)
         place.shown = channel.log.end
-        self._observe(channel, place)
+        if place.ready or place.blocked:
+            place.observe(self._clock.now_ms())
 
     def _slice(self, channel: Channel, place: Place, streams: Sequence[Detached]) -> None:
         start, end = place.shown, channel.log.end
@@ -213,24 +166,13 @@ class Hub:
             except OSError:
                 lost.append(stream)
         whole = len(streams) - len(apart) - len(partly) - len(lost)
-        self._count(channel, place, start, end, whole)
+        place.counts(start, end, whole)
         for stream, sent in partly:
             self._moved(stream, place, sent)
             self._block(stream, place)
         for stream in lost:
             self._end(stream, "client")
         return apart
-
-    def _observe(self, channel: Channel, place: Place) -> None:
-        if not channel.fresh or not (place.ready or place.blocked):
-            return
-        now_ms = self._clock.now_ms()
-        for frame in channel.fresh:
-            if not frame.delivered:
-                frame.delivered = True
-                if frame.edited_ms:
-                    place.freshness.observe(max(0, now_ms - frame.edited_ms) / 1000)
-        channel.fresh = []
 
     def _pump(self, stream: Detached, place: Place) -> None:
         """Writes to one stream what it may have, until there is no more or its socket takes no more."""
@@ -308,20 +250,11 @@ class Hub:
         before = stream.at
         stream.at += sent
         self._took(stream, sent)
-        self._count(stream.channel, place, before, stream.at)
+        place.counts(before, stream.at)
 
     def _took(self, stream: Detached, sent: int) -> None:
         if sent and stream.blocked_s is not NEVER_S:
             stream.blocked_s = self._clock.monotonic_s()
-
-    @staticmethod
-    def _count(channel: Channel, place: Place, start: int, end: int, streams: int = 1) -> None:
-        """Whole entries, so that each counts once however many writes it takes."""
-        if streams:
-            events, payload = channel.counts_at(start)
-            events_after, payload_after = channel.counts_at(end)
-            place.events.inc(streams * (events_after - events))
-            place.bytes.inc(streams * (payload_after - payload))
 
     def _block(self, stream: Detached, place: Place) -> None:
         if stream in place.ready:
@@ -344,7 +277,7 @@ class Hub:
             stream = self.streams.get(fd)
             if stream is None:
                 if fd in self._lingering:
-                    self._drain(fd)
+                    self._lingering.heed(self._epoll, fd)
             elif events & GONE:
                 self._end(stream, stream.cut or "client")
             else:
@@ -391,9 +324,7 @@ class Hub:
                     self.reset(stream, stream.cut)
                 elif now_s >= stream.blocked_s + WRITE_DEADLINE_S:
                     self.reset(stream, "stalled")
-        for fd, until_s in tuple(self._lingering.items()):
-            if now_s >= until_s:
-                self._forget(fd)
+        self._lingering.expire(self._epoll)
 
     # ── who goes ───────────────────────────────────────────────────────────────────────────────
 
@@ -420,7 +351,7 @@ class Hub:
         """The feed has: nothing comes any more."""
         place = self._places.get(channel)
         for stream in (*place.ready, *place.blocked) if place is not None else ():
-            self.cut(stream, reason, patience_s=0.0)
+            self.cut(stream, reason, patience_s=LINGER_S)
 
     def cut(self, stream: Detached, reason: str, *, patience_s: float) -> None:
         """Ends on the next event border; where the client takes no bytes, by a reset after `patience_s`."""
@@ -468,39 +399,8 @@ class Hub:
         if not place.ready and not place.blocked:
             del self._places[stream.channel]
         if lingers:
-            self._linger(stream.fd)
+            self._lingering.add(self._epoll, stream.fd)
         else:
-            self._close(stream.fd, resets=resets)
+            self._epoll.unregister(stream.fd)
+            close_socket(stream.fd, resets=resets)
         self._on_end(stream, reason)
-
-    def _linger(self, fd: int) -> None:
-        """What was sent last must not be lost to a reset, which a close is while there are bytes unread."""
-        with socket.socket(fileno=os.dup(fd)) as sock:
-            try:
-                sock.shutdown(socket.SHUT_WR)
-            except OSError:  # it has left
-                self._close(fd)
-                return
-        self._lingering[fd] = self._clock.monotonic_s() + LINGER_S
-        self._epoll.modify(fd, select.EPOLLIN | select.EPOLLRDHUP)
-
-    def _drain(self, fd: int) -> None:
-        """Until the client closes its side, too."""
-        try:
-            data = os.read(fd, SENDFILE_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._forget(fd)
-
-    def _forget(self, fd: int) -> None:
-        del self._lingering[fd]
-        self._close(fd)
-
-    def _close(self, fd: int, *, resets: bool = False) -> None:
-        self._epoll.unregister(fd)
-        with socket.socket(fileno=fd) as sock:
-            if resets:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

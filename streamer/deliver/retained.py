@@ -14,7 +14,7 @@ class Budget:
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.held = Held()
-        """For the channels that are added: each tells it what it holds."""
+        """By the channels that were added: each tells it what it holds."""
         self._channels: dict[Channel, None] = {}
 
     def change(self, limit_bytes: int) -> set[Channel]:
@@ -24,8 +24,11 @@ class Budget:
 
     def add(self, channel: Channel) -> None:
         self._channels[channel] = None
+        self.held.bytes += channel.bytes
+        channel.held = self.held
 
     def remove(self, channel: Channel) -> None:
+        """For good: once it is closed, and holds nothing."""
         del self._channels[channel]
         DELIVER_RETAINED_BYTES.set(self.held.bytes)
 

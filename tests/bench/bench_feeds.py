@@ -1,6 +1,6 @@
 """A hundred partners with a hundred projections: what route and deliver take of a core.
 
-    python -m tests.bench.bench_feeds [--json FILE] [--only route|deliver] [--kafka]
+    python -m tests.bench.bench_feeds [--json FILE] [--only route|deliver] [--log local|kafka]
 
 Articles of 17 kB, 50 a second, ten partitions; each partner asks for other `fields`, all of them for the
 text, so nothing that is made for one is another's. Writer, role and clients are processes of their own; a
@@ -61,6 +61,9 @@ TEXT_CHARS: Final = 7_500
 PAGES: Final = 64
 DEADLINE_S: Final = 120.0
 WARM_S: Final = 2.0
+CONNECTING: Final = 20
+"""Clients that connect at a time: on a cluster a feed takes a while to open."""
+AGAIN_S: Final = 1.0
 CHOICES: Final = (
     ("url",),
     ("in_language.*",),
@@ -265,14 +268,21 @@ class Client(asyncio.Protocol):
     def __init__(self, request: bytes) -> None:
         self._request = request
         self._last = b""
+        self.answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """Whether it streams."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
         transport.write(self._request)  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
         seen = self._last + data
         if not self._last:
-            assert data.startswith(b"HTTP/1.1 200"), data[:300]
+            streams = data.startswith(b"HTTP/1.1 200")
+            self.answered.set_result(streams)
+            if not streams:
+                self._transport.close()
+                return
             Client.streaming += 1
         Client.taken_bytes += len(data)
         Client.events += seen.count(b"\ndata: {")
@@ -284,18 +294,30 @@ async def play_clients(where: dict[str, object]) -> None:
     loop = asyncio.get_running_loop()
     keys, each = where["keys"], Load(**where["load"]).clients  # type: ignore[arg-type]
     assert isinstance(keys, list)
-    for key in [key for key in keys for _ in range(each)]:
+    at_once = asyncio.Semaphore(CONNECTING)
+
+    async def connect(key: str) -> None:
         request = (
             f"GET {url.path} HTTP/1.1\r\nHost: {url.netloc}\r\nAuthorization: Bearer {key}\r\n"
             "Accept: text/event-stream\r\n\r\n"
         ).encode()
-        await loop.create_connection(lambda request=request: Client(request), url.hostname, url.port)  # type: ignore[misc]
-    await answer(
-        lambda: (
-            {"bytes": Client.taken_bytes, "events": Client.events, "streaming": Client.streaming}
-            | {"process": time.process_time()}
+        async with at_once:
+            while True:
+                _, client = await loop.create_connection(lambda: Client(request), url.hostname, url.port)
+                if await client.answered:
+                    return
+                await asyncio.sleep(AGAIN_S)  # its feed is being opened
+
+    async with asyncio.TaskGroup() as group:
+        for key in keys:
+            for _ in range(each):
+                group.create_task(connect(key))
+        await answer(
+            lambda: (
+                {"bytes": Client.taken_bytes, "events": Client.events, "streaming": Client.streaming}
+                | {"process": time.process_time()}
+            )
         )
-    )
 
 
 ROLES: Final = {
@@ -459,39 +481,33 @@ async def measure_deliver(where: dict[str, object], load: Load) -> dict[str, Res
     }
 
 
-async def run(load: Load, only: str, *, kafka: bool) -> dict[str, Results]:
+async def run(load: Load, only: str, *, on_kafka: bool) -> dict[str, Results]:
     results: dict[str, Results] = {}
     asked = {"partners": load.partners, "clients": load.clients, "rate": load.rate, "seconds": load.seconds}
     with tempfile.TemporaryDirectory(dir=ROOT) as name:
 
-        def place(title: str) -> dict[str, object]:
+        def place(title: str, brokers: Brokers | None) -> dict[str, object]:
             folder = Path(name) / title
             folder.mkdir()
-            return {"folder": str(folder), "load": asked}
+            where: dict[str, object] = {"folder": str(folder), "load": asked}
+            if brokers is not None:
+                where |= {"bootstrap": brokers.bootstrap, "prefix": f"b{secrets.token_hex(4)}"}
+            return where
 
-        if only in ("", "route"):
-            results["route, local log"] = await measure_route(place("route"), load, None)
-        if only in ("", "deliver"):
-            results |= {
-                f"{row}, local log": figures
-                for row, figures in (await measure_deliver(place("deliver"), load)).items()
-            }
-        if kafka:
-            try:
-                async with Brokers(Path(name) / "brokers") as brokers:
-                    for title in ("route", "deliver") if not only else (only,):
-                        where = {
-                            **place(f"{title} on kafka"),
-                            "bootstrap": brokers.bootstrap,
-                            "prefix": f"b{secrets.token_hex(4)}",
-                        }
-                        if title == "route":
-                            results["route, Kafka"] = await measure_route(where, load, brokers)
-                        else:
-                            found = await measure_deliver(where, load)
-                            results |= {f"{row}, Kafka": figures for row, figures in found.items()}
-            except Unavailable as error:
-                print(f"skipped on Kafka: {error}")
+        async with contextlib.AsyncExitStack() as stack:
+            brokers = None
+            if on_kafka:
+                try:
+                    brokers = await stack.enter_async_context(Brokers(Path(name) / "brokers"))
+                except Unavailable as error:
+                    print(f"skipped on Kafka: {error}")
+                    return {}
+            log = "Kafka" if brokers else "local log"
+            if only in ("", "route"):
+                results[f"route, {log}"] = await measure_route(place("route", brokers), load, brokers)
+            if only in ("", "deliver"):
+                found = await measure_deliver(place("deliver", brokers), load)
+                results |= {f"{row}, {log}": figures for row, figures in found.items()}
     return results
 
 
@@ -501,7 +517,9 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", choices=("", "route", "deliver"), default="")
-    parser.add_argument("--kafka", action="store_true", help="on a broker of its own too")
+    parser.add_argument(
+        "--log", choices=("local", "kafka"), default="local", help="kafka: a broker of its own"
+    )
     parser.add_argument("--partners", type=int, default=100)
     parser.add_argument("--clients", type=int, default=5, help="of each partner")
     parser.add_argument("--rate", type=float, default=50.0, help="events a second")
@@ -514,7 +532,7 @@ def main() -> None:
         asyncio.run(ROLES[options.role[0]](json.loads(options.role[1])))
         return
     load = Load(options.partners, options.clients, options.rate, options.seconds)
-    results = asyncio.run(run(load, options.only, kafka=options.kafka))
+    results = asyncio.run(run(load, options.only, on_kafka=options.log == "kafka"))
     for title, figures in results.items():
         print(title)
         for measure, figure in figures.items():

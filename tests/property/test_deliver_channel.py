@@ -1,4 +1,4 @@
-"""A channel against a naive list of what was put into it: anything that is taken, said, evicted, withdrawn."""
+"""A channel against a naive list of what was put into it: taken, said, evicted, withdrawn, in any order."""
 
 import random
 import zlib
