@@ -7,6 +7,7 @@ all its connections it must get every article once, each partition in order.
 
 import asyncio
 import random
+import socket
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,9 +18,10 @@ from harness.delivering import PARTITIONS
 from streamer.model import Hideable
 from tests.conformance.endpoint.lines import Item, vector
 from tests.conformance.endpoint.reading import EVER, Format, positions, streaming
-from tests.conformance.endpoint.wire import Endpoint
+from tests.conformance.endpoint.wire import Answer, Endpoint
 
 SMALL_BYTES: Final = 4_096
+LARGE_BYTES: Final = 1 << 20
 BUFFERED_BYTES: Final = 700_000
 """All that kernels and TLS hold for a reader with a small buffer: no more than that was on its way to it when
 a cut-off came.
@@ -59,10 +61,9 @@ class Broken(Exception):
 class _Tap:
     """In place of a connection's reader: takes as much as it likes, when it likes."""
 
-    def __init__(
-        self, reader: asyncio.StreamReader, habit: Habit, rng: random.Random, awake: asyncio.Event
-    ) -> None:
-        self._reader = reader
+    def __init__(self, answer: Answer, habit: Habit, rng: random.Random, awake: asyncio.Event) -> None:
+        self._reader = answer.reader
+        self._sock = answer.writer.get_extra_info("socket")
         self._awake = awake
         self._rng = rng
         self._pace = habit.pace
@@ -70,8 +71,10 @@ class _Tap:
         self._left = int(rng.expovariate(1 / mean)) + 1 if habit.pace == "breaking" else -1
 
     async def read(self, size: int) -> bytes:
-        if self._pace == "stalled":
+        if self._pace == "stalled" and not self._awake.is_set():
             await self._awake.wait()
+            self._reader._limit = LARGE_BYTES  # type: ignore[attr-defined] # it has slept long enough
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LARGE_BYTES)
         if self._pace == "slow":
             size = min(size, self._rng.choice((SMALL_BYTES, 16_384, 65_536)))
             await asyncio.sleep(0.4 if self._rng.random() < 0.01 else 0.001)
@@ -180,7 +183,7 @@ class Follower:
             **self._asked(),
         ) as stream:
             try:
-                stream.answer.reader = _Tap(stream.answer.reader, habit, self._rng, self.awake)
+                stream.answer.reader = _Tap(stream.answer, habit, self._rng, self.awake)
                 if habit.pace == "stalled":  # what comes first is the preamble, which nobody waits for
                     self.ready.set()
                 await stream.begun()

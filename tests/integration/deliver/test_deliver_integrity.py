@@ -203,7 +203,13 @@ WAITING_BYTES: Final = 40_000
 ROUNDS: Final = 15
 
 
-@pytest.mark.parametrize("amid", [WITHDRAWN_PAGES + 1, 1], ids=["another", "a withdrawn one"])
+@pytest.mark.parametrize(
+    "amid",
+    [
+        pytest.param(WITHDRAWN_PAGES + 1, id="another"),
+        pytest.param(1, id="a withdrawn one", marks=pytest.mark.soak),
+    ],
+)
 async def test_what_waits_for_a_stalled_reader_is_withdrawn(
     tmp_path: Path, rng: random.Random, amid: int
 ) -> None:
