@@ -175,8 +175,7 @@ class Channel:
         return self.log.read(start, self.log.end)
 
     def sent(self) -> None:
-        """A round is over."""
-        self.fresh = []
+        """A round is over, or is not to be: who comes later reads from the log."""
         self._unsent = []
         self._unsent_at = self.log.end
 
@@ -246,6 +245,9 @@ class Channel:
         entry = self.entry(self.first)
         for frame in entry.frames:
             self._forget(frame, self.first)
+        if self.fresh and entry.frames:
+            gone = set(map(id, entry.frames))
+            self.fresh = [frame for frame in self.fresh if id(frame) not in gone]
         if entry.patch is not None:
             self._patched.remove(self.first)
             if not self._patched:
@@ -308,8 +310,8 @@ class Channel:
         self.patched_end = max(self.patched_end, entry.end)
 
     def _without(self, frame: Frame, event: bytes, hidden: frozenset[Hideable]) -> bytes:
-        """b"" where nothing is left to be shown, also to filters that ask for what is hidden now: but all of
-        them let a removal pass.
+        """b"" where nothing is left to be shown, also to a filter that asks for what is hidden now; a removal
+        passes every filter.
         """
         filters = self.wanted.filters
         asked = filters.fields if filters is not None else ()

@@ -180,13 +180,14 @@ class Connection:
             await self._outlet.say_gap(beginning.gap, vector.id())
         while True:
             number = await self._catch_up(vector)
-            if not self._can_detach:
+            if not self._can_detach or self._outlet.is_paced:  # its limits may be others by now
                 self._number = number
                 await self._live()
             await self._outlet.tell_cursor(vector.id())
             await self._outlet.handed_over()
             self._check()
-            if number >= self._channel.first:  # else what follows is gone while the client took its time
+            # else what follows is gone while the client took its time, or it has limits by now
+            if number >= self._channel.first and not self._outlet.is_paced:
                 break
         # from here on without an await: the end of the transport cancels this task
         fd, member = self._outlet.detach()

@@ -188,7 +188,6 @@ class Feed:
         """What is new, to all that keep up; then what is too much goes."""
         for channel in touched:
             await self._hub.round(channel)
-            channel.sent()
         overtaken(self._hub, self._budget.enforce())
         await asyncio.sleep(0)
 

@@ -61,7 +61,8 @@ class Hub:
         self._on_end = on_end
         self._places: dict[Channel, Place] = {}
         self._lingering = Lingering(clock, LINGER_S)
-        self._was_behind = False
+        self._was_held = False
+        """Something may wait since the last sweep that is for no round to write."""
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -85,10 +86,10 @@ class Hub:
         """For ever: what is due by the clock."""
         while True:
             await asyncio.sleep(min(SWEEP_S, self._heartbeat_s() / 4))
-            is_behind, was_behind = self._withdrawals.behind, self._was_behind
-            self._was_behind = is_behind
+            was_held, self._was_held = self._was_held, False
+            is_over = was_held and not self._is_held()
             for channel in tuple(self._places):
-                if was_behind and not is_behind:
+                if is_over:
                     await self.round(channel)
                 await self._quiet(channel)
             self._expire()
@@ -101,9 +102,9 @@ class Hub:
         place = self._places.get(channel)
         if place is None:
             place = self._places[channel] = Place(channel, self._clock.monotonic_s())
+        self._epoll.register(stream.fd, select.EPOLLRDHUP)
         self.streams[stream.fd] = stream
         place.is_ready(stream)
-        self._epoll.register(stream.fd, select.EPOLLRDHUP)
         if stream.at < channel.log.end:
             self._pump(stream, place)
 
@@ -113,6 +114,8 @@ class Hub:
         """Writes what is new to all streams that have kept up; returns once each had its chance."""
         place = self._places.get(channel)
         if place is None:
+            channel.sent()
+            channel.fresh = []
             return
         place.wrote_at_s = self._clock.monotonic_s()
         if channel.fresh:
@@ -122,17 +125,26 @@ class Hub:
             slice_ = streams[number : number + SLICE]
             if number:
                 await asyncio.sleep(0)
+                if self._places.get(channel) is not place:  # all have left, and the channel may be closed
+                    return
                 slice_ = tuple(stream for stream in slice_ if stream in place.ready)
-            if self._withdrawals.behind:
+            if self._is_held():
+                channel.sent()
                 return
             self._slice(channel, place, slice_)
         place.shown = channel.log.end
-        if place.ready or place.blocked:
-            place.observe(self._clock.now_ms())
+        channel.sent()
+        place.observe(self._clock.now_ms())
+
+    def _is_held(self) -> bool:
+        """Nothing is begun that cut-offs might reach which are not known yet."""
+        self._was_held |= self._withdrawals.behind
+        return self._withdrawals.behind
 
     def _slice(self, channel: Channel, place: Place, streams: Sequence[Detached]) -> None:
         start, end = place.shown, channel.log.end
-        is_plain = start < end and start >= channel.patched_end and not any(map(is_armed, WRITES))
+        is_there = max(channel.start, channel.patched_end) <= start < end
+        is_plain = is_there and not any(map(is_armed, WRITES))
         apart = self._together(channel, place, streams, start) if is_plain else streams
         for stream in apart:
             if stream in place.ready and stream.at < end:
@@ -221,21 +233,19 @@ class Hub:
     def _limit(self, stream: Detached) -> int:
         """Up to where it may be written now. Moves it over what goes out otherwise: see `private`."""
         channel, at = stream.channel, stream.at
-        is_held = self._withdrawals.behind
-        if stream.cut or is_held:
+        if stream.cut or self._is_held():
             number = channel.number_at(at)
             if number < channel.next and channel.entry(number).start < at:
                 return channel.entry(number).end
             if stream.cut:
                 self._say_bye(stream)
             return stream.at
-        if at < channel.patched_end:
-            entry = channel.next_patched(at)
-            if entry is not None and entry.start > at:
+        while stream.at < channel.patched_end and (entry := channel.next_patched(stream.at)) is not None:
+            if entry.start > stream.at:
                 return entry.start
-            if entry is not None:
-                self._pass(stream, entry)
-                return stream.at if stream.private else self._limit(stream)
+            self._pass(stream, entry)
+            if stream.private:
+                return stream.at
         return channel.log.end
 
     def _pass(self, stream: Detached, entry: Entry) -> None:
@@ -310,7 +320,8 @@ class Hub:
         elif place.shown == channel.log.end:
             return
         all_had = channel.offset_of(channel.next - 1)
-        if not (place.blocked or channel.followers) and all(s.at >= all_had for s in place.ready):
+        is_had = not channel.followers and not place.blocked
+        if is_had and all(stream.at >= all_had for stream in place.ready):
             while len(channel) > 1:  # nobody has to read it again
                 channel.evict()
         await self.round(channel)

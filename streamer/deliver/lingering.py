@@ -51,9 +51,11 @@ class Lingering:
                 self._forget(epoll, fd)
 
     def close(self, epoll: "select.epoll") -> None:
-        """All of them, at once."""
+        """All of them, at once; what is there of what they said is read before."""
         for fd in tuple(self._until_s):
-            self._forget(epoll, fd)
+            self.heed(epoll, fd)
+            if fd in self._until_s:
+                self._forget(epoll, fd)
 
     def _forget(self, epoll: "select.epoll", fd: int) -> None:
         del self._until_s[fd]

@@ -4,6 +4,8 @@ A channel loses its beginning: a client stands at a place in it, and is overtake
 is the configuration's business and not the clients'; where it is short, the largest channel gives first.
 """
 
+import heapq
+
 from streamer.deliver.channel import Channel, Held
 from streamer.metrics import DELIVER_RETAINED_BYTES
 
@@ -38,10 +40,12 @@ class Budget:
         while self.held.bytes > self.limit_bytes:
             # one frame of 16 MB is not given up, and must not keep the other channels from giving
             giving = (channel for channel in self._channels if len(channel) > 1)
-            largest = max(giving, key=_bytes, default=None)
-            if largest is None:
+            found = heapq.nlargest(2, giving, key=_bytes)
+            if not found:
                 break
-            largest.evict()
+            largest, least = found[0], found[-1].bytes if len(found) > 1 else 0
+            while len(largest) > 1 and largest.bytes >= least and self.held.bytes > self.limit_bytes:
+                largest.evict()
             gave.add(largest)
         DELIVER_RETAINED_BYTES.set(self.held.bytes)
         return gave

@@ -48,11 +48,13 @@ def detached(transport: asyncio.Transport) -> int:
 
 def shut_down(fd: int) -> bool:
     """Our side of it; False where the client has left."""
-    with socket.socket(fileno=os.dup(fd)) as sock:
-        try:
-            sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            return False
+    sock = socket.socket(fileno=fd)
+    try:
+        sock.shutdown(socket.SHUT_WR)
+    except OSError:
+        return False
+    finally:
+        sock.detach()
     return True
 
 

@@ -1,5 +1,6 @@
 """A feed without a log: records are put in by hand, and its channels hold what clients would get."""
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -57,6 +58,8 @@ class Fed:
         self.feed = Feed(nowhere, info, Judge(PARTNER, self.known), self.budget, self.hub)
         self.offsets = [0] * partitions
         self.sequence = 0
+        self._rng = random.Random(0)
+        """Of texts, which gzip must not make too small."""
 
     def _on_end(self, stream: Detached, reason: str) -> None:
         self.ended.append((stream, reason))
@@ -97,7 +100,7 @@ class Fed:
             headers.append(("rev", b"%d" % revision))
             value["version"] = {"identifier": revision, "comment": "why", "editor": {"name": "Somebody"}}
             value["visibility"] = {"text": True, "editor": True, "comment": True}
-            value["abstract"] = "x" * size
+            value["abstract"] = self._rng.randbytes(size // 2).hex()
         appended_ms = self.hands.clock.now_ms()
         key = f"enwiki:{page}{late}"
         return Stored(

@@ -1,4 +1,4 @@
-"""A channel against a naive list of what was put into it: taken, said, evicted, withdrawn, in any order."""
+"""A channel against a naive list of all that was taken, said, evicted and withdrawn."""
 
 import random
 import zlib
