@@ -268,10 +268,7 @@ class Clockwork:
     def heard(self, process: int, op: int) -> None:
         self._heard[process] = max(self._heard.get(process, 0), op)
 
-    def heard_cutoff(self, process: int, entry: Entry) -> int:
-        """The op of a cut-off that has taken this one's text, and applies in that process; 0: none."""
+    def heard_cutoff(self, process: int, entry: Entry) -> Cutoff | None:
+        """The first that takes something of this one and applies in that process."""
         op = self._heard.get(process, 0)
-        return next(
-            (c.op for c in self.cutoffs if c.op <= op and "text" in c.hides and c.covers(entry)),
-            0,
-        )
+        return next((c for c in self.cutoffs if c.op <= op and c.covers(entry)), None)

@@ -7,6 +7,7 @@ all its connections it must get every article once, each partition in order.
 
 import asyncio
 import random
+import socket
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,24 +15,28 @@ from typing import Final, Literal
 
 from harness.chronicle import Ask, Chronicle, Clockwork, Entry
 from harness.delivering import PARTITIONS
+from streamer.model import Hideable
 from tests.conformance.endpoint.lines import Item, vector
 from tests.conformance.endpoint.reading import EVER, Format, positions, streaming
-from tests.conformance.endpoint.wire import Endpoint
+from tests.conformance.endpoint.wire import Answer, Endpoint
 
 SMALL_BYTES: Final = 4_096
-BUFFERED_BYTES: Final = 2_000_000
-"""All that kernels hold for a reader with a small buffer, who had it before a cut-off."""
-SETTLE_S: Final = 10.0
-"""In which a heartbeat must come when all has come: what came twice would come before it."""
+LARGE_BYTES: Final = 1 << 20
+BUFFERED_BYTES: Final = 700_000
+"""All that kernels and TLS hold for a reader with a small buffer: no more than that was on its way to it when
+a cut-off came.
+"""
 AGAIN_S: Final = 0.02
 
-Pace = Literal["fast", "slow", "breaking"]
+Pace = Literal["fast", "slow", "breaking", "stalled"]
 Start = Literal["first", "ever", "offsets", "late", "late live"]
 
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """`late`: it comes once the writing is under way. `hops`: each connection to another process."""
+    """`late`: it comes once the writing is under way. `hops`: each connection to another process. `stalled`:
+    takes nothing until it is `awake`.
+    """
 
     format: Format = "sse"
     gzip: bool = False
@@ -56,14 +61,20 @@ class Broken(Exception):
 class _Tap:
     """In place of a connection's reader: takes as much as it likes, when it likes."""
 
-    def __init__(self, reader: asyncio.StreamReader, habit: Habit, rng: random.Random) -> None:
-        self._reader = reader
+    def __init__(self, answer: Answer, habit: Habit, rng: random.Random, awake: asyncio.Event) -> None:
+        self._reader = answer.reader
+        self._sock = answer.writer.get_extra_info("socket")
+        self._awake = awake
         self._rng = rng
         self._pace = habit.pace
         mean = rng.choice((3_000, 40_000, 400_000, 2_000_000))
         self._left = int(rng.expovariate(1 / mean)) + 1 if habit.pace == "breaking" else -1
 
     async def read(self, size: int) -> bytes:
+        if self._pace == "stalled" and not self._awake.is_set():
+            await self._awake.wait()
+            self._reader._limit = LARGE_BYTES  # type: ignore[attr-defined] # it has slept long enough
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LARGE_BYTES)
         if self._pace == "slow":
             size = min(size, self._rng.choice((SMALL_BYTES, 16_384, 65_536)))
             await asyncio.sleep(0.4 if self._rng.random() < 0.01 else 0.001)
@@ -78,7 +89,9 @@ class _Tap:
 
 
 class Follower:
-    """`follow` returns once it has all, and raises AssertionError for the first thing that is wrong."""
+    """`follow` sets `done` once it has all, and returns when the service then ends its stream as it should.
+    Raises AssertionError for the first thing that is wrong.
+    """
 
     def __init__(
         self,
@@ -93,6 +106,9 @@ class Follower:
         """By how they ended."""
         self.articles = 0
         self.ready = asyncio.Event()
+        """Its first stream is open."""
+        self.awake = asyncio.Event()
+        self.done = asyncio.Event()
         self._endpoints = endpoints
         self._chronicle = chronicle
         self._clockwork = clockwork
@@ -112,11 +128,14 @@ class Follower:
 
     async def follow(self) -> None:
         try:
-            while not self._is_done:
+            while True:
                 if self.habit.hops:
                     self._process = self._rng.randrange(len(self._endpoints))
                 ended = await self._connection()
                 self.connections[ended] += 1
+                if self.done.is_set():
+                    assert ended == ("drain" if self.habit.format == "sse" else "ended"), ended
+                    return
                 await asyncio.sleep(AGAIN_S)
         except AssertionError as error:
             error.add_note(f"{self.habit}, after {self.articles} articles, {dict(self.connections)}")
@@ -153,7 +172,8 @@ class Follower:
         """How it ended."""
         habit = self.habit
         self._asked_op = self._knows_op = self._clockwork.committed
-        small = SMALL_BYTES if habit.pace == "slow" else 0
+        small = SMALL_BYTES if self._is_small else 0
+        said = "ended"
         async with streaming(
             self._endpoints[self._process],
             habit.format,
@@ -163,19 +183,26 @@ class Follower:
             **self._asked(),
         ) as stream:
             try:
-                stream.answer.reader = _Tap(stream.answer.reader, habit, self._rng)
+                stream.answer.reader = _Tap(stream.answer, habit, self._rng, self.awake)
+                if habit.pace == "stalled":  # what comes first is the preamble, which nobody waits for
+                    self.ready.set()
                 await stream.begun()
                 self._begun_op = self._clockwork.begun
                 self.ready.set()
                 async for item in stream.items():
                     self._take(item)
+                    assert said == "ended", "something follows `bye`"
                     if item.name == "bye":
-                        return f"bye {item.object['reason']}"
-                    if self._is_done and item.name == "hb":
-                        return "done"
+                        said = item.object["reason"]
+                    if item.name == "hb" and self._is_done:  # what comes twice has come before it
+                        self.done.set()
             except (Broken, TimeoutError):
                 return "broken"
-        return "torn" if stream.torn else "ended"
+        return "torn" if stream.torn else said
+
+    @property
+    def _is_small(self) -> bool:
+        return self.habit.pace in ("slow", "stalled")
 
     # ── what comes ─────────────────────────────────────────────────────────────────────────────
 
@@ -213,11 +240,15 @@ class Follower:
         if hidden is not None:
             may = self._clockwork.hidden(entry, self._clockwork.begun)
             assert must <= hidden <= may, f"{set(hidden)} is hidden, must be {set(must)}: {entry}"
-        if self.habit.pace == "slow":
-            cutoff = self._clockwork.heard_cutoff(self._process, entry)
-            if cutoff:
-                self._late_bytes[cutoff] += len(data)
-                assert self._late_bytes[cutoff] < BUFFERED_BYTES, f"withdrawn, and sent still: {entry}"
+        if self._is_small:
+            self._judge_late(data, entry, hidden or frozenset())
+
+    def _judge_late(self, data: bytes, entry: Entry, hidden: frozenset[Hideable]) -> None:
+        """What was withdrawn before, and comes now, must have been on its way."""
+        cutoff = self._clockwork.heard_cutoff(self._process, entry)
+        if cutoff is not None and not cutoff.hides <= hidden:
+            self._late_bytes[cutoff.op] += len(data)
+            assert self._late_bytes[cutoff.op] < BUFFERED_BYTES, f"{cutoff}, and sent still: {entry}"
 
     def _take_position(self, told: dict[int, int]) -> None:
         """It says of each partition how far this reader has got, exactly."""

@@ -116,6 +116,24 @@ async def test_two_thousand_of_each_kind(tmp_path: Path, attack: Attack) -> None
     await withstood(tmp_path, [(2_000, attack)], rounds=5)
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+async def test_all_leave_at_once(tmp_path: Path) -> None:
+    """Again and again, amid heartbeats that are on their way to them."""
+    many_descriptors(5_000)
+    settings = SETTINGS.replace("heartbeat_s = 1", "heartbeat_s = 0.2")
+    async with (
+        written(tmp_path) as writes,
+        apart(writes, deliver=settings) as server,
+        living(writes, server.port, LIVE) as live,
+    ):
+        for _ in range(20):
+            async with Mob(server.port) as there:
+                await there.gather(2_000, mob.never_read)
+                await live.median_s(ARTICLES)
+            await server.until_streams(LIVE)
+
+
 async def test_who_talks_on_a_stream(tmp_path: Path) -> None:
     """What is sent behind the request is not read, but for what was on its way, however much it is."""
     await withstood(tmp_path, [(300, mob.talk_on_the_stream)], client_bytes=131_072)

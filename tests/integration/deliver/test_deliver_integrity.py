@@ -5,12 +5,14 @@ what was withdrawn before it was sent.
 import asyncio
 import random
 from collections import Counter
-from dataclasses import replace
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import pytest
-from harness.apart import NO_LIMITS, apart, many_descriptors, written
+from harness.apart import NO_LIMITS, Apart, apart, many_descriptors, written
 from harness.certificates import self_signed
 from harness.chronicle import PAGES, WITHDRAWN_PAGES, Ask, Chronicle, Clockwork, final_pages
 from harness.delivering import KEY, OTHER_KEY
@@ -98,56 +100,81 @@ async def write(
     clock.over.set()
 
 
+@dataclass
+class Stage:
+    """Two processes over one log, the second with TLS, and what is written: of acme and of globex."""
+
+    servers: list[Apart]
+    endpoints: dict[str, list[Endpoint]]
+    clock: Clockwork
+    chronicles: list[Chronicle]
+
+    def follower(self, habit: Habit, rng: random.Random, partner: str = "acme") -> Follower:
+        chronicle = self.chronicles[partner == "globex"]
+        return Follower(habit, self.endpoints[partner], chronicle, self.clock, random.Random(rng.random()))
+
+    async def ended(self, followers: Sequence[Follower]) -> None:
+        """Once all have all, the processes are told to end: each stream must end as a whole."""
+        for follower in followers:
+            await follower.done.wait()
+        for server in self.servers:
+            assert await server.service.terminate() == 0
+
+
+@asynccontextmanager
+async def on_stage(folder: Path, settings: str, *, of_globex: str = NO_LIMITS) -> AsyncIterator[Stage]:
+    many_descriptors(2_000)
+    pair = self_signed(folder)
+    secure = f'{settings}\ncertificate = "{pair.certificate}"\nprivate_key = "{pair.private_key}"'
+    async with (
+        written(folder, of_globex=of_globex) as writes,
+        apart(writes, "plain", deliver=settings) as plain,
+        apart(writes, "tls", deliver=secure) as tls,
+    ):
+        endpoints = {
+            partner: [
+                Endpoint(f"http://127.0.0.1:{plain.port}/v2/articles", Key(key)),
+                Endpoint(f"https://127.0.0.1:{tls.port}/v2/articles", Key(key), pair.trusting()),
+            ]
+            for partner, key in (("acme", KEY), ("globex", OTHER_KEY))
+        }
+        clock = Clockwork(writes)
+        chronicles = [Chronicle(writes, clock), Chronicle(replace(writes, partner="globex"), clock)]
+        yield Stage([plain, tls], endpoints, clock, chronicles)
+
+
 async def integrity(
     folder: Path, rng: random.Random, *, readers: int, paced: int, articles: int, huge: int
 ) -> None:
-    many_descriptors(2_000)
-    pair = self_signed(folder)
-    secure = f'{SETTINGS}\ncertificate = "{pair.certificate}"\nprivate_key = "{pair.private_key}"'
-    async with (
-        written(folder, of_globex=PACED) as writes,
-        apart(writes, "plain", deliver=SETTINGS) as plain,
-        apart(writes, "tls", deliver=secure) as tls,
-    ):
-        clock = Clockwork(writes)
-        of_globex = replace(writes, partner="globex")
-        chronicles = [Chronicle(writes, clock), Chronicle(of_globex, clock)]
-        followers = []
-        for number, habit in enumerate([*habits(rng, readers), *habits(rng, paced)]):
-            is_paced = number >= readers
-            key = Key(OTHER_KEY if is_paced else KEY)
-            endpoints = [
-                Endpoint(f"http://127.0.0.1:{plain.port}/v2/articles", key),
-                Endpoint(f"https://127.0.0.1:{tls.port}/v2/articles", key, pair.trusting()),
-            ]
-            own = random.Random(rng.random())
-            followers.append(Follower(habit, endpoints, chronicles[is_paced], clock, own))
-        async with asyncio.TaskGroup() as group:
-            for follower in followers:
-                if not follower.habit.start.startswith("late"):
-                    group.create_task(follower.follow())
-            for follower in followers:
-                if follower.habit.start == "first":
-                    await follower.ready.wait()
-            writing = group.create_task(write(clock, chronicles, rng, articles, huge))
-            for follower in followers:
-                if follower.habit.start.startswith("late"):
-                    await asyncio.sleep(rng.random() * 0.1)
-                    group.create_task(follower.follow())
-            await writing
-        ends: Counter[str] = Counter()
+    async with on_stage(folder, SETTINGS, of_globex=PACED) as stage, asyncio.TaskGroup() as group:
+        followers = [stage.follower(habit, rng) for habit in habits(rng, readers)]
+        followers += [stage.follower(habit, rng, "globex") for habit in habits(rng, paced)]
         for follower in followers:
-            ends += follower.connections
-            print(f"{follower.articles:6} articles  {follower.habit}: {dict(follower.connections)}")
-        print(dict(ends), f"{len(clock.cutoffs)} cut-offs")
-        assert {"done", "broken"} <= ends.keys()
+            if not follower.habit.start.startswith("late"):
+                group.create_task(follower.follow())
+        for follower in followers:
+            if follower.habit.start == "first":
+                await follower.ready.wait()
+        writing = group.create_task(write(stage.clock, stage.chronicles, rng, articles, huge))
+        for follower in followers:
+            if follower.habit.start.startswith("late"):
+                await asyncio.sleep(rng.random() * 0.1)
+                group.create_task(follower.follow())
+        await writing
+        await stage.ended(followers)
+    ends: Counter[str] = Counter()
+    for follower in followers:
+        ends += follower.connections
+        print(f"{follower.articles:6} articles  {follower.habit}: {dict(follower.connections)}")
+    print(dict(ends), f"{len(stage.clock.cutoffs)} cut-offs")
+    assert "broken" in ends
 
 
 async def test_every_reader_gets_every_article_once(tmp_path: Path, rng: random.Random) -> None:
     """Fast, slow and breaking readers of all kinds on two processes, one with TLS, while it is written and
-    withdrawn: what each got is what was stored.
+    withdrawn: what each got is what was stored, and its stream is whole at the end.
     """
-    await integrity(tmp_path, rng, readers=18, paced=4, articles=500, huge=2)
+    await integrity(tmp_path, rng, readers=18, paced=4, articles=400, huge=2)
 
 
 @pytest.mark.soak
@@ -157,3 +184,63 @@ async def test_many_readers_for_long(tmp_path: Path, rng: random.Random, run: in
     """The same, with more of everything."""
     print(f"run {run}")
     await integrity(tmp_path, rng, readers=40, paced=8, articles=2_000, huge=10)
+
+
+STALLED: Final = (
+    Habit(),
+    Habit("ndjson"),
+    Habit(gzip=True),
+    Habit("ndjson", gzip=True),
+    Habit(version="1.0"),
+    Habit(ask=Ask(fields=("version.*", "visibility.*", "article_body.*"))),
+    Habit("ndjson", gzip=True, ask=Ask(pages=SOME_PAGES | {1, 2, 3, WITHDRAWN_PAGES + 1})),
+    Habit(process=1),
+    Habit("ndjson", gzip=True, process=1),
+)
+AMID_BYTES: Final = 3_000_000
+"""Several times what the kernel takes for one who does not read."""
+WAITING_BYTES: Final = 40_000
+ROUNDS: Final = 15
+
+
+@pytest.mark.parametrize(
+    "amid",
+    [
+        pytest.param(WITHDRAWN_PAGES + 1, id="another"),
+        pytest.param(1, id="a withdrawn one", marks=pytest.mark.soak),
+    ],
+)
+async def test_what_waits_for_a_stalled_reader_is_withdrawn(
+    tmp_path: Path, rng: random.Random, amid: int
+) -> None:
+    """A text, a comment, an editor: behind the article that a reader is amid, nothing comes with them, in any
+    format and encoding, and its stream goes on as a whole; amid one that is withdrawn itself it is reset.
+    """
+    async with (
+        on_stage(tmp_path, "heartbeat_s = 1\nretained_mb = 200") as stage,
+        asyncio.TaskGroup() as group,
+    ):
+        fast = [stage.follower(Habit(process=process), rng) for process in (0, 1)]
+        stalled = [stage.follower(replace(habit, pace="stalled"), rng) for habit in STALLED]
+        for follower in (*fast, *stalled):
+            group.create_task(follower.follow())
+            await follower.ready.wait()
+        for process, server in enumerate(stage.servers):
+            await server.until_streams(1 + sum(habit.process == process for habit in STALLED))
+        await stage.chronicles[0].write([(amid, rng.randbytes(AMID_BYTES // 2).hex())])
+        for _ in range(ROUNDS):
+            waiting = [(page, rng.randbytes(WAITING_BYTES // 2).hex()) for page in (1, 2, 3)]
+            await stage.chronicles[0].write([*waiting, (WITHDRAWN_PAGES + 1, "a short one")])
+        for page, part in ((1, "text"), (2, "comment"), (3, "editor")):
+            await stage.clock.withdraw(page, (part,))
+        await stage.chronicles[0].write([(page, "the last one") for page in sorted(FINAL)])
+        stage.clock.over.set()
+        for follower in fast:
+            await follower.done.wait()
+        for follower in stalled:
+            follower.awake.set()
+        await stage.ended([*fast, *stalled])
+    for follower in stalled:
+        print(f"{follower.articles:6} articles  {follower.habit}: {dict(follower.connections)}")
+        assert bool(follower.connections["torn"]) == (amid == 1)
+        assert follower.articles == 3 * ROUNDS + (amid != 1) + len(FINAL)
