@@ -325,9 +325,8 @@ async def test_too_many_requests_halve_the_budget(
         budget = REGISTRY.get_sample_value("streamer_origin_budget_requests")
         assert budget is not None
         assert 3_000 <= budget < 3_200
-        began_s = time.monotonic()
-        assert text((await many(origin, [2]))[0]) == "text of 2"
-        assert time.monotonic() - began_s < 1.0
+        async with asyncio.timeout(20):
+            assert text((await many(origin, [2]))[0]) == "text of 2"
 
 
 async def test_the_first_host_that_a_process_asks_does_not_speak_for_all(wiki: Wiki) -> None:
