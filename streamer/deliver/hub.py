@@ -86,13 +86,16 @@ class Hub:
         """For ever: what is due by the clock."""
         while True:
             await asyncio.sleep(min(SWEEP_S, self._heartbeat_s() / 4))
-            was_held, self._was_held = self._was_held, False
-            is_over = was_held and not self._is_held()
-            for channel in tuple(self._places):
-                if is_over:
-                    await self.round(channel)
-                await self._quiet(channel)
-            self._expire()
+            await self._sweep()
+
+    async def _sweep(self) -> None:
+        was_held, self._was_held = self._was_held, False
+        is_over = was_held and not self._is_held()
+        for channel in tuple(self._places):
+            if is_over:
+                await self.round(channel)
+            await self._quiet(channel)
+        self._expire()
 
     # ── who comes ──────────────────────────────────────────────────────────────────────────────
 

@@ -220,9 +220,8 @@ async def test_a_pause_that_nobody_looked_at_holds_nothing_back() -> None:
         fed.known.behind = True
         await slow.until(lambda: channel.is_border(stream.at))
         fed.known.behind = False
-        running = asyncio.create_task(fed.hub.run())
+        await fed.sweep()
         await slow.has(b"Page 1")
-        running.cancel()
 
 
 async def test_who_was_overtaken_in_a_pause_is_reset() -> None:
