@@ -37,15 +37,25 @@ class Client:
 
     def __init__(self, port: int, address: str, receive_bytes: int) -> None:
         self._port = port
+        self._address = address
+        self._receive_bytes = receive_bytes
         self._loop = asyncio.get_running_loop()
         self._placed: asyncio.Future[None] = self._loop.create_future()
-        self.sock = socket.socket()
-        self.sock.setblocking(False)
-        if receive_bytes:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        if address:
-            self.sock.setsockopt(socket.IPPROTO_IP, BIND_ADDRESS_NO_PORT, 1)
-            self.sock.bind((address, 0))
+        self.sock = self._made()
+
+    def _made(self) -> socket.socket:
+        sock = socket.socket()
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_bytes)
+        sock.setsockopt(socket.IPPROTO_IP, BIND_ADDRESS_NO_PORT, 1)
+        sock.bind((self._address, 0))
+        return sock
+
+    async def again(self) -> None:
+        """Another connection of the same client."""
+        self.reset()
+        self.sock = self._made()
+        await self.connect()
 
     async def connect(self) -> None:
         await self._loop.sock_connect(self.sock, ("127.0.0.1", self._port))
@@ -186,19 +196,24 @@ async def talk_on_the_stream(client: Client) -> None:
 
 
 async def send_a_huge_head(client: Client) -> None:
-    """Again and again: a head that is too long is answered, or its connection closed."""
-    await client.send(GET + b"X: ")
-    client.in_place()
-    while True:
-        await client.send(b"y" * 65_536)
+    """Without an end, as fast as it is taken; again and again, as often as it is refused."""
+    await _flood(client, GET + b"X: ", b"y" * 65_536)
 
 
 async def send_a_huge_body(client: Client) -> None:
     """Of which nobody asked for so much."""
-    await client.send(POST + b"Content-Length: 1000000000\r\n\r\n")
-    client.in_place()
+    await _flood(client, POST + b"Content-Length: 1000000000\r\n\r\n", b" " * 65_536)
+
+
+async def _flood(client: Client, head: bytes, more: bytes) -> None:
     while True:
-        await client.send(b" " * 65_536)
+        await client.send(head)
+        client.in_place()
+        with suppress(OSError):
+            while True:
+                await client.send(more)
+        await asyncio.sleep(TRICKLE_S)
+        await client.again()
 
 
 # ── those who come and go ──────────────────────────────────────────────────────────────────────

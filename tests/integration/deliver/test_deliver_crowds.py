@@ -153,6 +153,12 @@ async def test_unread_data_wakes_nobody(tmp_path: Path) -> None:
         await server.until_streams(0)
 
 
+async def test_who_sends_without_an_end(tmp_path: Path) -> None:
+    """Heads and bodies of which nobody takes so much: refused, closed, and next to nothing of them kept."""
+    floods = [(15, mob.send_a_huge_head), (15, mob.send_a_huge_body)]
+    await withstood(tmp_path, floods, client_bytes=524_288)
+
+
 # ── on the same feed ───────────────────────────────────────────────────────────────────────────
 
 FILLING: Final = 60
