@@ -14,7 +14,7 @@ import os
 from bisect import bisect_left, bisect_right
 from typing import Final, Protocol
 
-RELEASE_BYTES: Final = 65_536
+RELEASE_BYTES: Final = 131_072
 """So many are given back at a time, in whole pages: a system call for each frame is not worth it."""
 RELEASE_PARTS: Final = 1_024
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4_096
@@ -115,10 +115,13 @@ def frame_log() -> MemfdLog | HeapLog:
     return MemfdLog() if HAS_MEMFD else HeapLog()
 
 
+if HAS_MEMFD:
+    _fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+    _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+
 def _punch(fd: int, start: int, size: int) -> None:
     """Gives the pages back and leaves a hole. (Python has no name for it.)"""
-    fallocate = ctypes.CDLL(None, use_errno=True).fallocate
-    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-    if fallocate(fd, _KEEP_SIZE_AND_PUNCH_HOLE, start, size):
+    if _fallocate(fd, _KEEP_SIZE_AND_PUNCH_HOLE, start, size):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

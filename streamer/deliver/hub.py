@@ -135,7 +135,7 @@ class Hub:
                 channel.sent()
                 return
             self._slice(channel, place, slice_)
-        place.shown = channel.log.end
+        place.shows()
         channel.sent()
         if place.ready or place.blocked:
             place.observe(self._clock.now_ms())
@@ -183,7 +183,7 @@ class Hub:
             except OSError:
                 lost.append(stream)
         whole = len(streams) - len(apart) - len(partly) - len(lost)
-        place.counts(start, end, whole)
+        place.wrote_all(whole)
         for stream, sent in partly:
             self._moved(stream, place, sent)
             self._block(stream, place)
@@ -265,7 +265,7 @@ class Hub:
         before = stream.at
         stream.at += sent
         self._took(stream, sent)
-        place.counts(before, stream.at)
+        place.wrote(before, stream.at)
 
     def _took(self, stream: Detached, sent: int) -> None:
         if sent and stream.blocked_s is not NEVER_S:
