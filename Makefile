@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # what a bare Debian lacks, and the commands by which we notice
 APT    := $(shell command -v curl >/dev/null || echo curl)
 
-.PHONY: run test check bench bench-origin prove soak kafka clean
+.PHONY: run test check bench bench-origin bench-fanout prove soak kafka clean
 
 run: $(READY)
 	@$(MAKE) -s system 2>/dev/null || true  # the line to try needs curl; the service does not
@@ -29,6 +29,11 @@ bench: $(READY)
 # What following the wikis costs in requests and in waiting, in virtual time: a minute or three.
 bench-origin: $(READY)
 	@$(BIN)/python -m tests.bench.bench_origin --json build/bench-origin.json $(ARGS)
+
+# Server CPU per delivery beside Nchan's and naive aiohttp's: half an hour; ARGS=--quick for three minutes.
+bench-fanout: $(READY)
+	@$(MAKE) -s apt-fanout || echo "what needs Nchan is skipped"
+	@$(BIN)/python -m tests.bench.fanout --json build/bench-fanout.json $(ARGS)
 
 # Real wikis, kills, cuts: three partners must hold what the wikis hold. `soak`: hundreds of kills.
 # KAFKA=1 or 3: on so many brokers, which are killed too, with workers that are stopped, leave and join.
@@ -81,16 +86,28 @@ clients: $(READY)
 system:
 	@if [ -n "$(APT)" ]; then $(MAKE) -s apt PACKAGES="$(APT)"; fi
 
-# A real MediaWiki for tests/wiki, which skip without it. Its package wants a web server: none is to start.
-POLICY := /usr/sbin/policy-rc.d
+# A real MediaWiki for tests/wiki, which skip without it.
 .PHONY: wiki
 wiki: $(READY)
 	@missing="$$($(BIN)/python tests/harness/mediawiki/packages.py)"; test -z "$$missing" || { \
 	  echo "installing MediaWiki for its tests (once, about a minute)"; \
-	  made=; if [ "$$(id -u)" = 0 ] && [ ! -e $(POLICY) ]; then \
+	  $(MAKE) -s apt-stopped PACKAGES="$$missing" || echo "the tests of real wikis are skipped"; }
+
+# The peer of bench-fanout, and a compiler for its load client.
+.PHONY: apt-fanout
+apt-fanout:
+	@test -e /usr/lib/nginx/modules/ngx_nchan_module.so && command -v cc >/dev/null || { \
+	  echo "installing nginx with Nchan, and a C compiler (once, about a minute)"; \
+	  $(MAKE) -s apt-stopped PACKAGES="nginx libnginx-mod-nchan gcc libc6-dev"; }
+
+# Packages of servers, or that want one: none is to start.
+POLICY := /usr/sbin/policy-rc.d
+.PHONY: apt-stopped
+apt-stopped:
+	@made=; if [ "$$(id -u)" = 0 ] && [ ! -e $(POLICY) ]; then \
 	    printf '#!/bin/sh\nexit 101\n' >$(POLICY) && chmod +x $(POLICY) && made=$(POLICY); fi; \
-	  $(MAKE) -s apt PACKAGES="--no-install-recommends $$missing" || echo "the tests of real wikis are skipped"; \
-	  test -z "$$made" || rm -f "$$made"; }
+	  $(MAKE) -s apt PACKAGES="--no-install-recommends $(PACKAGES)"; code=$$?; \
+	  test -z "$$made" || rm -f "$$made"; exit $$code
 
 # Installs Debian packages where that is allowed, and says what to do where it isn't.
 apt:

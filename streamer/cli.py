@@ -4,11 +4,10 @@ An error that has a name is one line on standard error; a defect of ours is a lo
 """
 
 import argparse
-import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -25,6 +24,7 @@ from streamer.check import run_check
 from streamer.config import load, pinned
 from streamer.errors import ConfigError, LogBusy, LogTooNew, StreamerError
 from streamer.groups import leaves
+from streamer.loop import run
 from streamer.pipeline import ROLES, run_pipeline
 from streamer.progress import show_progress
 from streamer.sandbox.server import Sandbox, SandboxOptions, run_sandbox
@@ -66,17 +66,6 @@ def _ready_to_stop() -> None:
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-
-def _loop(main: Coroutine[object, object, None]) -> None:
-    """Uvloop where it runs, else asyncio's own."""
-    try:
-        from uvloop import new_event_loop  # noqa: PLC0415 - absent on platforms that it does not support
-    except ImportError:
-        asyncio.run(main)
-    else:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(main)
 
 
 # ── the parser ─────────────────────────────────────────────────────────────────────────────────
@@ -122,16 +111,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(command=_check)
 
-    cli_partner.add_actions(commands.add_parser("partner", help="who gets a feed, and their keys"), _loop)
+    cli_partner.add_actions(commands.add_parser("partner", help="who gets a feed, and their keys"), run)
     cli_provision.add_arguments(
         commands.add_parser("provision", help="topics, users, ACLs and quotas on a cluster; idempotent"),
-        _loop,
+        run,
     )
     cli_deadletter.add_actions(
-        commands.add_parser("deadletter", help="looks at what failed, and has it tried again"), _loop
+        commands.add_parser("deadletter", help="looks at what failed, and has it tried again"), run
     )
     cli_reconcile.add_arguments(
-        commands.add_parser("reconcile", help="finds and repairs what the stream lost upstream"), _loop
+        commands.add_parser("reconcile", help="finds and repairs what the stream lost upstream"), run
     )
     _sandbox_parser(
         commands.add_parser("sandbox", help="an invented wiki with its stream and its API, on loopback")
@@ -176,7 +165,7 @@ def _quickstart(options: argparse.Namespace) -> None:
     _ready_to_stop()
     wish: quickstart.Wish = "sandbox" if options.sandbox else "live" if options.live else "either"
     settings = load(options.config)
-    _loop(
+    run(
         quickstart.run_quickstart(
             settings, wish=wish, data=options.data, port=options.port, seed=options.seed, out=sys.stdout
         )
@@ -190,7 +179,7 @@ def _run(options: argparse.Namespace) -> None:
     settings = load(read)
     roles = options.role or ROLES
     beside = [show_progress] if settings.source.url.startswith("file:") and "source" in roles else []
-    _loop(run_pipeline(settings, roles, reload=lambda: load(read), beside=beside))
+    run(run_pipeline(settings, roles, reload=lambda: load(read), beside=beside))
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -203,12 +192,12 @@ def _check(options: argparse.Namespace) -> int:
         if any(finding.hangs for finding in findings):  # in a thread, for which a clean end would wait
             os._exit(code)
 
-    _loop(check())
+    run(check())
     return code
 
 
 def _sandbox(options: argparse.Namespace) -> None:
-    _loop(
+    run(
         run_sandbox(
             SandboxOptions(
                 host=options.host,

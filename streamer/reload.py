@@ -24,7 +24,7 @@ LIVE: Final[Mapping[str, frozenset[str]]] = {
         {"hosts", "requests_per_minute", "concurrency", "batch", "maxlag", "timeout_s"}
         | {"retries", "missing_retry_s", "defer_after_s", "html_share", "html_timeout_s"}
     ),
-    "deliver": frozenset({"heartbeat_s", "retained_mb", "max_connections", "drain_s"}),
+    "deliver": frozenset({"heartbeat_s", "retained_mb", "max_connections", "max_feeds", "drain_s"}),
     "reconcile": frozenset({"every_hours", "look_back_hours", "lag_s"}),
 }
 """By section, what is asked for at each use. The rest is built into what was opened at the start: sockets,

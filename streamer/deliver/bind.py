@@ -68,8 +68,8 @@ def _unbindable(settings: DeliverSettings, error: OSError) -> ConfigError:
     if error.errno == errno.EADDRINUSE:
         return PortInUse(
             "deliver.port",
-            f"{settings.port} on {settings.host} is in use; stop what holds it, or choose another port "
-            "(0: any free one)",
+            f"{settings.port} on {settings.host} is in use; stop what holds it, choose another port (0: any "
+            "free one), or set deliver.reuse_port = true in all processes that are to share it",
         )
     reason = error.strerror or type(error).__name__
     return ConfigError("deliver.host", f"cannot listen on {settings.host}:{settings.port}: {reason}")

@@ -72,6 +72,13 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
+@dataclass(slots=True)
+class Held:
+    """What several channels hold together."""
+
+    bytes: int = 0
+
+
 class Channel:
     """Entries `first` up to but not including `next` are retained. `take` what the feed renders for it."""
 
@@ -87,6 +94,8 @@ class Channel:
         self.next = 0
         self.bytes = 0
         """What it holds, overhead included."""
+        self.held = Held()
+        """By all that are counted together: see streamer.deliver.retained."""
         self.events = 0
         self.payload_bytes = 0
         """Articles, and bytes without the framing of chunks, since it was made."""
@@ -96,6 +105,9 @@ class Channel:
         """Behind the last entry with a patch; most of the time there is none: 0."""
         self.fresh: list[Frame] = []
         """Articles that no client was written yet."""
+        self._unsent: list[bytes] = []
+        """What was appended since the last round, so that it need not be read again."""
+        self._unsent_at = log.end
         self._crc = 0
         self._length = 0
         self._entries: list[Entry] = []
@@ -121,7 +133,7 @@ class Channel:
             entry.appended_ms = last.appended_ms
             self.events += len(part.frames)
             self.fresh += part.frames
-            self.bytes += FRAME_OVERHEAD_BYTES * len(part.frames)
+            self._grow(FRAME_OVERHEAD_BYTES * len(part.frames))
             position_before = entry.position
 
     def say(self, data: bytes, position: str) -> None:
@@ -136,6 +148,7 @@ class Channel:
             data = data.packed
         whole = chunk(data)
         self.log.append(whole)
+        self._unsent.append(whole)
         entry = Entry(
             start=start,
             payload_at=start + len(whole) - len(CHUNK_END) - len(data),
@@ -151,9 +164,20 @@ class Channel:
         self.payload_bytes += len(data)
         self._entries.append(entry)
         self.next += 1
-        self.bytes += len(whole) + ENTRY_OVERHEAD_BYTES
+        self._grow(len(whole) + ENTRY_OVERHEAD_BYTES)
         self.told = position
         return entry
+
+    def unsent(self, start: int) -> bytes:
+        """From there to the end."""
+        if start == self._unsent_at:
+            return self._unsent[0] if len(self._unsent) == 1 else b"".join(self._unsent)
+        return self.log.read(start, self.log.end)
+
+    def sent(self) -> None:
+        """A round is over, or is not to be: who comes later reads from the log."""
+        self._unsent = []
+        self._unsent_at = self.log.end
 
     # ── where clients stand ────────────────────────────────────────────────────────────────────
 
@@ -189,6 +213,11 @@ class Channel:
         entry = self.entry(self.number_at(offset))
         return entry.events_before, entry.payload_before
 
+    def appended_ms_at(self, number: int) -> int:
+        """When the article was appended that comes next for who stands at this entry; 0 where none does."""
+        later = (self.entry(at).appended_ms for at in range(max(number, self.first), self.next))
+        return next(filter(None, later), 0)
+
     def totals_at(self, border: int) -> tuple[int, int]:
         """Checksum and length, before gzip, of all that lies before a border."""
         if border >= self.log.end:
@@ -221,11 +250,14 @@ class Channel:
         entry = self.entry(self.first)
         for frame in entry.frames:
             self._forget(frame, self.first)
+        if self.fresh and entry.frames:
+            gone = set(map(id, entry.frames))
+            self.fresh = [frame for frame in self.fresh if id(frame) not in gone]
         if entry.patch is not None:
             self._patched.remove(self.first)
             if not self._patched:
                 self.patched_end = 0
-        self.bytes -= _cost(entry)
+        self._grow(-_cost(entry))
         entry.frames = []
         self.first += 1
         self.log.release(entry.end)
@@ -279,7 +311,7 @@ class Channel:
             insort(self._patched, number)
         entry.frames, entry.patch = frames, chunk(data)
         self.fresh = [frame for frame in self.fresh if not newly_hidden(frame, cutoffs)]
-        self.bytes += _cost(entry) - before
+        self._grow(_cost(entry) - before)
         self.patched_end = max(self.patched_end, entry.end)
 
     def _without(self, frame: Frame, event: bytes, hidden: frozenset[Hideable]) -> bytes:
@@ -295,7 +327,12 @@ class Channel:
             return b""
         return withdrawn_from(event, hidden)
 
+    def _grow(self, size: int) -> None:
+        self.bytes += size
+        self.held.bytes += size
+
     def close(self) -> None:
+        self._grow(-self.bytes)
         self.log.close()
 
 

@@ -118,7 +118,7 @@ class Connection:
         has_all = number is not None and number == channel.next and not self._outlet.writing
         appended_ms = self._appended_ms
         if number is not None and channel.first <= number < channel.next:
-            appended_ms = channel.entry(number).appended_ms or appended_ms
+            appended_ms = channel.appended_ms_at(number) or appended_ms
         lag_s = max(0, self._clock.now_ms() - appended_ms) / 1000 if appended_ms else None
         return Standing(
             format=self._ask.format,
@@ -180,13 +180,14 @@ class Connection:
             await self._outlet.say_gap(beginning.gap, vector.id())
         while True:
             number = await self._catch_up(vector)
-            if not self._can_detach:
+            if not self._can_detach or self._outlet.is_paced:  # its limits may be others by now
                 self._number = number
                 await self._live()
             await self._outlet.tell_cursor(vector.id())
             await self._outlet.handed_over()
             self._check()
-            if number >= self._channel.first:  # else what follows is gone while the client took its time
+            # else what follows is gone while the client took its time, or it has limits by now
+            if number >= self._channel.first and not self._outlet.is_paced:
                 break
         # from here on without an await: the end of the transport cancels this task
         fd, member = self._outlet.detach()

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from streamer.deliver.channel import Channel, newly_hidden
-from streamer.deliver.encode import Frame, frame_of, hidden_in, is_article, number_of, withheld
+from streamer.deliver.encode import Frame, facts_of, frame_of, hidden_in, is_article, withheld
 from streamer.deliver.framelog import frame_log
 from streamer.deliver.hub import Hub
 from streamer.deliver.position import Vector
@@ -30,7 +30,6 @@ from streamer.deliver.withdrawals import Withdrawals
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Log, Reader, Stored, TopicInfo, TopicPartition
 from streamer.metrics import DELIVER_CHANNELS, DELIVER_WITHHELD, ERRORS
-from streamer.model import is_delete
 
 READ_RECORDS: Final = 100
 """At a time: encoding so many articles of 17 KB keeps the loop for some 5 ms."""
@@ -56,17 +55,15 @@ class Judge:
         """`position`: the id after the record."""
         if not is_article(record):
             return None
-        hidden = withheld(
-            self.withdrawals.cutoffs.hidden(
-                record.key, number_of(record, "rev"), number_of(record, "ce_sequence")
-            ),
-            is_delete=is_delete(record),
-        )
+        facts = facts_of(record)
+        hidden = self.withdrawals.cutoffs.hidden(record.key, facts.revision, facts.sequence)
+        if hidden:
+            hidden = withheld(hidden, is_delete=facts.is_delete)
         if "text" in hidden:
             DELIVER_WITHHELD.labels(self.partner, "withdrawn").inc()
             return None
         try:
-            return frame_of(record, position, hidden)
+            return frame_of(record, position, hidden, facts)
         except (msgspec.DecodeError, UnicodeDecodeError):  # one broken record must not end every stream
             DELIVER_WITHHELD.labels(self.partner, "invalid").inc()
             ERRORS.labels("deliver", "value_invalid").inc()
@@ -104,8 +101,9 @@ class Feed:
     def drop(self, channel: Channel) -> None:
         """Nobody follows it."""
         del self.channels[channel.wanted.key]
-        self._budget.remove(channel)
+        self._heedless()
         channel.close()
+        self._budget.remove(channel)
 
     async def run(self) -> None:
         """Until cancelled, or until the topic is gone or retention has overtaken the feed itself."""
@@ -124,11 +122,16 @@ class Feed:
                     await asyncio.sleep(RETRY_S)
         finally:
             self.ended = self.ended or "drain"
-            self.judge.withdrawals.unsubscribe(self._withdraw)
+            self._heedless()
             self.opened.set()
             for channel in tuple(self.channels.values()):
                 self._hub.ended(channel, self.ended)
             self._wake()
+
+    def _heedless(self) -> None:
+        """Cut-offs matter to the last client, which takes its time to go."""
+        if self.ended and not self.channels:
+            self.judge.withdrawals.unsubscribe(self._withdraw)
 
     async def _follow(self) -> None:
         tps = [TopicPartition(self.info.name, p) for p in range(self.info.partitions)]
@@ -147,14 +150,21 @@ class Feed:
                     await self.judge.withdrawals.current()
                 # from here to the round without an await: channels and vector move together
                 touched = self._publish(records)
-                for tp in tps:
-                    if reader.position(tp) > self.vector.offsets[tp.partition]:
-                        self.vector.step(tp.partition, reader.position(tp))
-                        untold_s = untold_s or now_s()
+                if self._over_holes(reader, tps):
+                    untold_s = untold_s or now_s()
                 if records or (untold_s and now_s() - untold_s >= HOLES_S):
                     self._wake()
                     untold_s = None
                     await self._send(touched)
+
+    def _over_holes(self, reader: Reader, tps: Sequence[TopicPartition]) -> bool:
+        moved = False
+        for tp in tps:
+            position = reader.position(tp)
+            if position > self.vector.offsets[tp.partition]:
+                self.vector.step(tp.partition, position)
+                moved = True
+        return moved
 
     def _publish(self, records: Sequence[Stored]) -> list[Channel]:
         """Those that have something new."""
@@ -181,7 +191,6 @@ class Feed:
         """What is new, to all that keep up; then what is too much goes."""
         for channel in touched:
             await self._hub.round(channel)
-            channel.fresh = []
         overtaken(self._hub, self._budget.enforce())
         await asyncio.sleep(0)
 

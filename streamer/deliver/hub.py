@@ -13,8 +13,6 @@ reads on once its round is over. Blocked streams cost nothing until their socket
 import asyncio
 import os
 import select
-import socket
-import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, cast
@@ -25,10 +23,12 @@ from streamer.deliver.detached import NEVER_S, Detached
 from streamer.deliver.encode import HEARTBEAT, NDJSON_HEARTBEAT, bye, cursor
 from streamer.deliver.framelog import HAS_MEMFD, MemfdLog
 from streamer.deliver.gzipped import block
+from streamer.deliver.lingering import Lingering
 from streamer.deliver.outlet import CURSOR_S, LINGER_S, RESETS, WRITE_DEADLINE_S
+from streamer.deliver.place import Place
+from streamer.deliver.sockets import close_socket
 from streamer.deliver.withdrawals import Withdrawals
 from streamer.faultpoints import Point, is_armed, reached
-from streamer.metrics import DELIVER_BYTES, DELIVER_EVENTS, EDIT_TO_DELIVERY
 
 CAN_DETACH: Final = HAS_MEMFD and hasattr(select, "epoll") and hasattr(os, "sendfile")
 SLICE: Final = 512
@@ -47,35 +47,6 @@ EVENTS_AT_ONCE: Final = 256
 OnEnd = Callable[[Detached, str], None]
 
 
-class Place:
-    """A channel's streams. Those in `ready` stand on a border and take what comes."""
-
-    __slots__ = (
-        "blocked",
-        "bytes",
-        "events",
-        "freshness",
-        "lowest",
-        "ready",
-        "shown",
-        "told_at_s",
-        "wrote_at_s",
-    )
-
-    def __init__(self, channel: Channel, now_s: float) -> None:
-        self.ready: dict[Detached, None] = {}
-        self.blocked: dict[Detached, None] = {}
-        self.shown = channel.log.end
-        """Up to here a round has gone."""
-        self.lowest = 0
-        """No blocked stream stands before it."""
-        self.told_at_s = now_s
-        self.wrote_at_s = now_s
-        self.events = DELIVER_EVENTS.labels(channel.partner, channel.wanted.format)
-        self.bytes = DELIVER_BYTES.labels(channel.partner)
-        self.freshness = EDIT_TO_DELIVERY.labels(channel.partner)
-
-
 class Hub:
     """`run` it within `opened`. `on_end` is called once for each stream, when it is over."""
 
@@ -89,8 +60,7 @@ class Hub:
         self._heartbeat_s = heartbeat_s
         self._on_end = on_end
         self._places: dict[Channel, Place] = {}
-        self._lingering: dict[int, float] = {}
-        """Ended ones whose last bytes are on their way, and until when."""
+        self._lingering = Lingering(clock, LINGER_S)
         self._was_held = False
         """Something may wait since the last sweep that is for no round to write."""
 
@@ -108,8 +78,7 @@ class Hub:
         finally:
             for stream in tuple(self.streams.values()):
                 self.reset(stream, stream.cut or "drain")
-            for fd in tuple(self._lingering):
-                self._forget(fd)
+            self._lingering.close(self._epoll)
             loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
 
@@ -136,9 +105,9 @@ class Hub:
         place = self._places.get(channel)
         if place is None:
             place = self._places[channel] = Place(channel, self._clock.monotonic_s())
-        self.streams[stream.fd] = stream
-        place.ready[stream] = None
         self._epoll.register(stream.fd, select.EPOLLRDHUP)
+        self.streams[stream.fd] = stream
+        place.is_ready(stream)
         if stream.at < channel.log.end:
             self._pump(stream, place)
 
@@ -148,24 +117,34 @@ class Hub:
         """Writes what is new to all streams that have kept up; returns once each had its chance."""
         place = self._places.get(channel)
         if place is None:
+            channel.sent()
+            channel.fresh = []
             return
         place.wrote_at_s = self._clock.monotonic_s()
         if channel.fresh:
             place.told_at_s = place.wrote_at_s
-        streams = tuple(place.ready)
+        streams = place.all_ready()
         for number in range(0, len(streams), SLICE):
+            slice_ = streams[number : number + SLICE]
             if number:
                 await asyncio.sleep(0)
+                if self._places.get(channel) is not place:  # all have left, and the channel may be closed
+                    return
+                slice_ = tuple(stream for stream in slice_ if stream in place.ready)
             if self._is_held():
+                channel.sent()
                 return
-            self._slice(channel, place, streams[number : number + SLICE])
-        place.shown = channel.log.end
-        self._observe(channel, place)
+            self._slice(channel, place, slice_)
+        place.shows()
+        channel.sent()
+        if place.ready or place.blocked:
+            place.observe(self._clock.now_ms())
 
     def _is_held(self) -> bool:
         """Nothing is begun that cut-offs might reach which are not known yet."""
-        self._was_held |= self._withdrawals.behind
-        return self._withdrawals.behind
+        is_held = self._withdrawals.behind
+        self._was_held |= is_held
+        return is_held
 
     def _slice(self, channel: Channel, place: Place, streams: Sequence[Detached]) -> None:
         start, end = place.shown, channel.log.end
@@ -179,43 +158,38 @@ class Hub:
     def _together(
         self, channel: Channel, place: Place, streams: Sequence[Detached], start: int
     ) -> list[Detached]:
-        """The same for all that stand at `start`, as nearly all do; the others are what is returned."""
-        log, end, ready = cast("MemfdLog", channel.log), channel.log.end, place.ready
+        """The same for all that stand at `start`, as nearly all do; the others are what is returned. All are
+        ready.
+        """
+        end = channel.log.end
         size = end - start
-        data = log.read(start, end) if size <= SHARED_BYTES and ready else b""
-        write, sendfile, log_fd = os.write, os.sendfile, log.fd
-        whole = 0
+        data = channel.unsent(start) if size <= SHARED_BYTES else b""
+        write, sendfile, log_fd = os.write, os.sendfile, cast("MemfdLog", channel.log).fd
         apart: list[Detached] = []
+        partly: list[tuple[Detached, int]] = []
+        lost: list[Detached] = []
         for stream in streams:
-            if stream.at != start or stream not in ready:  # or it ended while others were written to
+            if stream.at != start:
                 apart.append(stream)
                 continue
             try:
                 sent = write(stream.fd, data) if data else sendfile(stream.fd, log_fd, start, size)
+                if sent == size:
+                    stream.at = end
+                else:
+                    partly.append((stream, sent))
             except BlockingIOError:
-                sent = 0
+                partly.append((stream, 0))
             except OSError:
-                self._end(stream, "client")
-                continue
-            if sent == size:
-                stream.at = end
-                whole += 1
-            else:
-                self._moved(stream, place, sent)
-                self._block(stream, place)
-        self._count(channel, place, start, end, whole)
+                lost.append(stream)
+        whole = len(streams) - len(apart) - len(partly) - len(lost)
+        place.wrote_all(whole)
+        for stream, sent in partly:
+            self._moved(stream, place, sent)
+            self._block(stream, place)
+        for stream in lost:
+            self._end(stream, "client")
         return apart
-
-    def _observe(self, channel: Channel, place: Place) -> None:
-        if not channel.fresh or not (place.ready or place.blocked):
-            return
-        now_ms = self._clock.now_ms()
-        for frame in channel.fresh:
-            if not frame.delivered:
-                frame.delivered = True
-                if frame.edited_ms:
-                    place.freshness.observe(max(0, now_ms - frame.edited_ms) / 1000)
-        channel.fresh = []
 
     def _pump(self, stream: Detached, place: Place) -> None:
         """Writes to one stream what it may have, until there is no more or its socket takes no more."""
@@ -291,24 +265,15 @@ class Hub:
         before = stream.at
         stream.at += sent
         self._took(stream, sent)
-        self._count(stream.channel, place, before, stream.at)
+        place.wrote(before, stream.at)
 
     def _took(self, stream: Detached, sent: int) -> None:
         if sent and stream.blocked_s is not NEVER_S:
             stream.blocked_s = self._clock.monotonic_s()
 
-    @staticmethod
-    def _count(channel: Channel, place: Place, start: int, end: int, streams: int = 1) -> None:
-        """Whole entries, so that each counts once however many writes it takes."""
-        if streams:
-            events, payload = channel.counts_at(start)
-            events_after, payload_after = channel.counts_at(end)
-            place.events.inc(streams * (events_after - events))
-            place.bytes.inc(streams * (payload_after - payload))
-
     def _block(self, stream: Detached, place: Place) -> None:
         if stream in place.ready:
-            del place.ready[stream]
+            place.not_ready(stream)
             place.lowest = min(place.lowest, stream.at) if place.blocked else stream.at
             place.blocked[stream] = None
             stream.blocked_s = self._clock.monotonic_s()
@@ -317,7 +282,7 @@ class Hub:
     def _unblock(self, stream: Detached, place: Place) -> None:
         if stream in place.blocked:
             del place.blocked[stream]
-            place.ready[stream] = None
+            place.is_ready(stream)
             stream.blocked_s = NEVER_S
             self._epoll.modify(stream.fd, select.EPOLLRDHUP)
 
@@ -327,7 +292,7 @@ class Hub:
             stream = self.streams.get(fd)
             if stream is None:
                 if fd in self._lingering:
-                    self._drain(fd)
+                    self._lingering.heed(self._epoll, fd)
             elif events & GONE:
                 self._end(stream, stream.cut or "client")
             else:
@@ -375,9 +340,7 @@ class Hub:
                     self.reset(stream, stream.cut)
                 elif now_s >= stream.blocked_s + WRITE_DEADLINE_S:
                     self.reset(stream, "stalled")
-        for fd, until_s in tuple(self._lingering.items()):
-            if now_s >= until_s:
-                self._forget(fd)
+        self._lingering.expire(self._epoll)
 
     # ── who goes ───────────────────────────────────────────────────────────────────────────────
 
@@ -395,16 +358,21 @@ class Hub:
         place = self._places.get(channel)
         if place is None:
             return
-        for entry in entries:
-            for stream in tuple(place.blocked):
-                if entry.start < stream.at < entry.end or stream.private_of is entry:
-                    self.reset(stream, "withdrawn")
+        starts = {entry.start for entry in entries}
+        for stream in tuple(place.blocked) if starts else ():
+            own = stream.private_of
+            if own is None and channel.start <= stream.at < channel.log.end:
+                own = channel.entry(channel.number_at(stream.at))
+                if own.start == stream.at:
+                    continue
+            if own is not None and own.start in starts:
+                self.reset(stream, "withdrawn")
 
     def ended(self, channel: Channel, reason: str) -> None:
         """The feed has: nothing comes any more."""
         place = self._places.get(channel)
         for stream in (*place.ready, *place.blocked) if place is not None else ():
-            self.cut(stream, reason, patience_s=0.0)
+            self.cut(stream, reason, patience_s=LINGER_S)
 
     def cut(self, stream: Detached, reason: str, *, patience_s: float) -> None:
         """Ends on the next event border; where the client takes no bytes, by a reset after `patience_s`."""
@@ -447,44 +415,13 @@ class Hub:
             return
         del self.streams[stream.fd]
         place = self._places[stream.channel]
-        place.ready.pop(stream, None)
+        place.not_ready(stream)
         place.blocked.pop(stream, None)
         if not place.ready and not place.blocked:
             del self._places[stream.channel]
         if lingers:
-            self._linger(stream.fd)
+            self._lingering.add(self._epoll, stream.fd)
         else:
-            self._close(stream.fd, resets=resets)
+            self._epoll.unregister(stream.fd)
+            close_socket(stream.fd, resets=resets)
         self._on_end(stream, reason)
-
-    def _linger(self, fd: int) -> None:
-        """What was sent last must not be lost to a reset, which a close is while there are bytes unread."""
-        with socket.socket(fileno=os.dup(fd)) as sock:
-            try:
-                sock.shutdown(socket.SHUT_WR)
-            except OSError:  # it has left
-                self._close(fd)
-                return
-        self._lingering[fd] = self._clock.monotonic_s() + LINGER_S
-        self._epoll.modify(fd, select.EPOLLIN | select.EPOLLRDHUP)
-
-    def _drain(self, fd: int) -> None:
-        """Until the client closes its side, too."""
-        try:
-            data = os.read(fd, SENDFILE_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._forget(fd)
-
-    def _forget(self, fd: int) -> None:
-        del self._lingering[fd]
-        self._close(fd)
-
-    def _close(self, fd: int, *, resets: bool = False) -> None:
-        self._epoll.unregister(fd)
-        with socket.socket(fileno=fd) as sock:
-            if resets:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -236,8 +236,9 @@ class Outlet:
         """
         if self._transport.is_closing():
             raise ConnectionResetError("the client has left")
+        fd = detached(self._transport)
         self.over = True
-        return detached(self._transport), self._member
+        return fd, self._member
 
     def _packed(self, data: bytes) -> bytes:
         """As it goes out: to be written, in this order."""

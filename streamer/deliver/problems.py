@@ -57,10 +57,11 @@ CODES: Final[Mapping[str, Code]] = {
     "invalid_parameter": Code(422, "values", "a parameter's value makes no sense, or it is given twice"),
     "unknown_parameter": Code(422, "parameters", "there is no such parameter"),
     "too_many_connections": Code(429, "articles", "the partner has all the streams it may have"),
+    "too_many_feeds": Code(429, "articles", "the partner has all the distinct feeds it may have"),
     "too_many_requests": Code(429, "key", "the partner's requests of this minute are used up"),
     "internal": Code(500, "any", "a mistake of this server's"),
     "draining": Code(503, "articles", "this server is stopping"),
-    "full": Code(503, "articles", "this server has all the streams it takes"),
+    "full": Code(503, "articles", "this server has all the streams, or distinct feeds, that it takes"),
     "log_unavailable": Code(503, "log", "the log does not answer at the moment"),
     "not_ready": Code(503, "log", "the feed is being made; come back in a moment"),
 }

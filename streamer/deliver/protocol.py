@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.web_protocol import _ErrInfo
 
+from streamer.deliver.body import MAX_BODY_BYTES
 from streamer.deliver.headers import put_every
 from streamer.deliver.problems import Problem, internal, refused
 from streamer.deliver.sockets import bound_buffers, reset
@@ -24,6 +26,10 @@ KEEPALIVE_S: Final = 15.0
 ANSWER_DEADLINE_S: Final = 60.0
 """For a client to take the rest of an answer, all but what the buffers hold; streams have a deadline for each
 write (streamer.deliver.outlet).
+"""
+UNANSWERED_BYTES: Final = 2 * MAX_BODY_BYTES
+"""What may come from one client between two answers, the rest of a body that was refused included: aiohttp
+reads on for ten seconds to throw it away.
 """
 SPARE_SOCKETS: Final = 1_000
 """Beyond the streams: those who are about to ask, and those who are being refused."""
@@ -73,13 +79,15 @@ class _Server(web.Server):
 
 
 class _Protocol(web.RequestHandler):
-    __slots__ = ("_head_timer",)
+    __slots__ = ("_head_timer", "_is_broken", "_unanswered_bytes")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert self.transport is not None
         bound_buffers(self.transport)
         self._head_timer: asyncio.TimerHandle | None = None
+        self._is_broken = False
+        self._unanswered_bytes = 0
         if isinstance(self._manager, _Server) and self._manager.is_full:
             self.force_close()
             return
@@ -90,6 +98,19 @@ class _Protocol(web.RequestHandler):
         if self._head_timer is not None:
             self._head_timer.cancel()  # it would hold what is over for seconds
 
+    def data_received(self, data: bytes) -> None:
+        """Nothing behind what is no HTTP is looked at: the parser would find an error in each piece, and keep
+        it. Who sends more than anybody needs is gone.
+        """
+        if self._is_broken:
+            return
+        self._unanswered_bytes += len(data)
+        if self._unanswered_bytes > UNANSWERED_BYTES:
+            self.force_close()
+            return
+        super().data_received(data)
+        self._is_broken = bool(self._messages) and isinstance(self._messages[-1][0], _ErrInfo)
+
     def _expect_head(self) -> None:
         if not self._request_count:
             self.force_close()
@@ -98,6 +119,7 @@ class _Protocol(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """What is True of it: the client is gone."""
+        self._unanswered_bytes = 0
         try:
             async with asyncio.timeout(ANSWER_DEADLINE_S):
                 return await super().finish_response(request, resp, start_time)

@@ -4,8 +4,13 @@ A channel loses its beginning: a client stands at a place in it, and is overtake
 is the configuration's business and not the clients'; where it is short, the largest channel gives first.
 """
 
-from streamer.deliver.channel import Channel
+import heapq
+from typing import Final
+
+from streamer.deliver.channel import Channel, Held
 from streamer.metrics import DELIVER_RETAINED_BYTES
+
+SLACK: Final = 0.9
 
 
 class Budget:
@@ -13,6 +18,8 @@ class Budget:
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
+        self.held = Held()
+        """By the channels that were added: each tells it what it holds."""
         self._channels: dict[Channel, None] = {}
 
     def change(self, limit_bytes: int) -> set[Channel]:
@@ -22,29 +29,29 @@ class Budget:
 
     def add(self, channel: Channel) -> None:
         self._channels[channel] = None
+        self.held.bytes += channel.bytes
+        channel.held = self.held
 
     def remove(self, channel: Channel) -> None:
+        """For good: once it is closed, and holds nothing."""
         del self._channels[channel]
-        DELIVER_RETAINED_BYTES.set(self.held_bytes())
-
-    def held_bytes(self) -> int:
-        return sum(channel.bytes for channel in self._channels)
+        DELIVER_RETAINED_BYTES.set(self.held.bytes)
 
     def enforce(self) -> set[Channel]:
         """Those that gave."""
         gave: set[Channel] = set()
-        held = self.held_bytes()
-        while held > self.limit_bytes:
+        while self.held.bytes > self.limit_bytes:
             # one frame of 16 MB is not given up, and must not keep the other channels from giving
             giving = (channel for channel in self._channels if len(channel) > 1)
-            largest = max(giving, key=_bytes, default=None)
-            if largest is None:
+            found = heapq.nlargest(2, giving, key=_bytes)
+            if not found:
                 break
-            held -= largest.bytes
-            largest.evict()
-            held += largest.bytes
+            # with some slack, so that not each of many that are as large gives one entry in turn
+            largest, least = found[0], SLACK * found[-1].bytes if len(found) > 1 else 0
+            while len(largest) > 1 and largest.bytes >= least and self.held.bytes > self.limit_bytes:
+                largest.evict()
             gave.add(largest)
-        DELIVER_RETAINED_BYTES.set(held)
+        DELIVER_RETAINED_BYTES.set(self.held.bytes)
         return gave
 
 

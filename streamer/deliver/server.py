@@ -17,6 +17,7 @@ from streamer.deliver.admission import Admission
 from streamer.deliver.articles import Articles
 from streamer.deliver.bind import bound, refuse_open_bind
 from streamer.deliver.body import MAX_BODY_BYTES
+from streamer.deliver.descriptors import ask_for
 from streamer.deliver.feed import Feeds
 from streamer.deliver.guard import MAX_TARGET_CHARS, complete, guard
 from streamer.deliver.hub import Hub
@@ -57,6 +58,8 @@ async def run_deliver(
     withdrawals = Withdrawals(runtime.log, runtime.topics.withdrawals)
     if not await runtime.before_drain(withdrawals.load()):
         return
+    ask_for(settings)
+    runtime.follow(lambda settings: ask_for(settings.deliver))
     with alone_by_name():
         await _serve(runtime, partners, withdrawals, tls=tls, tickets=tickets, on_listening=on_listening)
 

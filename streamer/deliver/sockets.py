@@ -14,6 +14,8 @@ USER_TIMEOUT_MS: Final = 60_000
 
 WRITE_BUFFER_BYTES: Final = 65_536
 """What waits for the kernel in this process: the loops' default, which for TLS is eight times that."""
+ABORTS: Final = struct.pack("ii", 1, 0)
+"""A linger of no time: an RST instead of a FIN."""
 
 
 def bound_buffers(transport: asyncio.WriteTransport) -> None:
@@ -30,7 +32,7 @@ def reset(transport: asyncio.Transport) -> None:
     """An RST, not a FIN: who was cut inside a frame must see an error, over HTTP/1.0 too."""
     sock = transport.get_extra_info("socket")
     if sock is not None and not transport.is_closing():
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORTS)
     transport.abort()
 
 
@@ -42,3 +44,21 @@ def detached(transport: asyncio.Transport) -> int:
     fd = os.dup(sock.fileno())
     transport.abort()
     return fd
+
+
+def shut_down(fd: int) -> bool:
+    """Our side of it; False where the client has left."""
+    sock = socket.socket(fileno=fd)
+    try:
+        sock.shutdown(socket.SHUT_WR)
+    except OSError:
+        return False
+    finally:
+        sock.detach()
+    return True
+
+
+def close_socket(fd: int, *, resets: bool = False) -> None:
+    with socket.socket(fileno=fd) as sock:
+        if resets:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORTS)

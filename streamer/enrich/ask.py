@@ -105,12 +105,27 @@ class Asker:
     async def _answered(self, work: Work, found: Found, *, is_stale: bool) -> Answered:
         until_s = asyncio.get_running_loop().time() + WAIT_S
         self._hold(work, found.held_bytes)
+        if not self._may_wait(work.change, found):
+            await if_it_can(self._beside(work.change, found, until_s))
+            return Answered(found, await self._plain(found), is_stale=is_stale)
         async with asyncio.TaskGroup() as tasks:  # which leaves nothing running behind it
             rendered = tasks.create_task(if_it_can(self._html(work, found)))
             tasks.create_task(if_it_can(self._beside(work.change, found, until_s)))
             plain = await self._plain(found)
         html, from_html = rendered.result() or (None, None)
         return Answered(found, plain, html, from_html, is_stale)
+
+    def _may_wait(self, change: Change, found: Found) -> bool:
+        """False where an article has all that it will be told with but its text: the usual case, which needs
+        no task beside its own.
+        """
+        plan = self.plan()
+        return (
+            plan.scores
+            or self.scoring.may_ask
+            or self.hinting.may_come(change)
+            or plan.wants_html(found.site.wiki, found.page.namespace)
+        )
 
     def _hold(self, work: Work, size: int) -> None:
         work.held_bytes += size
@@ -121,10 +136,14 @@ class Asker:
         if found.revision.text_hidden:  # what is told without text goes at once
             return
         self.scoring.answered(change, found)
+        asks = self.scoring.wants(change, found)
+        if not asks and not self.plan().scores:
+            await self.hinting.wait(change, until_s)
+            return
         async with asyncio.TaskGroup() as tasks:
-            if self.scoring.wants(change, found):
+            if asks:
                 tasks.create_task(self.scoring.ask(change, found))
-            elif self.plan().scores:
+            else:
                 tasks.create_task(self.scoring.wait(change, found, until_s))
             await self.hinting.wait(change, until_s)
 

@@ -4,6 +4,7 @@ Synchronous and free of I/O. What it learns (the newest revision of each page) i
 by `committed`, after the commit: a batch that failed is put together anew and must judge the same.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -184,7 +185,6 @@ class Batch:
                     namespace=article.namespace.identifier,
                 )
             EDIT_TO_PUBLISH.observe(max(0.0, now_s - change.edited_ms / 1000))
-            ENRICH_PUBLISHED.labels(change.kind, article.event.type).inc()
             if late:
                 ENRICH_LATE.inc()
         for wiki, page_id in self._emptied:
@@ -194,6 +194,9 @@ class Batch:
         self._count()
 
     def _count(self) -> None:
+        told = Counter((change.kind, article.event.type) for change, article in self._published)
+        for (kind, event_type), count in told.items():
+            ENRICH_PUBLISHED.labels(kind, event_type).inc(count)
         for scope, count in self._cutoffs.items():
             ENRICH_CUTOFFS.labels(scope).inc(count)
         for hinted, count in self._hinted.items():

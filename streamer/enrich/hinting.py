@@ -61,7 +61,7 @@ class Hinting:
 
     async def wait(self, change: Change, until_s: float) -> None:
         """Until the change's hint is there, or the loop's time is `until_s`; not at all if none can come."""
-        if not self._may_come(change):
+        if not self.may_come(change):
             return
         key = change.wiki, change.revision
         event = self._awaited.setdefault(key, asyncio.Event())
@@ -84,7 +84,8 @@ class Hinting:
         for event in self._awaited.values():
             event.set()
 
-    def _may_come(self, change: Change) -> bool:
+    def may_come(self, change: Change) -> bool:
+        """Whether it is to come: it is not there, and its wiki's hints flow."""
         if self._closed or not has_hint(change) or self._hints.has_edit(change.wiki, change.revision):
             return False
         flow = self._flows.get(change.wiki)

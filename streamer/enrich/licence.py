@@ -1,6 +1,7 @@
 """The licence of a wiki, as its own site info states it. Never a constant of ours."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from msgspec import UNSET
@@ -29,8 +30,14 @@ def licence_identifier(url: str) -> str:
 
 def licences(site: SiteInfo) -> list[Licence]:
     """Empty where the wiki states none: better nothing than a guess."""
-    if not site.licence_name and not site.licence_url:
-        return []
-    url = f"https:{site.licence_url}" if site.licence_url.startswith("//") else site.licence_url
+    return list(_stated(site.licence_name, site.licence_url))
+
+
+@lru_cache(maxsize=1_024)
+def _stated(name: str, url: str) -> tuple[Licence, ...]:
+    """A wiki's is the same in all its articles."""
+    if not name and not url:
+        return ()
+    url = f"https:{url}" if url.startswith("//") else url
     identifier = licence_identifier(url)
-    return [Licence(name=site.licence_name or identifier or url, url=url, identifier=identifier or UNSET)]
+    return (Licence(name=name or identifier or url, url=url, identifier=identifier or UNSET),)

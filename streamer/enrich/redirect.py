@@ -21,6 +21,7 @@ CANONICAL: Final[Mapping[str, int]] = {
 }  # fmt: skip
 """Understood by every wiki beside its own names."""
 _COMMENT: Final = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_STARTS: Final = ("#", "<!--")
 _REDIRECT: Final = re.compile(
     rf"#([^\s\[\]:#]{{1,{WORD_CHARS}}})\s*:?\s*\[\[([^\[\]|\n]{{1,512}})(?=\||\]\])"
 )
@@ -39,7 +40,10 @@ def link_of(wikitext: str, *, any_word: bool) -> str | None:
     """What stands in the link of a redirect; None: it is none. `any_word`: the page is known to be one, by
     whatever word.
     """
-    match = _REDIRECT.match(_COMMENT.sub("", wikitext[:LOOKED_AT]).lstrip())
+    head = wikitext[:LOOKED_AT].lstrip()
+    if not head.startswith(_STARTS):  # as nearly all pages, whose every comment need not be looked for
+        return None
+    match = _REDIRECT.match(_COMMENT.sub("", head).lstrip())
     if match is None:
         return None
     word = match[1]

@@ -91,6 +91,10 @@ class Scoring:
             self._answered[change.wiki, change.revision] = self._now_s()
             self._answered.move_to_end((change.wiki, change.revision))
 
+    @property
+    def may_ask(self) -> bool:
+        return self._scorer is not None
+
     def wants(self, change: Change, found: Found) -> bool:
         """Whether to ask for this one: the stream does not tell in time what nobody has told yet."""
         return (

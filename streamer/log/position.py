@@ -7,8 +7,9 @@ engine stores `next` beside it.
 
 import zlib
 from base64 import b85decode, b85encode
-from bisect import insort
+from bisect import bisect_right, insort
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -54,7 +55,10 @@ class Position:
         )
 
     def is_done(self, offset: int) -> bool:
-        return offset < self.next or any(start <= offset < end for start, end in self.done)
+        if offset < self.next:
+            return True
+        at = bisect_right(self.done, offset, key=itemgetter(0))
+        return at > 0 and offset < self.done[at - 1][1]
 
 
 def encode_done(base: int, done: Ranges) -> str:

@@ -76,6 +76,8 @@ class Feed:
     """Of one that settles: `next` is then what was seen."""
     ahead: Ahead | None = None
     """What it holds, once that was read; shared with others at the same offset."""
+    shown_behind: int | None = None
+    """What its gauge says of how far it is behind."""
     owes: bool = False
     """Something that it holds is due, or that is not known yet: it has not met anyone."""
 

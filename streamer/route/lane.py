@@ -155,5 +155,9 @@ class RouteLane:
         if not self._outbox.feeds:
             return
         ahead = max(feed.next for feed in self._outbox.feeds.values())
+        partition = str(self._lane.partition)
         for name, feed in self._outbox.feeds.items():
-            ROUTE_BEHIND.labels(name, str(self._lane.partition)).set(ahead - feed.next)
+            behind = ahead - feed.next
+            if behind != feed.shown_behind:
+                feed.shown_behind = behind
+                ROUTE_BEHIND.labels(name, partition).set(behind)

@@ -105,6 +105,7 @@ class Outbox:
         """The lane routes it from now on."""
         name = feed.routing.name
         feed.served = self.turn
+        feed.shown_behind = None  # the gauge went when it was parked
         feed.ahead = None  # what was remembered while others had it is not its own any more
         self.feeds[name] = feed
         self._ticks.assume([self.place(feed.routing)], self._now_s())

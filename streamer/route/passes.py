@@ -112,13 +112,15 @@ class Passes:
         if self._intake.is_overtaken():
             return
         whole: list[Draft] = []
+        size = 0
         for draft in drafts:
             for stored, article in judged:
                 judge(draft, stored, article)
             whole.append(draft)
-            if sum(each.size for each in whole) >= COMMIT_BYTES:
+            size += draft.size
+            if size >= COMMIT_BYTES:
                 await self._outbox.commit(whole, following)
-                whole = []
+                whole, size = [], 0
                 for _, article in judged:
                     if article is not None:
                         article.forget()

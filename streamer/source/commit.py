@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
 from streamer.errors import LaneLost, LogError
@@ -23,9 +24,10 @@ from streamer.model import Change
 from streamer.runtime import Runtime
 from streamer.source.inbox import Arrival, Inbox
 from streamer.source.marks import Marks
-from streamer.source.records import identity, record_of
+from streamer.source.records import identity, kind_of, record_of
 from streamer.source.seen import Seen
 from streamer.source.standing import Standing
+from streamer.source.told import Told
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +84,7 @@ class Committer:
         records: list[Record] = []
         remembered: list[tuple[str, str, int]] = []
         batch: set[str] = set()
+        kinds: Counter[str] = Counter()
         admitted = 0
         newest_ms = 0
         for arrival in arrivals:
@@ -99,13 +102,14 @@ class Committer:
                         SOURCE_DROPPED.labels("duplicate").inc()
                         continue
                     record = record_of(
-                        change, told._replace(topic=topic), mark_ms, self._home.topic, self._partitions
+                        change, _under(told, topic), mark_ms, self._home.topic, self._partitions
                     )
                     if len(record.value or b"") > MAX_VALUE_BYTES:
                         SOURCE_DROPPED.labels("out_of_range").inc()
                         self._tell("out_of_range")
                         continue
                     batch.add(identifier)
+                    kinds[kind_of(change)] += 1
                     admitted += isinstance(change, Change)
                     remembered.append((identifier, topic, mark_ms))
                     records.append(record)
@@ -132,6 +136,7 @@ class Committer:
             raise
         self._runtime.health.ready(LOG_COMPONENT)
         self._committed(position, standing, records, remembered, offsets)
+        _count_records(kinds)
         if newest_ms:
             SOURCE_NEWEST.set(newest_ms / 1_000)
         self._committed_s = now_s
@@ -158,9 +163,6 @@ class Committer:
             self._seen.add(identifier, topic, mark_ms, record.partition, offset)
         self._seen.forget(Marks(self._marks, self._idle), standing.rewind_ms)
         COMMITTED.set("source", "", self._home.partition, standing.counts)
-        kinds = Counter(dict(record.headers)["kind"].decode() for record in records)
-        for kind, count in kinds.items():
-            SOURCE_RECORDS.labels(kind).inc(count)
 
     async def _room(self) -> bool:
         """Waits while the log is over its budget; False if there is still none when draining."""
@@ -181,12 +183,12 @@ class Committer:
         return True
 
     def _count(self, arrival: Arrival) -> None:
-        for told in arrival.told:
-            SOURCE_EVENTS.labels(told.family).inc()
-            if told.dropped:
-                SOURCE_DROPPED.labels(told.dropped).inc()
-                if told.dropped in ERRONEOUS:
-                    self._tell(told.dropped)
+        for family, count in Counter(told.family for told in arrival.told).items():
+            SOURCE_EVENTS.labels(family).inc(count)
+        for reason, count in Counter(told.dropped for told in arrival.told if told.dropped).items():
+            SOURCE_DROPPED.labels(reason).inc(count)
+            if reason in ERRONEOUS:
+                self._tell(reason)
 
     def _tell(self, reason: str) -> None:
         """At most once a minute and reason: the counter has them all."""
@@ -194,3 +196,12 @@ class Committer:
         if now_s - self._told_s.get(reason, -TELL_EVERY_S) >= TELL_EVERY_S:
             self._told_s[reason] = now_s
             logger.warning("an event was dropped", extra={"reason": reason})
+
+
+def _under(told: Told, topic: str) -> Told:
+    return told if told.topic == topic else told._replace(topic=topic)
+
+
+def _count_records(kinds: Mapping[str, int]) -> None:
+    for kind, count in kinds.items():
+        SOURCE_RECORDS.labels(kind).inc(count)

@@ -16,6 +16,11 @@ def identity(record: ChangeRecord, told: Told) -> str:
     return told.upstream_id or f"{told.family}|{record.wiki}|{record.revision}|{told.upstream_ms}"
 
 
+def kind_of(record: ChangeRecord) -> str:
+    """As the header `kind` tells it."""
+    return record.kind if isinstance(record, Change) else "hint"
+
+
 def record_of(record: ChangeRecord, told: Told, mark_ms: int, topic: str, partitions: int) -> Record:
     """Keyed by wiki. The headers `topic` and `mark_ms` are the source's own, to know after a restart
     what upstream may tell again.
@@ -30,11 +35,11 @@ def record_of(record: ChangeRecord, told: Told, mark_ms: int, topic: str, partit
         record = msgspec.structs.replace(record, traceparent=traceparent)
         headers += [
             ("ce_type", f"wiki.change.{record.kind}".encode()),
-            ("kind", record.kind.encode()),
+            ("kind", kind_of(record).encode()),
             ("traceparent", traceparent.encode()),
         ]
     else:
-        headers += [("ce_type", b"wiki.hint"), ("kind", b"hint")]
+        headers += [("ce_type", b"wiki.hint"), ("kind", kind_of(record).encode())]
     return Record(
         topic, _partition(record.wiki, partitions), record.wiki, encode_value(record), tuple(headers)
     )

@@ -1,4 +1,5 @@
 """`make bench`: every benchmark in turn, each in a process of its own; tables here, JSON in build/bench/.
+At the end the figures that have a goal beside it, as Markdown.
 
 Nothing is asserted: machines are shared, so figures are to be compared within one run.
 """
@@ -6,6 +7,8 @@ Nothing is asserted: machines are shared, so figures are to be compared within o
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.bench.table import read, table
 
 OUT = Path("build/bench")
 BENCHES = ("ingest", "log", "pipeline", "feeds", "settle", "text", "origin", "kafka")
@@ -22,6 +25,8 @@ def main() -> None:
             [sys.executable, "-m", f"tests.bench.bench_{name}", "--json", str(OUT / f"{name}.json")],
             check=True,
         )
+    if goals := table(read(OUT, chosen)):
+        print(f"── goals {'─' * 71}\n{goals}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """A hundred partners with a hundred projections: what route and deliver take of a core.
 
-    python -m tests.bench.bench_feeds [--json FILE] [--only route|deliver] [--kafka]
+    python -m tests.bench.bench_feeds [--json FILE] [--only route|deliver] [--log local|kafka]
 
 Articles of 17 kB, 50 a second, ten partitions; each partner asks for other `fields`, all of them for the
 text, so nothing that is made for one is another's. Writer, role and clients are processes of their own; a
 role counts the CPU of its threads, the kernel's part included.
 
-    route     from the articles to the commit; the append apart: packing and the log's own thread (on Kafka
-              all that the producer does counts as route's loop, and the broker is apart)
+    route     from the articles to the commit; the append apart: packing and the log's own thread. On Kafka
+              its producer works in the same loop: what route takes there beyond this row is the append, and
+              the broker is apart
     deliver   100 topics with 5 SSE clients each, an event of all partners in one commit, as route makes it
     idle      the same readers and clients, and nothing is written
 
@@ -19,6 +20,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import secrets
 import sys
@@ -34,12 +36,12 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from deploy.kafka import Brokers, Unavailable
-from streamer.accounts import GROUP
 from streamer.config import DeliverSettings, LogSettings, PartnersSettings, Settings
 from streamer.deliver.server import run_deliver
 from streamer.log.base import Log, Record
 from streamer.log.local import LocalLog
 from streamer.log.open import open_log
+from streamer.metrics import COMMITTED
 from streamer.model import Link, encode_value
 from streamer.partners import PartnersWatch, load_partners
 from streamer.partners_edit import add_partner
@@ -59,6 +61,9 @@ TEXT_CHARS: Final = 7_500
 PAGES: Final = 64
 DEADLINE_S: Final = 120.0
 WARM_S: Final = 2.0
+CONNECTING: Final = 20
+"""Clients that connect at a time: on a cluster a feed takes a while to open."""
+AGAIN_S: Final = 1.0
 CHOICES: Final = (
     ("url",),
     ("in_language.*",),
@@ -181,9 +186,15 @@ async def play_route(where: dict[str, object]) -> None:
         runtime = Runtime(settings, log)
         partners = PartnersWatch(Path(settings.partners.file))
         tasks = [group.create_task(partners.run()), group.create_task(run_route(runtime, partners))]
-        await answer(threads.figures)
+        await answer(lambda: {**threads.figures(), **routed()})
         for task in tasks:
             task.cancel()
+
+
+def routed() -> dict[str, int]:
+    """Lanes of partners that stand, and records that were committed for them."""
+    committed = COMMITTED._counts.values()
+    return {"places": len(committed), "routed": sum(counts.get("published", 0) for counts in committed)}
 
 
 async def play_deliver(where: dict[str, object]) -> None:
@@ -257,14 +268,21 @@ class Client(asyncio.Protocol):
     def __init__(self, request: bytes) -> None:
         self._request = request
         self._last = b""
+        self.answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """Whether it streams."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
         transport.write(self._request)  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
         seen = self._last + data
         if not self._last:
-            assert data.startswith(b"HTTP/1.1 200"), data[:300]
+            streams = data.startswith(b"HTTP/1.1 200")
+            self.answered.set_result(streams)
+            if not streams:
+                self._transport.close()
+                return
             Client.streaming += 1
         Client.taken_bytes += len(data)
         Client.events += seen.count(b"\ndata: {")
@@ -276,18 +294,30 @@ async def play_clients(where: dict[str, object]) -> None:
     loop = asyncio.get_running_loop()
     keys, each = where["keys"], Load(**where["load"]).clients  # type: ignore[arg-type]
     assert isinstance(keys, list)
-    for key in [key for key in keys for _ in range(each)]:
+    at_once = asyncio.Semaphore(CONNECTING)
+
+    async def connect(key: str) -> None:
         request = (
             f"GET {url.path} HTTP/1.1\r\nHost: {url.netloc}\r\nAuthorization: Bearer {key}\r\n"
             "Accept: text/event-stream\r\n\r\n"
         ).encode()
-        await loop.create_connection(lambda request=request: Client(request), url.hostname, url.port)  # type: ignore[misc]
-    await answer(
-        lambda: (
-            {"bytes": Client.taken_bytes, "events": Client.events, "streaming": Client.streaming}
-            | {"process": time.process_time()}
+        async with at_once:
+            while True:
+                _, client = await loop.create_connection(lambda: Client(request), url.hostname, url.port)
+                if await client.answered:
+                    return
+                await asyncio.sleep(AGAIN_S)  # its feed is being opened
+
+    async with asyncio.TaskGroup() as group:
+        for key in keys:
+            for _ in range(each):
+                group.create_task(connect(key))
+        await answer(
+            lambda: (
+                {"bytes": Client.taken_bytes, "events": Client.events, "streaming": Client.streaming}
+                | {"process": time.process_time()}
+            )
         )
-    )
 
 
 ROLES: Final = {
@@ -367,16 +397,14 @@ async def until(reached: Callable[[], object]) -> None:
 
 async def measure_route(where: dict[str, object], load: Load, brokers: Brokers | None) -> Results:
     await prepared(where, load)
-    settings = settings_of(where)
     count = int(load.rate * load.seconds)
-    async with open_log(settings) as log, role("route", where) as route:
-        routed_of = Routed(log)
+    async with role("route", where) as route:
 
         async def all_stand() -> bool:
-            return await routed_of.places() == load.partners * PARTITIONS
+            return (await route.ask())["places"] == load.partners * PARTITIONS
 
         async def all_routed() -> bool:
-            return await routed_of.routed() >= load.partners * count
+            return (await route.ask())["routed"] >= load.partners * count
 
         await until(all_stand)
         await asyncio.sleep(WARM_S)
@@ -389,8 +417,15 @@ async def measure_route(where: dict[str, object], load: Load, brokers: Brokers |
     spent = {name: after[name] - before[name] for name in after}
     made = load.partners * count
     share = load.rate / count * 100
+    if brokers is not None:  # its producer works in the loop
+        return {
+            "events_per_s": count / took["took_s"],
+            "with_the_append_us_per_event_and_partner": spent["process"] / made * 1e6,
+            "with_the_append_percent_of_a_core": spent["process"] * share,
+            "broker_percent_of_a_core": broker_s * share,
+        }
     packing_s = max(0.0, spent["log-reader"] - spent["reads"])
-    found = {
+    return {
         "events_per_s": count / took["took_s"],
         "route_us_per_event_and_partner": (spent["loop"] + spent["reads"]) / made * 1e6,
         "route_percent_of_a_core": (spent["loop"] + spent["reads"]) * share,
@@ -400,19 +435,6 @@ async def measure_route(where: dict[str, object], load: Load, brokers: Brokers |
         "of_it_packing_percent": packing_s * share,
         "process_percent_of_a_core": spent["process"] * share,
     }
-    return found | ({"broker_percent_of_a_core": broker_s * share} if brokers else {})
-
-
-class Routed:
-    def __init__(self, log: Log) -> None:
-        self._log = log
-
-    async def places(self) -> int:
-        return len(await self._log.committed(GROUP))
-
-    async def routed(self) -> int:
-        positions = (await self._log.committed(GROUP)).values()
-        return sum(position.state.get("counts", {}).get("published", 0) for position in positions)
 
 
 async def measure_deliver(where: dict[str, object], load: Load) -> dict[str, Results]:
@@ -459,39 +481,33 @@ async def measure_deliver(where: dict[str, object], load: Load) -> dict[str, Res
     }
 
 
-async def run(load: Load, only: str, *, kafka: bool) -> dict[str, Results]:
+async def run(load: Load, only: str, *, on_kafka: bool) -> dict[str, Results]:
     results: dict[str, Results] = {}
     asked = {"partners": load.partners, "clients": load.clients, "rate": load.rate, "seconds": load.seconds}
     with tempfile.TemporaryDirectory(dir=ROOT) as name:
 
-        def place(title: str) -> dict[str, object]:
+        def place(title: str, brokers: Brokers | None) -> dict[str, object]:
             folder = Path(name) / title
             folder.mkdir()
-            return {"folder": str(folder), "load": asked}
+            where: dict[str, object] = {"folder": str(folder), "load": asked}
+            if brokers is not None:
+                where |= {"bootstrap": brokers.bootstrap, "prefix": f"b{secrets.token_hex(4)}"}
+            return where
 
-        if only in ("", "route"):
-            results["route, local log"] = await measure_route(place("route"), load, None)
-        if only in ("", "deliver"):
-            results |= {
-                f"{row}, local log": figures
-                for row, figures in (await measure_deliver(place("deliver"), load)).items()
-            }
-        if kafka:
-            try:
-                async with Brokers(Path(name) / "brokers") as brokers:
-                    for title in ("route", "deliver") if not only else (only,):
-                        where = {
-                            **place(f"{title} on kafka"),
-                            "bootstrap": brokers.bootstrap,
-                            "prefix": f"b{secrets.token_hex(4)}",
-                        }
-                        if title == "route":
-                            results["route, Kafka"] = await measure_route(where, load, brokers)
-                        else:
-                            found = await measure_deliver(where, load)
-                            results |= {f"{row}, Kafka": figures for row, figures in found.items()}
-            except Unavailable as error:
-                print(f"skipped on Kafka: {error}")
+        async with contextlib.AsyncExitStack() as stack:
+            brokers = None
+            if on_kafka:
+                try:
+                    brokers = await stack.enter_async_context(Brokers(Path(name) / "brokers"))
+                except Unavailable as error:
+                    print(f"skipped on Kafka: {error}")
+                    return {}
+            log = "Kafka" if brokers else "local log"
+            if only in ("", "route"):
+                results[f"route, {log}"] = await measure_route(place("route", brokers), load, brokers)
+            if only in ("", "deliver"):
+                found = await measure_deliver(place("deliver", brokers), load)
+                results |= {f"{row}, {log}": figures for row, figures in found.items()}
     return results
 
 
@@ -501,18 +517,22 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", choices=("", "route", "deliver"), default="")
-    parser.add_argument("--kafka", action="store_true", help="on a broker of its own too")
+    parser.add_argument(
+        "--log", choices=("local", "kafka"), default="local", help="kafka: a broker of its own"
+    )
     parser.add_argument("--partners", type=int, default=100)
     parser.add_argument("--clients", type=int, default=5, help="of each partner")
     parser.add_argument("--rate", type=float, default=50.0, help="events a second")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--role", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    # a broker on busy cores makes its clients try again, and they say so each time
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     if options.role:
         asyncio.run(ROLES[options.role[0]](json.loads(options.role[1])))
         return
     load = Load(options.partners, options.clients, options.rate, options.seconds)
-    results = asyncio.run(run(load, options.only, kafka=options.kafka))
+    results = asyncio.run(run(load, options.only, on_kafka=options.log == "kafka"))
     for title, figures in results.items():
         print(title)
         for measure, figure in figures.items():

@@ -27,6 +27,7 @@ from pathlib import Path
 import zstandard
 
 from deploy.kafka import Brokers, Unavailable
+from streamer import loop
 from streamer.admission import Rules, owners_of
 from streamer.config import LogSettings, Settings
 from streamer.enrich.outbox import GROUP
@@ -287,9 +288,9 @@ def main() -> None:
     # a broker on busy cores makes its clients try again, and they say so each time
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     if options.work:
-        asyncio.run(work(*options.work))
+        loop.run(work(*options.work))
         return
-    results = asyncio.run(run(options.only))
+    results = loop.run(run(options.only))
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 

@@ -2,24 +2,27 @@
 
     python -m tests.bench.bench_pipeline [--json FILE]
 
-Throughput: the API is stubbed in the process (it answers at once), one partner, one client that reads
-everything. Latency: the sandbox wiki, idle budget; from the answer to an edit to its frame at a client, and
-by the records' own times the hops on the way: a record's time is when its append began. The same on Kafka is
-part of bench_kafka.
+Throughput: the API is stubbed in the process (it answers at once), one partner, one client in a process of
+its own that reads everything; CPU is the service's, without it. Latency: the sandbox wiki, idle budget; from
+the answer to an edit to its frame at a client, and by the records' own times the hops on the way: a record's
+time is when its append began. The same on Kafka is part of bench_kafka.
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import re
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import aiohttp
 
+from streamer import loop
 from streamer.config import (
     DeliverSettings,
     LogSettings,
@@ -52,6 +55,8 @@ PARAGRAPH = (
 
 DEADLINE_S = 180.0
 ID = re.compile(rb"^id: (\S+)$", re.MULTILINE)
+ARTICLE = b'data: {"name"'
+OPENED = "open\n"
 IDLE_S = 5.0
 LogOf = Callable[[Path], LogSettings]
 SERVER = "en.wikipedia.org"
@@ -157,7 +162,7 @@ def edit(number: int, wiki: str = "enwiki") -> str:
     return json.dumps(row)
 
 
-async def consume(url: str, key: str, count: int) -> int:
+async def consume(url: str, key: str, count: int, opened: Callable[[], None]) -> int:
     """Reads `count` articles from the beginning, resuming by id as a partner does; how often it had to."""
     headers = {"Authorization": f"Bearer {key}"}
     params = {"since": "2020-01-01T00:00:00Z"}
@@ -166,9 +171,11 @@ async def consume(url: str, key: str, count: int) -> int:
         while True:
             async with session.get(url, headers=headers, params=params) as response:
                 response.raise_for_status()
+                opened()
                 tail = b""
                 async for chunk in response.content.iter_any():
-                    seen += chunk.count(b'data: {"name"')
+                    new = tail[1 - len(ARTICLE) :] + chunk  # one may be cut in two
+                    seen += new.count(ARTICLE)
                     if seen >= count:
                         return resumed
                     tail = tail[-200:] + chunk
@@ -177,6 +184,32 @@ async def consume(url: str, key: str, count: int) -> int:
                         headers["Last-Event-ID"] = ids[-1].decode()
             resumed += 1
             params = {}
+
+
+@contextlib.asynccontextmanager
+async def client(url: str, key: str, count: int) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+    """`consume` in a process of its own, which has opened its stream; it gives what waits for its end."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench.bench_pipeline"),
+        *("--consume", url, str(count)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin
+    assert process.stdout
+    stdout = process.stdout
+
+    async def ended() -> int:
+        return int(await stdout.readline())
+
+    try:
+        process.stdin.write(f"{key}\n".encode())
+        assert await stdout.readline() == OPENED.encode()
+        yield ended
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
 def local(folder: Path) -> LogSettings:
@@ -210,17 +243,19 @@ async def throughput(
             ]
             url = f"http://127.0.0.1:{await bound}/v2/articles"
             await all_lanes_run(log, settings.log.partitions)
-            cpu_s = time.process_time()
-            began_s = time.monotonic()
-            tasks.append(group.create_task(run_source(runtime)))
-            resumed = await consume(url, key, count)
-            took_s = time.monotonic() - began_s
+            async with client(url, key, count) as ended:
+                cpu_s, loop_s, began_s = time.process_time(), time.thread_time(), time.monotonic()
+                tasks.append(group.create_task(run_source(runtime)))
+                resumed = await ended()
+                took_s = time.monotonic() - began_s
+                cpu_s, loop_s = time.process_time() - cpu_s, time.thread_time() - loop_s
             published = COMMITTED.totals("enrich").get("published", 0)
             for task in tasks:
                 task.cancel()
     return {
         "changes_per_s": count / took_s,
-        "main_process_cpu_ms_each": (time.process_time() - cpu_s) / count * 1000,
+        "service_cpu_ms_each": cpu_s / count * 1000,
+        "of_it_the_loop_ms_each": loop_s / count * 1000,
         "published": published,
         "streams_resumed": resumed,
     }
@@ -343,9 +378,15 @@ def show(title: str, figures: dict[str, float]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--consume", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.consume:
+        url, count = options.consume
+        resumed = asyncio.run(consume(url, input(), int(count), lambda: print(OPENED, end="", flush=True)))
+        print(resumed)
+        return
     with tempfile.TemporaryDirectory() as name:
-        results = asyncio.run(run(Path(name)))
+        results = loop.run(run(Path(name)))
     for title, figures in results.items():
         show(title, figures)
     if options.json:

@@ -147,6 +147,8 @@ class Endpoint:
 
     url: str
     key: Key = field(repr=False)
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    """Where the certificate is no public one."""
 
     @property
     def path(self) -> str:
@@ -210,7 +212,7 @@ class Endpoint:
                 await loop.sock_connect(sock, address)
                 reader, writer = await asyncio.open_connection(
                     sock=sock,
-                    ssl=ssl.create_default_context() if secure else None,
+                    ssl=(self.tls or ssl.create_default_context()) if secure else None,
                     server_hostname=parts.hostname if secure else None,
                     limit=receive_buffer or READ_BYTES,
                 )

@@ -21,14 +21,14 @@ def test_the_largest_channel_gives_first() -> None:
     for _ in range(20):
         fed.publish(fed.record(1, size=3_000))
         assert fed.budget.enforce() <= {busy}
-        assert fed.budget.held_bytes() <= fed.budget.limit_bytes
+        assert fed.budget.held.bytes <= fed.budget.limit_bytes
     assert len(quiet) == 1
     assert (busy.first, busy.next) == (17, 20)
     assert fed.budget.change(5_000) == {busy}
     assert (len(quiet), len(busy)) == (1, 1)
     fed.feed.drop(busy)
     fed.feed.drop(quiet)
-    assert fed.budget.held_bytes() == 0
+    assert fed.budget.held.bytes == 0
 
 
 def test_the_newest_entry_is_kept_however_large() -> None:
@@ -52,7 +52,7 @@ def test_one_large_entry_spares_no_other_channel() -> None:
         fed.budget.enforce()
     assert len(large) == 1
     assert 1 < len(small) < 9
-    assert fed.budget.held_bytes() <= 30_000
+    assert fed.budget.held.bytes <= 30_000
 
 
 def test_a_cut_off_empties_what_lies_below_it() -> None:

@@ -38,6 +38,65 @@ async def test_what_a_full_house_waits_for_is_asked() -> None:
         await other
 
 
+async def test_who_waits_is_let_in_in_turn_as_long_as_there_is_room() -> None:
+    """One after the other, without anything being released in between; and no more than there is room for."""
+    held = Held(limit_bytes=10)
+    held.add(20)
+    came: list[int] = []
+
+    async def ask(number: int) -> None:
+        await held.room(lambda: False)
+        came.append(number)
+        held.add(3)
+
+    tasks = [asyncio.create_task(ask(number)) for number in range(6)]
+    await asyncio.sleep(0)
+    held.release(14)  # 6 of 10 are held
+    await turns()
+    assert came == [0, 1]
+    held.release(6)
+    await turns()
+    assert came == [0, 1, 2, 3]
+    held.release(100)
+    await asyncio.gather(*tasks)
+    assert came == [0, 1, 2, 3, 4, 5]
+
+
+async def test_one_that_leaves_as_it_is_woken_does_not_keep_the_next_from_coming() -> None:
+    """Cancelled between the two."""
+    held = Held(limit_bytes=10)
+    held.add(10)
+    first, second = (asyncio.create_task(held.room(lambda: False)) for _ in range(2))
+    await asyncio.sleep(0)
+    held.release(1)
+    await asyncio.sleep(0)
+    first.cancel()
+    async with asyncio.timeout(5):
+        await second
+
+
+async def test_that_a_title_waits_by_now_is_noticed() -> None:
+    """Though nothing tells of it: what waits in front of it for room does not, and stays."""
+    held = Held(limit_bytes=10)
+    held.add(12)
+    held.stick(12)
+    titles_wait: list[bool] = []
+    first = asyncio.create_task(held.room(lambda: False))
+    second = asyncio.create_task(held.room(lambda: bool(titles_wait)))
+    await asyncio.sleep(0)
+    titles_wait.append(True)
+    async with asyncio.timeout(5):
+        await second
+    assert not first.done()
+    first.cancel()
+
+
+async def turns() -> None:
+    """Of the loop, more than anything takes that waits for nothing else."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
 def test_a_change_that_fails_while_its_wiki_answers_others_is_given_up() -> None:
     """After the configured number of failures, each with an answer to someone else before it."""
     patience = Patience(MediaWikiSettings(retries=3))

@@ -51,6 +51,7 @@ def test_a_template_by_any_of_its_names(wikitext: str, tag: str) -> None:
         "<!-- {{cn}} -->",
         "<!-- {{cn}}",
         "<nowiki>{{cn}}</nowiki>",
+        "<NoWiki >{{cn}}</NoWiki>",
         "{{cn",
         "{cn}",
         "{{#if:cn}}",
