@@ -74,7 +74,7 @@ class Client:
                 assert reader.has_trailer
                 assert gzip.decompress(HEADER + b"".join(reader.chunks)) == reader.body
         else:
-            assert reason in {"withdrawn", "slow"}
+            assert reason in {"withdrawn", "slow", "stalled"}
             assert not reader.is_whole
             had = [n for n in must if sequences and n <= sequences[-1]]
             assert set(had) <= set(sequences)
