@@ -142,7 +142,7 @@ class Articles:
                 self._still_served(identity)
                 return web.StreamResponse(headers=_headers(ask))
             async with self._feeds.hold(partner.name, info) as feed:
-                channel = self._feeds.follow(feed, wanted_of(ask), most=partner.limits.feeds)
+                channel = self._feeds.follow(feed, wanted_of(ask, info.partitions), most=partner.limits.feeds)
                 held.callback(self._feeds.leave, channel)
                 self._still_served(identity)
                 response = web.StreamResponse(headers=_headers(ask))

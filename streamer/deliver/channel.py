@@ -213,6 +213,11 @@ class Channel:
         entry = self.entry(self.number_at(offset))
         return entry.events_before, entry.payload_before
 
+    def appended_ms_at(self, number: int) -> int:
+        """When the article was appended that comes next for who stands at this entry; 0 where none does."""
+        later = (self.entry(at).appended_ms for at in range(max(number, self.first), self.next))
+        return next(filter(None, later), 0)
+
     def totals_at(self, border: int) -> tuple[int, int]:
         """Checksum and length, before gzip, of all that lies before a border."""
         if border >= self.log.end:

@@ -118,7 +118,7 @@ class Connection:
         has_all = number is not None and number == channel.next and not self._outlet.writing
         appended_ms = self._appended_ms
         if number is not None and channel.first <= number < channel.next:
-            appended_ms = channel.entry(number).appended_ms or appended_ms
+            appended_ms = channel.appended_ms_at(number) or appended_ms
         lag_s = max(0, self._clock.now_ms() - appended_ms) / 1000 if appended_ms else None
         return Standing(
             format=self._ask.format,

@@ -82,10 +82,8 @@ class Detached:
 
     def standing(self, *, now_ms: int, is_paused: bool) -> Standing:
         channel = self.channel
-        lag_s = 0.0
-        if channel.start <= self.at < channel.log.end:
-            appended_ms = channel.entry(channel.number_at(self.at)).appended_ms
-            lag_s = max(0, now_ms - appended_ms) / 1000 if appended_ms else 0.0
+        next_ms = channel.appended_ms_at(channel.number_at(self.at)) if self.at >= channel.start else 0
+        lag_s = max(0, now_ms - next_ms) / 1000 if next_ms else 0.0
         return Standing(
             format=channel.wanted.format,
             encoding=channel.wanted.encoding,

@@ -8,14 +8,14 @@ stored. `event.partition` and `event.offset` are added here, since a value canno
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
 from streamer.cutoffs import Cutoffs
 from streamer.log.base import Stored
-from streamer.model import Hideable, encode_value, is_delete, is_tick
+from streamer.model import DELETE_TYPE, Hideable, encode_value, is_tick
 
 PREAMBLE: Final = b"retry: 3000\n:ok\n"
 """No blank line: httpx-sse would make an event of it."""
@@ -23,6 +23,7 @@ HEARTBEAT: Final = b":hb\n"
 NDJSON_HEARTBEAT: Final = b" "
 """The one byte that every NDJSON client tolerates between lines."""
 
+_DELETE: Final = DELETE_TYPE.encode()
 _objects = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -79,35 +80,53 @@ def hidden_in(frame: Frame, cutoffs: Cutoffs) -> frozenset[Hideable]:
     return withheld(hidden, is_delete=frame.is_delete)
 
 
-def number_of(record: Stored, header: str) -> int:
-    """0 where the header is absent or no number."""
-    text = record.header(header)
-    return int(text) if text.isascii() and text.isdigit() else 0
+class Facts(NamedTuple):
+    """What a record's headers say; 0 where one is absent or no number."""
+
+    revision: int
+    sequence: int
+    edited_ms: int
+    is_delete: bool
 
 
-def edited_ms_of(record: Stored) -> int:
+def facts_of(record: Stored) -> Facts:
+    headers = dict(record.headers)
+    return Facts(
+        _number(headers.get("rev", b"")),
+        _number(headers.get("ce_sequence", b"")),
+        _ms(headers.get("ce_time", b"")),
+        headers.get("ce_type") == _DELETE,
+    )
+
+
+def _number(digits: bytes) -> int:
+    return int(digits) if digits.isdigit() else 0
+
+
+def _ms(time: bytes) -> int:
     try:
-        return int(datetime.fromisoformat(record.header("ce_time")).timestamp() * 1000)
+        return int(datetime.fromisoformat(time.decode()).timestamp() * 1000)
     except ValueError:
         return 0
 
 
-def frame_of(record: Stored, position: str, hidden: frozenset[Hideable]) -> Frame:
+def frame_of(record: Stored, position: str, hidden: frozenset[Hideable], facts: Facts | None = None) -> Frame:
     """`position` is the id after this event; `hidden` what must be left out (never "text": such a record
     has no frame). Raises msgspec.DecodeError or ValidationError where the value is no JSON object.
     """
+    facts = facts or facts_of(record)
     data = data_of(record, hidden)
     head = b"id: %b\ndata: " % position.encode()
     return Frame(
         key=record.key,
-        revision=number_of(record, "rev"),
-        sequence=number_of(record, "ce_sequence"),
+        revision=facts.revision,
+        sequence=facts.sequence,
         partition=record.partition,
-        edited_ms=edited_ms_of(record),
+        edited_ms=facts.edited_ms,
         sse=b"%b%b\n\n" % (head, data),
         json_at=len(head),
         hidden=hidden,
-        is_delete=is_delete(record),
+        is_delete=facts.is_delete,
         appended_ms=record.timestamp_ms,
     )
 

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from streamer.deliver.channel import Channel, newly_hidden
-from streamer.deliver.encode import Frame, frame_of, hidden_in, is_article, number_of, withheld
+from streamer.deliver.encode import Frame, facts_of, frame_of, hidden_in, is_article, withheld
 from streamer.deliver.framelog import frame_log
 from streamer.deliver.hub import Hub
 from streamer.deliver.position import Vector
@@ -30,7 +30,6 @@ from streamer.deliver.withdrawals import Withdrawals
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Log, Reader, Stored, TopicInfo, TopicPartition
 from streamer.metrics import DELIVER_CHANNELS, DELIVER_WITHHELD, ERRORS
-from streamer.model import is_delete
 
 READ_RECORDS: Final = 100
 """At a time: encoding so many articles of 17 KB keeps the loop for some 5 ms."""
@@ -56,17 +55,15 @@ class Judge:
         """`position`: the id after the record."""
         if not is_article(record):
             return None
-        hidden = withheld(
-            self.withdrawals.cutoffs.hidden(
-                record.key, number_of(record, "rev"), number_of(record, "ce_sequence")
-            ),
-            is_delete=is_delete(record),
-        )
+        facts = facts_of(record)
+        hidden = self.withdrawals.cutoffs.hidden(record.key, facts.revision, facts.sequence)
+        if hidden:
+            hidden = withheld(hidden, is_delete=facts.is_delete)
         if "text" in hidden:
             DELIVER_WITHHELD.labels(self.partner, "withdrawn").inc()
             return None
         try:
-            return frame_of(record, position, hidden)
+            return frame_of(record, position, hidden, facts)
         except (msgspec.DecodeError, UnicodeDecodeError):  # one broken record must not end every stream
             DELIVER_WITHHELD.labels(self.partner, "invalid").inc()
             ERRORS.labels("deliver", "value_invalid").inc()
@@ -104,6 +101,7 @@ class Feed:
     def drop(self, channel: Channel) -> None:
         """Nobody follows it."""
         del self.channels[channel.wanted.key]
+        self._heedless()
         channel.close()
         self._budget.remove(channel)
 
@@ -124,11 +122,16 @@ class Feed:
                     await asyncio.sleep(RETRY_S)
         finally:
             self.ended = self.ended or "drain"
-            self.judge.withdrawals.unsubscribe(self._withdraw)
+            self._heedless()
             self.opened.set()
             for channel in tuple(self.channels.values()):
                 self._hub.ended(channel, self.ended)
             self._wake()
+
+    def _heedless(self) -> None:
+        """Cut-offs matter to the last client, which takes its time to go."""
+        if self.ended and not self.channels:
+            self.judge.withdrawals.unsubscribe(self._withdraw)
 
     async def _follow(self) -> None:
         tps = [TopicPartition(self.info.name, p) for p in range(self.info.partitions)]

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from streamer.accounts import COUNTED, counts_of, is_behind, seen_by
-from streamer.deliver.encode import edited_ms_of, is_article
+from streamer.deliver.encode import facts_of, is_article
 from streamer.deliver.position import At, parse_id
 from streamer.log.base import Bounds, Stored
 from streamer.log.position import Position
@@ -134,7 +134,9 @@ def freshness(records: Iterable[Stored], *, since_ms: int) -> Freshness:
     ages = sorted(
         max(0, record.timestamp_ms - edited_ms) / 1000
         for record in records
-        if record.timestamp_ms >= since_ms and is_measured(record) and (edited_ms := edited_ms_of(record))
+        if record.timestamp_ms >= since_ms
+        and is_measured(record)
+        and (edited_ms := facts_of(record).edited_ms)
     )
     return Freshness(FRESHNESS_WINDOW_S, len(ages), quantile(ages, 0.5), quantile(ages, 0.99))
 

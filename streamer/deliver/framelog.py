@@ -11,11 +11,12 @@ ours; elsewhere on the heap.
 
 import ctypes
 import os
-from collections import deque
+from bisect import bisect_left, bisect_right
 from typing import Final, Protocol
 
-RELEASE_BYTES: Final = 65_536
+RELEASE_BYTES: Final = 131_072
 """So many are given back at a time, in whole pages: a system call for each frame is not worth it."""
+RELEASE_PARTS: Final = 1_024
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4_096
 _KEEP_SIZE_AND_PUNCH_HOLE: Final = 0x01 | 0x02
 """FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE (linux/falloc.h)."""
@@ -71,28 +72,39 @@ class MemfdLog:
 class HeapLog:
     """For systems without memfd."""
 
-    __slots__ = ("_parts", "end")
+    __slots__ = ("_parts", "_released", "_starts", "end")
 
     def __init__(self) -> None:
         self.end = 0
-        self._parts: deque[tuple[int, bytes]] = deque()
+        self._starts: list[int] = []
+        self._parts: list[bytes] = []
+        self._released = 0
+        """So many parts at the front are let go and not yet taken out."""
 
     def append(self, data: bytes) -> None:
-        self._parts.append((self.end, data))
+        self._starts.append(self.end)
+        self._parts.append(data)
         self.end += len(data)
 
     def read(self, start: int, end: int) -> bytes:
+        first = max(0, bisect_right(self._starts, start) - 1)
+        last = bisect_left(self._starts, end)
         return b"".join(
             part[max(0, start - at) : end - at]
-            for at, part in self._parts
-            if at < end and at + len(part) > start
+            for at, part in zip(self._starts[first:last], self._parts[first:last], strict=True)
         )
 
     def release(self, until: int) -> None:
-        while self._parts and self._parts[0][0] + len(self._parts[0][1]) <= until:
-            self._parts.popleft()
+        ended = bisect_right(self._starts, until) - (until < self.end)
+        for number in range(self._released, ended):
+            self._parts[number] = b""
+        self._released = max(self._released, ended)
+        if self._released >= RELEASE_PARTS:
+            del self._starts[: self._released], self._parts[: self._released]
+            self._released = 0
 
     def close(self) -> None:
+        self._starts.clear()
         self._parts.clear()
 
 
@@ -103,10 +115,13 @@ def frame_log() -> MemfdLog | HeapLog:
     return MemfdLog() if HAS_MEMFD else HeapLog()
 
 
+if HAS_MEMFD:
+    _fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+    _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+
 def _punch(fd: int, start: int, size: int) -> None:
     """Gives the pages back and leaves a hole. (Python has no name for it.)"""
-    fallocate = ctypes.CDLL(None, use_errno=True).fallocate
-    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-    if fallocate(fd, _KEEP_SIZE_AND_PUNCH_HOLE, start, size):
+    if _fallocate(fd, _KEEP_SIZE_AND_PUNCH_HOLE, start, size):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

@@ -86,13 +86,16 @@ class Hub:
         """For ever: what is due by the clock."""
         while True:
             await asyncio.sleep(min(SWEEP_S, self._heartbeat_s() / 4))
-            was_held, self._was_held = self._was_held, False
-            is_over = was_held and not self._is_held()
-            for channel in tuple(self._places):
-                if is_over:
-                    await self.round(channel)
-                await self._quiet(channel)
-            self._expire()
+            await self._sweep()
+
+    async def _sweep(self) -> None:
+        was_held, self._was_held = self._was_held, False
+        is_over = was_held and not self._is_held()
+        for channel in tuple(self._places):
+            if is_over:
+                await self.round(channel)
+            await self._quiet(channel)
+        self._expire()
 
     # ── who comes ──────────────────────────────────────────────────────────────────────────────
 
@@ -132,14 +135,16 @@ class Hub:
                 channel.sent()
                 return
             self._slice(channel, place, slice_)
-        place.shown = channel.log.end
+        place.shows()
         channel.sent()
-        place.observe(self._clock.now_ms())
+        if place.ready or place.blocked:
+            place.observe(self._clock.now_ms())
 
     def _is_held(self) -> bool:
         """Nothing is begun that cut-offs might reach which are not known yet."""
-        self._was_held |= self._withdrawals.behind
-        return self._withdrawals.behind
+        is_held = self._withdrawals.behind
+        self._was_held |= is_held
+        return is_held
 
     def _slice(self, channel: Channel, place: Place, streams: Sequence[Detached]) -> None:
         start, end = place.shown, channel.log.end
@@ -178,7 +183,7 @@ class Hub:
             except OSError:
                 lost.append(stream)
         whole = len(streams) - len(apart) - len(partly) - len(lost)
-        place.counts(start, end, whole)
+        place.wrote_all(whole)
         for stream, sent in partly:
             self._moved(stream, place, sent)
             self._block(stream, place)
@@ -260,7 +265,7 @@ class Hub:
         before = stream.at
         stream.at += sent
         self._took(stream, sent)
-        place.counts(before, stream.at)
+        place.wrote(before, stream.at)
 
     def _took(self, stream: Detached, sent: int) -> None:
         if sent and stream.blocked_s is not NEVER_S:
@@ -353,10 +358,15 @@ class Hub:
         place = self._places.get(channel)
         if place is None:
             return
-        for entry in entries:
-            for stream in tuple(place.blocked):
-                if entry.start < stream.at < entry.end or stream.private_of is entry:
-                    self.reset(stream, "withdrawn")
+        starts = {entry.start for entry in entries}
+        for stream in tuple(place.blocked) if starts else ():
+            own = stream.private_of
+            if own is None and channel.start <= stream.at < channel.log.end:
+                own = channel.entry(channel.number_at(stream.at))
+                if own.start == stream.at:
+                    continue
+            if own is not None and own.start in starts:
+                self.reset(stream, "withdrawn")
 
     def ended(self, channel: Channel, reason: str) -> None:
         """The feed has: nothing comes any more."""

@@ -25,6 +25,9 @@ class Lingering:
     def __contains__(self, fd: int) -> bool:
         return fd in self._until_s
 
+    def __len__(self) -> int:
+        return len(self._until_s)
+
     def add(self, epoll: "select.epoll", fd: int) -> None:
         if shut_down(fd):
             self._until_s[fd] = self._clock.monotonic_s() + self._for_s

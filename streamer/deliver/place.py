@@ -10,6 +10,7 @@ class Place:
 
     __slots__ = (
         "_all_ready",
+        "_counted",
         "blocked",
         "bytes",
         "channel",
@@ -28,6 +29,8 @@ class Place:
         self.blocked: dict[Detached, None] = {}
         self.shown = channel.log.end
         """Up to here a round has gone."""
+        self._counted = channel.events, channel.payload_bytes
+        """What there was up to there."""
         self.lowest = 0
         """No blocked stream stands before it."""
         self.told_at_s = now_s
@@ -52,15 +55,28 @@ class Place:
             del self.ready[stream]
             self._all_ready = None
 
-    def counts(self, start: int, end: int, streams: int = 1) -> None:
-        """So many streams were written from there to there. Whole entries, so that each counts once however
-        many writes it takes.
-        """
+    def shows(self) -> None:
+        """A round has gone to the end."""
+        channel = self.channel
+        self.shown = channel.log.end
+        self._counted = channel.events, channel.payload_bytes
+
+    def wrote_all(self, streams: int) -> None:
+        """So many got all that came since the last round."""
         if streams:
-            events, payload = self.channel.counts_at(start)
-            events_after, payload_after = self.channel.counts_at(end)
-            self.events.inc(streams * (events_after - events))
-            self.bytes.inc(streams * (payload_after - payload))
+            events, payload = self._counted
+            self.events.inc(streams * (self.channel.events - events))
+            self.bytes.inc(streams * (self.channel.payload_bytes - payload))
+
+    def wrote(self, start: int, end: int) -> None:
+        """One stream, from there to there: whole entries, so that each counts once however many writes it
+        takes.
+        """
+        events, payload = self.channel.counts_at(start)
+        events_after, payload_after = self.channel.counts_at(end)
+        if payload_after != payload:
+            self.events.inc(events_after - events)
+            self.bytes.inc(payload_after - payload)
 
     def observe(self, now_ms: int) -> None:
         """How old the edits are that reach a client for the first time."""

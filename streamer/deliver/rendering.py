@@ -38,6 +38,10 @@ class Rendering:
 
     def parts(self, wanted: Wanted) -> list[Part]:
         """In order; none where nothing of the batch is wanted."""
+        if len(self.frames) == 1 and wanted.takes_all:
+            frame = self.frames[0]
+            whole = frame.sse if wanted.format == "sse" else frame.ndjson()
+            return [self._part([frame], [whole], wanted)]
         parts: list[Part] = []
         frames: list[Frame] = []
         pieces: list[bytes] = []

@@ -5,9 +5,12 @@ is the configuration's business and not the clients'; where it is short, the lar
 """
 
 import heapq
+from typing import Final
 
 from streamer.deliver.channel import Channel, Held
 from streamer.metrics import DELIVER_RETAINED_BYTES
+
+SLACK: Final = 0.9
 
 
 class Budget:
@@ -43,7 +46,8 @@ class Budget:
             found = heapq.nlargest(2, giving, key=_bytes)
             if not found:
                 break
-            largest, least = found[0], found[-1].bytes if len(found) > 1 else 0
+            # with some slack, so that not each of many that are as large gives one entry in turn
+            largest, least = found[0], SLACK * found[-1].bytes if len(found) > 1 else 0
             while len(largest) > 1 and largest.bytes >= least and self.held.bytes > self.limit_bytes:
                 largest.evict()
             gave.add(largest)

@@ -21,6 +21,9 @@ class Wanted:
     format: Format
     encoding: Encoding
 
+    takes_all: bool = False
+    """Every article, as it is; what is wanted says the same."""
+
     @cached_property
     def key(self) -> Key:
         """Equal for equal wishes however they were spelt. Digests, so that nothing of a client is kept."""
@@ -33,5 +36,13 @@ class Wanted:
         )
 
 
-def wanted_of(ask: Ask) -> Wanted:
-    return Wanted(ask.partitions, ask.filters, ask.projection, ask.format, ask.encoding)
+def wanted_of(ask: Ask, partitions: int) -> Wanted:
+    """`partitions`: how many the feed has."""
+    return Wanted(
+        ask.partitions,
+        ask.filters,
+        ask.projection,
+        ask.format,
+        ask.encoding,
+        takes_all=ask.filters is None and ask.projection is None and len(ask.partitions) == partitions,
+    )

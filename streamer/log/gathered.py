@@ -1,7 +1,8 @@
-"""Questions to the file that come in one turn of the loop, answered by one thread in one go.
+"""Questions to the file, answered by one thread in one go: those of one turn of the loop, or, while a thread
+is at it, all that come until it is back.
 
 A commit of many topics wakes a reader of each, and a way to a thread and back costs more than what each has
-to ask there. So whoever asks waits for the end of the turn, and those who asked in it share the way.
+to ask there. The busier it gets, the more share a way.
 """
 
 import asyncio
@@ -32,27 +33,27 @@ class Gathered(Generic[Question, Answer]):
         self._pool = pool
         self._answer = answer
         self._asked: list[Asked[Question, Answer]] = []
+        self._is_under_way = False
 
     async def ask(self, question: Question) -> Answer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
-        if not self._asked:
+        if not self._asked and not self._is_under_way:
             loop.call_soon(self._begin)
         self._asked.append((question, future))
         return await future
 
     def _begin(self) -> None:
-        asked, self._asked = self._asked, []
-        self._send(asked)
-
-    def _send(self, asked: list[Asked[Question, Answer]]) -> None:
-        asked = [one for one in asked if not one[1].done()]  # its caller was cancelled
+        asked = [one for one in self._asked if not one[1].done()]  # its caller was cancelled
+        self._asked = []
+        self._is_under_way = bool(asked)
         if not asked:
             return
         questions = [question for question, _ in asked]
         try:
             job = self._pool.submit(lambda connection: self._answer(connection, questions))
         except LogError as error:
+            self._is_under_way = False
             _refuse(asked, error)
         else:
             job.add_done_callback(lambda job: self._take(job, asked))
@@ -63,17 +64,21 @@ class Gathered(Generic[Question, Answer]):
         error = asyncio.CancelledError() if job.cancelled() else job.exception()
         if error is not None:
             _refuse(asked, error)
-            return
-        answers = job.result()
-        for (_, future), answer in zip(asked, answers, strict=False):
-            if future.done():
-                continue
-            if isinstance(answer, Exception):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
-        if len(answers) < len(asked):
-            self._send(asked[len(answers) :])
+        else:
+            answers = job.result()
+            _deliver(asked, answers)
+            self._asked = asked[len(answers) :] + self._asked
+        self._begin()
+
+
+def _deliver(asked: Sequence[Asked[Question, Answer]], answers: Sequence[Answer | Exception]) -> None:
+    for (_, future), answer in zip(asked, answers, strict=False):
+        if future.done():
+            continue
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
 
 
 def _refuse(asked: Sequence[Asked[Question, Answer]], error: BaseException) -> None:

@@ -44,6 +44,8 @@ _mine = _OfThread()
 def pack(records: Sequence[Record]) -> list[Packed]:
     """Raises RecordTooLarge; UnicodeEncodeError for a key that is no text."""
     packed = []
+    squeezed: dict[int, bytes] = {}
+    """By the identity of the value: one that goes to many partners is compressed once."""
     for record in records:
         value = record.value
         size = len(value or b"") + len(record.key.encode())
@@ -55,10 +57,12 @@ def pack(records: Sequence[Record]) -> list[Packed]:
             )
         small = False
         if value is not None and len(value) >= MIN_BYTES:
-            squeezed = _mine.compressor.compress(value)
-            small = len(squeezed) < len(value)
+            smaller = squeezed.get(id(value))
+            if smaller is None:
+                smaller = squeezed[id(value)] = _mine.compressor.compress(value)
+            small = len(smaller) < len(value)
             if small:
-                value = squeezed
+                value = smaller
         headers = _mine.encoder.encode(record.headers) if record.headers else None
         packed.append(Packed(record.topic, record.partition, record.key, headers, int(small), value))
     return packed

@@ -8,6 +8,7 @@ from typing import Final, NoReturn
 
 from streamer.errors import LogError, OffsetOutOfRange
 from streamer.log.base import Log, Reader, Stored, TopicPartition
+from streamer.log.rounds import Rounds
 from streamer.log.seldom import Seldom
 from streamer.log.waiting import Condition
 from streamer.metrics import ERRORS
@@ -34,6 +35,8 @@ class Table:
         self._behind = True
         self._at_end_s = time.monotonic()
         self._seldom = Seldom()
+        self._rounds = Rounds(self._ends)
+        """Who follows many topics asks this for each of them."""
 
     @property
     def lag_s(self) -> float:
@@ -93,15 +96,18 @@ class Table:
             if await self._step(reader, 0.0 if self._behind else READ_S):
                 self._behind = True
             else:
-                self._at_end_s = began_s if self._behind else time.monotonic()
+                self._at_end_s = began_s  # what a read that was held up found is no newer than that
                 self._behind = False
 
     async def catch_up(self) -> None:
         """Returns once all that was appended before this call is applied; `run` must be running."""
-        bounds = await self._log.all_bounds(self._topic)
-        ends = {tp: bounds[tp.partition].end for tp in self._applied}
+        ends = await self._rounds.answer()
         while not self._reached(ends):
             await self._moved.wait()
+
+    async def _ends(self) -> dict[TopicPartition, int]:
+        bounds = await self._log.all_bounds(self._topic)
+        return {tp: bounds[tp.partition].end for tp in self._applied}
 
     def _reached(self, ends: dict[TopicPartition, int]) -> bool:
         return all(self._applied[tp] >= end for tp, end in ends.items())

@@ -34,6 +34,7 @@ from pathlib import Path
 
 import zstandard
 
+from streamer import loop
 from streamer.log.base import Lane, Record, TopicPartition, TopicSpec
 from streamer.log.local import LocalLog
 from streamer.log.position import Position
@@ -279,8 +280,8 @@ async def main(out: str | None) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--write"]:
-        asyncio.run(write_for_tailing(sys.argv[2]))
+        loop.run(write_for_tailing(sys.argv[2]))
     else:
         parser = argparse.ArgumentParser(description=__doc__)
         parser.add_argument("--json")
-        asyncio.run(main(parser.parse_args().json))
+        loop.run(main(parser.parse_args().json))

@@ -3,7 +3,9 @@
 import asyncio
 import random
 import time
+from bisect import bisect_left
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -17,13 +19,16 @@ from streamer.sandbox.server import Sandbox, SandboxOptions
 
 pytestmark = pytest.mark.xdist_group("kafka")
 
-PER_MINUTE = 240
-AT_ONCE = 2
-BURST = 12
+PER_MINUTE = 180
+AT_ONCE = 4
+"""So that all is used though an answer takes a second and more, as it may on a machine without time."""
+BURST = 9
 """A twentieth of the minute, at most ten, or what may fly at once."""
-SPAN_S = 8.0
-AWAY_S = 25.0
-"""A session, a rebalance, and what the new keeper pays off."""
+SPAN_S = 12.0
+"""With a burst, half of the budget still gives less than nearly all of it in such a time."""
+IN_SPAN = PER_MINUTE * SPAN_S / 60
+AWAY_S = 60.0
+"""A session, a rebalance, what the new keeper pays off, and a span: of a machine with time a half of it."""
 BUDGET = "streamer_origin_budget_requests"
 KEEPER = "streamer_origin_budget_keeper"
 
@@ -41,15 +46,20 @@ class Witness:
             self.seen_s += [time.monotonic()] * new
             await asyncio.sleep(0.005)
 
-    def most_in(self, span_s: float) -> int:
-        return max(
-            sum(first_s <= at_s < first_s + span_s for at_s in self.seen_s[number:])
-            for number, first_s in enumerate(self.seen_s)
-        )
+    def most_in(self, span_s: float, from_s: float = -inf) -> int:
+        seen_s = [at_s for at_s in self.seen_s if at_s >= from_s]
+        spans = (bisect_left(seen_s, at_s + span_s) - number for number, at_s in enumerate(seen_s))
+        return max(spans, default=0)
 
-    def pace(self, span_s: float) -> float:
-        """Of the last seconds, requests a minute."""
-        return sum(at_s > time.monotonic() - span_s for at_s in self.seen_s) * 60 / span_s
+    async def until_all_is_used(self) -> None:
+        """In some span from now on: one in which the machine had time for us."""
+        now_s, most = time.monotonic(), 0
+        try:
+            async with asyncio.timeout(AWAY_S):
+                while (most := self.most_in(SPAN_S, now_s)) < 0.9 * IN_SPAN:
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"{most} of {IN_SPAN} at most in {SPAN_S} s") from None
 
 
 async def asked(service: Service) -> float:
@@ -59,7 +69,7 @@ async def asked(service: Service) -> float:
 
 async def until_asked(service: Service, more: int) -> None:
     count = await asked(service) + more
-    async with asyncio.timeout(AWAY_S + 15):
+    async with asyncio.timeout(AWAY_S):
         while await asked(service) < count:
             await asyncio.sleep(0.05)
 
@@ -74,7 +84,7 @@ async def keeper_of(*services: Service) -> Service:
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_processes_keep_one_budget_whoever_keeps_it(
     tmp_path: Path, rng: random.Random, brokers: Brokers
 ) -> None:
@@ -96,22 +106,20 @@ async def test_processes_keep_one_budget_whoever_keeps_it(
             Service(tmp_path / "one", text, "run", "--role", "source", "--role", "enrich") as one,
             Service(tmp_path / "two", text, "run", "--role", "enrich") as two,
         ):
-            await until_asked(two, 8)
-            await until_asked(one, 8)
+            await until_asked(two, 4)
+            await until_asked(one, 4)
             keeper = await keeper_of(one, two)
             other = two if keeper is one else one
             metrics = await keeper.metrics()
             assert metrics[BUDGET] == PER_MINUTE
             assert (await other.metrics())[BUDGET] == 0
-            await asyncio.sleep(SPAN_S)
-            assert witness.pace(SPAN_S) >= 0.9 * PER_MINUTE
+            await witness.until_all_is_used()
             await keeper.kill()
-            await until_asked(other, int(SPAN_S * PER_MINUTE / 60))
+            await witness.until_all_is_used()
             assert await keeper_of(other) is other
-            assert witness.pace(SPAN_S) >= 0.9 * PER_MINUTE, "one with all the backlog uses all"
             await keeper.start()
-            await until_asked(keeper, 8)
+            await until_asked(keeper, 4)
         watching.cancel()
-    assert witness.most_in(SPAN_S) <= PER_MINUTE * SPAN_S / 60 + BURST + AT_ONCE
+    assert witness.most_in(SPAN_S) <= IN_SPAN + BURST + AT_ONCE
     gaps = [later_s - at_s for at_s, later_s in pairwise(witness.seen_s)]
     assert max(gaps) < AWAY_S

@@ -38,5 +38,5 @@ async def test_what_the_disk_refuses_is_done_once_there_is_room(tmp_path: Path) 
         assert await accounted(service, 6) == {"admitted": 6, "published": 6}
         found = await articles(service, 6)
         assert {event.article["name"] for event in found} == {"Before", *(f"Page {n}" for n in range(5))}
-        await service.until_ready(timeout_s=3)
+        await service.until_ready()
         assert await service.terminate() == 0

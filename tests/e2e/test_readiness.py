@@ -104,11 +104,11 @@ async def stream_fails(sandbox: Sandbox, source: Service, wiki: str) -> None:
     await source.until_ready()
     sandbox.faults.add(Fault("status", where="stream", status=503))
     sandbox._bell.cut()
-    await source.until_ready("source", "it answered 503", timeout_s=5)
+    await source.until_ready("source", "it answered 503")
     await live(source)
     sandbox.faults.clear()
     await edit(sandbox, wiki)
-    await source.until_ready(timeout_s=10)
+    await source.until_ready()
     await source.until_ready("source", "no byte", timeout_s=SILENCE_S + SLACK_S)
     connected = sandbox.requests["stream"]
     async with asyncio.timeout(20):
@@ -116,7 +116,7 @@ async def stream_fails(sandbox: Sandbox, source: Service, wiki: str) -> None:
             assert not (await source.ready())[0]
             await asyncio.sleep(0.02)
     await edit(sandbox, wiki)
-    await source.until_ready(timeout_s=10)
+    await source.until_ready()
 
 
 async def log_takes_nothing(services: dict[str, Service]) -> None:
@@ -127,7 +127,7 @@ async def log_takes_nothing(services: dict[str, Service]) -> None:
     for service in writers:
         await service.until_ready("log", "cannot be written", timeout_s=WRITE_S + DEADLINE_S + SLACK_S)
         await live(service)
-    await services["deliver"].until_ready(timeout_s=1)
+    await services["deliver"].until_ready()
     for service in writers:
         resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
     for service in writers:
@@ -143,7 +143,7 @@ async def log_is_gone(path: Path, services: dict[str, Service]) -> None:
         await live(services[role])
     away.rename(path)
     for role in ("enrich", "route", "deliver"):
-        await services[role].until_ready(timeout_s=12)
+        await services[role].until_ready()
 
 
 async def test_a_normal_cut_and_a_loop_that_stands_still(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import aiohttp
 
+from harness.patience import TIMES, again_s
 from harness.schema import checked
 
 CUT_S = 10.0
@@ -15,6 +17,10 @@ CUT_S = 10.0
 
 class Refused(Exception):
     """The service has nothing for anybody at the moment (503): come again."""
+
+    def __init__(self, answer: str, again_s: float) -> None:
+        super().__init__(answer)
+        self.again_s = again_s
 
 
 @dataclass(slots=True)
@@ -46,7 +52,23 @@ class Feed:
     """What the service said last: status, headers, and the body of a refusal. No answer has a key in it."""
 
     async def events(self) -> AsyncGenerator[Received, None]:
-        """One connection's events; ends when it does. Raises aiohttp.ClientError where it can't connect."""
+        """One connection's events; ends when it does. Who is refused comes again as the service says, a few
+        times; then raises Refused. Raises aiohttp.ClientError where it can't connect.
+        """
+        for _ in range(TIMES - 1):
+            try:
+                async with aclosing(self._connection()) as events:
+                    async for event in events:
+                        yield event
+            except Refused as refused:
+                await asyncio.sleep(refused.again_s)
+            else:
+                return
+        async with aclosing(self._connection()) as events:
+            async for event in events:
+                yield event
+
+    async def _connection(self) -> AsyncGenerator[Received, None]:
         buffer = b""
         try:
             async for chunk in self.chunks():
@@ -74,7 +96,7 @@ class Feed:
             if response.status != 200:
                 self.answer += f" {await response.text()}"
             if response.status == 503:
-                raise Refused(self.answer)
+                raise Refused(self.answer, again_s(response.headers))
             assert response.status == 200, self.answer
             assert response.content_type == "text/event-stream"
             while chunk := await response.content.readany():
@@ -115,7 +137,7 @@ class Feed:
         while not stop.is_set():
             self._name, self._id, self._data = "", "", []
             try:
-                async for event in self.events():
+                async for event in self._connection():
                     if event.name == "message":
                         yield event
                     if stop.is_set():

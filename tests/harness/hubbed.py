@@ -155,9 +155,7 @@ class Hubbed(Fed):
     async def sweep(self, forward_s: float = 0.0) -> None:
         """What is due once the clock has gone on by that."""
         self.hands.now_s += forward_s
-        for channel in tuple(self.hub._places):
-            await self.hub._quiet(channel)
-        self.hub._expire()
+        await self.hub._sweep()
 
     def reasons(self) -> list[str]:
         return [reason for _, reason in self.ended]

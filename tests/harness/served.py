@@ -21,6 +21,7 @@ from typing import Any, Final, Self
 import aiohttp
 
 from harness.canaries import Words, found_in
+from harness.patience import TIMES, again_s, answered
 from harness.schema import checked
 
 EVER: Final = "2020-01-01T00:00:00Z"
@@ -129,7 +130,7 @@ async def served(
 
 
 async def _json(session: aiohttp.ClientSession, path: str) -> Any:
-    async with session.get(path) as response:
+    async with answered(session, "GET", path) as response:
         assert response.status == 200, await response.text()
         return await response.json(content_type=None)
 
@@ -138,8 +139,8 @@ async def _read(
     session: aiohttp.ClientSession, name: str, way: Way, words: Words, borders: Collection[str]
 ) -> set[str]:
     method = "GET" if way.body is None else "POST"
-    request = session.request(method, way.path, params=way.params, headers=way.headers, json=way.body)
-    async with request as response:
+    request = {"params": way.params, "headers": way.headers, "json": way.body}
+    async with answered(session, method, way.path, **request) as response:
         assert response.status == 200, f"{name}: {response.status} {await response.text()}"
         wanted = way.headers.get("Accept-Encoding", "")
         assert response.headers.get("Content-Encoding", "") == wanted, name
@@ -186,6 +187,17 @@ class Slow:
 
     async def __aenter__(self) -> Self:
         """Once the stream has begun."""
+        async with asyncio.timeout(READ_S):
+            for _ in range(TIMES):
+                headers = await self._connect()
+                if headers is None:
+                    return self
+                self._writer.transport.abort()
+                await asyncio.sleep(again_s(headers))
+        raise AssertionError(f"slow: refused {TIMES} times, {headers}")
+
+    async def _connect(self) -> Mapping[str, str] | None:
+        """None, or the headers of a 503."""
         sock = socket.socket()
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_BYTES)
@@ -194,9 +206,11 @@ class Slow:
         # 1.0 has no chunks, which would cut words in two
         head = f"GET /v2/articles HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer {self._feed.key}\r\n\r\n"
         self._writer.write(head.encode())
-        async with asyncio.timeout(READ_S):
-            await self._reader.readuntil(b":ok\n")
-        return self
+        status, *lines = (await self._reader.readuntil(b"\r\n\r\n")).decode().splitlines()
+        if " 503 " in status:
+            return dict(line.split(": ", 1) for line in lines if line)
+        await self._reader.readuntil(b":ok\n")
+        return None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

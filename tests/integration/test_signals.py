@@ -18,24 +18,29 @@ from streamer.log.open import open_log
 from streamer.model import is_tick
 from streamer.origin.mediawiki import Origin
 from streamer.partners import PartnersWatch
+from streamer.plan import planning
 from streamer.route.stage import run_route
 from streamer.runtime import Runtime, topic_specs
 from streamer.sandbox.server import Sandbox, SandboxOptions
 from streamer.source.stage import run_source
 
-PARTNERS = """
+PICKY = """
 [everything]
 [picky]
 min_size_change = 50
 without_tags = ["mw-rollback"]
+"""
+CAREFUL = """
+[everything]
+[careful]
 max_revert_risk = 0.0
 """
 TITLE = "A page of ours"
 
 
 @asynccontextmanager
-async def running(sandbox: Sandbox, folder: Path) -> AsyncIterator[Log]:
-    (folder / "partners.toml").write_text(PARTNERS)
+async def running(sandbox: Sandbox, folder: Path, tables: str) -> AsyncIterator[Log]:
+    (folder / "partners.toml").write_text(tables)
     settings = Settings(
         source=SourceSettings(url=sandbox.stream_url),
         mediawiki=MediaWikiSettings(
@@ -50,7 +55,7 @@ async def running(sandbox: Sandbox, folder: Path) -> AsyncIterator[Log]:
         partners = PartnersWatch(folder / "partners.toml")
         async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             tasks = [group.create_task(run_route(runtime, partners))]
-            tasks.append(group.create_task(run_enrich(runtime, origin)))
+            tasks.append(group.create_task(run_enrich(runtime, origin, planning(lambda: partners.current))))
             for role in ("route", "enrich"):
                 while len(await log.committed(role)) < settings.log.partitions:
                     await asyncio.sleep(0.02)
@@ -97,7 +102,10 @@ async def test_what_edits_change_and_revert_reaches_partners(
     monkeypatch.setattr("streamer.enrich.ask.WAIT_S", 20.0)  # on a machine however busy
     missed = metric("streamer_enrich_hinted_total", hinted="no")
     text = "Some words that are enough. " * 20
-    async with Sandbox(SandboxOptions(seed=3, edits_per_s=0.0)) as sandbox, running(sandbox, tmp_path) as log:
+    async with (
+        Sandbox(SandboxOptions(seed=3, edits_per_s=0.0)) as sandbox,
+        running(sandbox, tmp_path, PICKY) as log,
+    ):
         revisions = [await act(sandbox, "create", text)]
         told = await versions(log, "wiki.articles.v1", revisions[0])
         longer = text + "x" * 60
@@ -117,5 +125,32 @@ async def test_what_edits_change_and_revert_reaches_partners(
     assert "mw-rollback" in revert["tags"]
     assert "reverts" not in bad
     assert metric("streamer_enrich_hinted_total", hinted="no") == missed
-    # the first two are large enough and nobody has scored them in time; the last one reverts
+    # the first two are large enough; the last one reverts
     assert [version["identifier"] for version in picky] == [revisions[0], revisions[1], revisions[3]]
+
+
+async def test_what_is_likely_reverted_does_not_reach_the_careful(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the edits whose score came in time; the others reach them, and a revert does, whatever its score."""
+    for module in ("ask", "scorer"):  # once one score has come, each edit waits for its own
+        monkeypatch.setattr(f"streamer.enrich.{module}.WAIT_S", 20.0)
+    before = text = "Some words that are enough. " * 20
+    async with (
+        Sandbox(SandboxOptions(seed=3, edits_per_s=0.0)) as sandbox,
+        running(sandbox, tmp_path, CAREFUL) as log,
+    ):
+        told = await versions(log, "wiki.articles.v1", await act(sandbox, "create", text))
+        while len(told) < 2 or "scores" not in told[-1]:
+            before = text
+            text += "x"
+            told = await versions(log, "wiki.articles.v1", await act(sandbox, "edit", text))
+        revert = await act(sandbox, "edit", before)
+        everything = await versions(log, "wiki.articles.v1.everything", revert)
+        careful = await versions(log, "wiki.articles.v1.careful", revert)
+    assert everything[-1]["reverts"]["newest_identifier"] == told[-1]["identifier"]
+    assert "scores" in everything[-1]
+    risky = [version["identifier"] for version in everything[:-1] if "scores" in version]
+    assert told[-1]["identifier"] in risky
+    reached = [version["identifier"] for version in everything if version["identifier"] not in risky]
+    assert [version["identifier"] for version in careful] == reached

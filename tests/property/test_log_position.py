@@ -63,7 +63,7 @@ def test_is_done_agrees_with_the_set(offsets: set[int]) -> None:
     assert {o for o in range(2002) if position.is_done(o)} == offsets
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_progress_agrees_with_a_naive_model(data: st.DataObject) -> None:
     """Through any takes, finishes, holes, commits and restarts, an offset is worked on until it is

@@ -91,7 +91,7 @@ class _CurlFeed(Feed):
                 yield chunk
             code = await curl.wait()
             if code == 22:
-                raise Refused("curl: the service answered with an error")
+                raise Refused("curl: the service answered with an error", AGAIN_S)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 curl.kill()

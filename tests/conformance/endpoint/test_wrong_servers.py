@@ -229,12 +229,20 @@ def slow_ones_end_cleanly(patch: Patch) -> None:
         self._transport.write(b"0\r\n\r\n")
         self._transport.close()
 
+    evict = Channel.evict
+    evicted: list[tuple[Channel, Entry]] = []
+
+    def noted(self: Channel) -> None:
+        evicted.append((self, self.entry(self.first)))
+        evict(self)
+
     def finish(self: Hub, stream: Detached, reason: str) -> None:
-        entry = stream.channel.entry(stream.channel.number_at(stream.at))
-        rest = stream.channel.log.read(stream.at, entry.end) + hub.LAST_CHUNK
-        asyncio.get_running_loop().call_soon(_write_all, os.dup(stream.fd), rest)
+        ends = [one.end for channel, one in evicted if channel is stream.channel and one.end > stream.at]
+        rest = b"x" * (min(ends) - stream.at - 2) + b"\r\n" if ends else b""
+        asyncio.get_running_loop().call_soon(_write_all, os.dup(stream.fd), rest + hub.LAST_CHUNK)
         self._end(stream, reason)
 
+    patch.setattr(Channel, "evict", noted)
     patch.setattr(Outlet, "reset", close)
     patch.setattr(Hub, "reset", finish)
 

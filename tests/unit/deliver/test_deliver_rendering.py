@@ -135,7 +135,9 @@ def asked(fmt: Format = "sse", encoding: Encoding = "identity", **parameters: ob
     query = [(name, value) for name, value in parameters.items() if isinstance(value, str)]
     body = {name: value for name, value in parameters.items() if not isinstance(value, str)}
     said = parameters_of(query, msgspec.json.encode(body))
-    return wanted_of(parse(said, fmt=fmt, last_event_id="", partitions=10, now_ms=NOW_MS, encoding=encoding))
+    return wanted_of(
+        parse(said, fmt=fmt, last_event_id="", partitions=10, now_ms=NOW_MS, encoding=encoding), 10
+    )
 
 
 EQUAL: tuple[tuple[Wanted, ...], ...] = (

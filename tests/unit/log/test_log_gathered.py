@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -88,3 +89,25 @@ async def test_a_closed_log_says_so(pool: ReadPool) -> None:
     for asked in (asking, late):
         with pytest.raises(StreamerError, match="the log is closed"):
             await asked
+
+
+async def test_who_asks_while_a_thread_is_at_it_shares_the_next_way(pool: ReadPool) -> None:
+    """Not that one: what was committed in between would not be in its answer."""
+    answers, goes_on = Answers(), threading.Event()
+
+    def slowly(connection: sqlite3.Connection, questions: Sequence[int]) -> list[int | Exception]:
+        found = answers(connection, questions)
+        assert goes_on.wait(60)
+        return found
+
+    gathered = Gathered(pool, slowly)
+    first = asyncio.ensure_future(gathered.ask(1))
+    while not answers.asked:
+        await asyncio.sleep(0.001)
+    later = []
+    for n in (2, 3):
+        later.append(asyncio.ensure_future(gathered.ask(n)))
+        await asyncio.sleep(0)
+    goes_on.set()
+    assert await asyncio.gather(first, *later) == [2, 4, 6]
+    assert answers.asked == [[1], [2, 3]]
