@@ -268,7 +268,7 @@ class Clockwork:
     def heard(self, process: int, op: int) -> None:
         self._heard[process] = max(self._heard.get(process, 0), op)
 
-    def heard_cutoff(self, process: int, entry: Entry) -> Cutoff | None:
-        """The first that takes something of this one and applies in that process."""
+    def heard_cutoffs(self, process: int, entry: Entry) -> list[Cutoff]:
+        """Those that take something of this one and apply in that process."""
         op = self._heard.get(process, 0)
-        return next((c for c in self.cutoffs if c.op <= op and c.covers(entry)), None)
+        return [cutoff for cutoff in self.cutoffs if cutoff.op <= op and cutoff.covers(entry)]

@@ -241,14 +241,17 @@ class Follower:
             may = self._clockwork.hidden(entry, self._clockwork.begun)
             assert must <= hidden <= may, f"{set(hidden)} is hidden, must be {set(must)}: {entry}"
         if self._is_small:
-            self._judge_late(data, entry, hidden or frozenset())
+            self._judge_late(data, entry, hidden)
 
-    def _judge_late(self, data: bytes, entry: Entry, hidden: frozenset[Hideable]) -> None:
-        """What was withdrawn before, and comes now, must have been on its way."""
-        cutoff = self._clockwork.heard_cutoff(self._process, entry)
-        if cutoff is not None and not cutoff.hides <= hidden:
-            self._late_bytes[cutoff.op] += len(data)
-            assert self._late_bytes[cutoff.op] < BUFFERED_BYTES, f"{cutoff}, and sent still: {entry}"
+    def _judge_late(self, data: bytes, entry: Entry, hidden: frozenset[Hideable] | None) -> None:
+        """What was withdrawn before, and comes now, must have been on its way. Of bytes that hold neither
+        comment nor editor (None) the text alone counts.
+        """
+        for cutoff in self._clockwork.heard_cutoffs(self._process, entry):
+            shown = cutoff.hides & {"text"} if hidden is None else cutoff.hides - hidden
+            if shown:
+                self._late_bytes[cutoff.op] += len(data)
+                assert self._late_bytes[cutoff.op] < BUFFERED_BYTES, f"{cutoff}, and sent still: {entry}"
 
     def _take_position(self, told: dict[int, int]) -> None:
         """It says of each partition how far this reader has got, exactly."""

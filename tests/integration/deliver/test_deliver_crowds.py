@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import quantiles
 from typing import Final
 
 import pytest
@@ -34,21 +35,26 @@ SETTINGS: Final = "heartbeat_s = 1\nretained_mb = 4\nmax_connections = 20000"
 
 @dataclass
 class Seen:
-    """Medians of phases in s, and footprints."""
+    """How late articles were, in s, and footprints."""
 
     quiet_s: list[float] = field(default_factory=list)
     beset_s: list[float] = field(default_factory=list)
     before: list[Held] = field(default_factory=list)
     during: list[Held] = field(default_factory=list)
 
-    @property
-    def ratio(self) -> float:
-        """Of the best phases: what else the machine does makes phases slower, never faster."""
-        return min(self.beset_s) / min(self.quiet_s)
+    def check(self) -> None:
+        """Of the tenth that came soonest: whatever else the machine does makes articles later, never sooner,
+        and what each of them has to wait for shows there, too.
+        """
+        quiet_s, beset_s = quantiles(self.quiet_s, n=10)[0], quantiles(self.beset_s, n=10)[0]
+        assert beset_s <= RATIO * quiet_s + SLACK_S, str(self)
 
     def __str__(self) -> str:
-        late = f"{min(self.quiet_s) * 1e3:.2f} ms without, {min(self.beset_s) * 1e3:.2f} ms with them"
-        lines = [f"{late}: {self.ratio:.2f} ×"]
+        lines = []
+        for name, tenth in (("soonest tenth", 0), ("median", 4)):
+            quiet_s, beset_s = quantiles(self.quiet_s, n=10)[tenth], quantiles(self.beset_s, n=10)[tenth]
+            both = f"{quiet_s * 1e3:.2f} ms without, {beset_s * 1e3:.2f} ms with them"
+            lines.append(f"{name}: {both}: {beset_s / quiet_s:.2f} ×")
         lines += [f"before: {held}" for held in self.before]
         lines += [f"during: {held}" for held in self.during]
         return "\n".join(lines)
@@ -57,12 +63,12 @@ class Seen:
 async def beset(server: Apart, live: Live, crowd: Sequence[tuple[int, Attack]], seen: Seen) -> None:
     """Some phases without them, then with them, until they are gone."""
     for _ in range(PHASES):
-        seen.quiet_s.append(await live.median_s(ARTICLES))
+        seen.quiet_s += await live.late_s(ARTICLES)
     async with Mob(server.port) as there:
         for count, attack in crowd:
             await there.gather(count, attack)
         for _ in range(PHASES):
-            seen.beset_s.append(await live.median_s(ARTICLES))
+            seen.beset_s += await live.late_s(ARTICLES)
         seen.during.append(await server.held())
     await server.until_streams(LIVE)
 
@@ -84,7 +90,7 @@ async def withstood(
         apart(writes, deliver=SETTINGS) as server,
         living(writes, server.port, LIVE) as live,
     ):
-        await live.median_s(ARTICLES)
+        await live.late_s(ARTICLES)
         seen.before.append(await server.held())
         for round_ in range(rounds):
             await beset(server, live, crowd, seen)
@@ -93,7 +99,7 @@ async def withstood(
     print(seen)
     for held in seen.during:
         assert held.process.bytes - seen.before[0].process.bytes < bound, str(seen)
-    assert min(seen.beset_s) <= RATIO * min(seen.quiet_s) + SLACK_S, str(seen)
+    seen.check()
 
 
 SLOW_READERS: Final = (mob.never_read, mob.read_a_byte_a_second)
@@ -130,7 +136,7 @@ async def test_all_leave_at_once(tmp_path: Path) -> None:
         for _ in range(20):
             async with Mob(server.port) as there:
                 await there.gather(2_000, mob.never_read)
-                await live.median_s(ARTICLES)
+                await live.late_s(ARTICLES)
             await server.until_streams(LIVE)
 
 
@@ -175,17 +181,17 @@ async def stalled(folder: Path, count: int) -> None:
     async with written(folder) as both:
         writes = replace(both, partner="globex", written=[])  # who has the crowd, too
         async with apart(writes, deliver=SETTINGS) as server, living(writes, server.port, LIVE) as live:
-            await live.median_s(FILLING, text=TEXT)
+            await live.late_s(FILLING, text=TEXT)
             for _ in range(PHASES):
-                seen.quiet_s.append(await live.median_s(ARTICLES))
+                seen.quiet_s += await live.late_s(ARTICLES)
             seen.before.append(await server.held())
             async with Mob(server.port) as there:
                 for attack in SLOW_READERS:
                     await there.gather(count // 2, attack)
-                await live.median_s(FILLING, text=TEXT)
+                await live.late_s(FILLING, text=TEXT)
                 assert await server.streams() == LIVE + count
                 for _ in range(PHASES):
-                    seen.beset_s.append(await live.median_s(ARTICLES))
+                    seen.beset_s += await live.late_s(ARTICLES)
                 seen.during.append(await server.held())
                 assert await server.streams() == LIVE + count
                 for _ in range(OVERFLOWING // 50):
@@ -194,7 +200,7 @@ async def stalled(folder: Path, count: int) -> None:
             seen.before.append(await server.regained(seen.before[0], grown_bytes=bound))
     print(seen)
     assert seen.during[0].process.bytes - seen.before[0].process.bytes < bound, str(seen)
-    assert min(seen.beset_s) <= RATIO * min(seen.quiet_s) + SLACK_S, str(seen)
+    seen.check()
 
 
 async def test_stalled_clients_of_the_same_feed(tmp_path: Path) -> None:
@@ -222,14 +228,14 @@ async def dropped(folder: Path, rng: random.Random, count: int) -> None:
         large = replace(writes, partner="globex", written=[])
         await large.write(range(1, 9), text=rng.randbytes(75_000).hex())
         async with living(writes, server.port, LIVE) as live:
-            await live.median_s(ARTICLES)
+            await live.late_s(ARTICLES)
             for round_ in range(2):
                 for _ in range(PHASES):
-                    seen.quiet_s.append(await live.median_s(ARTICLES))
+                    seen.quiet_s += await live.late_s(ARTICLES)
                 async with asyncio.TaskGroup() as group:
                     pacing = group.create_task(drops(server.port, rng, count, 4, per_s=PACED_PER_S))
                     for _ in range(PHASES):
-                        seen.beset_s.append(await live.median_s(ARTICLES))
+                        seen.beset_s += await live.late_s(ARTICLES)
                     assert not pacing.done()
                     pacing.cancel()
                 # half of them warm what is kept for the next
@@ -240,7 +246,7 @@ async def dropped(folder: Path, rng: random.Random, count: int) -> None:
                 else:
                     seen.before.append(await server.held())
     print(seen)
-    assert min(seen.beset_s) <= RATIO * min(seen.quiet_s) + SLACK_S, str(seen)
+    seen.check()
 
 
 async def test_ten_thousand_who_open_and_drop(tmp_path: Path, rng: random.Random) -> None:
