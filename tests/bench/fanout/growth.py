@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.bench.fanout.bench import Bench
+from tests.bench.fanout.bench import Bench, shown
 from tests.bench.fanout.load import Load, Result
 from tests.bench.fanout.pairs import Spread, in_turn, ratios, short
 from tests.bench.fanout.table import Line
@@ -18,28 +18,43 @@ def growth(bench: Bench) -> Line:
     most = QUICK_MOST if bench.is_quick else bench.most_clients
     counts = [clients for clients in CLIENTS if clients <= most]
 
-    def at(clients: int) -> Result:
-        events = bench.events(DELIVERIES // clients)
-        return bench.run("ours", Load(clients, events, warmup=20), SIZE)
+    names = [name for name in ("ours", "Nchan") if name in bench.servers]
 
-    measures = {str(clients): lambda clients=clients: at(clients) for clients in counts}  # type: ignore[misc]
+    def at(name: str, clients: int) -> Result:
+        events = bench.events(DELIVERIES // clients)
+        return bench.run(name, Load(clients, events, warmup=20), SIZE)
+
+    measures = {
+        f"{name} {clients}": lambda name=name, clients=clients: at(name, clients)  # type: ignore[misc]
+        for name in names
+        for clients in counts
+    }
     rounds = in_turn(measures, bench.pairs, void=lambda result: result.void)
-    per_event = {name: rounds.figures(name, lambda r: r.us_per_event) for name in measures}
-    medians = {name: Spread(tuple(figures)).median for name, figures in per_event.items()}
-    few, many = str(counts[1]), str(counts[-1])
-    spread = ratios(
-        rounds.figures(many, lambda r: r.us_per_delivery), rounds.figures(few, lambda r: r.us_per_delivery)
-    )
-    fixed, each = fitted([(int(name), us) for name, us in medians.items()])
+    few, many = counts[1], counts[-1]
+    spreads = {
+        name: ratios(
+            rounds.figures(f"{name} {many}", lambda r: r.us_per_delivery),
+            rounds.figures(f"{name} {few}", lambda r: r.us_per_delivery),
+        )
+        for name in names
+    }
+    per_event = {key: rounds.figures(key, lambda r: r.us_per_event) for key in measures}
+    ours = {clients: Spread(tuple(per_event[f"ours {clients}"])).median for clients in counts}
+    fixed, each = fitted(list(ours.items()))
     return Line(
         ROW,
-        f"growth, 1 KB, {counts[0]} to {counts[-1]:,} clients",
-        f"CPU per delivery, {int(many):,} ÷ {few} clients: {spread}",
+        f"growth, 1 KB, {counts[0]} to {many:,} clients",
+        f"CPU per delivery, {many:,} ÷ {few} clients: {shown(spreads)}",
         "flat",
         None,
-        f"an event {short(fixed)} µs, and {short(each)} µs for each client; "
-        + ", ".join(f"{int(name):,}: {short(us)} µs" for name, us in medians.items()),
-        {"us_per_event": per_event, "fixed_us": fixed, "each_us": each, "ratio": spread.told()},
+        f"ours: an event {short(fixed)} µs, and {short(each)} µs for each client; "
+        + ", ".join(f"{clients:,}: {short(us)} µs" for clients, us in ours.items()),
+        {
+            "us_per_event": per_event,
+            "fixed_us": fixed,
+            "each_us": each,
+            "ratios": {name: spread.told() for name, spread in spreads.items()},
+        },
     )
 
 

@@ -39,7 +39,14 @@ def test_an_unknown_row_is_refused_with_those_that_there_are() -> None:
         rows_of("idle,nonsense")
 
 
-def test_each_result_of_the_benchmark_of_feeds_is_a_line() -> None:
-    (line,) = lines_of({"deliver, local log": {"share of a core": 0.31, "events": 500}})
-    assert line.what.endswith(": deliver, local log")
-    assert line.measured == "share of a core 0.31, events 500"
+def test_each_result_of_the_benchmark_of_feeds_is_a_line_judged_by_its_role() -> None:
+    route, idle = lines_of(
+        {
+            "route, local log": {"events_per_s": 39.0, "route_percent_of_a_core": 41.0},
+            "idle, local log": {"connections": 500},
+        }
+    )
+    assert route.what.endswith(": route, local log")
+    assert (route.measured, route.is_met) == ("41 % of a core", False)
+    assert route.beside == "events per s 39, route percent of a core 41"
+    assert (idle.measured, idle.is_met) == ("connections 500", None)
