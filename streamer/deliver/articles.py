@@ -170,8 +170,12 @@ class Articles:
                 )
                 await self._stream(request, response, connection, beginning)
             if connection.detached is not None:
+                try:
+                    self._hub.adopt(connection.detached)
+                except OSError:
+                    self._over(partner.name, ask.format, "failed")
+                    raise
                 held.pop_all()  # they are the stream's, which outlives this request
-                self._hub.adopt(connection.detached)
             return response
 
     def _still_served(self, identity: Identity) -> None:

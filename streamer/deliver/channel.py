@@ -225,10 +225,6 @@ class Channel:
         entry = self.entry(self.number_at(border))
         return entry.crc_before, entry.length_before
 
-    def chunk_of(self, entry: Entry) -> bytes:
-        """As it goes out by now."""
-        return self.log.read(entry.start, entry.end) if entry.patch is None else entry.patch
-
     def payload(self, entry: Entry) -> bytes:
         """The same without its framing."""
         if entry.patch is None:

@@ -25,7 +25,10 @@ def ask_for(settings: DeliverSettings) -> None:
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return
     allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+    except (ValueError, OSError):  # a system that has a bound of its own below that
+        allowed = soft
     if allowed < needed:
         logger.warning(
             "fewer descriptors than deliver.max_connections and deliver.max_feeds need: raise the hard limit"

@@ -54,6 +54,11 @@ class Detached:
         self.span = channel.totals_at(at) if member is not None else None
         """Of gzip: the channel's totals up to which `member` was told."""
 
+    @property
+    def stands_at(self) -> int:
+        """No entry before it matters any more, that of a patch on its way included."""
+        return self.at if self.private_of is None else self.private_of.start
+
     def settle(self, border: int) -> Member | None:
         """The gzip stream, told of all that was sent up to here."""
         if self.member is not None and self.span is not None:

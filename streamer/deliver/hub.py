@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Final, cast
 
 from streamer.clock import Clock
+from streamer.deliver.audience import Audience
 from streamer.deliver.channel import Channel, Entry, chunk
 from streamer.deliver.detached import NEVER_S, Detached
 from streamer.deliver.encode import HEARTBEAT, NDJSON_HEARTBEAT, bye, cursor
@@ -25,7 +26,6 @@ from streamer.deliver.framelog import HAS_MEMFD, MemfdLog
 from streamer.deliver.gzipped import block
 from streamer.deliver.lingering import Lingering
 from streamer.deliver.outlet import CURSOR_S, LINGER_S, RESETS, WRITE_DEADLINE_S
-from streamer.deliver.place import Place
 from streamer.deliver.sockets import close_socket
 from streamer.deliver.withdrawals import Withdrawals
 from streamer.faultpoints import Point, is_armed, reached
@@ -59,7 +59,7 @@ class Hub:
         self._clock = clock
         self._heartbeat_s = heartbeat_s
         self._on_end = on_end
-        self._places: dict[Channel, Place] = {}
+        self._audiences: dict[Channel, Audience] = {}
         self._lingering = Lingering(clock, LINGER_S)
         self._was_held = False
         """Something may wait since the last sweep that is for no round to write."""
@@ -91,7 +91,7 @@ class Hub:
     async def _sweep(self) -> None:
         was_held, self._was_held = self._was_held, False
         is_over = was_held and not self._is_held()
-        for channel in tuple(self._places):
+        for channel in tuple(self._audiences):
             if is_over:
                 await self.round(channel)
             await self._quiet(channel)
@@ -100,45 +100,53 @@ class Hub:
     # ── who comes ──────────────────────────────────────────────────────────────────────────────
 
     def adopt(self, stream: Detached) -> None:
-        """Its socket, which nobody else writes to any more, and whose channel somebody holds."""
+        """Its socket, which nobody else writes to any more, and whose channel somebody holds. Raises OSError
+        where the system watches no more sockets; then it is reset.
+        """
         channel = stream.channel
-        place = self._places.get(channel)
-        if place is None:
-            place = self._places[channel] = Place(channel, self._clock.monotonic_s())
-        self._epoll.register(stream.fd, select.EPOLLRDHUP)
+        try:
+            self._epoll.register(stream.fd, select.EPOLLRDHUP)
+        except OSError:
+            close_socket(stream.fd, resets=True)
+            raise
+        audience = self._audiences.get(channel)
+        if audience is None:
+            audience = self._audiences[channel] = Audience(channel, self._clock.monotonic_s())
         self.streams[stream.fd] = stream
-        place.is_ready(stream)
+        audience.is_ready(stream)
         if stream.at < channel.log.end:
-            self._pump(stream, place)
+            self._pump(stream, audience)
 
     # ── what goes out ──────────────────────────────────────────────────────────────────────────
 
     async def round(self, channel: Channel) -> None:
         """Writes what is new to all streams that have kept up; returns once each had its chance."""
-        place = self._places.get(channel)
-        if place is None:
+        audience = self._audiences.get(channel)
+        if audience is None:
             channel.sent()
             channel.fresh = []
             return
-        place.wrote_at_s = self._clock.monotonic_s()
-        if channel.fresh:
-            place.told_at_s = place.wrote_at_s
-        streams = place.all_ready()
+        streams = audience.all_ready()
         for number in range(0, len(streams), SLICE):
             slice_ = streams[number : number + SLICE]
             if number:
                 await asyncio.sleep(0)
-                if self._places.get(channel) is not place:  # all have left, and the channel may be closed
+                if (
+                    self._audiences.get(channel) is not audience
+                ):  # all have left, and the channel may be closed
                     return
-                slice_ = tuple(stream for stream in slice_ if stream in place.ready)
+                slice_ = tuple(stream for stream in slice_ if stream in audience.ready)
             if self._is_held():
                 channel.sent()
                 return
-            self._slice(channel, place, slice_)
-        place.shows()
+            self._slice(channel, audience, slice_)
+        audience.shows()
+        audience.wrote_at_s = self._clock.monotonic_s()
+        if channel.fresh:
+            audience.told_at_s = audience.wrote_at_s
         channel.sent()
-        if place.ready or place.blocked:
-            place.observe(self._clock.now_ms())
+        if audience.ready or audience.blocked:
+            audience.observe(self._clock.now_ms())
 
     def _is_held(self) -> bool:
         """Nothing is begun that cut-offs might reach which are not known yet."""
@@ -146,17 +154,17 @@ class Hub:
         self._was_held |= is_held
         return is_held
 
-    def _slice(self, channel: Channel, place: Place, streams: Sequence[Detached]) -> None:
-        start, end = place.shown, channel.log.end
+    def _slice(self, channel: Channel, audience: Audience, streams: Sequence[Detached]) -> None:
+        start, end = audience.shown, channel.log.end
         is_there = max(channel.start, channel.patched_end) <= start < end
         is_plain = is_there and not any(map(is_armed, WRITES))
-        apart = self._together(channel, place, streams, start) if is_plain else streams
+        apart = self._together(channel, audience, streams, start) if is_plain else streams
         for stream in apart:
-            if stream in place.ready and stream.at < end:
-                self._pump(stream, place)
+            if stream in audience.ready and stream.at < end:
+                self._pump(stream, audience)
 
     def _together(
-        self, channel: Channel, place: Place, streams: Sequence[Detached], start: int
+        self, channel: Channel, audience: Audience, streams: Sequence[Detached], start: int
     ) -> list[Detached]:
         """The same for all that stand at `start`, as nearly all do; the others are what is returned. All are
         ready.
@@ -183,15 +191,15 @@ class Hub:
             except OSError:
                 lost.append(stream)
         whole = len(streams) - len(apart) - len(partly) - len(lost)
-        place.wrote_all(whole)
+        audience.wrote_all(whole)
         for stream, sent in partly:
-            self._moved(stream, place, sent)
-            self._block(stream, place)
+            self._moved(stream, audience, sent)
+            self._block(stream, audience)
         for stream in lost:
             self._end(stream, "client")
         return apart
 
-    def _pump(self, stream: Detached, place: Place) -> None:
+    def _pump(self, stream: Detached, audience: Audience) -> None:
         """Writes to one stream what it may have, until there is no more or its socket takes no more."""
         channel = stream.channel
         left = TURN_BYTES
@@ -214,18 +222,18 @@ class Hub:
                 limit = self._limit(stream)
                 if stream.at < limit:
                     sent = self._send(stream, min(limit - stream.at, left, SENDFILE_BYTES))
-                    self._moved(stream, place, sent)
+                    self._moved(stream, audience, sent)
                     left -= sent
                     reached(Point.DELIVER_WRITTEN)
                 elif not stream.private:
-                    self._unblock(stream, place)
+                    self._unblock(stream, audience)
                     return
         except BlockingIOError:
             pass
         except OSError:
             self._end(stream, "client")
             return
-        self._block(stream, place)
+        self._block(stream, audience)
 
     def _send(self, stream: Detached, size: int) -> int:
         log = cast("MemfdLog", stream.channel.log)
@@ -256,33 +264,34 @@ class Hub:
     def _pass(self, stream: Detached, entry: Entry) -> None:
         """Its patch goes out instead."""
         stream.passes(entry, entry.patch_block)
-        stream.private, stream.private_of = entry.patch or b"", entry
-        place = self._places[stream.channel]
-        place.events.inc(len(entry.frames))
-        place.bytes.inc(len(stream.channel.payload(entry)))
+        stream.private = entry.patch or b""
+        stream.private_of = entry if stream.private else None
+        audience = self._audiences[stream.channel]
+        audience.events.inc(len(entry.frames))
+        audience.bytes.inc(len(stream.channel.payload(entry)))
 
-    def _moved(self, stream: Detached, place: Place, sent: int) -> None:
+    def _moved(self, stream: Detached, audience: Audience, sent: int) -> None:
         before = stream.at
         stream.at += sent
         self._took(stream, sent)
-        place.wrote(before, stream.at)
+        audience.wrote(before, stream.at)
 
     def _took(self, stream: Detached, sent: int) -> None:
         if sent and stream.blocked_s is not NEVER_S:
             stream.blocked_s = self._clock.monotonic_s()
 
-    def _block(self, stream: Detached, place: Place) -> None:
-        if stream in place.ready:
-            place.not_ready(stream)
-            place.lowest = min(place.lowest, stream.at) if place.blocked else stream.at
-            place.blocked[stream] = None
+    def _block(self, stream: Detached, audience: Audience) -> None:
+        if stream in audience.ready:
+            audience.not_ready(stream)
+            audience.lowest = min(audience.lowest, stream.stands_at) if audience.blocked else stream.stands_at
+            audience.blocked[stream] = None
             stream.blocked_s = self._clock.monotonic_s()
             self._epoll.modify(stream.fd, select.EPOLLOUT | select.EPOLLRDHUP)
 
-    def _unblock(self, stream: Detached, place: Place) -> None:
-        if stream in place.blocked:
-            del place.blocked[stream]
-            place.is_ready(stream)
+    def _unblock(self, stream: Detached, audience: Audience) -> None:
+        if stream in audience.blocked:
+            del audience.blocked[stream]
+            audience.is_ready(stream)
             stream.blocked_s = NEVER_S
             self._epoll.modify(stream.fd, select.EPOLLRDHUP)
 
@@ -296,37 +305,37 @@ class Hub:
             elif events & GONE:
                 self._end(stream, stream.cut or "client")
             else:
-                self._pump(stream, self._places[stream.channel])
+                self._pump(stream, self._audiences[stream.channel])
 
     # ── what is due ────────────────────────────────────────────────────────────────────────────
 
     async def _quiet(self, channel: Channel) -> None:
         """A cursor or a heartbeat, where nothing else was said for so long."""
-        place = self._places.get(channel)
-        if place is None:
+        audience = self._audiences.get(channel)
+        if audience is None:
             return
         now_s = self._clock.monotonic_s()
         is_sse = channel.wanted.format == "sse"
         beat = HEARTBEAT if is_sse else NDJSON_HEARTBEAT
-        is_due = now_s >= place.wrote_at_s + self._heartbeat_s()
+        is_due = now_s >= audience.wrote_at_s + self._heartbeat_s()
         if self._withdrawals.behind:
             if is_due:
-                place.wrote_at_s = now_s
-                for stream in tuple(place.ready):
+                audience.wrote_at_s = now_s
+                for stream in tuple(audience.ready):
                     self._say(stream, beat)
-                    self._pump(stream, place)
+                    self._pump(stream, audience)
             return
         position = channel.vector.id()
-        if is_sse and position != channel.told and now_s >= place.told_at_s + CURSOR_S:
-            place.told_at_s = now_s
+        if is_sse and position != channel.told and now_s >= audience.told_at_s + CURSOR_S:
+            audience.told_at_s = now_s
             channel.say(cursor(position), position)
         elif is_due:
             channel.say(beat, channel.told)
-        elif place.shown == channel.log.end:
+        elif audience.shown == channel.log.end:
             return
         all_had = channel.offset_of(channel.next - 1)
-        is_had = not channel.followers and not place.blocked
-        if is_had and all(stream.at >= all_had for stream in place.ready):
+        is_had = not channel.followers and not audience.blocked
+        if is_had and all(stream.at >= all_had for stream in audience.ready):
             while len(channel) > 1:  # nobody has to read it again
                 channel.evict()
         await self.round(channel)
@@ -334,8 +343,8 @@ class Hub:
     def _expire(self) -> None:
         """Who takes nothing, and who had to be gone by now."""
         now_s = self._clock.monotonic_s()
-        for place in tuple(self._places.values()):
-            for stream in tuple(place.blocked):
+        for audience in tuple(self._audiences.values()):
+            for stream in tuple(audience.blocked):
                 if now_s >= stream.deadline_s:
                     self.reset(stream, stream.cut)
                 elif now_s >= stream.blocked_s + WRITE_DEADLINE_S:
@@ -346,32 +355,30 @@ class Hub:
 
     def overtaken(self, channel: Channel) -> None:
         """Cuts who stands before what is retained; call it after the channel has evicted."""
-        place = self._places.get(channel)
-        if place is None or not place.blocked or place.lowest >= channel.start:
+        audience = self._audiences.get(channel)
+        if audience is None or not audience.blocked or audience.lowest >= channel.start:
             return
-        for stream in [stream for stream in place.blocked if stream.at < channel.start]:
+        for stream in [stream for stream in audience.blocked if stream.stands_at < channel.start]:
             self.reset(stream, stream.cut or "slow")
-        place.lowest = min((stream.at for stream in place.blocked), default=0)
+        audience.lowest = min((stream.stands_at for stream in audience.blocked), default=0)
 
     def withdrawn(self, channel: Channel, entries: Iterable[Entry]) -> None:
         """Resets who is in the middle of one of these."""
-        place = self._places.get(channel)
-        if place is None:
+        audience = self._audiences.get(channel)
+        if audience is None:
             return
         starts = {entry.start for entry in entries}
-        for stream in tuple(place.blocked) if starts else ():
+        for stream in tuple(audience.blocked) if starts else ():
             own = stream.private_of
-            if own is None and channel.start <= stream.at < channel.log.end:
+            if own is None and stream.at >= channel.start and not channel.is_border(stream.at):
                 own = channel.entry(channel.number_at(stream.at))
-                if own.start == stream.at:
-                    continue
             if own is not None and own.start in starts:
                 self.reset(stream, "withdrawn")
 
     def ended(self, channel: Channel, reason: str) -> None:
         """The feed has: nothing comes any more."""
-        place = self._places.get(channel)
-        for stream in (*place.ready, *place.blocked) if place is not None else ():
+        audience = self._audiences.get(channel)
+        for stream in (*audience.ready, *audience.blocked) if audience is not None else ():
             self.cut(stream, reason, patience_s=LINGER_S)
 
     def cut(self, stream: Detached, reason: str, *, patience_s: float) -> None:
@@ -379,13 +386,13 @@ class Hub:
         if stream.cut or self.streams.get(stream.fd) is not stream:
             return
         stream.cut = reason
-        place = self._places[stream.channel]
-        is_stuck = stream in place.blocked
+        audience = self._audiences[stream.channel]
+        is_stuck = stream in audience.blocked
         stream.deadline_s = self._clock.monotonic_s() + (patience_s or LINGER_S)
         if reason in RESETS or (is_stuck and patience_s == 0):
             self.reset(stream, reason)
         elif not is_stuck:
-            self._pump(stream, place)
+            self._pump(stream, audience)
 
     def reset(self, stream: Detached, reason: str) -> None:
         """The hard stop: the client sees an error."""
@@ -397,7 +404,7 @@ class Hub:
         if member is not None:
             data = member.add(block(data))
         stream.private += chunk(data)
-        self._places[stream.channel].bytes.inc(len(data))
+        self._audiences[stream.channel].bytes.inc(len(data))
 
     def _say_bye(self, stream: Detached) -> None:
         if stream.channel.wanted.format == "sse":
@@ -406,7 +413,7 @@ class Hub:
         if member is not None:
             end = member.end()
             stream.private += chunk(end)
-            self._places[stream.channel].bytes.inc(len(end))
+            self._audiences[stream.channel].bytes.inc(len(end))
         stream.private += LAST_CHUNK
         stream.is_last = True
 
@@ -414,11 +421,11 @@ class Hub:
         if self.streams.get(stream.fd) is not stream:
             return
         del self.streams[stream.fd]
-        place = self._places[stream.channel]
-        place.not_ready(stream)
-        place.blocked.pop(stream, None)
-        if not place.ready and not place.blocked:
-            del self._places[stream.channel]
+        audience = self._audiences[stream.channel]
+        audience.not_ready(stream)
+        audience.blocked.pop(stream, None)
+        if not audience.ready and not audience.blocked:
+            del self._audiences[stream.channel]
         if lingers:
             self._lingering.add(self._epoll, stream.fd)
         else:

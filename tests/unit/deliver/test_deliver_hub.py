@@ -24,7 +24,7 @@ async def block(fed: Hubbed, stream: Detached, *, page: int = 9) -> None:
     """Until the client, which does not read, has taken a part of an article."""
     channel = stream.channel
     await fed.send(fed.record(page, size=LARGE))
-    assert stream in fed.hub._places[channel].blocked
+    assert stream in fed.hub._audiences[channel].blocked
     assert not channel.is_border(stream.at)
 
 
@@ -61,7 +61,7 @@ async def test_a_blocked_stream_goes_on_where_it_was() -> None:
         await slow.has(b'"name":"Page 5"')
         assert slow.body == fast.body
         async with asyncio.timeout(DEADLINE_S):
-            while stream in fed.hub._places[channel].blocked:
+            while stream in fed.hub._audiences[channel].blocked:
                 await asyncio.sleep(0.002)
         await fed.send(fed.record(6))
         await slow.has(b'"name":"Page 6"')
@@ -333,7 +333,7 @@ async def test_who_leaves_frees_its_place(how: str) -> None:
                 reader.sock.shutdown(socket.SHUT_WR)
         assert await fed.over(2) == ["client", "client"]
         await fed.send(fed.record(1))
-        assert not fed.hub._places
+        assert not fed.hub._audiences
 
 
 async def test_who_leaves_is_noticed_by_a_write() -> None:

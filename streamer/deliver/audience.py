@@ -5,7 +5,7 @@ from streamer.deliver.detached import Detached
 from streamer.metrics import DELIVER_BYTES, DELIVER_EVENTS, EDIT_TO_DELIVERY
 
 
-class Place:
+class Audience:
     """A channel's streams. Those in `ready` stand on a border and take what comes."""
 
     __slots__ = (
