@@ -119,8 +119,8 @@ class Follower:
             habit.ask.partitions, None if habit.start == "late live" else 0
         )
         self._last_id = ""
-        self._asked_op = self._begun_op = 0
-        """What was committed when it asked, and begun when its stream had."""
+        self._begun_op = 0
+        """What was begun when its stream had."""
         self._knows_op = 0
         """What has been committed, as it knows from this connection."""
         self._late_bytes: dict[int, int] = defaultdict(int)
@@ -171,7 +171,7 @@ class Follower:
     async def _connection(self) -> str:
         """How it ended."""
         habit = self.habit
-        self._asked_op = self._knows_op = self._clockwork.committed
+        self._knows_op = self._clockwork.committed
         small = SMALL_BYTES if self._is_small else 0
         said = "ended"
         async with streaming(
@@ -222,7 +222,6 @@ class Follower:
         at = self._at[partition]
         if at is None:
             at = self._began(partition, index)
-            assert entry.op > self._asked_op, f"live, and older than the request: {entry}"
         assert index >= at, f"a second time: {entry}"
         assert self._skippable(partition, at, index), (
             f"missing: {self._missing(partition, at, index)} before {entry}"
