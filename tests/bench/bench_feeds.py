@@ -41,6 +41,7 @@ from streamer.deliver.server import run_deliver
 from streamer.log.base import Log, Record
 from streamer.log.local import LocalLog
 from streamer.log.open import open_log
+from streamer.loop import run as run_process
 from streamer.metrics import COMMITTED
 from streamer.model import Link, encode_value
 from streamer.partners import PartnersWatch, load_partners
@@ -529,7 +530,7 @@ def main() -> None:
     # a broker on busy cores makes its clients try again, and they say so each time
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     if options.role:
-        asyncio.run(ROLES[options.role[0]](json.loads(options.role[1])))
+        run_process(ROLES[options.role[0]](json.loads(options.role[1])))  # as `streamer run` does
         return
     load = Load(options.partners, options.clients, options.rate, options.seconds)
     results = asyncio.run(run(load, options.only, on_kafka=options.log == "kafka"))
