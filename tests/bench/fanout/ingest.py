@@ -5,13 +5,12 @@ would hand on what a commit holds.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
-PIECE_BYTES: Final = 1 << 20
 LENGTH_BYTES: Final = 4
 
-Take = Callable[[list[bytes]], Awaitable[None]]
+Take = Callable[[list[bytes]], None]
 
 
 def split(buffer: bytearray) -> list[bytes]:
@@ -28,22 +27,22 @@ def split(buffer: bytearray) -> list[bytes]:
     return found
 
 
+class Ingest(asyncio.Protocol):
+    """A protocol, for streams would be a task's turn more, which is charged to the server."""
+
+    def __init__(self, take: Take) -> None:
+        self._take = take
+        self._buffer = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if records := split(self._buffer):
+            self._take(records)
+
+
 async def listen(take: Take) -> asyncio.Server:
     """On any free port of 127.0.0.1."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        buffer = bytearray()
-        try:
-            while piece := await reader.read(PIECE_BYTES):
-                buffer += piece
-                if records := split(buffer):
-                    await take(records)
-        except ConnectionError:  # the load is done, and left without a word
-            pass
-        finally:
-            writer.transport.abort()
-
-    return await asyncio.start_server(serve, "127.0.0.1", 0, limit=PIECE_BYTES)
+    return await asyncio.get_running_loop().create_server(lambda: Ingest(take), "127.0.0.1", 0)
 
 
 def port_of(server: asyncio.Server) -> int:

@@ -26,7 +26,7 @@ class Broadcast:
         self._queues: set[asyncio.Queue[Event]] = set()
         self._numbers = count()
 
-    async def publish(self, values: list[bytes]) -> None:
+    def publish(self, values: list[bytes]) -> None:
         for value in values:
             event = (next(self._numbers), value.decode())
             for queue in self._queues:

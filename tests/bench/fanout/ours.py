@@ -77,8 +77,8 @@ async def _opened(path: Path | None, settings: Settings) -> AsyncIterator[tuple[
     shelf = Shelf.of(await with_topics(log, settings))
     numbers = count()
 
-    async def take(values: list[bytes]) -> None:
-        await log.append([shelf.record(value, next(numbers)) for value in values])
+    def take(values: list[bytes]) -> None:
+        log.put([shelf.record(value, next(numbers)) for value in values])
 
     server = await listen(take)
     async with server:

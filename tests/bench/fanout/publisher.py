@@ -29,13 +29,11 @@ async def main(folder: Path, path: Path, fill: int, size: int) -> None:
         await _fill(log, shelf, fill, size)
         numbers = count(fill)
 
-        async def take(values: list[bytes]) -> None:
-            await log.append([shelf.record(value, next(numbers)) for value in values])
-
-        server = await listen(take)
-        print(json.dumps({"publish_port": port_of(server)}), flush=True)
-        async with server:
-            await server.serve_forever()
+        arrived: asyncio.Queue[list[bytes]] = asyncio.Queue()
+        async with await listen(arrived.put_nowait) as server:
+            print(json.dumps({"publish_port": port_of(server)}), flush=True)
+            while True:
+                await log.append([shelf.record(value, next(numbers)) for value in await arrived.get()])
 
 
 async def _fill(log: LocalLog, shelf: Shelf, records: int, size: int) -> None:

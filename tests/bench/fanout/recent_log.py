@@ -43,13 +43,20 @@ class RecentLog(MemoryLog):
         yield RecentReader(self, starts)
 
     async def append(self, records: Sequence[Record]) -> list[int]:
+        return self.put(records)
+
+    def put(self, records: Sequence[Record]) -> list[int]:
+        """Of one topic. An append that nobody has to wait for."""
         offsets = self._write(records)
-        for name in {record.topic for record in records}:
-            for partition in self._of(name):
-                if len(partition.records) > 2 * KEPT_RECORDS:
-                    del partition.records[:-KEPT_RECORDS]
-            self._ends.pop(name, None)
-            self.grown(name).notify()
+        if records:
+            topic = records[0].topic
+            partitions = self._of(topic)
+            for number in {record.partition for record in records}:
+                kept = partitions[number].records
+                if len(kept) > 2 * KEPT_RECORDS:
+                    del kept[:-KEPT_RECORDS]
+            self._ends.pop(topic, None)
+            self.grown(topic).notify()
         return offsets
 
 
