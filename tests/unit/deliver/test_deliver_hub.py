@@ -500,3 +500,56 @@ async def test_a_hub_that_closes_resets_who_is_left() -> None:
 def test_a_hub_is_made_without_a_loop() -> None:
     """And says of nobody that it ended."""
     assert Fed().ended == []
+
+
+async def test_a_patch_on_its_way_is_recalled() -> None:
+    """A second cut-off reaches it, or, once its entry is evicted, the client was cut as slow before."""
+    for is_evicted in (False, True):
+        async with hubbed() as fed:
+            channel = fed.channel()
+            stream, reader = fed.join(channel, small=True)
+            fed.known.behind = True
+            await fed.send(fed.record(1), fed.record(2, size=4_000_000))  # of one read, so in one entry
+            fed.withdraw("1")
+            fed.known.behind = False
+            await fed.hub.round(channel)
+            assert stream.private
+            if is_evicted:
+                fed.feed._budget.limit_bytes = 1
+                await fed.send(fed.record(3))
+            fed.withdraw("2")
+            await reader.end()
+            assert isinstance(reader.error, ConnectionResetError)
+            assert len(reader.raw) < 3_900_000
+            assert fed.reasons() == ["slow" if is_evicted else "withdrawn"]
+
+
+async def test_an_entry_of_which_nothing_is_left_hides_no_later_one() -> None:
+    """Who has passed it, and is amid another that is withdrawn, is reset."""
+    async with hubbed() as fed:
+        channel = fed.channel()
+        stream, reader = fed.join(channel, small=True)
+        fed.known.behind = True
+        await fed.send(fed.record(1))
+        await fed.send(fed.record(2, size=4_000_000))
+        fed.withdraw("1")
+        fed.known.behind = False
+        await fed.hub.round(channel)
+        assert not channel.is_border(stream.at)
+        fed.withdraw("2")
+        await reader.end()
+        assert isinstance(reader.error, ConnectionResetError)
+        assert fed.reasons() == ["withdrawn"]
+
+
+async def test_heartbeats_go_on_while_the_feed_reads_in_a_pause() -> None:
+    """What it appends meanwhile is not sent, and so no sign of life."""
+    async with hubbed() as fed:
+        channel = fed.channel()
+        _, reader = fed.join(channel)
+        fed.known.behind = True
+        for _ in range(12):
+            await fed.send(fed.record(1))
+            await fed.sweep(5.0)
+        await reader.has(b":hb\n", 3)
+        assert b"Page" not in reader.body
