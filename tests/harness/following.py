@@ -10,6 +10,7 @@ import random
 import socket
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -74,7 +75,8 @@ class _Tap:
         if self._pace == "stalled" and not self._awake.is_set():
             await self._awake.wait()
             self._reader._limit = LARGE_BYTES  # type: ignore[attr-defined] # it has slept long enough
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LARGE_BYTES)
+            with suppress(OSError):  # it was reset meanwhile
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LARGE_BYTES)
         if self._pace == "slow":
             size = min(size, self._rng.choice((SMALL_BYTES, 16_384, 65_536)))
             await asyncio.sleep(0.4 if self._rng.random() < 0.01 else 0.001)
