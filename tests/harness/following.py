@@ -19,7 +19,7 @@ from harness.delivering import PARTITIONS
 from streamer.model import Hideable
 from tests.conformance.endpoint.lines import Item, vector
 from tests.conformance.endpoint.reading import EVER, Format, positions, streaming
-from tests.conformance.endpoint.wire import Answer, Endpoint
+from tests.conformance.endpoint.wire import Answer, Endpoint, Torn
 
 SMALL_BYTES: Final = 4_096
 LARGE_BYTES: Final = 1 << 20
@@ -200,6 +200,8 @@ class Follower:
                         self.done.set()
             except (Broken, TimeoutError):
                 return "broken"
+            except Torn:  # before its first byte was read
+                return "torn"
         return "torn" if stream.torn else said
 
     @property
