@@ -10,6 +10,7 @@ import random
 import socket
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -18,7 +19,7 @@ from harness.delivering import PARTITIONS
 from streamer.model import Hideable
 from tests.conformance.endpoint.lines import Item, vector
 from tests.conformance.endpoint.reading import EVER, Format, positions, streaming
-from tests.conformance.endpoint.wire import Answer, Endpoint
+from tests.conformance.endpoint.wire import Answer, Endpoint, Torn
 
 SMALL_BYTES: Final = 4_096
 LARGE_BYTES: Final = 1 << 20
@@ -74,7 +75,8 @@ class _Tap:
         if self._pace == "stalled" and not self._awake.is_set():
             await self._awake.wait()
             self._reader._limit = LARGE_BYTES  # type: ignore[attr-defined] # it has slept long enough
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LARGE_BYTES)
+            with suppress(OSError):  # it was reset meanwhile
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LARGE_BYTES)
         if self._pace == "slow":
             size = min(size, self._rng.choice((SMALL_BYTES, 16_384, 65_536)))
             await asyncio.sleep(0.4 if self._rng.random() < 0.01 else 0.001)
@@ -198,6 +200,8 @@ class Follower:
                         self.done.set()
             except (Broken, TimeoutError):
                 return "broken"
+            except Torn:  # before its first byte was read
+                return "torn"
         return "torn" if stream.torn else said
 
     @property
