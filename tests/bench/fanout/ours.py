@@ -16,12 +16,11 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from uvloop import new_event_loop
-
 from streamer.config import DeliverSettings, LogSettings, Settings
 from streamer.deliver.server import run_deliver
 from streamer.log.base import Log
 from streamer.log.local import LocalLog
+from streamer.loop import run
 from streamer.partners import PartnersWatch, hash_key
 from streamer.runtime import Runtime, article_spec, topic_specs
 from tests.bench.fanout.articles import Shelf
@@ -90,5 +89,4 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--log", type=Path)
     options = parser.parse_args()
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(main(options.folder, options.log))
+    run(main(options.folder, options.log))  # as the service does

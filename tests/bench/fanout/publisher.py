@@ -13,9 +13,8 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from uvloop import new_event_loop
-
 from streamer.log.local import LocalLog
+from streamer.loop import run
 from tests.bench.fanout.articles import Shelf, numbered, values
 from tests.bench.fanout.ingest import listen, port_of
 from tests.bench.fanout.ours import settings_of, with_topics
@@ -50,5 +49,4 @@ if __name__ == "__main__":
     parser.add_argument("--fill", type=int, default=0)
     parser.add_argument("--size", type=int, default=20_000)
     options = parser.parse_args()
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(main(options.folder, options.log, options.fill, options.size))
+    run(main(options.folder, options.log, options.fill, options.size))  # as the service does
