@@ -235,8 +235,11 @@ WHOLE = json.dumps({"predictions": [prediction(1)]}).encode()
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_a_wrong_answer_is_a_count_and_no_score(stub: Stub, answer: Answer, outcome: str) -> None:
+async def test_a_wrong_answer_is_a_count_and_no_score(
+    stub: Stub, answer: Answer, outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever comes: nothing is raised, nothing invented, no redirect followed."""
+    monkeypatch.setattr("streamer.origin.breaker.PAUSE_S", 60.0)  # the second call comes before it is over
     stub.answer = answer
     async with lift_wing(stub) as scorer:
         assert await counted(scorer.scores(*EN, [1])) == {outcome: 1}
