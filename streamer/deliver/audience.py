@@ -2,6 +2,7 @@
 
 from streamer.deliver.channel import Channel
 from streamer.deliver.detached import Detached
+from streamer.deliver.encode import first_ages_s
 from streamer.metrics import DELIVER_BYTES, DELIVER_EVENTS, EDIT_TO_DELIVERY
 
 
@@ -46,11 +47,11 @@ class Audience:
             self._all_ready = tuple(self.ready)
         return self._all_ready
 
-    def is_ready(self, stream: Detached) -> None:
+    def add_ready(self, stream: Detached) -> None:
         self.ready[stream] = None
         self._all_ready = None
 
-    def not_ready(self, stream: Detached) -> None:
+    def drop_ready(self, stream: Detached) -> None:
         if stream in self.ready:
             del self.ready[stream]
             self._all_ready = None
@@ -80,9 +81,6 @@ class Audience:
 
     def observe(self, now_ms: int) -> None:
         """How old the edits are that reach a client for the first time."""
-        for frame in self.channel.fresh:
-            if not frame.delivered:
-                frame.delivered = True
-                if frame.edited_ms:
-                    self.freshness.observe(max(0, now_ms - frame.edited_ms) / 1000)
+        for age_s in first_ages_s(self.channel.fresh, now_ms):
+            self.freshness.observe(age_s)
         self.channel.fresh = []

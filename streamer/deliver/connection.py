@@ -19,9 +19,11 @@ from streamer.clock import Clock
 from streamer.deliver.auth import Identity
 from streamer.deliver.channel import Channel, Entry
 from streamer.deliver.detached import Detached
-from streamer.deliver.encode import Frame
+from streamer.deliver.encode import Frame, first_ages_s
 from streamer.deliver.feed import Feed, reading
+from streamer.deliver.figures import State
 from streamer.deliver.outlet import LINGER_S, Ended, Outlet
+from streamer.deliver.pace import TURN_BYTES
 from streamer.deliver.position import Vector
 from streamer.deliver.rendering import Part, passes, project
 from streamer.deliver.request import Ask, Format
@@ -128,12 +130,13 @@ class Connection:
             ends=tuple(self._feed.vector.offsets),
             partitions=self._ask.partitions,
             lag_s=0.0 if has_all else lag_s,
-            state="paused"
-            if self._feed.judge.withdrawals.behind
-            else "catching-up"
-            if number is None
-            else "live",
+            state=self._state(),
         )
+
+    def _state(self) -> State:
+        if self._feed.judge.withdrawals.behind:
+            return "paused"
+        return "catching-up" if self._number is None else "live"
 
     # ── the stream ─────────────────────────────────────────────────────────────────────────────
 
@@ -348,9 +351,11 @@ class Connection:
                 await self._idle()
             elif not channel.entry(self._number).frames:
                 self._number += 1  # heartbeats and cursors are said here by the connection's own clock
-            else:
+            elif self._outlet.is_paced:
                 async with self._outlet.turn() as most_bytes:
                     await self._write_next(most_bytes)
+            else:  # thousands at once where TLS is done here
+                await self._write_next(TURN_BYTES)
 
     async def _write_next(self, most_bytes: int) -> None:
         """Nothing, where the turn was so long in coming that it has to be judged anew."""
@@ -377,11 +382,8 @@ class Connection:
 
     def _observe(self, entry: Entry) -> None:
         self._appended_ms = entry.appended_ms
-        for frame in entry.frames:
-            if not frame.delivered:
-                frame.delivered = True
-                if frame.edited_ms:
-                    self._freshness.observe(max(0, self._clock.now_ms() - frame.edited_ms) / 1000)
+        for age_s in first_ages_s(entry.frames, self._clock.now_ms()):
+            self._freshness.observe(age_s)
 
     async def _idle(self) -> None:
         """Waits for the feed, and meanwhile says what there is to be said without articles."""

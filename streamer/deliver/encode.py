@@ -5,7 +5,7 @@ formats. The value is not parsed beyond its top level and `event`: what is in be
 stored. `event.partition` and `event.offset` are added here, since a value cannot know them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -78,6 +78,15 @@ def hidden_in(frame: Frame, cutoffs: Cutoffs) -> frozenset[Hideable]:
     """What cut-offs take from a frame by now."""
     hidden = cutoffs.hidden(frame.key, frame.revision, frame.sequence)
     return withheld(hidden, is_delete=frame.is_delete)
+
+
+def first_ages_s(frames: Iterable[Frame], now_ms: int) -> Iterator[float]:
+    """How old the edits are that reach a client now for the first time; notes that they did."""
+    for frame in frames:
+        if not frame.delivered:
+            frame.delivered = True
+            if frame.edited_ms:
+                yield max(0, now_ms - frame.edited_ms) / 1000
 
 
 class Facts(NamedTuple):

@@ -192,7 +192,7 @@ class Feed:
         for channel in touched:
             await self._hub.round(channel)
         overtaken(self._hub, self._budget.enforce())
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # a log that has more at once must not keep the loop
 
     def _withdraw(self, key: str) -> None:
         cutoffs = self.judge.withdrawals.cutoffs

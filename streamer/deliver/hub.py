@@ -113,7 +113,7 @@ class Hub:
         if audience is None:
             audience = self._audiences[channel] = Audience(channel, self._clock.monotonic_s())
         self.streams[stream.fd] = stream
-        audience.is_ready(stream)
+        audience.add_ready(stream)
         if stream.at < channel.log.end:
             self._pump(stream, audience)
 
@@ -130,10 +130,8 @@ class Hub:
         for number in range(0, len(streams), SLICE):
             slice_ = streams[number : number + SLICE]
             if number:
-                await asyncio.sleep(0)
-                if (
-                    self._audiences.get(channel) is not audience
-                ):  # all have left, and the channel may be closed
+                await asyncio.sleep(0)  # others have their turn, in which all may leave and the channel close
+                if self._audiences.get(channel) is not audience:
                     return
                 slice_ = tuple(stream for stream in slice_ if stream in audience.ready)
             if self._is_held():
@@ -282,7 +280,7 @@ class Hub:
 
     def _block(self, stream: Detached, audience: Audience) -> None:
         if stream in audience.ready:
-            audience.not_ready(stream)
+            audience.drop_ready(stream)
             audience.lowest = min(audience.lowest, stream.stands_at) if audience.blocked else stream.stands_at
             audience.blocked[stream] = None
             stream.blocked_s = self._clock.monotonic_s()
@@ -291,7 +289,7 @@ class Hub:
     def _unblock(self, stream: Detached, audience: Audience) -> None:
         if stream in audience.blocked:
             del audience.blocked[stream]
-            audience.is_ready(stream)
+            audience.add_ready(stream)
             stream.blocked_s = NEVER_S
             self._epoll.modify(stream.fd, select.EPOLLRDHUP)
 
@@ -422,7 +420,7 @@ class Hub:
             return
         del self.streams[stream.fd]
         audience = self._audiences[stream.channel]
-        audience.not_ready(stream)
+        audience.drop_ready(stream)
         audience.blocked.pop(stream, None)
         if not audience.ready and not audience.blocked:
             del self._audiences[stream.channel]

@@ -43,7 +43,7 @@ class Rounds(Generic[Answer]):
             async with self._one_at_a_time:
                 sharing = self._begin()
                 found = (await self._ask(),)
-        except Exception as error:
+        except Exception as error:  # whatever it is, those who share the question must hear of it
             failure = error
             raise
         finally:

@@ -293,9 +293,10 @@ class Draft:
         if article is None:
             if stored.value is None:
                 self._take_tombstone(stored)
-        elif goes_at_once(stored, article.view) or stored.offset in self.told:
-            pass  # it went out when it was seen
-        elif not fate:
+            return
+        if goes_at_once(stored, article.view) or stored.offset in self.told:
+            return  # it went out when it was seen
+        if not fate:
             self._put(article)
         elif fate == "reverted" and (article.view.is_removal or article.view.event.previous is not None):
             # what is hidden, and where the page is now, is told whatever becomes of the text beside it

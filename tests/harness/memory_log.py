@@ -87,8 +87,8 @@ class MemoryLog:
         return next(later, partition.end)
 
     @asynccontextmanager
-    async def reader(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator["_Reader"]:
-        yield _Reader(self._of, starts)
+    async def reader(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator["MemoryReader"]:
+        yield MemoryReader(self._of, starts)
 
     async def append(self, records: Sequence[Record]) -> list[int]:
         return self._write(records)
@@ -176,7 +176,7 @@ class _Lane:
         return await self._log.commit(self.group, records, positions)
 
 
-class _Reader:
+class MemoryReader:
     def __init__(self, of: Callable[[str], list[_Partition]], starts: Mapping[TopicPartition, int]) -> None:
         self._of = of
         self._cursors = dict(starts)

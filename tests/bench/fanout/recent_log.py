@@ -6,7 +6,7 @@ Where a topic stands is known without a look at its partitions.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -14,7 +14,7 @@ from streamer.clock import Clock
 from streamer.errors import OffsetOutOfRange
 from streamer.log.base import Bounds, Record, Stored, TopicPartition
 from streamer.log.waiting import Condition
-from tests.harness.memory_log import MemoryLog
+from tests.harness.memory_log import MemoryLog, MemoryReader
 
 KEPT_RECORDS: Final = 200
 """Of a partition; the buffer of Nchan's channel has as many messages."""
@@ -39,7 +39,7 @@ class RecentLog(MemoryLog):
         return self._ends[topic]
 
     @asynccontextmanager
-    async def reader(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator["RecentReader"]:  # type: ignore[override]
+    async def reader(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator["RecentReader"]:
         yield RecentReader(self, starts)
 
     async def append(self, records: Sequence[Record]) -> list[int]:
@@ -60,11 +60,12 @@ class RecentLog(MemoryLog):
         return offsets
 
 
-class RecentReader:
+class RecentReader(MemoryReader):
+    """Less work than MemoryReader's: it waits for its topic, and says where it was overtaken."""
+
     def __init__(self, log: RecentLog, starts: Mapping[TopicPartition, int]) -> None:
+        super().__init__(log._of, starts)
         self._log = log
-        self._cursors = dict(starts)
-        self._paused: set[TopicPartition] = set()
 
     async def read(
         self, *, max_records: int = 500, max_bytes: int = 8_388_608, wait_s: float = 0.25
@@ -84,26 +85,11 @@ class RecentReader:
         finally:
             timer.cancel()
 
-    def position(self, tp: TopicPartition) -> int:
-        return self._cursors[tp]
-
-    def assign(self, tp: TopicPartition, offset: int) -> None:
-        self._cursors[tp] = offset
-
-    def drop(self, tp: TopicPartition) -> None:
-        self._cursors.pop(tp, None)
-
-    def pause(self, tps: Iterable[TopicPartition]) -> None:
-        self._paused.update(tps)
-
-    def resume(self, tps: Iterable[TopicPartition]) -> None:
-        self._paused.difference_update(tps)
-
     def _take(self, max_records: int, max_bytes: int) -> list[Stored]:
         found: list[Stored] = []
         size = 0
         for tp, cursor in self._cursors.items():
-            partition = self._log._of(tp.topic)[tp.partition]
+            partition = self._of(tp.topic)[tp.partition]
             if cursor == partition.end or tp in self._paused:
                 continue
             earliest = partition.end - len(partition.records)
