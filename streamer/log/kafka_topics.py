@@ -100,6 +100,7 @@ async def _make(cluster: Cluster, specs: Sequence[TopicSpec], replication: int, 
     cluster.forget()
     # leaders are named before they answer: wait until they do
     await cluster.tried("new topics", lambda: _all_named(cluster, {spec.name for spec in specs}))
+    cluster.forget()  # others may have asked meanwhile, and been told that there are none
     await cluster.offsets({TopicPartition(s.name, p): LATEST for s in specs for p in range(s.partitions)})
 
 
