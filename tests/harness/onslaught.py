@@ -189,10 +189,13 @@ class Bystander:
             records.append(record)
         await self.server.log.append(records)
 
-    async def writing(self) -> None:
-        while True:
+    async def writing(self, ended: asyncio.Event) -> None:
+        """Until told to end, and not cancelled: who is amid an append can't say whether it was written."""
+        while not ended.is_set():
             await self.write()
-            await asyncio.sleep(2 * self.heartbeat_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2 * self.heartbeat_s):
+                    await ended.wait()
 
     async def reading(self, begun: asyncio.Event) -> None:
         last_s = time.monotonic()
@@ -225,11 +228,11 @@ async def bystander(server: Delivering, *, late_s: float) -> AsyncIterator[Bysta
         async with asyncio.timeout(DEADLINE_S):
             await begun.wait()
         stands.longest_silence_s = 0.0
-        writing = group.create_task(stands.writing())
+        ended = asyncio.Event()
+        writing = group.create_task(stands.writing(ended))
         yield stands
-        writing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await writing
+        ended.set()
+        await writing
         await stands.whole()
         reading.cancel()
     assert stands.longest_silence_s < stands.heartbeat_s + late_s
