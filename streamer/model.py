@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from consumers.wikitext.structure import Infobox, Section
 from streamer.log.base import Headers, Stored
 from streamer.separators import escaped
 
@@ -395,37 +396,6 @@ class Project(Struct, frozen=True):
     url: str | Maybe = UNSET
     """Absent only where it was left out."""
     in_language: Language | Maybe = UNSET
-
-
-class Section(Struct, frozen=True):
-    """What stands below a heading up to the next one, of whatever level; or the lead."""
-
-    path: list[str]
-    """Headings from the top down to its own; empty of the lead, which comes first."""
-    level: int
-    """Of its heading, 1 to 6; 0 of the lead."""
-    text: str
-    """Without the heading; may be empty. In order and joined by blank lines, headings and the texts that are
-    not empty are the plain text of the wikitext: `article_body.text`, but in a feed with HTML.
-    """
-    hash: str
-    """Of path and text, in NFC and with all white space as one space: 32 hex characters of SHA-256. The same
-    as long as nobody changes what is read there.
-    """
-
-
-class InfoboxField(Struct, frozen=True):
-    key: str
-    """As the wikitext names it."""
-    value: str
-    """Plain text; a line for each item of a list."""
-
-
-class Infobox(Struct, frozen=True):
-    name: str
-    """Of its template, without the namespace."""
-    fields: list[InfoboxField]
-    """In order; without those that are empty."""
 
 
 class ArticleBody(Struct, frozen=True):

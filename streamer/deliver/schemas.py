@@ -71,8 +71,10 @@ def components() -> dict[str, Schema]:
 def documented(kind: type[Struct], ref: str = REF) -> dict[str, Schema]:
     """The struct and all that it holds."""
     _, found = msgspec.json.schema_components([kind], schema_hook=_untyped, ref_template=ref)
+    known = vars(sys.modules[kind.__module__])
     for name, schema in found.items():
-        _describe(schema, _docstrings(sys.modules[kind.__module__]).get(name, {}))
+        home = sys.modules[known[name].__module__]
+        _describe(schema, _docstrings(home).get(name, {}))
         schema.pop("title", None)
     return found
 

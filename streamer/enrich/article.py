@@ -11,14 +11,14 @@ from typing import Any, Final, get_args
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from consumers.wikitext.languages import language_name
+from consumers.wikitext.text import PlainText
 from streamer.enrich.address import page_url
 from streamer.enrich.attribution import attribution_of
-from streamer.enrich.languages import language_name
 from streamer.enrich.licence import licences
 from streamer.enrich.maintenance import maintenance_tags
 from streamer.enrich.redirect import link_of, title_of
 from streamer.enrich.signs import reverts_of, scores_of, size_change_of, tags_of
-from streamer.enrich.text import PlainText
 from streamer.model import (
     EVENT_TYPE,
     REVERTED_TAG,

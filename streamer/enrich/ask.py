@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
+from consumers.wikitext.text import Make, PlainText, nothing, origin_of
 from streamer.clock import Clock
 from streamer.config import MediaWikiSettings
 from streamer.enrich.article import BY_REVISION, is_redirect, least_revision
@@ -22,7 +23,6 @@ from streamer.enrich.outcome import MISSING_TRIES, Answered, Dead, Gone, Outcome
 from streamer.enrich.patience import Answers, Patience
 from streamer.enrich.scorer import Scoring
 from streamer.enrich.suspects import CAUSE as RECONCILE
-from streamer.enrich.text import Make, PlainText, nothing, origin_of
 from streamer.enrich.textpool import TextPool
 from streamer.errors import AnswerInvalid, HostNotAllowed, OriginUnavailable
 from streamer.metrics import ENRICH_RETRIES

@@ -6,9 +6,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from consumers.wikitext.text import smaller
 from streamer.enrich.article import Stamp, article_of, with_parts
 from streamer.enrich.outcome import Answered
-from streamer.enrich.text import smaller
 from streamer.log.base import MAX_RECORD_BYTES
 from streamer.metrics import ENRICH_HTML, ORIGIN_LISTS
 from streamer.model import Article, Change, Hint, Visibility, encode_value

@@ -14,8 +14,8 @@ from typing import Final
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from streamer.enrich.plain import Page, text_of
-from streamer.enrich.text import TEXT, Make, PlainText
+from consumers.wikitext.plain import Page, text_of
+from consumers.wikitext.text import TEXT, Make, PlainText
 
 # fmt: off
 TAGS: Final = frozenset((

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from streamer.enrich.text import PlainText
+from consumers.wikitext.text import PlainText
 from streamer.model import Change
 from streamer.origin.answer import Answer, Found, SiteInfo
 from streamer.origin.listing import Listing, More, Span

@@ -19,8 +19,8 @@ from typing import Final, Self
 import msgspec
 
 import streamer
+from consumers.wikitext.text import ANYWHERE, TEXT, Make, Origin, PlainText, nothing
 from streamer.enrich import textworker
-from streamer.enrich.text import ANYWHERE, TEXT, Make, Origin, PlainText, nothing
 from streamer.enrich.textworker import LENGTH, Asked
 from streamer.metrics import TEXT_FAILURES, TEXT_SECONDS
 

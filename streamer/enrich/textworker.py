@@ -15,8 +15,8 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from consumers.wikitext.text import ANYWHERE, TEXT, Make, Origin, PlainText, plain_text
 from streamer.enrich.html_text import plain_html
-from streamer.enrich.text import ANYWHERE, TEXT, Make, Origin, PlainText, plain_text
 
 LENGTH: Final = struct.Struct(">I")
 WORKER_BYTES: Final = 1 << 30

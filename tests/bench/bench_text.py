@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from streamer.enrich.text import Make, plain_text
+from consumers.wikitext.text import Make, plain_text
 from streamer.enrich.textpool import TextPool
 from tests.bench.bench_log import Results
 from tests.harness.wikitext import LANGUAGES, article

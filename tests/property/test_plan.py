@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from consumers.wikitext.text import PlainText
 from streamer.cutoffs import Cutoffs
 from streamer.enrich.article import Stamp, article_of
-from streamer.enrich.text import PlainText
 from streamer.log.base import Record, Stored
 from streamer.model import Change, Visibility, article_headers, encode_value, page_key
 from streamer.origin.answer import Found, PageAnswer, RevisionAnswer, SiteInfo

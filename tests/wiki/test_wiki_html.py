@@ -16,9 +16,9 @@ from harness.feed import Feed
 from harness.mediawiki import Wiki, WikiFarm
 from harness.service import Service
 
+from consumers.wikitext.plain import text_of
 from streamer.config import MediaWikiSettings, Settings
 from streamer.enrich.html_text import page_of
-from streamer.enrich.plain import text_of
 from streamer.origin.mediawiki import Origin
 from streamer.origin.rendered import revision_of
 from streamer.sandbox.pages import HIDDEN_TEXT

@@ -18,7 +18,7 @@ from harness.mediawiki import Wiki, WikiFarm
 from harness.mediawiki.deed import save
 from harness.wikitext import LANGUAGES, TEMPLATES, Score, article, read_by_oracle, score, used
 
-from streamer.enrich.text import Make, Origin, origin_of, plain_text
+from consumers.wikitext.text import Make, Origin, origin_of, plain_text
 
 pytestmark = pytest.mark.timeout(300)  # it is the fixture that takes long
 

@@ -6,11 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from consumers.wikitext.structure import Section
+from consumers.wikitext.text import PlainText
 from streamer.enrich import article, fitting
 from streamer.enrich.article import Stamp, article_of
 from streamer.enrich.outcome import Answered
-from streamer.enrich.text import PlainText
-from streamer.model import Section, Visibility, encode_value
+from streamer.model import Visibility, encode_value
 
 Make = Callable[..., Any]
 SHOWN, STAMP = Visibility(), Stamp(1, 1)

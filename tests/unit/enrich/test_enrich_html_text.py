@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from harness import oracle
 
+from consumers.wikitext.plain import text_of
 from streamer.enrich.html_text import MAX_DEPTH, is_deep, page_of, plain_html
-from streamer.enrich.plain import text_of
 from streamer.enrich.textpool import TextPool
 from streamer.origin.fetch import MAX_HTML_BYTES
 from streamer.sandbox.server import Sandbox, SandboxOptions

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from msgspec import UNSET
 
-from streamer.enrich.languages import NAMES as LANGUAGES
-from streamer.enrich.languages import language_name
+from consumers.wikitext.languages import NAMES as LANGUAGES
+from consumers.wikitext.languages import language_name
 from streamer.enrich.maintenance import ENGLISH, NAMES, TEMPLATES_MOST, maintenance_tags
 
 NONE = {f"{tag}_count": 0 for tag in ENGLISH}

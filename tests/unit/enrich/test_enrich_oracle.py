@@ -5,7 +5,7 @@ from pathlib import Path
 from harness.wikitext import read_by_oracle, score
 from msgspec import json
 
-from streamer.enrich.text import Origin, plain_text
+from consumers.wikitext.text import Origin, plain_text
 
 RUSSIAN = Origin("Squirrel", ("Файл", "Категория"))
 

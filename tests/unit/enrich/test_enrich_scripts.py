@@ -11,8 +11,8 @@ import pytest
 from harness.schema import checked_whole
 from msgspec.structs import replace
 
+from consumers.wikitext.text import origin_of, plain_text
 from streamer.enrich.article import Stamp, article_of, visibility_of
-from streamer.enrich.text import origin_of, plain_text
 from streamer.model import Visibility, encode_value
 from streamer.sandbox.founding import found_site
 from streamer.sandbox.languages import ARABIC, ENGLISH, GERMAN, HEBREW, JAPANESE, Author, Language

@@ -5,9 +5,9 @@ import random
 import pytest
 from harness.wikitext import LANGUAGES, article
 
-from streamer.enrich.plain import Page, Section, text_of
-from streamer.enrich.text import Make, PlainText, plain_text
-from streamer.enrich.text import sections_of as told_of
+from consumers.wikitext.plain import Page, Section, text_of
+from consumers.wikitext.text import Make, PlainText, plain_text
+from consumers.wikitext.text import sections_of as told_of
 
 ALL = Make(text=True, sections=True, infoboxes=True)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from streamer.enrich.plain import MAX_ABSTRACT_CHARS
-from streamer.enrich.text import Make, Origin, nothing, origin_of, plain_text
+from consumers.wikitext.plain import MAX_ABSTRACT_CHARS
+from consumers.wikitext.text import Make, Origin, nothing, origin_of, plain_text
 
 GERMAN = origin_of("Berlin", {0: "", 6: "Datei", 14: "Kategorie", 10: "Vorlage"}, {"Bild": 6, "WP": 4})
 
@@ -84,7 +84,7 @@ FORMS = {
 
 @pytest.mark.parametrize(("markup", "text"), FORMS.values(), ids=FORMS.keys())
 def test_the_form(markup: str, text: str) -> None:
-    """Of streamer.enrich.plain's docstring, line by line."""
+    """Of consumers.wikitext.plain's docstring, line by line."""
     assert plain_text(markup).text == text
 
 

@@ -10,8 +10,8 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.enrich.plain import MAX_ABSTRACT_CHARS
-from streamer.enrich.text import Make, Origin, plain_text
+from consumers.wikitext.plain import MAX_ABSTRACT_CHARS
+from consumers.wikitext.text import Make, Origin, plain_text
 from streamer.enrich.textpool import MAX_INPUT_CHARS, MAX_SLOW, SLOW_FOR_S, TextPool
 from streamer.enrich.textworker import WORKER_BYTES
 

@@ -1,24 +1,24 @@
 """Plain text of wikitext: what a reader of the page would read, without what machines make of it.
 
-Gone: templates but for the words that `streamer.wikitext.prose` knows of, tables, references, comments,
+Gone: templates but for the words that `consumers.wikitext.prose` knows of, tables, references, comments,
 files, categories, links to other languages, magic words, the content of tags that are not prose. Kept: the
-text of links, headings, lists. In the form of `streamer.enrich.plain`.
+text of links, headings, lists. In the form of `consumers.wikitext.plain`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from streamer.enrich.languages import NAMES
-from streamer.enrich.plain import Page, text_of
-from streamer.enrich.plain import Section as Part
-from streamer.model import Infobox, InfoboxField, Section
-from streamer.wikitext.infobox import Boxes, is_box_by_name, is_named_box
-from streamer.wikitext.lines import tell, without_tables, without_variants
-from streamer.wikitext.links import Links, with_files, without_external, without_files
-from streamer.wikitext.literal import cleaned
-from streamer.wikitext.prose import prose_of
-from streamer.wikitext.tags import without_not_prose, without_tags
-from streamer.wikitext.templates import Call, without_templates
+from consumers.wikitext.infobox import Boxes, is_box_by_name, is_named_box
+from consumers.wikitext.languages import NAMES
+from consumers.wikitext.lines import tell, without_tables, without_variants
+from consumers.wikitext.links import Links, with_files, without_external, without_files
+from consumers.wikitext.literal import cleaned
+from consumers.wikitext.plain import Page, text_of
+from consumers.wikitext.plain import Section as Part
+from consumers.wikitext.prose import prose_of
+from consumers.wikitext.structure import Infobox, InfoboxField, Section
+from consumers.wikitext.tags import without_not_prose, without_tags
+from consumers.wikitext.templates import Call, without_templates
 
 HIDDEN_NAMESPACES: Final = frozenset({-2, 6, 14})
 """Media, files, categories: a link to them shows no text, or a picture."""
@@ -36,7 +36,7 @@ _PAGE_NAME_CHARS: Final = 20
 
 
 class Make(NamedTuple):
-    """What is to be made (streamer.plan)."""
+    """What is to be made."""
 
     text: bool = True
     sections: bool = False

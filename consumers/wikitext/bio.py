@@ -5,7 +5,7 @@ articles have no other.
 import re
 from typing import Final
 
-from streamer.wikitext.templates import Arguments
+from consumers.wikitext.templates import Arguments
 
 _VOWEL: Final = re.compile(r"[aeiouàèéìòù]", re.IGNORECASE)
 _UNO: Final = re.compile(r"(?:z|x|y|gn|ps|pn|s[^aeiouàèéìòù])", re.IGNORECASE)

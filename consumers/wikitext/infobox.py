@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from streamer.wikitext import names
-from streamer.wikitext.prose import name_of
-from streamer.wikitext.templates import Arguments, Call
+from consumers.wikitext import names
+from consumers.wikitext.prose import name_of
+from consumers.wikitext.templates import Arguments, Call
 
 MAX_BOXES: Final = 20
 MAX_FIELDS: Final = 200

@@ -9,7 +9,7 @@ whatever is indented stands two spaces further in for each level. No line ends i
 A page is its lead, which may be empty, and a section for each heading that has words, in order. Joined by
 blank lines, their headings and texts are the page's text.
 
-This module imports nothing of ours: it is also loaded by the worker (streamer.enrich.text).
+This module imports nothing of ours: it is also loaded by the worker (consumers.wikitext.text).
 """
 
 import hashlib

@@ -6,7 +6,7 @@ case doesn't count. Only those in ASCII, for a word with other letters is none o
 
 from typing import Final
 
-from streamer.wikitext.names import listed
+from consumers.wikitext.names import listed
 
 _WORDS: Final = """
 aabaw|abschnitte_nicht_bearbeiten|alaosalingita|alltidinnhaldsliste|alltidinnholdsliste|amarakitahukchaychu

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable
 from functools import lru_cache
 from typing import Final
 
-from streamer.wikitext.literal import FILE, argument
+from consumers.wikitext.literal import FILE, argument
 
 MAX_NESTED: Final = 20
 """Links in captions of files in captions: deeper than any page is, and a bound for what is made of them."""

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from streamer.wikitext.literal import BREAK, PREFORMATTED, entities, literal
+from consumers.wikitext.literal import BREAK, PREFORMATTED, entities, literal
 
 NOT_PROSE: Final = (
     "ref|references|gallery|timeline|math|chem|ce|score|graph|mapframe|maplink|imagemap|templatestyles|style|script"

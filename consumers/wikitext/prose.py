@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from streamer.wikitext import names
-from streamer.wikitext.bio import bio_of
-from streamer.wikitext.templates import Arguments, Call
+from consumers.wikitext import names
+from consumers.wikitext.bio import bio_of
+from consumers.wikitext.templates import Arguments, Call
 
 Shown = Callable[[Arguments], str]
 

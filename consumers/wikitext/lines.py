@@ -1,11 +1,11 @@
-"""Lines of wikitext without templates, links and tags, as the blocks of a page (streamer.enrich.plain)."""
+"""Lines of wikitext without templates, links and tags, as the blocks of a page (consumers.wikitext.plain)."""
 
 import re
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from streamer.wikitext.literal import PREFORMATTED, entities, has_literals, restored
-from streamer.wikitext.switches import is_switch
+from consumers.wikitext.literal import PREFORMATTED, entities, has_literals, restored
+from consumers.wikitext.switches import is_switch
 
 MAX_DEPTH: Final = 20
 """Of lists; MediaWiki has no bound, and no page is deeper."""
@@ -34,7 +34,7 @@ _TABLE_LEFTOVER: Final = ("{|", "|")
 
 
 class Blocks(Protocol):
-    """Where blocks go; of streamer.enrich.plain.Page."""
+    """Where blocks go; of consumers.wikitext.plain.Page."""
 
     def heading(self, level: int, text: str) -> None: ...
     def paragraph(self, text: str) -> None: ...
