@@ -71,10 +71,12 @@ def components() -> dict[str, Schema]:
 def documented(kind: type[Struct], ref: str = REF) -> dict[str, Schema]:
     """The struct and all that it holds."""
     _, found = msgspec.json.schema_components([kind], schema_hook=_untyped, ref_template=ref)
-    known = vars(sys.modules[kind.__module__])
+    home = sys.modules[kind.__module__]
+    told = dict(_docstrings(home))
+    for module in {known.__module__ for name in found if (known := vars(home).get(name))}:
+        told |= _docstrings(sys.modules[module])
     for name, schema in found.items():
-        home = sys.modules[known[name].__module__]
-        _describe(schema, _docstrings(home).get(name, {}))
+        _describe(schema, told.get(name, {}))
         schema.pop("title", None)
     return found
 
