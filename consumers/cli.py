@@ -1,0 +1,49 @@
+"""`corpus`: exit 0 on success and on a graceful stop, 2 on bad usage, 1 on any other failure with a name."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Final, NoReturn, Protocol, cast
+
+from consumers.errors import CorpusError, StateError, UsageError
+
+COMMANDS: Final[tuple[str, ...]] = ()
+"""Each a module of `consumers.commands`; imported only when it, or help, is asked for."""
+
+
+class Command(Protocol):
+    HELP: str
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None: ...
+    def run(self, options: argparse.Namespace) -> int | None: ...
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    options = _parser().parse_args(arguments)
+    try:
+        code = cast("Command", options.module).run(options) or 0
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    except CorpusError as error:
+        print(f"corpus: {error}", file=sys.stderr)
+        code = 2 if isinstance(error, UsageError | StateError) else 1
+    sys.exit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="corpus", description="A training corpus that is at every moment what the wikis say."
+    )
+    parser.add_argument(
+        "--corpus", type=Path, default=Path("corpus.db"), help="the corpus, one file (default: %(default)s)"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        module = cast("Command", import_module(f"consumers.commands.{name}"))
+        command = commands.add_parser(name, help=module.HELP, description=module.HELP)
+        module.arguments(command)
+        command.set_defaults(module=module)
+    return parser

@@ -1,0 +1,1 @@
+"""The commands of `corpus`, one a module: HELP, `arguments(parser)`, `run(options)`."""
