@@ -1,7 +1,8 @@
 """The corpus in one SQLite file: a row for each page, and how far each feed was read, in one transaction.
 
 Killed at any instant, it holds exactly what some commit left. A power loss may take back the last commits,
-rows and positions alike, and the feeds go on from there. What is deleted is overwritten at once (`secure_delete`).
+rows and positions alike, and the feeds go on from there. What is deleted is overwritten at once
+(`secure_delete`).
 
 A row's columns are what is looked up; the row itself is MessagePack in zstd. `changed` numbers the changes of
 this file: readers that keep something else current (an index, a snapshot's difference) go by it.
