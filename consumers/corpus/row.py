@@ -3,8 +3,8 @@
 Two kinds of sources speak of a page. Events of the feed are ordered among themselves by their sequence; dumps
 and wikis that were asked, by when they were. Between the two a listing counts as lower than any event of its
 page at the same or a newer revision; that a page is not there, which has no revision, is held against the
-time of the newest event. Both are kept as long as a listing is the newer one: an event that is yet to come may
-put it behind again, and then what the feed said last must be at hand.
+time of the newest event. Both are kept as long as a listing is the newer one: an event that is yet to come
+may put it behind again, and then what the feed said last must be at hand.
 """
 
 from msgspec import Struct
