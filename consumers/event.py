@@ -133,6 +133,10 @@ class Batch(Struct, frozen=True):
     """
     received_bytes: int = 0
     """Of the events, as JSON."""
+    bad: Sequence[str] = ()
+    """Of what came among them and is no article: why, without anything of what it held. It is behind the
+    position too.
+    """
 
 
 class Feed(Protocol):
@@ -145,7 +149,8 @@ class Feed(Protocol):
         """What follows a position that this feed gave, or `since` where there is none, for ever: breaks are
         mended within, with backoff. Whoever leaves it before its end closes it (`contextlib.aclosing`).
 
-        Raises FeedRefused, PositionLost and BadEvent, which no waiting mends.
+        Raises FeedRefused and PositionLost, which no waiting mends; and BadEvent where it can't go on beyond
+        what is no article.
         """
         ...
 
