@@ -5,13 +5,14 @@ What is not an answer is asked again, TRIES times: 429, 5xx, broken connections,
 HTTP 200 (`maxlag`, `ratelimited`, `readonly`, internal ones).
 """
 
+import argparse
 import http.client
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import msgspec
@@ -33,6 +34,34 @@ STATUSES: Final = frozenset({429, 500, 502, 503, 504})
 _CONTACT: Final = re.compile(r"[!-~][ -~]{2,199}", re.ASCII)
 
 Answer = dict[str, Any]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say how wikis are asked."""
+    add = parser.add_argument_group("the wiki's API").add_argument
+    add("--contact", default="", metavar="ADDRESS", help="a mail address or a page, for the wiki's operators")
+    add("--server", default="", metavar="URL", help="of the wiki (default: as the dump says)")
+    add("--endpoint", default="", metavar="URL", help="asked in place of the wiki's server, by its name")
+    add(
+        "--requests-per-minute",
+        type=float,
+        default=REQUESTS_PER_MINUTE,
+        metavar="N",
+        help="at most (default: %(default)s)",
+    )
+
+
+def opened(options: argparse.Namespace, server: str, script_path: str = "/w") -> "Wiki":
+    """Raises UsageError."""
+    if not 0 < options.requests_per_minute <= 1_000_000:
+        raise UsageError("--requests-per-minute: a number above 0")
+    return Wiki(
+        options.server or server,
+        options.contact,
+        endpoint=options.endpoint,
+        script_path=script_path,
+        requests_per_minute=options.requests_per_minute,
+    )
 
 
 class Wiki:
@@ -69,7 +98,7 @@ class Wiki:
         self._next_s = 0.0
         self._pool = urllib3.PoolManager(num_pools=1, retries=False, timeout=TIMEOUT_S)
 
-    def __enter__(self) -> "Wiki":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
