@@ -8,7 +8,8 @@
     │   └── BadEvent      what came is not an article
     ├── DumpError         a dump can't be read
     ├── WikiError         a wiki's API did not answer, or not as it should
-    └── StateError        the corpus file: not one, of a newer version, or in use
+    ├── StateError        the corpus file: not one, of a newer version, or in use
+    └── NotThere          what was asked for is not in the corpus, or was withdrawn
 
 Each message says what, which, and what to do about it; none holds a key or a text. `code` is bounded and fit
 for a metric's label; `retriable` says whether the same may work later.
@@ -57,3 +58,7 @@ class WikiError(CorpusError):
 
 class StateError(CorpusError):
     code = "state"
+
+
+class NotThere(CorpusError):
+    code = "not_there"
