@@ -1,5 +1,5 @@
-"""A wiki's action API, asked as its operators wish: with a name and a contact, one request at a time, within a
-budget, with `maxlag`, and not again before it says so.
+"""A wiki's action API, asked as its operators wish: with a contact, one request at a time, within a budget,
+with `maxlag`, and not again before it says so.
 
 What is not an answer is asked again, TRIES times: 429, 5xx, broken connections, and the errors that come as
 HTTP 200 (`maxlag`, `ratelimited`, `readonly`, internal ones).

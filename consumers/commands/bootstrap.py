@@ -1,13 +1,18 @@
-"""`corpus bootstrap FILE…`: the pages of a dump, and where the feed goes on. Again after a kill, it goes on."""
+"""`corpus bootstrap FILE…`: the pages of a dump, and where the feed goes on.
+
+Killed, it goes on where it was when it is called again.
+"""
 
 import argparse
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -17,7 +22,7 @@ from consumers.corpus import bootstrap, gap
 from consumers.corpus.asked import site_of
 from consumers.corpus.earliest import LONG_AGO, earliest
 from consumers.corpus.pieces import Dump, opened
-from consumers.corpus.progress import Closing, WHOLE_SINCE, time_of, written
+from consumers.corpus.progress import WHOLE_SINCE, Closing, time_of, written
 from consumers.corpus.site import Site
 from consumers.corpus.state import State
 from consumers.errors import UsageError
@@ -39,7 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--dump-started",
         type=feeds.time_of,
         metavar="TIME",
-        help="when the dump was begun (default: the date in the files' names; else a day before its newest edit)",
+        help="when it was begun (default: by the files' names; else a day before its newest edit)",
     )
     add(
         "--kept-since",
@@ -53,7 +58,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--offline", action="store_true", help="ask neither wiki nor feed: no licence, and the gap stays open"
     )
-    add("--no-wikitext", action="store_true", help="keep plain text only")
+    add(
+        "--keep",
+        choices=("wikitext", "text"),
+        default="wikitext",
+        help="wikitext beside the text, or the text alone (default: %(default)s)",
+    )
     add(
         "--processes",
         type=int,
@@ -71,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     started = options.dump_started or bootstrap.started_of(dumps)
     if started is not None and started > datetime.now(UTC):
         raise UsageError(
-            f"the dump was begun at {started.isoformat()}, which is yet to come; see --dump-started"
+            f"the dump was begun at {started.isoformat()}, which is yet to come: see --dump-started"
         )
     with ExitStack() as stack:
         state = stack.enter_context(State(options.corpus, create=True))
@@ -79,24 +89,15 @@ def run(options: argparse.Namespace) -> int:
         if not options.offline:
             asked = stack.enter_context(wiki.opened(options, head.server))
             site = _same(site_of(asked), head)
+        work = _Work(options, state, site, stack.enter_context(Shown()))
         if started is not None:
             bootstrap.joined(state, started, "")
-        shown = stack.enter_context(Shown())
-        totals = _read(state, dumps, site, started, options, shown)
+        totals = work.read(dumps, started)
         since = bootstrap.joined(state, started, totals.newest)
-        closing = _close(state, asked, site, since, options, shown) if asked else None
-    print(
-        msgspec.json.encode(
-            {
-                "wiki": site.wiki,
-                "rows": totals.rows,
-                "unreadable": totals.unreadable,
-                "follow_since": written(since),
-                "gap": closing,
-                "requests": asked.requests if asked else 0,
-            }
-        ).decode()
-    )
+        closing = work.close(asked, since) if asked else None
+    result = {"wiki": site.wiki, "rows": totals.rows, "unreadable": totals.unreadable}
+    result |= {"since": written(since), "gap": closing, "requests": asked.requests if asked else 0}
+    print(msgspec.json.encode(result).decode())
     if asked is None:
         print("corpus: offline: what changed since the dump is not in the corpus", file=sys.stderr)
     return 0
@@ -110,62 +111,70 @@ def _same(told: Site, head: Site) -> Site:
     return told
 
 
-def _read(
-    state: State,
-    dumps: list[Dump],
-    site: Site,
-    started: datetime | None,
-    options: argparse.Namespace,
-    shown: Shown,
-) -> bootstrap.Totals:
-    before = dict(zip((str(dump.path) for dump in dumps), _sums(dumps), strict=True))
-    shown.begin("reading", sum(dump.size_bytes for dump in dumps), "bytes")
-    totals = bootstrap.read(
-        state,
-        dumps,
-        site,
-        started=started,
-        keep_wikitext=not options.no_wikitext,
-        processes=max(1, options.processes),
-        advanced=lambda dump, done: shown.at(before[str(dump.path)] + done.piece.read_bytes, len(done.rows)),
-    )
-    shown.at(sum(dump.size_bytes for dump in dumps), 0)
-    return totals
+class _Work(NamedTuple):
+    options: argparse.Namespace
+    state: State
+    site: Site
+    shown: Shown
 
+    @property
+    def keeps_wikitext(self) -> bool:
+        return bool(self.options.keep == "wikitext")
 
-def _sums(dumps: list[Dump]) -> list[int]:
-    return [sum(dump.size_bytes for dump in dumps[:index]) for index in range(len(dumps))]
+    def read(self, dumps: Sequence[Dump], started: datetime | None) -> bootstrap.Totals:
+        sizes = [dump.size_bytes for dump in dumps]
+        before = dict(zip((dump.path for dump in dumps), accumulate([0, *sizes]), strict=False))
+        self.shown.begin("reading", sum(sizes), "bytes")
+        totals = bootstrap.read(
+            self.state,
+            dumps,
+            self.site,
+            started=started,
+            keep_wikitext=self.keeps_wikitext,
+            processes=max(1, self.options.processes),
+            advanced=lambda dump, done: self.shown.at(
+                before[dump.path] + done.piece.read_bytes, len(done.rows)
+            ),
+        )
+        self.shown.at(sum(sizes), 0)
+        return totals
 
+    def close(self, asked: Wiki, since: datetime) -> Closing | None:
+        state, now = self.state, datetime.now(UTC)
+        until = self._whole_since(since, now)
+        closing = gap.needed(state, self.site.wiki, since, until, now=now)
+        if closing is None:
+            return None
+        closing = gap.listable(
+            state, self.site.wiki, closing, now=now, accept_holes=self.options.accept_holes
+        )
+        begin_s = closing.changes_s + closing.logs_s
+        self.shown.begin("closing the gap", 2 * closing.until_s - begin_s, "s")
+        closer = gap.Closer(
+            state,
+            asked,
+            self.site,
+            keep_wikitext=self.keeps_wikitext,
+            advanced=lambda after: self.shown.at(
+                after.changes_s + after.logs_s - begin_s, 0, asked=after.asked
+            ),
+        )
+        return closer.close(closing)
 
-def _close(
-    state: State, asked: Wiki, site: Site, since: datetime, options: argparse.Namespace, shown: Shown
-) -> Closing | None:
-    now = datetime.now(UTC)
-    until = _kept_since(state, options, now)
-    if not state.positions():
-        state.commit(facts={WHOLE_SINCE: written(max(since, until))})
-    closing = gap.needed(state, site.wiki, since, until, now=now)
-    if closing is None:
-        return None
-    closing = gap.listable(state, site.wiki, closing, now=now, accept_holes=options.accept_holes)
-    begin_s = closing.changes_s + closing.logs_s
-    shown.begin("closing the gap", 2 * closing.until_s - begin_s, "s")
-    closer = gap.Closer(
-        state,
-        asked,
-        site,
-        keep_wikitext=not options.no_wikitext,
-        advanced=lambda after: shown.at(after.changes_s + after.logs_s - begin_s, 0, asked=after.asked),
-    )
-    return closer.close(closing)
+    def _whole_since(self, since: datetime, now: datetime) -> datetime:
+        """From when on the corpus is told all by the feed. Of one that was followed so far that it goes on
+        within what the feed keeps, what an earlier call stored.
+        """
+        earliest = self._earliest() or now
+        reads = self.state.reads()
+        if reads and min(read.at_s for read in reads) >= earliest.timestamp():
+            return time_of(self.state, WHOLE_SINCE) or now
+        self.state.commit(facts={WHOLE_SINCE: written(max(since, earliest))})
+        return earliest
 
-
-def _kept_since(state: State, options: argparse.Namespace, now: datetime) -> datetime:
-    """A corpus that is followed already has all since its feeds began."""
-    if options.kept_since is not None:
-        given: datetime = options.kept_since
-        return given
-    if state.positions():
-        return time_of(state, WHOLE_SINCE) or now
-    sampled = feeds.opened(argparse.Namespace(**{**vars(options), "since": LONG_AGO}))
-    return asyncio.run(earliest(sampled)) or now
+    def _earliest(self) -> datetime | None:
+        if self.options.kept_since is not None:
+            given: datetime = self.options.kept_since
+            return given
+        sampled = feeds.opened(argparse.Namespace(**{**vars(self.options), "since": LONG_AGO}))
+        return asyncio.run(earliest(sampled))

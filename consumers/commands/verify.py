@@ -1,4 +1,7 @@
-"""`corpus verify`: rows at random against their wikis; exit 1 where one shows what its wiki no longer does."""
+"""`corpus verify`: rows at random against their wikis.
+
+Exit 1 where one shows what its wiki no longer does.
+"""
 
 import argparse
 import random
@@ -33,7 +36,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, metavar="N", help="draws the same rows again (default: another each time)")
     add("--wiki", metavar="NAME", help="of this wiki only, e.g. enwiki")
     add("--repair", action="store_true", help="put what the wikis say into the corpus where it differs")
-    add("--no-wikitext", action="store_true", help="with --repair: keep plain text only")
+    add(
+        "--keep",
+        choices=("wikitext", "text"),
+        default="wikitext",
+        help="with --repair (default: %(default)s)",
+    )
     add("--json", action="store_true", help="print the report as JSON")
     add("--report", type=Path, metavar="FILE", help="write it there too, as JSON")
     wiki.arguments(parser)
@@ -60,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
                     site_of(asked),
                     now,
                     repair=options.repair,
-                    keep_wikitext=not options.no_wikitext,
+                    keep_wikitext=options.keep == "wikitext",
                 )
                 verifier.verify(rows[name], max(1, share - 1))
                 requests += asked.requests

@@ -51,7 +51,7 @@ def pages_of(
     if not ids and not titles:
         return []
     asked = {"pageids": "|".join(map(str, ids))} if ids else {"titles": "|".join(titles)}
-    found: dict[int, Answer] = {}
+    found: dict[int, dict[str, Any]] = {}
     missing: set[int] = set()
     at = 1 << 62
     for answer in wiki.listed(

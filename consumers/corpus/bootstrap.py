@@ -1,6 +1,6 @@
 """Dumps into the corpus, and the place where the feed goes on.
 
-    dump's start − margin          the feed's earliest                    now
+    dump's start - margin          the feed's earliest                    now
           │ listing changes (consumers.corpus.gap) │ the feed, from here on │
           └── `since`: where the feeds begin ──────┘
 
@@ -110,8 +110,8 @@ def _after(reading: Reading, each: Done) -> Reading:
 
 
 def joined(state: State, started: datetime | None, newest: str) -> datetime:
-    """From when on the changes of a dump's wiki are wanted; stored as where feeds begin that have no position,
-    if none was stored that is earlier.
+    """From when on changes of its wiki are wanted. Stored as where feeds begin that have no position yet,
+    unless an earlier one is.
     """
     if started is None:
         if not newest:

@@ -21,6 +21,8 @@ MAX_TEXT_CHARS: Final = 16 << 20
 MAX_FIELD_CHARS: Final = 65_536
 """Of a title, a date, a number: comments, the longest of the rest, have some thousands."""
 MAX_DEPTH: Final = 12
+LAG_US: Final = 3_600_000_000
+"""Of the replicas that dumps are made from, and of whoever looked at the clock."""
 END_OF_HEAD: Final = b"</siteinfo>"
 ROOT: Final = b"<mediawiki>"
 
@@ -229,7 +231,7 @@ class Pages(_Xml):
         if best.is_unreadable:
             self._unreadable += 1
             return
-        at = _micros(best.timestamp, self.error) if self._at is None else self._at
+        at = (_micros(best.timestamp, self.error) if self._at is None else self._at) - LAG_US
         if best.content is None:
             self._rows.append(Listed(self._site.wiki, self._page, at, best.number, hidden=True))
             return

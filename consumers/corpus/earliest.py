@@ -1,8 +1,8 @@
 """From when on a feed still tells all: the latest of its partitions' earliest events.
 
-A feed that is begun before its earliest event begins there, by SSE and on Kafka alike; so its first events say
-it. A partition where nothing comes for a while is a quiet one, and says nothing: who lists changes up to this
-time lists an hour more (consumers.corpus.gap).
+A feed that is begun before its earliest event begins there, by SSE and on Kafka alike; so its first events
+say it. A partition where nothing comes for a while is a quiet one, and says nothing: who lists changes up to
+this time lists an hour more (consumers.corpus.gap).
 """
 
 import asyncio

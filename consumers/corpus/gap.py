@@ -14,7 +14,6 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from consumers.corpus.asked import BATCH, pages_of
-from consumers.corpus.page import Listed
 from consumers.corpus.progress import Closing, Hole, closing_name, fact, hole_name, known
 from consumers.corpus.site import Site
 from consumers.corpus.state import State
@@ -123,9 +122,9 @@ class Closer:
         for row in rows:
             if row.get("logtype", row.get("type")) in NO_PAGES:
                 continue
-            ids.update(number for number in (row.get("pageid"), row.get("logpage")) if _is_id(number))
+            ids.update(number for name in ("pageid", "logpage") if (number := _id(row.get(name))))
             titles.update(_places(row))
-        pages: list[Listed] = []
+        pages = []
         for batch in _batches(sorted(ids - self._known)):
             pages += pages_of(self._wiki, self._site, ids=batch, keep_wikitext=self._keep_wikitext)
         known = {page.content.title for page in pages if page.content}
@@ -156,8 +155,9 @@ def _batches(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
         yield items[start : start + BATCH]
 
 
-def _is_id(number: object) -> bool:
-    return isinstance(number, int) and number > 0
+def _id(number: object) -> int:
+    """0: it is none."""
+    return number if isinstance(number, int) and number > 0 else 0
 
 
 def _written(seconds: int) -> str:

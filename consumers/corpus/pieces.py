@@ -79,9 +79,13 @@ def opened(path: Path) -> Dump:
     return Dump(path, site, size_bytes, identity, is_multistream, first if is_multistream else len(head))
 
 
-def pieces(dump: Dump, since: int = 0) -> Iterator[Piece]:
+def pieces(
+    dump: Dump, since: int = 0, *, range_bytes: int = RANGE_BYTES, chunk_bytes: int = CHUNK_BYTES
+) -> Iterator[Piece]:
     """Those after the one that ended at `since`. Raises DumpError."""
-    return _ranges(dump, since) if dump.is_multistream else _chunks(dump, since)
+    if dump.is_multistream:
+        return _ranges(dump, since, range_bytes)
+    return _chunks(dump, since, chunk_bytes)
 
 
 def read(piece: Piece, site: Site, *, at: int | None, keep_wikitext: bool) -> Read:
@@ -125,9 +129,8 @@ def _head_of_stream(path: Path, file: BinaryIO) -> tuple[bytes, int]:
         if not unpacker.eof or not head.rstrip().endswith(END_OF_HEAD):
             return b"", 0
         rest = unpacker.unused_data
-        if (
-            not MAGIC.match(rest)
-            or not bz2.BZ2Decompressor().decompress(rest, 1_024).lstrip()[:6] == b"<page>"
+        if not MAGIC.match(rest) or not bz2.BZ2Decompressor().decompress(rest, 1_024).lstrip().startswith(
+            b"<page>"
         ):
             return b"", 0
     except OSError:
@@ -138,10 +141,10 @@ def _head_of_stream(path: Path, file: BinaryIO) -> tuple[bytes, int]:
     return (head, first) if is_small else (b"", 0)
 
 
-def _ranges(dump: Dump, since: int) -> Iterator[Piece]:
+def _ranges(dump: Dump, since: int, range_bytes: int) -> Iterator[Piece]:
     begin = max(since, dump.first)
     while begin < dump.size_bytes:
-        end = min(begin + RANGE_BYTES, dump.size_bytes)
+        end = min(begin + range_bytes, dump.size_bytes)
         yield Piece(str(dump.path), begin, end, end, is_last=end == dump.size_bytes)
         begin = end
 
@@ -217,7 +220,7 @@ def _head(path: Path) -> bytes:
     raise DumpError(f"{path} is no dump of a wiki: there is no <siteinfo> at its beginning")
 
 
-def _chunks(dump: Dump, since: int) -> Iterator[Piece]:
+def _chunks(dump: Dump, since: int, chunk_bytes: int) -> Iterator[Piece]:
     name = str(dump.path)
     begin = max(since, dump.first)
     with dump.path.open("rb") as packed:
@@ -228,7 +231,7 @@ def _chunks(dump: Dump, since: int) -> Iterator[Piece]:
             if seen <= begin:
                 continue
             waiting += block if waiting else block[len(block) - (seen - begin) :]
-            if len(waiting) < CHUNK_BYTES:
+            if len(waiting) < chunk_bytes:
                 continue
             cut = waiting.rfind(_END_OF_PAGE, max(0, looked_at - len(_END_OF_PAGE)))
             if cut >= 0:

@@ -1,4 +1,4 @@
-"""A wiki's word about itself, and the page that a corpus makes of one of its revisions: as the feed would tell it.
+"""A wiki's word about itself, and the page that a corpus makes of a revision: as the feed would tell it.
 
 A dump's head brings names and namespaces; the wiki's API also its language, its licence and its namespaces'
 aliases. What neither says stays empty: better nothing than a guess.
@@ -151,7 +151,7 @@ def _named(licence: Licence) -> str:
 
 
 def isolated(part: str) -> str:
-    """Within a sentence from left to right, a name with letters from right to left moves nothing around it."""
+    """Of a name with letters from right to left: within an English sentence it moves nothing around it."""
     if part.isascii() or all(unicodedata.bidirectional(letter) not in {"R", "AL"} for letter in part):
         return part
     return f"\u2068{part}\u2069"

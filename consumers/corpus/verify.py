@@ -28,8 +28,8 @@ LISTS: Final = 2
 
 Item = TypeVar("Item")
 What = Literal["same", "older", "newer", "other", "withdrawn", "missing"]
-"""A row against its wiki: `newer` where the wiki's answer lags, `other` where title or text of the same revision
-differ, `missing` where the wiki has a page and the corpus none.
+"""A row against its wiki: `newer` where the wiki's answer lags, `other` where title or text of the same
+revision differ, `missing` where the wiki has a page and the corpus none.
 """
 
 
