@@ -161,9 +161,7 @@ def test_other_feeds_under_a_corpus_are_refused() -> None:
         ("--connections", "2", "--wikis", "enwiki"),
         ("--kafka", "127.0.0.1:1", "--topic", "t"),
     ):
-        with pytest.raises(
-            UsageError, match=r"read by sse:0-4, sse:5-9 and has no position of .*--since"
-        ):
+        with pytest.raises(UsageError, match=r"read by sse:0-4, sse:5-9 and has no position of .*--since"):
             opened(*change, positions=read_by)
         assert opened(*change, "--since", "2026-11-21T12:00:00Z", positions=read_by)
     assert opened("--connections", "2", positions=(*read_by, "sse:0-9"))
