@@ -11,6 +11,7 @@ import bz2
 import gzip
 import hashlib
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, Protocol, cast
@@ -204,7 +205,7 @@ def _blocks(path: Path, packed: BinaryIO) -> Iterator[bytes]:
     try:
         while block := stream.read(BLOCK_BYTES):
             yield block
-    except (OSError, EOFError, zstandard.ZstdError) as error:
+    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
         raise DumpError(f"{path} is damaged or not whole before byte {packed.tell()}: {error}") from None
 
 

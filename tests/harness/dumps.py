@@ -28,7 +28,8 @@ def head(
         for key, name in namespaces.items()
     )
     return (
-        f'<mediawiki xmlns="http://www.mediawiki.org/xml/export-{schema}/" version="{schema}" xml:lang="{language}">'
+        f'<mediawiki xmlns="http://www.mediawiki.org/xml/export-{schema}/" version="{schema}"'
+        f' xml:lang="{language}">'
         f"\n  <siteinfo>\n    <sitename>Wiki</sitename>\n    <dbname>{wiki}</dbname>\n    <base>{base}</base>"
         f"\n    <namespaces>{names}\n    </namespaces>\n  </siteinfo>\n"
     )
@@ -51,7 +52,8 @@ def revision(
     )
     return (
         f"    <revision>\n      <id>{number}</id>\n      <timestamp>{timestamp}</timestamp>\n"
-        "      <contributor>\n        <username>Somebody</username>\n        <id>77</id>\n      </contributor>\n"
+        "      <contributor>\n        <username>Somebody</username>\n        <id>77</id>\n"
+        "      </contributor>\n"
         f"      <comment>as it was</comment>\n      {more}<model>{model}</model>\n"
         f"      <format>text/x-wiki</format>\n      {given}\n      <sha1>{sha1}</sha1>\n    </revision>\n"
     )
@@ -60,8 +62,8 @@ def revision(
 def page(number: int, title: str, *revisions: str, namespace: int = 0, redirect: str | None = None) -> str:
     leads = "" if redirect is None else f"    <redirect title={quoteattr(redirect)} />\n"
     return (
-        f"  <page>\n    <title>{escape(title)}</title>\n    <ns>{namespace}</ns>\n    <id>{number}</id>\n{leads}"
-        f"{''.join(revisions)}  </page>\n"
+        f"  <page>\n    <title>{escape(title)}</title>\n    <ns>{namespace}</ns>\n    <id>{number}</id>\n"
+        f"{leads}{''.join(revisions)}  </page>\n"
     )
 
 

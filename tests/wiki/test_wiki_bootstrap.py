@@ -83,8 +83,8 @@ async def both(first: Awaitable[Any], second: Awaitable[Any]) -> Any:
 async def test_a_dump_what_was_listed_and_the_feed_are_the_wiki(
     farm: WikiFarm, tmp_path: Path, rng: random.Random
 ) -> None:
-    """All kinds of deeds before the dump, while it is taken, after it (which the feed is said not to keep), and
-    while all this is read; at the end each page of the corpus is what a reader finds.
+    """All kinds of deeds before the dump, while it is taken, after it (which the feed is said not to keep),
+    and while all this is read; at the end each page of the corpus is what a reader finds.
     """
     write_partners(tmp_path / "partners.toml")
     (tmp_path / "key").write_text(KEYS["everything"])
