@@ -11,7 +11,7 @@ from typing import Final, NoReturn, Protocol, cast
 
 from consumers.errors import CorpusError, StateError, UsageError
 
-COMMANDS: Final[tuple[str, ...]] = ("follow", "get", "status")
+COMMANDS: Final[tuple[str, ...]] = ("bootstrap", "follow", "get", "status", "verify")
 """Each a module of `consumers.commands`; imported only when it, or help, is asked for."""
 
 
