@@ -8,7 +8,8 @@
     │   └── BadEvent      what came is not an article
     ├── DumpError         a dump can't be read
     ├── WikiError         a wiki's API did not answer, or not as it should
-    └── StateError        the corpus file: not one, of a newer version, or in use
+    ├── StateError        the corpus file: not one, of a newer version, or in use
+    └── SinkError         what a corpus is written out to can't be written, or is not what we wrote
 
 Each message says what, which, and what to do about it; none holds a key or a text. `code` is bounded and fit
 for a metric's label; `retriable` says whether the same may work later.
@@ -57,3 +58,7 @@ class WikiError(CorpusError):
 
 class StateError(CorpusError):
     code = "state"
+
+
+class SinkError(CorpusError):
+    code = "sink"
