@@ -19,7 +19,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("after", type=Path, metavar="B", help="a later one; with --apply what leads to it")
     parser.add_argument(
         "out", type=Path, metavar="OUT",
-        help=f"a folder to be made, or a file of JSON lines ({', '.join(OF_LINES)}); with --apply: B, to be made",
+        help=f"a folder to be made, or a file of JSON lines ({', '.join(OF_LINES)});"
+        " with --apply: B, to be made",
     )  # fmt: skip
     parser.add_argument("--apply", action="store_true", help="makes B of A and the folder of a difference")
 

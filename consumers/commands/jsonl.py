@@ -15,7 +15,9 @@ HELP: Final = "writes the corpus, or what changed in it, as lines of JSON"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="which is not there yet (.gz, .zst: compressed); -: stdout")
+    parser.add_argument(
+        "file", metavar="FILE", help="which is not there yet (.gz, .zst: compressed); -: stdout"
+    )
     parser.add_argument(
         "--since", type=int, metavar="CHANGED",
         help="only what changed after that number, which a snapshot and an export name; what is gone, or not"

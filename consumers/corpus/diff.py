@@ -93,14 +93,16 @@ def _written(file: IO[bytes], rows: Iterable[Entry | Tombstone]) -> tuple[int, i
 def patched(before: Path, change: Path, path: Path) -> Manifest:
     """The snapshot after a difference that is a folder: that which it was made of, file by file.
 
-    Raises UsageError where `change` is of another snapshot; that can't be told once one of them was erased of.
+    Raises UsageError where `change` is of another snapshot, which can't be told once rows of one were erased.
     """
     ours, theirs = _told(before), manifests.read(change)
     if theirs.change is None:
         raise UsageError(f"{change} is a snapshot, and no difference of two")
     is_erased = bool(ours.erased or theirs.erased)
     if ours.contents != theirs.change.base and not is_erased:
-        raise UsageError(f"{change} leads from another snapshot than {before}: their contents are not the same")
+        raise UsageError(
+            f"{change} leads from another snapshot than {before}: their contents are not the same"
+        )
     with whole(path, folder=True) as place:
         with Shards(place) as shards:
             for wiki in sorted({*ours.wikis, *theirs.wikis}):

@@ -98,7 +98,7 @@ def writing(path: Path, name: str) -> Iterator[IO[bytes]]:
     with ExitStack() as stack:
         file: IO[bytes] = stack.enter_context(path.open("wb"))
         if name.endswith(".gz"):
-            file = stack.enter_context(gzip.GzipFile("", "wb", LEVEL, file, mtime=0))
+            file = cast("IO[bytes]", stack.enter_context(gzip.GzipFile("", "wb", LEVEL, file, 0)))
         elif name.endswith(".zst"):
             file = stack.enter_context(zstandard.ZstdCompressor(level=LEVEL).stream_writer(file))
         yield file
@@ -111,7 +111,7 @@ def reading(path: Path) -> Iterator[IO[bytes]]:
         try:
             file: IO[bytes] = stack.enter_context(path.open("rb"))
             if path.suffix == ".gz":
-                file = stack.enter_context(gzip.GzipFile(fileobj=file))
+                file = cast("IO[bytes]", stack.enter_context(gzip.GzipFile(fileobj=file)))
             elif path.suffix == ".zst":
                 reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
                 file = stack.enter_context(io.BufferedReader(cast("io.RawIOBase", reader)))
@@ -157,7 +157,5 @@ def _judged(path: Path, is_withdrawn: IsWithdrawn) -> Iterator[tuple[bytes, bool
                 row = _DECODER.decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 raise SinkError(f"{path}: line {number} is not one of ours; nothing was changed") from None
-            gone = not row.is_deleted and is_withdrawn(
-                row.wiki, row.page_id, row.revision_id, row.sequence
-            )
+            gone = not row.is_deleted and is_withdrawn(row.wiki, row.page_id, row.revision_id, row.sequence)
             yield line, gone

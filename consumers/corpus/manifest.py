@@ -166,8 +166,9 @@ def _card(manifest: Manifest) -> Iterator[str]:
         yield "---\n"
     what = "What changed between two snapshots" if manifest.change else "A snapshot"
     yield f"# {what} of Wikipedia's articles\n"
-    yield f"As of {manifest.created:%Y-%m-%d %H:%M} UTC; {manifest.rows:,} rows. The texts are under the"
-    yield "licences that `license` names; `attribution`, `revision_url` and `history_url` credit their authors."
+    yield f"As of {manifest.created:%Y-%m-%d %H:%M} UTC; {manifest.rows:,} rows. The texts are"
+    yield "under the licences that `license` names; `attribution`, `revision_url` and `history_url` credit"
+    yield "their authors."
     yield f"`{NAME}` has counts, hashes, filters and positions.\n"
     if manifest.wikis:
         yield "| wiki | train | validation | characters |\n|---|---:|---:|---:|"

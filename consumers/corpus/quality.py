@@ -58,7 +58,10 @@ class Filters(Struct, frozen=True, kw_only=True):
         """Why a page is left out, in a word or two; None: it is taken."""
         checks = (
             ("namespace", self.namespaces is not None and page.namespace not in self.namespaces),
-            ("content model", self.content_models is not None and page.content_model not in self.content_models),
+            (
+                "content model",
+                self.content_models is not None and page.content_model not in self.content_models,
+            ),
             ("language", self.languages is not None and page.language not in self.languages),
             ("redirects", "redirects" in self.without and page.redirect_target is not None),
             ("disambiguations", "disambiguations" in self.without and page.is_disambiguation),

@@ -17,8 +17,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from consumers.corpus.columns import (
-    CONTENTS, NAMES, REPETITIVE, Entry, entries_of, hash_of, schema, table_of,
-)  # fmt: skip
+    CONTENTS,
+    NAMES,
+    REPETITIVE,
+    Entry,
+    entries_of,
+    hash_of,
+    schema,
+    table_of,
+)
 from consumers.corpus.manifest import File, Manifest, files_of, folder_of
 from consumers.corpus.split import SPLITS, Split, drawn
 from consumers.errors import SinkError
@@ -153,9 +160,7 @@ class Counts:
         extractors = dict(sorted(self._extractors.items()))
         size = path.stat().st_size
         contents = f"{self._contents:064x}"
-        return File(
-            self._wiki, self._split, self.rows, self._characters, contents, extractors, size, sha256
-        )
+        return File(self._wiki, self._split, self.rows, self._characters, contents, extractors, size, sha256)
 
 
 def _writer(path: Path) -> "pq.ParquetWriter":

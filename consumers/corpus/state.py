@@ -196,7 +196,7 @@ class State:
                 row.page,
                 row.gone,
                 row.sequence,
-                row.shown.revision,
+                row.revision,
                 content and content.namespace,
                 content and content.title,
                 number,

@@ -1,7 +1,7 @@
 """Files and folders that are there complete, or not at all.
 
-They are written beside their place as `NAME.partial` and renamed when they are on the disk. Who writes one holds
-a lock on it, which ends with the process: what a killed one left is told from what is being written.
+They are written beside their place as `NAME.partial` and renamed when they are on the disk. Who writes one
+holds a lock on it, which ends with the process: what a killed one left is told from what is being written.
 """
 
 import fcntl
