@@ -1,18 +1,21 @@
 """Pages of a partner's corpus, in eight languages, and changes of them."""
 
 import random
+import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from harness.wikitext import LANGUAGES, article
-
 from consumers.corpus.page import Page, Told
 from consumers.corpus.state import State
 from consumers.event import Licence
 from consumers.wikitext.text import plain_text
+from harness.wikitext import LANGUAGES, article
 
+ROOT: Final = Path(__file__).parents[2]
+COMMAND: Final = (sys.executable, "-c", "from consumers.cli import main; main()")
+"""`corpus`, in a process of its own."""
 LICENCE: Final = Licence(
     "Creative Commons Attribution-ShareAlike 4.0",
     "https://creativecommons.org/licenses/by-sa/4.0/",
