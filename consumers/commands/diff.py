@@ -3,11 +3,14 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from consumers.corpus import jsonl, snapshot
 from consumers.corpus.diff import diff, diff_lines, patched
+from consumers.corpus.sink import Kind, recorded
 from consumers.corpus.state import State
 
 HELP: Final = "writes what leads from one snapshot to another, or applies it"
@@ -27,26 +30,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     of_lines = options.out.name.endswith(OF_LINES) and not options.apply
-    _record(options.corpus, options.out, jsonl.KIND if of_lines else snapshot.KIND)
+    with _recorded(options.corpus, options.out, jsonl.KIND if of_lines else snapshot.KIND):
+        print(json.dumps(_made(options, of_lines=of_lines)))
+
+
+def _made(options: argparse.Namespace, *, of_lines: bool) -> dict[str, str | int]:
     if options.apply:
         made = patched(options.before, options.after, options.out)
-        told = {"snapshot": str(options.out), "rows": made.rows, "contents": made.contents}
-    elif of_lines:
+        return {"snapshot": str(options.out), "rows": made.rows, "contents": made.contents}
+    if of_lines:
         rows, deletes = diff_lines(options.before, options.after, options.out)
-        told = {"diff": str(options.out), "upserts": rows, "deletes": deletes}
     else:
         made = diff(options.before, options.after, options.out)
-        deletes = made.change.deletes if made.change else 0
-        told = {"diff": str(options.out), "upserts": made.rows, "deletes": deletes}
-    print(json.dumps(told))
+        rows, deletes = made.rows, made.change.deletes if made.change else 0
+    return {"diff": str(options.out), "upserts": rows, "deletes": deletes}
 
 
-def _record(corpus: Path, out: Path, kind: str) -> None:
+@contextmanager
+def _recorded(corpus: Path, out: Path, kind: Kind) -> Iterator[None]:
     """The snapshots may be far from their corpus."""
-    if corpus.exists():
-        with State(corpus) as state:
-            snapshot.recorded(state, out, kind)
-    else:
-        print(
-            f"corpus: there is no corpus at {corpus}, so `corpus erase` won't know of {out}", file=sys.stderr
-        )
+    if not corpus.exists():
+        why = f"there is no corpus at {corpus}, so `corpus erase` won't know of {out}"
+        print(f"corpus: {why}", file=sys.stderr)
+        yield
+        return
+    with State(corpus) as state, recorded(state, out, kind):
+        yield

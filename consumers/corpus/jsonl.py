@@ -18,13 +18,15 @@ from msgspec import Struct
 
 from consumers.corpus.columns import Entry, Tombstone, entry_of, line_of
 from consumers.corpus.quality import Filters
-from consumers.corpus.snapshot import EVERYTHING, IsWithdrawn, chosen_wikis, recorded, taken
+from consumers.corpus.sink import recorded
+from consumers.corpus.snapshot import EVERYTHING, IsWithdrawn, chosen_wikis, taken
 from consumers.corpus.split import SHARE, split_of
 from consumers.corpus.state import State
 from consumers.corpus.whole import replaced, sweep, whole
 from consumers.errors import SinkError
 
 KIND: Final = "jsonl"
+"""As a sink."""
 LEVEL: Final = 6
 """Of gzip and zstd alike."""
 
@@ -70,10 +72,8 @@ def jsonl(
     Raises UsageError where it is there already or a wiki is unknown, SinkError where it can't be written.
     """
     chosen_wikis(state, filters)
-    with whole(path) as place:
-        recorded(state, path, KIND)
-        with writing(place, path.name) as file:
-            return told(state, file, filters, since, share)
+    with recorded(state, path, KIND), whole(path) as place, writing(place, path.name) as file:
+        return told(state, file, filters, since, share)
 
 
 def told(

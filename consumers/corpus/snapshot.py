@@ -15,21 +15,18 @@ from consumers.corpus.columns import Entry, entry_of
 from consumers.corpus.manifest import File, Manifest, Removal, counted
 from consumers.corpus.quality import Filters, Seen
 from consumers.corpus.shards import BATCH, Counts, Shard, Shards, entries
+from consumers.corpus.sink import recorded
 from consumers.corpus.split import SHARE, split_of
 from consumers.corpus.state import State
 from consumers.corpus.whole import replaced, sweep, whole
 from consumers.errors import SinkError, UsageError
 
 KIND: Final = "snapshot"
+"""As a sink."""
 EVERYTHING: Final = Filters()
 
 IsWithdrawn = Callable[[str, int, int, int], bool]
 """Of wiki, page id, revision id and sequence of a stored row: must it go?"""
-
-
-def recorded(state: State, path: Path, kind: str) -> None:
-    """So that `corpus erase` knows where text went; before any is there."""
-    state.commit(facts={f"sink:{path.absolute()}": kind})
 
 
 def chosen_wikis(state: State, filters: Filters) -> list[str]:
@@ -67,8 +64,7 @@ def snapshot(state: State, path: Path, filters: Filters = EVERYTHING, share: flo
     """
     chosen_wikis(state, filters)
     left_out: Counter[str] = Counter()
-    with whole(path, folder=True) as place:
-        recorded(state, path, KIND)
+    with recorded(state, path, KIND), whole(path, folder=True) as place:
         with state.reading(), _seen(filters) as seen:
             made = Manifest(
                 created=manifests.now(),

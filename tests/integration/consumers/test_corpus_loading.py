@@ -61,7 +61,8 @@ def by_page(rows: list[dict[str, Any]]) -> Rows:
 
 
 def test_datasets_loads_wikis_and_splits(folder: Path, written: Rows, tmp_path: Path) -> None:
-    """`load_dataset(folder)` and `load_dataset(folder, "thwiki")`, whole or streamed, without a network. In a process of its own: it takes its settings from the environment when it is imported.
+    """`load_dataset(folder)` and `load_dataset(folder, "thwiki")`, whole or streamed, without a network. In a
+    process of its own: it takes its settings from the environment when it is imported.
     """
     environment = os.environ | {
         "HF_HUB_OFFLINE": "1",
@@ -95,7 +96,9 @@ def test_duckdb_reads_a_glob(folder: Path, written: Rows) -> None:
             if glob == "*/*":
                 assert len(found) == len(written)
         query = f"SELECT count(*) FROM '{folder}/data/*/*.parquet' WHERE date_created < DATE '2020-01-01'"
-        assert db.sql(query).fetchall() == [(sum(row["date_created"] is not None for row in written.values()),)]
+        assert db.sql(query).fetchall() == [
+            (sum(row["date_created"] is not None for row in written.values()),)
+        ]
         licences = db.sql(
             f"SELECT DISTINCT license[1].identifier FROM '{folder}/data/*/*.parquet'"
         ).fetchall()

@@ -305,7 +305,7 @@ def test_an_erasure_that_was_broken_off_is_ended_by_the_next(to_erase: Path) -> 
             break
         except KeyboardInterrupt:
             broken_amid += bool(manifests.read(to_erase).erasing)
-    assert broken_amid > 3
+    assert broken_amid > 1
     after, found = manifests.read(to_erase), rows(to_erase)
     assert MARK.encode() not in all_bytes(to_erase)
     assert after.contents == f"{sum(map(hash_of, found)) % CONTENTS:064x}"
