@@ -10,7 +10,7 @@ from typing import Final, NoReturn, Protocol, cast
 
 from consumers.errors import CorpusError, StateError, UsageError
 
-COMMANDS: Final[tuple[str, ...]] = ()
+COMMANDS: Final[tuple[str, ...]] = ("index", "search", "erase")
 """Each a module of `consumers.commands`; imported only when it, or help, is asked for."""
 
 
