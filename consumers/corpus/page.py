@@ -1,6 +1,7 @@
 """A page as a corpus holds it, and what is made of an event of the feed."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
@@ -14,8 +15,8 @@ EXTRACTOR: Final = "wikitext-1"
 """Of a text made here; its number goes up where the same wikitext gives another text."""
 FROM_FEED: Final = "feed"
 """Of a text that the feed brought."""
-UNKNOWN_REVISION: Final = 1 << 62
-"""Of a removal that does not say which revision was the last: above all that a dump may hold."""
+UNKNOWN_REVISION: Final = 0
+"""Of a removal that does not say which revision was the last."""
 
 Gone = Literal["deleted", "hidden"]
 
@@ -79,6 +80,8 @@ class Told(Struct, frozen=True):
     late: bool = False
     hides: int = 0
     """A revision whose text this event hides, be it the newest or not; 0: none. A removal hides all."""
+    happened: int = 0
+    """When it happened on the wiki: µs since 1970; 0: not known."""
 
 
 class Listed(Struct, frozen=True):
@@ -87,7 +90,9 @@ class Listed(Struct, frozen=True):
     wiki: str
     page: int
     at: int
-    """µs since 1970: when the dump was begun, or the wiki asked."""
+    """µs since 1970: the page was so then, or at some moment since. When the dump was begun, or the wiki
+    asked, less what its replicas may have lagged behind.
+    """
     revision: int = 0
     """0 where the page is not there."""
     content: Page | None = None
@@ -123,7 +128,17 @@ def told(article: Article, *, keep_wikitext: bool = True) -> Told:
         None if gone else _content(article, keep_wikitext=keep_wikitext),
         event.late,
         event.revision.identifier if event.revision and not event.revision.visibility.text else 0,
+        _microseconds(event.date_created),
     )
+
+
+def _microseconds(date: str) -> int:
+    """Of RFC 3339; 0 of anything else, for nothing but a measurement hangs on it."""
+    try:
+        moment = datetime.fromisoformat(date)
+    except ValueError:
+        return 0
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6)
 
 
 def _content(article: Article, *, keep_wikitext: bool) -> Page:
