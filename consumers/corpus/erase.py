@@ -6,18 +6,18 @@ can't be read is named, keeps its place, and the others are done.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from msgspec import Struct
 
 from consumers.corpus.chunk import chunks
 from consumers.corpus.page import UNKNOWN_REVISION, Told
-from consumers.corpus.scrub import scrubbed
-from consumers.corpus.state import State
+from consumers.corpus.scrub import scrub
+from consumers.corpus.state import State, Withdrawal
 from consumers.corpus.withdrawn import Withdrawn
 from consumers.errors import CorpusError, StateError
 
@@ -30,12 +30,9 @@ FORGOTTEN: Final = ""
 _WRITERS: Final = {"snapshot": "consumers.corpus.snapshot", "jsonl": "consumers.corpus.jsonl"}
 """Modules with `erased(path, is_withdrawn) -> int`."""
 
-Work = Callable[[State, Path, Withdrawn], int]
-"""Returns rows removed."""
-
 
 class Erasure(Struct, frozen=True):
-    """Of one sink."""
+    """Of one sink. Rows that a sink had dropped by itself are not counted; their remains are gone, too."""
 
     sink: str
     kind: str
@@ -94,13 +91,13 @@ def _erased(state: State, path: Path, kind: str) -> Erasure:
     withdrawals = state.withdrawals(done)
     if not withdrawals:
         return Erasure(str(path), kind, 0, done)
-    is_withdrawn = Withdrawn(withdrawals, _held(state, withdrawals_pages(withdrawals)))
+    is_withdrawn = Withdrawn(withdrawals, _held(state, withdrawals))
     before = dict(_files(path))
     try:
         if not path.exists():
             raise StateError(f"there is nothing at {path}: bring it back, or `corpus erase --forget {path}`")
-        removed = _work(kind)(state, path, is_withdrawn)
-    except (CorpusError, OSError, ValueError, ImportError) as error:
+        removed = _removed(state, path, kind, is_withdrawn)
+    except (CorpusError, OSError, ValueError, RuntimeError, ImportError) as error:
         return Erasure(str(path), kind, len(withdrawals), done, error=str(error))
     after = dict(_files(path))
     state.commit(facts={f"{ERASED}{path}": str(through)})
@@ -113,3 +110,53 @@ def _erased(state: State, path: Path, kind: str) -> Erasure:
         sum(1 for name, file in after.items() if before.get(name) != file),
         len(before.keys() - after.keys()),
     )
+
+
+def _removed(state: State, path: Path, kind: str, is_withdrawn: Withdrawn) -> int:
+    if kind == "corpus":
+        scrub(path)
+        return 0
+    if kind == "lance":
+        return _removed_from_table(state, path, is_withdrawn)
+    if kind not in _WRITERS:
+        raise StateError(f"{path} is of the kind {kind!r}, which this version doesn't know")
+    rows: int = import_module(_WRITERS[kind]).erased(path, is_withdrawn)
+    return rows
+
+
+def _removed_from_table(state: State, path: Path, is_withdrawn: Withdrawn) -> int:
+    """Of the pages in question only passages stay that the corpus would give now: a row's revision alone does
+    not say what it holds, for the passage may stand in later ones, too.
+    """
+    from consumers.corpus.table import Table, locked  # noqa: PLC0415  # heavy, and not for those without one
+
+    with locked(path):
+        table = Table(path)
+        doomed: list[str] = []
+        for (wiki, page), stored in table.stored(is_withdrawn.pages).items():
+            row = state.row(wiki, page)
+            now = {chunk.id for chunk in chunks(row.content)} if row and row.content else set()
+            doomed += (each.id for each in stored if each.id not in now)
+        table.remove(doomed)
+        table.purge()
+    return len(doomed)
+
+
+def _held(state: State, withdrawals: Iterable[Withdrawal]) -> dict[tuple[str, int], tuple[int, int]]:
+    held: dict[tuple[str, int], tuple[int, int]] = {}
+    for key in {(each.wiki, each.page) for each in withdrawals}:
+        row = state.row(*key)
+        if row and row.content:
+            held[key] = (row.content.revision, row.sequence)
+    return held
+
+
+def _files(path: Path) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    """What tells whether a file was written anew."""
+    folders = os.walk(path) if path.is_dir() else [(str(path.parent), [], [path.name])]
+    for folder, _, names in folders:
+        for name in names:
+            file = Path(folder, name)
+            if file.is_file():
+                status = file.stat()
+                yield str(file), (status.st_ino, status.st_mtime_ns, status.st_size)

@@ -220,6 +220,11 @@ class State:
         found = self._db.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
         return str(found[0]) if found else None
 
+    def facts(self, prefix: str = "") -> dict[str, str]:
+        """Those whose names begin so."""
+        found = self._db.execute("SELECT name, value FROM fact ORDER BY name")
+        return {name: value for name, value in found if name.startswith(prefix)}
+
     def row(self, wiki: str, page: int) -> Row | None:
         found = self._db.execute("SELECT row FROM page WHERE wiki = ? AND page = ?", (wiki, page)).fetchone()
         return self._unpacked(found[0]) if found else None
