@@ -3,16 +3,16 @@
 Two kinds of sources speak of a page. Events of the feed are ordered among themselves by their sequence; dumps
 and wikis that were asked, by when they were. Between the two:
 
-- Which revision is the newest, revisions say: a listing is behind any event of its page at the same or a newer
-  one. So a dump may be read while the feed is followed, and be old.
+- Which revision is the newest, revisions say: a listing is behind any event of its page at the same or a
+  newer one. So a dump may be read while the feed is followed, and be old.
 - Whether the page is there, and may be read, time says. That it is not holds against every event before it;
   what a listing shows was not yet withdrawn when it was begun, so a removal since then holds against it.
 - A listing that was begun SURE_US after all that was heard of its page is newer, whatever its revision: this
   is how a restore to an older revision is noticed, if the feed's event of it was lost.
 
 A row remembers of all this a few numbers, each the highest of its kind, so that nothing depends on what came
-first. A text stands in it only as long as it may be shown, now or after changes that are yet to come: never in
-a row that is gone, and never that of a revision which was hidden.
+first. A text stands in it only as long as it may be shown, now or after changes that are yet to come: never
+in a row that is gone, and never that of a revision which was hidden.
 """
 
 from collections.abc import Mapping

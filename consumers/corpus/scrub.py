@@ -10,7 +10,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from consumers.corpus.state import BUSY_S
+from consumers.corpus.database import BUSY_S
 from consumers.errors import StateError
 
 

@@ -8,8 +8,10 @@ A row's columns are what is looked up; the row itself is MessagePack in zstd. `c
 this file: readers that keep something else current (an index, a snapshot's difference) go by it.
 """
 
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -17,33 +19,14 @@ from typing import Final, NamedTuple, Self
 import msgspec
 import zstandard
 
-from consumers.corpus.page import Change, Page, Told
+from consumers.corpus.database import named, opened
+from consumers.corpus.freshness import KEPT_S, Fresh, age_of, step_of
+from consumers.corpus.page import Change, Listed, Page, Told
 from consumers.corpus.row import Row, applied
-from consumers.errors import StateError
 
-VERSION: Final = 1
-BUSY_S: Final = 60.0
-"""So long a command waits for another one's commit."""
 LEVEL: Final = 3
-
-_TABLES: Final = """
-CREATE TABLE page (
-  number INTEGER PRIMARY KEY, wiki TEXT NOT NULL, page INTEGER NOT NULL,
-  gone TEXT,                    -- NULL: the text may be read; else 'deleted' or 'hidden'
-  sequence INTEGER NOT NULL, revision INTEGER NOT NULL, namespace INTEGER, title TEXT,
-  changed INTEGER NOT NULL, row BLOB NOT NULL,
-  UNIQUE (wiki, page)
-);
-CREATE INDEX page_changed ON page (changed);
-CREATE INDEX page_title ON page (wiki, title) WHERE title IS NOT NULL;
-CREATE TABLE position (feed TEXT PRIMARY KEY, position TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE withdrawal (
-  changed INTEGER PRIMARY KEY, wiki TEXT NOT NULL, page INTEGER NOT NULL,
-  revision INTEGER NOT NULL,    -- 0: all of the page
-  sequence INTEGER NOT NULL     -- 0: a listing said so
-);
-"""
+Key = tuple[str, int]
+"""A page: its wiki, and its id there."""
 
 
 class Withdrawal(NamedTuple):
@@ -75,39 +58,46 @@ class Committed(NamedTuple):
     """Rows that lost their text."""
 
 
-class State:
-    """Of one file; a context manager. Not for several threads at once; other processes may read and write."""
+class Total(NamedTuple):
+    """Of a wiki."""
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
+    live: int
+    gone: int
+    """Tombstones."""
+
+
+class Read(NamedTuple):
+    """How far a feed was read."""
+
+    feed: str
+    position: str
+    at_s: float
+    """When it was committed: seconds since 1970."""
+
+
+class _Stored(NamedTuple):
+    """A row as the file has it."""
+
+    row: Row
+    changed: int
+
+
+class State:
+    """Of one file; a context manager. Not for several threads at once; other processes may read and write.
+
+    All methods raise StateError where the file can't be read or written; then nothing of a commit is there.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False, clock: Callable[[], float] = time.time) -> None:
         """Raises StateError where there is none (unless `create`), and of what is no corpus of ours."""
         self.path = path
-        if not create and not path.exists():
-            raise StateError(f"there is no corpus at {path}: `corpus bootstrap` or `corpus follow` makes one")
+        self._clock = clock
+        self._pruned_s = 0.0
         self._packer = zstandard.ZstdCompressor(level=LEVEL)
         self._unpacker = zstandard.ZstdDecompressor()
         self._decoder = msgspec.msgpack.Decoder(Row)
         self._encoder = msgspec.msgpack.Encoder()
-        try:
-            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-            self._set_up()
-        except sqlite3.DatabaseError as error:
-            raise StateError(f"{path} can't be opened as a corpus: {error}") from None
-
-    def _set_up(self) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise StateError(f"{self.path} was written by a newer version (its format is {version})")
-        if not version:
-            self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table, or not at all
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("BEGIN IMMEDIATE")
-            if not self._db.execute("PRAGMA user_version").fetchone()[0]:
-                for statement in _TABLES.split(";\n"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {VERSION}")
-            self._db.execute("COMMIT")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute("PRAGMA secure_delete = ON")
+        self._db = opened(path, create=create)
 
     def __enter__(self) -> Self:
         return self
@@ -129,77 +119,110 @@ class State:
         facts: Mapping[str, str] | None = None,
     ) -> Committed:
         """All of it or nothing: rows, how far the feeds were read, and facts (names of the caller's)."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            committed = self._apply(list(changes))
-            self._put("position", "feed, position", positions)
-            self._put("fact", "name, value", facts)
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
+        with named(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                committed = self._apply(list(changes))
+                at_s = self._clock()
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO position (feed, position, at) VALUES (?, ?, ?)",
+                    [(feed, position, at_s) for feed, position in (positions or {}).items()],
+                )
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO fact (name, value) VALUES (?, ?)", (facts or {}).items()
+                )
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # SQLite ends it by itself where a disk is full
+                    self._db.execute("ROLLBACK")
+                raise
         return committed
 
-    def _put(self, table: str, columns: str, values: Mapping[str, str] | None) -> None:
-        statement = f"INSERT OR REPLACE INTO {table} ({columns}) VALUES (?, ?)"  # noqa: S608  # names of ours
-        self._db.executemany(statement, (values or {}).items())
-
     def _apply(self, changes: Sequence[Change]) -> Committed:
-        before: dict[tuple[str, int], Row | None] = {}
-        rows: dict[tuple[str, int], Row] = {}
-        number = self.changed()
-        altered = 0
+        if not changes:
+            return Committed(0, 0)
+        before = self._stored({(change.wiki, change.page) for change in changes})
+        rows: dict[Key, Row] = {}
+        withdrawn: dict[tuple[Key, int, int], None] = {}
+        ages: Counter[int] = Counter()
+        altered, now_s = 0, self._clock()
         for change in changes:
             key = (change.wiki, change.page)
-            if key not in before:
-                before[key] = self.row(*key)
-            was = rows.get(key, before[key])
+            was = rows.get(key) or (before[key].row if key in before else None)
             row = applied(was, change)
+            withdrawn |= {
+                (key, revision, sequence): None for revision, sequence in _withdrawn(was, row, change)
+            }
             if row is None or row is was:
                 continue
             rows[key] = row
             altered += 1
-            if isinstance(change, Told) and (change.hides or (change.gone and row.told is change)):
-                number += 1
-                revision = 0 if change.gone == "deleted" else change.hides or change.revision
-                self._withdraw(number, change, revision, change.sequence)
-        gone = 0
-        for key, row in rows.items():
-            number += 1
-            self._store(number, row)
-            was_row = before[key]
-            if row.gone and was_row is not None and not was_row.gone:
-                gone += 1
-                if row.shown is row.listed:
-                    number += 1
-                    self._withdraw(number, row, 0, 0)
+            if isinstance(change, Told) and change.happened:
+                ages[step_of(now_s - change.happened / 1e6)] += 1
+        number = self._withdraw(self.changed(), withdrawn)
+        gone = self._store(number, rows, before, {key for key, _, _ in withdrawn})
+        self._count_ages(now_s, ages)
         return Committed(altered, gone)
 
-    def _withdraw(self, number: int, what: Change | Row, revision: int, sequence: int) -> None:
-        self._db.execute(
-            "INSERT INTO withdrawal (changed, wiki, page, revision, sequence) VALUES (?, ?, ?, ?, ?)",
-            (number, what.wiki, what.page, revision, sequence),
+    def _withdraw(self, number: int, withdrawn: Iterable[tuple[Key, int, int]]) -> int:
+        """The number of the last change. What is withdrawn already is not so again."""
+        found = [(number + i, *key, *rest) for i, (key, *rest) in enumerate(withdrawn, 1)]
+        self._db.executemany(
+            "INSERT OR IGNORE INTO withdrawal (changed, wiki, page, revision, sequence)"
+            " VALUES (?, ?, ?, ?, ?)",
+            found,
         )
+        return number + len(found)
 
-    def _store(self, number: int, row: Row) -> None:
-        content = row.content
-        self._db.execute(
+    def _store(
+        self, number: int, rows: Mapping[Key, Row], before: Mapping[Key, _Stored], withdrawn: set[Key]
+    ) -> int:
+        """How many lost their text. A row that still shows the same keeps its number: nothing is to be done
+        about it elsewhere.
+        """
+        totals: Counter[tuple[str, bool]] = Counter()
+        values: list[tuple[object, ...]] = []
+        lost = 0
+        for key, row in rows.items():
+            stored, content, gone = before.get(key), row.content, row.gone
+            if stored is not None:
+                was_gone = stored.row.gone
+                totals[row.wiki, was_gone is None] -= 1
+                lost += was_gone is None and gone is not None
+            totals[row.wiki, gone is None] += 1
+            if stored and key not in withdrawn and stored.row.content == content and stored.row.gone == gone:
+                changed = stored.changed
+            else:
+                number += 1
+                changed = number
+            place = (content.namespace, content.title) if content else (None, None)
+            packed = self._packer.compress(self._encoder.encode(row))
+            values.append((*key, gone, row.sequence, row.revision, *place, changed, packed))
+        self._db.executemany(
             "INSERT INTO page (wiki, page, gone, sequence, revision, namespace, title, changed, row)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (wiki, page) DO UPDATE SET gone = excluded.gone,"
             " sequence = excluded.sequence, revision = excluded.revision, namespace = excluded.namespace,"
             " title = excluded.title, changed = excluded.changed, row = excluded.row",
-            (
-                row.wiki,
-                row.page,
-                row.gone,
-                row.sequence,
-                row.shown.revision,
-                content and content.namespace,
-                content and content.title,
-                number,
-                self._packer.compress(self._encoder.encode(row)),
-            ),
+            values,
         )
+        wikis = {wiki for wiki, _ in totals}
+        self._db.executemany(
+            "INSERT INTO total (wiki, live, gone) VALUES (?, ?, ?) ON CONFLICT (wiki)"
+            " DO UPDATE SET live = live + excluded.live, gone = gone + excluded.gone",
+            [(wiki, totals[wiki, True], totals[wiki, False]) for wiki in wikis],
+        )
+        return lost
+
+    def _count_ages(self, now_s: float, ages: Mapping[int, int]) -> None:
+        minute = int(now_s) // 60 * 60
+        self._db.executemany(
+            "INSERT INTO fresh (minute, step, events) VALUES (?, ?, ?) ON CONFLICT (minute, step)"
+            " DO UPDATE SET events = events + excluded.events",
+            [(minute, step, events) for step, events in ages.items()],
+        )
+        if minute > self._pruned_s:
+            self._pruned_s = minute
+            self._db.execute("DELETE FROM fresh WHERE minute < ?", (minute - KEPT_S,))
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────
 
@@ -222,12 +245,49 @@ class State:
 
     def facts(self, prefix: str = "") -> dict[str, str]:
         """Those whose names begin so."""
-        found = self._db.execute("SELECT name, value FROM fact ORDER BY name")
-        return {name: value for name, value in found if name.startswith(prefix)}
+        with named(self.path):
+            found = self._db.execute("SELECT name, value FROM fact ORDER BY name")
+            return {name: value for name, value in found if name.startswith(prefix)}
+
+    def reads(self) -> list[Read]:
+        with named(self.path):
+            return [
+                Read(*read)
+                for read in self._db.execute("SELECT feed, position, at FROM position ORDER BY feed")
+            ]
+
+    def totals(self) -> dict[str, Total]:
+        """By wiki."""
+        with named(self.path):
+            found = self._db.execute("SELECT wiki, live, gone FROM total ORDER BY wiki")
+            return {wiki: Total(live, gone) for wiki, live, gone in found}
+
+    def freshness(self, since_s: float = 0) -> list[Fresh]:
+        """Of events that altered a row, by the minute in which they did (from that time on, seconds since
+        1970) and by age; KEPT_S are kept.
+        """
+        query = "SELECT minute, step, events FROM fresh WHERE minute >= ? ORDER BY minute, step"
+        with named(self.path):
+            found = self._db.execute(query, (int(since_s) // 60 * 60,)).fetchall()
+        return [Fresh(minute, age_of(step), events) for minute, step, events in found]
 
     def row(self, wiki: str, page: int) -> Row | None:
-        found = self._db.execute("SELECT row FROM page WHERE wiki = ? AND page = ?", (wiki, page)).fetchone()
-        return self._unpacked(found[0]) if found else None
+        found = self._stored({(wiki, page)})
+        return found[wiki, page].row if found else None
+
+    def _stored(self, keys: Iterable[Key]) -> dict[Key, _Stored]:
+        by_wiki: dict[str, list[int]] = {}
+        for wiki, page in keys:
+            by_wiki.setdefault(wiki, []).append(page)
+        query = (
+            "SELECT page, row, changed FROM page WHERE wiki = ? AND page IN (SELECT value FROM json_each(?))"
+        )
+        found: dict[Key, _Stored] = {}
+        with named(self.path):
+            for wiki, pages in by_wiki.items():
+                for page, row, changed in self._db.execute(query, (wiki, json.dumps(pages))):
+                    found[wiki, page] = _Stored(self._unpacked(row), changed)
+        return found
 
     def titled(self, wiki: str, title: str) -> Page | None:
         """The page of that title; the one that was said so last, where two are."""
@@ -259,3 +319,19 @@ class State:
 
     def _unpacked(self, row: bytes) -> Row:
         return self._decoder.decode(self._unpacker.decompress(row))
+
+
+def _withdrawn(was: Row | None, row: Row | None, change: Change) -> Iterator[tuple[int, int]]:
+    """Revision (0: all) and sequence (0: found out by a listing) of what this change withdraws. An event does
+    so whatever has become of the row since: texts lie elsewhere too.
+    """
+    if isinstance(change, Listed):
+        if was is not None and row is not None and was.gone is None and row.gone is not None:
+            yield (change.revision if change.hidden else 0), 0
+        return
+    if change.gone == "deleted":
+        yield 0, change.sequence
+    elif change.gone == "hidden":
+        yield change.revision, change.sequence
+    if change.hides and change.hides != change.revision * (change.gone is not None):
+        yield change.hides, change.sequence

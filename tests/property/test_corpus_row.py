@@ -1,5 +1,5 @@
-"""A page as a wiki could make it, told by a feed, by dumps and by asking; whatever the corpus hears of it, how
-often and in which order, it comes to the same row, and that says what the wiki says.
+"""A page as a wiki could make it, told by a feed, by dumps and by asking; whatever the corpus hears of it,
+how often and in which order, it comes to the same row, and that says what the wiki says.
 """
 
 from dataclasses import dataclass, field

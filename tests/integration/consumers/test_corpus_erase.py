@@ -80,7 +80,9 @@ class World:
             for _ in range(3):  # rows move between the pages of the file
                 for start in range(0, PAGES, 20):
                     numbers = range(start, start + 20)
-                    state.commit([told(page(n, 100 + n, rng), self.tick()) for n in numbers if n not in GONE.values()])
+                    state.commit(
+                        [told(page(n, 100 + n, rng), self.tick()) for n in numbers if n not in GONE.values()]
+                    )
             canaries = [page(number, 1_000 + number, rng, canary(how)) for how, number in GONE.items()]
             state.commit([told(each, self.tick()) for each in canaries])
             self.sequence_of_earlier = self.sequence
@@ -110,9 +112,7 @@ class World:
                 Told(wiki("hidden"), GONE["hidden"], self.tick(), 1_000 + GONE["hidden"], "hidden"),
                 Listed(wiki("listed"), GONE["listed"], self.tick()),
                 told(newer, self.tick()),
-                Told(
-                    newer.wiki, newer.page, self.tick(), 2_000, None, newer, hides=1_000 + GONE["earlier"]
-                ),
+                Told(newer.wiki, newer.page, self.tick(), 2_000, None, newer, hides=1_000 + GONE["earlier"]),
             ]
         )
         withdraw(state, wiki("unasked"), GONE["unasked"], self.tick())
