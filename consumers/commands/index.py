@@ -58,6 +58,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _show(total: "Counts") -> None:
     print(
-        f"{total.pages:,} pages: passages {total.added:,} added, {total.removed:,} removed, {total.kept:,} kept",
+        f"{total.pages:,} pages; passages: {total.added:,} new, {total.removed:,} gone, {total.kept:,} kept",
         file=sys.stderr,
     )

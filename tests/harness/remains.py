@@ -1,4 +1,4 @@
-"""What is left of a text, or of its vector, in the files of a corpus and its sinks: all that can be read of them."""
+"""What is left of a text, or of its vector, in the files of a corpus and its sinks: all that can be read."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -10,10 +10,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import zstandard
 
+from consumers.corpus.page import Listed, Page, Told
+from consumers.corpus.row import Row
+
 SLICE = 24
 """Bytes of a compressed row that are looked for: too many to be in another one by chance."""
-SKIPPED = 40
-"""Of its beginning, which may look like another one's."""
+FIELDS = {
+    field[at : at + 4].encode()
+    for struct in (Row, Told, Listed, Page)
+    for field in struct.__struct_fields__
+    for at in range(max(len(field) - 3, 1))
+}
+"""Parts of their names, which are in any row."""
 
 
 def remains(folder: Path, words: Iterable[str], needles: Iterable[bytes] = ()) -> list[str]:
@@ -28,9 +36,15 @@ def remains(folder: Path, words: Iterable[str], needles: Iterable[bytes] = ()) -
     return sorted(set(found))
 
 
-def slices(blob: bytes) -> list[bytes]:
-    """Of a compressed row: some of them are left where a part of it is."""
-    return [blob[at : at + SLICE] for at in range(SKIPPED, len(blob) - SLICE, SLICE)]
+def slices(corpus: Path, pages: Iterable[tuple[str, int]]) -> list[bytes]:
+    """Of the compressed rows of these pages, without what others have too (names of fields): some of them are
+    left where a part of such a row is.
+    """
+    stored, decompress = blobs(corpus), zstandard.ZstdDecompressor().decompress
+    chosen = {key: stored.pop(key) for key in pages}
+    others = b"|".join(part for row in stored.values() for part in (row, decompress(row)))
+    found = [row[at : at + SLICE] for row in chosen.values() for at in range(0, len(row) - SLICE, SLICE)]
+    return [each for each in found if each not in others and not any(name in each for name in FIELDS)]
 
 
 def blobs(corpus: Path) -> dict[tuple[str, int], bytes]:
@@ -67,5 +81,5 @@ def _versions(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
     for version in lance.dataset(str(path)).versions():
         table = lance.dataset(str(path), version=version["version"]).to_table()
         yield f"{name} version {version['version']}", repr(table.drop(["vector"]).to_pydict()).encode()
-        for vector in table["vector"].to_pylist():
-            yield f"{name} version {version['version']} vector", np.array(vector, "<f4").tobytes()
+        vectors = table["vector"].combine_chunks().flatten().to_numpy()
+        yield f"{name} version {version['version']} vectors", vectors.astype("<f4").tobytes()
