@@ -3,8 +3,8 @@
 import math
 import re
 import zlib
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
@@ -24,8 +24,8 @@ WORDLLAMA_DIMENSIONS: Final = 256
 BATCH: Final = 256
 """Texts that an embedder is given at once."""
 _WORD: Final = re.compile(r"\w+")
-_GRAM: Final = 3
-_GRAM_WEIGHT: Final = 0.3
+_PART_WEIGHT: Final = 0.1
+_FIRST_WIDE: Final = "\u2e80"
 
 
 class Embedder(Protocol):
@@ -82,7 +82,7 @@ def embedded(embedder: Embedder, texts: Sequence[str]) -> "Vectors":
 
 
 class Hashing:
-    """Words and character trigrams, hashed into a vector of length 1: no model, the same everywhere. Finds
+    """Words and parts of words, hashed into a vector of length 1: no model, the same everywhere. Finds
     what shares words or parts of words, also in scripts without spaces.
     """
 
@@ -105,11 +105,20 @@ class Hashing:
 def _features(text: str) -> dict[str, float]:
     text = normalize("NFKC", text).casefold()
     words = _WORD.findall(text)
-    grams = Counter(
-        word[at : at + _GRAM] for word in words for at in range(max(len(word) - _GRAM + 1, 1)) if word
-    )
-    weighed = {f"#{gram}": _GRAM_WEIGHT * math.sqrt(count) for gram, count in grams.items()}
-    return weighed | {word: math.sqrt(count) for word, count in Counter(words).items()}
+    weighed: defaultdict[str, float] = defaultdict(float)
+    for word in words:
+        if word[0] >= _FIRST_WIDE:  # a whole sentence, maybe: its words have two letters, mostly
+            for part in _parts(word, 2):
+                weighed[part] += 1
+        else:
+            weighed[word] += 1
+            for part in _parts(word, 3):
+                weighed[f"#{part}"] += _PART_WEIGHT
+    return {feature: math.sqrt(weight) for feature, weight in weighed.items()}
+
+
+def _parts(word: str, length: int) -> Iterator[str]:
+    return (word[at : at + length] for at in range(max(len(word) - length + 1, 1)))
 
 
 class WordLlama:
