@@ -10,7 +10,17 @@ from typing import Final, NoReturn, Protocol, cast
 
 from consumers.errors import CorpusError, StateError, UsageError
 
-COMMANDS: Final[tuple[str, ...]] = ("index", "search", "erase")
+COMMANDS: Final[tuple[str, ...]] = (
+    "follow",
+    "get",
+    "status",
+    "snapshot",
+    "diff",
+    "jsonl",
+    "index",
+    "search",
+    "erase",
+)
 """Each a module of `consumers.commands`; imported only when it, or help, is asked for."""
 
 

@@ -8,7 +8,9 @@
     │   └── BadEvent      what came is not an article
     ├── DumpError         a dump can't be read
     ├── WikiError         a wiki's API did not answer, or not as it should
-    └── StateError        the corpus file: not one, of a newer version, or in use
+    ├── StateError        the corpus file: not one, of a newer version, or in use
+    ├── SinkError         what a corpus is written out to can't be written, or is not what we wrote
+    └── NotThere          what was asked for is not in the corpus, or was withdrawn
 
 Each message says what, which, and what to do about it; none holds a key or a text. `code` is bounded and fit
 for a metric's label; `retriable` says whether the same may work later.
@@ -57,3 +59,11 @@ class WikiError(CorpusError):
 
 class StateError(CorpusError):
     code = "state"
+
+
+class SinkError(CorpusError):
+    code = "sink"
+
+
+class NotThere(CorpusError):
+    code = "not_there"

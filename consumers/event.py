@@ -4,7 +4,7 @@ What is not named here is not read: a feed may add fields. Absent is None. Comme
 in at all, so that there is nothing of them to lose.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -133,6 +133,10 @@ class Batch(Struct, frozen=True):
     """
     received_bytes: int = 0
     """Of the events, as JSON."""
+    bad: Sequence[str] = ()
+    """Of what came among them and is no article: why, without anything of what it held. It is behind the
+    position too.
+    """
 
 
 class Feed(Protocol):
@@ -141,11 +145,12 @@ class Feed(Protocol):
     name: str
     """Under which its position is kept: two feeds of one corpus differ in it."""
 
-    def batches(self, position: str | None) -> AsyncIterator[Batch]:
+    def batches(self, position: str | None) -> AsyncGenerator[Batch, None]:
         """What follows a position that this feed gave, or `since` where there is none, for ever: breaks are
-        mended within, with backoff.
+        mended within, with backoff. Whoever leaves it before its end closes it (`contextlib.aclosing`).
 
-        Raises FeedRefused, PositionLost and BadEvent, which no waiting mends.
+        Raises FeedRefused and PositionLost, which no waiting mends; and BadEvent where it can't go on beyond
+        what is no article.
         """
         ...
 

@@ -26,7 +26,7 @@ from urllib.parse import SplitResult, urlsplit
 from consumers.errors import UsageError
 from consumers.event import Feed
 from consumers.kafka import Access, KafkaFeed
-from consumers.parts import Parts
+from consumers.parts import ALL, Parts
 from consumers.sse import SseFeed
 
 URL: Final = "http://127.0.0.1:8080"
@@ -49,7 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="where a feed begins that has no position yet, e.g. 2026-11-21T12:00:00Z (default: now)",
     )
-    add("--parts", type=_parts, default=Parts(0, 9), metavar="A-B", help="of the ten parts (default: 0-9)")
+    add("--parts", type=_parts, default=ALL, metavar="A-B", help="of the ten parts (default: 0-9)")
     add("--connections", type=_count, default=1, metavar="N", help="that share the parts (default: 1)")
     add("--wikis", type=_wikis, default=(), metavar="NAME,…", help="these only, e.g. enwiki,dewiki")
     add(
@@ -75,8 +75,9 @@ def opened(options: argparse.Namespace, positions: Collection[str] = ()) -> list
     if new and positions and options.since is None:
         raise UsageError(
             f"this corpus was read by {', '.join(sorted(positions))}"
-            f" and has no position of {', '.join(new)}: read it with the same --parts, --connections, --wikis and source as before, or say by --since"
-            " from when on these are to be read; what is read twice does no harm"
+            f" and has no position of {', '.join(new)}: read it with the same --parts, --connections, --wikis"
+            " and source as before, or say by --since from when on these are to be read; what is read twice"
+            " does no harm"
         )
     return found
 

@@ -1,6 +1,6 @@
 """The feed as a topic of the partner's own on Kafka."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -30,5 +30,5 @@ class KafkaFeed:
     since: datetime | None = None
     goes_on: bool = False
 
-    def batches(self, position: str | None) -> AsyncIterator[Batch]:
+    def batches(self, position: str | None) -> AsyncGenerator[Batch, None]:
         raise NotImplementedError(position)

@@ -19,7 +19,7 @@ class Parts(NamedTuple):
 
     @property
     def is_all(self) -> bool:
-        return (self.first, self.last) == (0, PARTS - 1)
+        return self == ALL
 
     def split(self, count: int) -> list[Self]:
         """Into so many ranges, as equal as can be; fewer where there are not that many parts."""
@@ -31,3 +31,6 @@ class Parts(NamedTuple):
     def of(self, partitions: int) -> range:
         """The partitions that they are, of so many."""
         return range(self.first * partitions // PARTS, (self.last + 1) * partitions // PARTS)
+
+
+ALL: Final = Parts(0, PARTS - 1)

@@ -50,8 +50,7 @@ def opened(path: Path, *, create: bool = False) -> sqlite3.Connection:
     """Raises StateError where there is none (unless `create`), and of what is no corpus of ours."""
     if not create and not path.exists():
         raise StateError(f"there is no corpus at {path}: `corpus bootstrap` or `corpus follow` makes one")
-    if not path.parent.is_dir():
-        raise StateError(f"there is no folder {path.parent} to make a corpus in")
+    folder_of(path)
     with named(path):
         db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
@@ -60,6 +59,12 @@ def opened(path: Path, *, create: bool = False) -> sqlite3.Connection:
             db.close()
             raise
     return db
+
+
+def folder_of(path: Path) -> Path:
+    if not path.parent.is_dir():
+        raise StateError(f"there is no folder {path.parent} to make a corpus in")
+    return path.parent
 
 
 def _set_up(db: sqlite3.Connection, path: Path) -> None:

@@ -17,14 +17,12 @@ from msgspec import Struct
 from consumers.corpus.chunk import chunks
 from consumers.corpus.page import UNKNOWN_REVISION, Told
 from consumers.corpus.scrub import scrub
+from consumers.corpus.sink import ERASED, SINK
 from consumers.corpus.state import State, Withdrawal
+from consumers.corpus.whole import SUFFIX
 from consumers.corpus.withdrawn import Withdrawn
-from consumers.errors import CorpusError, StateError
+from consumers.errors import CorpusError, SinkError, UsageError
 
-SINK: Final = "sink:"
-"""Begins the facts that say where text went: the absolute path follows, the value is the kind."""
-ERASED: Final = "erased:"
-"""Begins the facts that say how far a sink, or the corpus itself, was erased."""
 FORGOTTEN: Final = ""
 """The kind of a sink that is no more."""
 _WRITERS: Final = {"snapshot": "consumers.corpus.snapshot", "jsonl": "consumers.corpus.jsonl"}
@@ -70,11 +68,11 @@ def sinks(state: State) -> list[tuple[Path, str]]:
 
 
 def forget(state: State, sink: Path) -> None:
-    """Raises StateError where no text went there."""
+    """Raises UsageError where no text went there."""
     name = f"{SINK}{sink.resolve()}"
     if not state.fact(name):
         known = ", ".join(str(path) for path, _ in sinks(state)[1:]) or "none"
-        raise StateError(f"{sink} is no sink of {state.path}: {known}")
+        raise UsageError(f"no text of {state.path} went to {sink}; it went to: {known}")
     state.commit(facts={name: FORGOTTEN})
 
 
@@ -94,9 +92,11 @@ def _erased(state: State, path: Path, kind: str) -> Erasure:
     is_withdrawn = Withdrawn(withdrawals, _held(state, withdrawals))
     before = dict(_files(path))
     try:
-        if not path.exists():
-            raise StateError(f"there is nothing at {path}: bring it back, or `corpus erase --forget {path}`")
+        if not path.exists() and not path.with_name(path.name + SUFFIX).exists():
+            raise SinkError(f"there is nothing at {path}: bring it back, or `corpus erase --forget {path}`")
         removed = _removed(state, path, kind, is_withdrawn)
+        if not path.exists():  # its writer was killed before it was whole; what there was of it is gone
+            forget(state, path)
     except (CorpusError, OSError, ValueError, RuntimeError, ImportError) as error:
         return Erasure(str(path), kind, len(withdrawals), done, error=str(error))
     after = dict(_files(path))
@@ -119,7 +119,7 @@ def _removed(state: State, path: Path, kind: str, is_withdrawn: Withdrawn) -> in
     if kind == "lance":
         return _removed_from_table(state, path, is_withdrawn)
     if kind not in _WRITERS:
-        raise StateError(f"{path} is of the kind {kind!r}, which this version doesn't know")
+        raise SinkError(f"{path} is of the kind {kind!r}, which this version doesn't know")
     rows: int = import_module(_WRITERS[kind]).erased(path, is_withdrawn)
     return rows
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from consumers.corpus.chunk import Chunk, chunks, edit
 from consumers.corpus.embed import Embedder, embedded
+from consumers.corpus.sink import SINK
 from consumers.corpus.state import Changed, State
 from consumers.corpus.table import ANN_ROWS, Table, locked, of_page
 
@@ -46,7 +47,7 @@ class Index:
         self._ann, self._ann_rows = ann, ann_rows
         self._unsettled = 0
         self._of = state.fact(IDENTITY) or secrets.token_hex(16)
-        state.commit(facts={IDENTITY: self._of, f"sink:{self._folder}": "lance"})
+        state.commit(facts={IDENTITY: self._of, f"{SINK}{self._folder}": "lance"})
         with locked(self._folder):
             table = Table.made(self._folder, embedder)
             if not table.is_of(self._of):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from consumers.corpus.chunk import Chunk
 from consumers.corpus.page import Page
-from consumers.errors import StateError, UsageError
+from consumers.errors import SinkError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,16 +59,16 @@ class Found(NamedTuple):
 
 class Table:
     def __init__(self, folder: Path) -> None:
-        """Raises StateError where there is none."""
+        """Raises SinkError where there is none."""
         self.folder = folder
         if not (folder / NAME).is_dir():
-            raise StateError(f"there is no index at {folder}: `corpus index {folder}` makes one")
+            raise SinkError(f"there is no index at {folder}: `corpus index {folder}` makes one")
         try:
             self._lance = lance.dataset(str(folder / NAME))
             self._config = self._lance.config()
             self.embedder, self.dimensions = self._config[_EMBEDDER], int(self._config[_DIMENSIONS])
         except (OSError, ValueError, KeyError) as error:
-            raise StateError(f"{folder} can't be read as an index: {error}") from None
+            raise SinkError(f"{folder} can't be read as an index: {error}") from None
 
     @classmethod
     def made(cls, folder: Path, embedder: "Embedder") -> "Table":
@@ -180,7 +180,7 @@ class Table:
         """
         self._lance.optimize.compact_files(materialize_deletions=True, materialize_deletions_threshold=0.0)
         if left := [each.fragment_id for each in self._lance.get_fragments() if each.num_deletions]:
-            raise StateError(f"the index at {self.folder} still holds deleted rows, in fragments {left}")
+            raise SinkError(f"the index at {self.folder} still holds deleted rows, in fragments {left}")
         indices = self._indices()
         if _VECTOR_INDEX in indices:  # its files hold vectors, of deleted rows too, and means of them
             self._lance.drop_index(_VECTOR_INDEX)

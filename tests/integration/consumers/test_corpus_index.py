@@ -22,7 +22,7 @@ from consumers.corpus.index import Index
 from consumers.corpus.page import Listed, Page, Told
 from consumers.corpus.state import State
 from consumers.corpus.table import NAME, Table, of_page
-from consumers.errors import StateError, UsageError
+from consumers.errors import SinkError, UsageError
 from consumers.wikitext.text import plain_text
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def test_another_embedder_is_refused(tmp_path: Path, rng: random.Random) -> None
             Index(state, tmp_path / "index", other)
         assert held(tmp_path / "index") == before
         (tmp_path / "odd" / NAME).mkdir(parents=True)
-        with pytest.raises(StateError, match="can't be read as an index"):
+        with pytest.raises(SinkError, match="can't be read as an index"):
             Index(state, tmp_path / "odd", Hashing())
 
 
@@ -257,7 +257,7 @@ def test_an_index_of_vectors_finds_the_same(tmp_path: Path, rng: random.Random) 
 
 
 def test_killed_at_any_instant_it_goes_on(tmp_path: Path, rng: random.Random) -> None:
-    """Killed amid its writing, again and again while the corpus changes: in the end it's what the corpus is."""
+    """Amid its writing, again and again while the corpus changes: in the end the table is what that is."""
     wiki, folder = Wiki(rng, pages=30), tmp_path / "index"
     with State(tmp_path / "corpus.db", create=True) as state:
         state.commit(wiki.founding)
@@ -319,4 +319,4 @@ def test_it_follows_until_it_is_stopped(
     lines = search("--index", str(tmp_path / "index"), "--json").splitlines()
     assert len(lines) == 5
     assert json.loads(lines[0])["page_id"] == 99
-    assert search("--index", str(tmp_path), code=2).startswith("corpus: there is no index at")
+    assert search("--index", str(tmp_path), code=1).startswith("corpus: there is no index at")

@@ -1,0 +1,100 @@
+"""`corpus status`: how far it was read, what it holds, and how fresh that is."""
+
+import argparse
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from consumers.corpus.freshness import percentile
+from consumers.corpus.state import State
+
+HELP: Final = "positions, pages of each wiki, last change, freshness"
+SPANS_S: Final = {"hour": 3_600, "day": 86_400, "week": 7 * 86_400}
+
+
+class Freshness(Struct, frozen=True):
+    """From edits to their commits here, of a span of time."""
+
+    events: int
+    p50_s: float | None
+    p99_s: float | None
+
+
+class FeedStatus(Struct, frozen=True):
+    position: str
+    committed: str
+    """RFC 3339."""
+    bad_events: int
+
+
+class WikiStatus(Struct, frozen=True):
+    live: int
+    gone: int
+    """Tombstones."""
+
+
+class Status(Struct, frozen=True):
+    corpus: str
+    size_bytes: int
+    feeds: dict[str, FeedStatus]
+    wikis: dict[str, WikiStatus]
+    changes: int
+    """The number of the last one."""
+    last_event: str | None
+    """When the feed last altered a row, to the minute: RFC 3339."""
+    freshness: dict[str, Freshness]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    with State(options.corpus) as state:
+        status = status_of(state, time.time())
+    print(msgspec.json.encode(status).decode() if options.json else _text(status))
+    return 0
+
+
+def status_of(state: State, now_s: float) -> Status:
+    counts = state.freshness()
+    freshness: dict[str, Freshness] = {}
+    for name, span_s in SPANS_S.items():
+        its = [count for count in counts if count.minute >= now_s - span_s]
+        p50_s, p99_s = percentile(its, 0.5), percentile(its, 0.99)
+        freshness[name] = Freshness(sum(count.events for count in its), p50_s, p99_s)
+    return Status(
+        corpus=str(state.path),
+        size_bytes=state.path.stat().st_size,
+        feeds={
+            read.feed: FeedStatus(read.position, _time(read.at_s), int(state.fact(f"bad:{read.feed}") or 0))
+            for read in state.reads()
+        },
+        wikis={wiki: WikiStatus(total.live, total.gone) for wiki, total in state.totals().items()},
+        changes=state.changed(),
+        last_event=_time(counts[-1].minute) if counts else None,
+        freshness=freshness,
+    )
+
+
+def _text(status: Status) -> str:
+    lines = [f"{status.corpus}: {status.size_bytes / 1e6:,.1f} MB, {status.changes:,} changes"]
+    lines += [
+        f"  feed {name}: committed {feed.committed}, {feed.bad_events:,} bad events, at {feed.position}"
+        for name, feed in status.feeds.items()
+    ] or ["  no feed was read yet"]
+    lines += [f"  {wiki}: {its.live:,} pages, {its.gone:,} tombstones" for wiki, its in status.wikis.items()]
+    lines.append(f"  last event applied: {status.last_event or 'none'}")
+    lines += [
+        f"  freshness, last {name}: p50 {fresh.p50_s:,.2f} s, p99 {fresh.p99_s:,.2f} s of {fresh.events:,} events"
+        for name, fresh in status.freshness.items()
+        if fresh.p50_s is not None and fresh.p99_s is not None
+    ]
+    return "\n".join(lines)
+
+
+def _time(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
