@@ -260,6 +260,12 @@ class State:
         found = self._db.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
         return str(found[0]) if found else None
 
+    def facts(self, prefix: str = "") -> dict[str, str]:
+        """Those whose names begin so."""
+        with named(self.path):
+            found = self._db.execute("SELECT name, value FROM fact ORDER BY name")
+            return {name: value for name, value in found if name.startswith(prefix)}
+
     def reads(self) -> list[Read]:
         with named(self.path):
             return [
