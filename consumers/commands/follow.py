@@ -13,6 +13,7 @@ from consumers import feeds, logs
 from consumers.corpus import display, metrics
 from consumers.corpus.follow import Follower, Reason
 from consumers.corpus.lock import feeding
+from consumers.corpus.progress import begins
 from consumers.corpus.state import State
 from consumers.errors import BadEvent, FeedError, FeedRefused, PositionLost, UsageError
 
@@ -47,9 +48,12 @@ def run(options: argparse.Namespace) -> int:
     is_live = sys.stdout.isatty() and not options.json
     logs.set_up(as_json=not is_live)
     with feeding(options.corpus), State(options.corpus, create=True) as state:
+        positions = state.positions()
+        if options.since is None and not positions:
+            options.since = begins(state)
         follower = Follower(
             state,
-            feeds.opened(options, state.positions()),
+            feeds.opened(options, positions),
             keep_wikitext=options.keep == "wikitext",
             idle_s=options.until_idle,
             strict=options.strict,

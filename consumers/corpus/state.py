@@ -9,9 +9,12 @@ this file: readers that keep something else current (an index, a snapshot's diff
 """
 
 import json
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -49,6 +52,8 @@ class Changed(NamedTuple):
     page: int
     content: Page | None
     """None: it is gone."""
+    sequence: int = 0
+    """Of the newest event; 0 where only a listing speaks of the page."""
 
 
 class Committed(NamedTuple):
@@ -226,6 +231,18 @@ class State:
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """All that is read within is as of one moment, whatever others commit meanwhile. Not for commits of
+        one's own; SQLite's log grows as long as it lasts.
+        """
+        self._db.execute("BEGIN")
+        try:
+            self.changed()  # the moment is that of the first look
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
+
     def changed(self) -> int:
         """The number of the last change in this file; 0 of an empty one."""
         (pages,) = self._db.execute("SELECT max(changed) FROM page").fetchone()
@@ -242,6 +259,12 @@ class State:
     def fact(self, name: str) -> str | None:
         found = self._db.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
         return str(found[0]) if found else None
+
+    def facts(self, prefix: str = "") -> dict[str, str]:
+        """Those whose names begin so."""
+        with named(self.path):
+            found = self._db.execute("SELECT name, value FROM fact ORDER BY name")
+            return {name: value for name, value in found if name.startswith(prefix)}
 
     def reads(self) -> list[Read]:
         with named(self.path):
@@ -295,21 +318,35 @@ class State:
 
     def pages(self, wiki: str) -> Iterator[Page]:
         """Those of a wiki that can be read, by page id, as of one moment."""
+        for row in self.rows(wiki):
+            assert row.content is not None
+            yield row.content
+
+    def rows(self, wiki: str) -> Iterator[Row]:
+        """The same, with what is known of them beside their content."""
         query = "SELECT row FROM page WHERE wiki = ? AND gone IS NULL ORDER BY page"
         for (row,) in self._db.execute(query, (wiki,)):
-            content = self._unpacked(row).content
-            assert content is not None
-            yield content
+            yield self._unpacked(row)
 
     def changes(self, since: int = 0, limit: int = 1_000) -> list[Changed]:
         """Pages that changed after that number, each once."""
-        query = "SELECT changed, wiki, page, row FROM page WHERE changed > ? ORDER BY changed LIMIT ?"
+        query = "SELECT changed, row FROM page WHERE changed > ? ORDER BY changed LIMIT ?"
         found = self._db.execute(query, (since, limit))
-        return [Changed(number, wiki, page, self._unpacked(row).content) for number, wiki, page, row in found]
+        rows = ((number, self._unpacked(row)) for number, row in found)
+        return [Changed(number, row.wiki, row.page, row.content, row.sequence) for number, row in rows]
 
     def withdrawals(self, since: int = 0) -> list[Withdrawal]:
         query = "SELECT changed, wiki, page, revision, sequence FROM withdrawal WHERE changed > ?"
         return [Withdrawal(*row) for row in self._db.execute(f"{query} ORDER BY changed", (since,))]
+
+    def sampled(self, rng: random.Random, count: int) -> list[Row]:
+        """Rows drawn evenly, tombstones too, each once; fewer where there are no more."""
+        query = "SELECT row FROM page WHERE number = ?"
+        with named(self.path):
+            (most,) = self._db.execute("SELECT coalesce(max(number), 0) FROM page").fetchone()
+            drawn = rng.sample(range(1, most + 1), min(most, 2 * count))  # some were removed
+            found = (self._db.execute(query, (number,)).fetchone() for number in drawn)
+            return [self._unpacked(row) for (row,) in islice(filter(None, found), count)]
 
     def _unpacked(self, row: bytes) -> Row:
         return self._decoder.decode(self._unpacker.decompress(row))
