@@ -19,7 +19,7 @@ import msgspec
 from aiokafka import errors as kafka
 
 from consumers.backoff import Backoff
-from consumers.errors import FeedRefused, PositionLost
+from consumers.errors import BadEvent, FeedRefused, PositionLost
 from consumers.event import Article, Batch, decoded
 from consumers.kafka_reader import CHECK_S, Beyond, Position, Stuck, TopicReader
 from consumers.kafka_topic import BROKEN, Access
@@ -108,15 +108,20 @@ class KafkaFeed:
 
     def _batch(self, records: Iterable[Any], position: str) -> Batch:
         events: list[Article] = []
+        bad: list[str] = []
         size = 0
         for record in records:
             if record.value is None or TICK in record.headers:
                 continue
-            article = decoded(record.value)
+            try:
+                article = decoded(record.value)
+            except BadEvent as error:
+                bad.append(f"{error} ({record.partition}:{record.offset})")
+                continue
             if not self.wikis or article.is_part_of.identifier in self.wikis:
                 events.append(article)
                 size += len(record.value)
-        return Batch(events, position, size)
+        return Batch(events, position, size, bad)
 
 
 def _text(position: Position) -> str:
