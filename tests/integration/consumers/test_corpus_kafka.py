@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from harness.cutting import Hop
 from harness.delivering import KEY, Delivering
 from harness.delivering_on_kafka import delivering_on_kafka
 from harness.scripted import article
+from harness.service import free_port
 
 from consumers.backoff import Backoff
 from consumers.errors import PositionLost
@@ -187,6 +189,38 @@ async def made_anew(server: Delivering) -> None:
         while await server.log.topic(server.topic) is not None:
             await asyncio.sleep(0.05)
         await server.log.ensure_topics([article_spec(server.runtime.settings, server.topic)])
+
+
+async def test_a_cluster_that_can_not_be_reached_is_waited_for(brokers: Brokers, tmp_path: Path) -> None:
+    """At the start, and under a reader, which begins anew where it was: every record comes, once."""
+    real = int(brokers.bootstrap.rpartition(":")[2])
+    async with delivering_on_kafka(brokers, tmp_path) as server, Hop(free_port()) as hop:
+        nowhere = hop.target
+        await server.write(range(1, 6))
+        feed = feed_of(server)
+        feed.access = Access((f"127.0.0.1:{hop.port}",), is_encrypted=False)
+        found: list[Article] = []
+        async with asyncio.timeout(DEADLINE_S), aclosing(feed.batches(None)) as batches:
+
+            async def until(count: int) -> None:
+                while len(found) < count:
+                    found.extend((await anext(batches)).events)
+
+            reading = asyncio.ensure_future(until(5))
+            while feed.connections < 3:
+                await asyncio.sleep(0.01)
+            hop.target = real
+            await reading
+            reading = asyncio.ensure_future(until(8))
+            tried = feed.connections
+            hop.target = nowhere
+            hop.close()
+            while feed.connections < tried + 2:
+                await asyncio.sleep(0.01)
+            await server.write(range(1, 4))
+            hop.target = real
+            await reading
+        assert sequences(found) == sorted(server_sequences(server))
 
 
 async def test_what_retention_took_is_lost_by_name(brokers: Brokers, tmp_path: Path) -> None:
