@@ -9,7 +9,9 @@ from consumers.event import Article, Batch
 
 MOST_BYTES: Final = 8_388_608
 MOST_EVENTS: Final = 1_000
-"""Of what waits, and so of a batch: more in one commit gains nothing."""
+"""Of what waits before another read's worth is let in, and so about of a batch: more in one commit gains
+nothing.
+"""
 
 
 class Closed(Exception):
