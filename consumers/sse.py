@@ -29,7 +29,7 @@ from consumers.backoff import Backoff
 from consumers.connection import BROKEN, SILENCE_S, Connection, Expired, Unavailable
 from consumers.errors import BadEvent, FeedError, FeedRefused, PositionLost
 from consumers.event import Batch, decoded
-from consumers.framing import Framing
+from consumers.framing import BLANK, Framing
 from consumers.handover import Closed, Handover
 from consumers.parts import ALL, Parts
 
@@ -170,11 +170,13 @@ class SseFeed:
             handover.end(None)
 
     def _pass_on(self, events: bytes, handover: Handover) -> None:
-        try:
-            for event in sseclient.SSEClient(iter([events])).events():
-                self._dispatch(event, handover)
-        except UnicodeDecodeError:
-            raise BadEvent("an event of the feed is not UTF-8") from None
+        """Each by itself: sseclient-py ends at a byte that is not UTF-8."""
+        for one in events.split(BLANK):
+            try:
+                for event in sseclient.SSEClient(iter([one])).events():
+                    self._dispatch(event, handover)
+            except UnicodeDecodeError:
+                handover.put(None, "", bad="an event of the feed is not UTF-8")
 
     def _dispatch(self, event: sseclient.Event, handover: Handover) -> None:
         position = event.id if event.id and _ID.fullmatch(event.id) else ""
@@ -182,7 +184,12 @@ class SseFeed:
             self.backoff.suggested(int(event.retry[:9]) / 1_000)
         if event.event == "message":
             value = event.data.encode()
-            handover.put(decoded(value), position, len(value))
+            try:
+                article = decoded(value)
+            except BadEvent as error:
+                handover.put(None, position, bad=str(error))
+            else:
+                handover.put(article, position, len(value))
             return
         if event.event == "gap":
             if not self.goes_on:

@@ -3,14 +3,17 @@ how often and in which order, it comes to the same row, and that says what the w
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumers.corpus.page import UNKNOWN_REVISION, Change, Listed, Page, Told
 from consumers.corpus.row import SURE_US, Row, applied
+from consumers.corpus.state import State
 
 STEP: Final = 1_000
 """µs between two things that happen; small beside SURE_US."""
@@ -155,8 +158,11 @@ def encoded(row: Row | None) -> bytes:
 
 
 histories = STEPS.map(history)
+unhurried = settings(deadline=None)
+"""A busy machine is no failure."""
 
 
+@unhurried
 @given(histories, st.data())
 def test_a_row_is_the_same_in_any_order_and_after_any_repeats(wiki: Wiki, data: Any) -> None:
     """Of events and listings alike. One application changes nothing the second time."""
@@ -173,6 +179,7 @@ def test_a_row_is_the_same_in_any_order_and_after_any_repeats(wiki: Wiki, data: 
     assert encoded(row) == encoded(expected)
 
 
+@unhurried
 @given(histories, st.data())
 def test_a_row_that_was_put_aside_and_taken_up_again_is_the_same(wiki: Wiki, data: Any) -> None:
     """A row is all that its file keeps: batches end anywhere."""
@@ -185,6 +192,7 @@ def test_a_row_that_was_put_aside_and_taken_up_again_is_the_same(wiki: Wiki, dat
     assert row == after(changes)
 
 
+@unhurried
 @given(histories, st.data())
 def test_a_row_says_what_the_wiki_says(wiki: Wiki, data: Any) -> None:
     """After all events of the page and any listings of it, in any order."""
@@ -199,6 +207,7 @@ def test_a_row_says_what_the_wiki_says(wiki: Wiki, data: Any) -> None:
         assert row.gone == "deleted"
 
 
+@unhurried
 @given(histories, st.data())
 def test_what_the_feed_lost_is_closed_by_asking_later(wiki: Wiki, data: Any) -> None:
     """Whatever of the events came: when the wiki is asked an hour later, the row says what the wiki says."""
@@ -214,6 +223,7 @@ def test_what_the_feed_lost_is_closed_by_asking_later(wiki: Wiki, data: Any) -> 
     assert row.content == wiki.state()
 
 
+@unhurried
 @given(histories, st.data())
 def test_no_withdrawn_text_is_anywhere_in_a_row(wiki: Wiki, data: Any) -> None:
     """A row that is gone holds no text at all; no row holds one of a revision that is hidden, once the event
@@ -229,7 +239,30 @@ def test_no_withdrawn_text_is_anywhere_in_a_row(wiki: Wiki, data: Any) -> None:
         assert b"ext of revision %d." % revision not in encoded(row)
 
 
-@given(STEPS.map(history))
+@settings(unhurried, max_examples=30)
+@given(histories, st.data())
+def test_a_file_is_the_same_after_any_split_into_batches(
+    tmp_path_factory: pytest.TempPathFactory, wiki: Wiki, data: Any
+) -> None:
+    """Rows, totals and withdrawals, of one commit or of many; and it is read again by another process."""
+    changes: list[Change] = [*wiki.events, *wiki.listings]
+    order = data.draw(st.permutations(changes))
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(order)))) | {0, len(order)})
+    folder = tmp_path_factory.mktemp("corpus")
+    with State(folder / "one.db", create=True) as state:
+        state.commit(order)
+    for start, end in pairwise(cuts):
+        with State(folder / "many.db", create=True) as state:
+            state.commit(order[start:end])
+    with State(folder / "one.db") as one, State(folder / "many.db", create=True) as many:
+        assert one.row("testwiki", 7) == many.row("testwiki", 7) == after(order)
+        assert one.totals() == many.totals()
+        told = [w[1:] for w in one.withdrawals() if w.sequence]
+        assert told == [w[1:] for w in many.withdrawals() if w.sequence]
+
+
+@unhurried
+@given(histories)
 def test_the_feed_alone_gives_the_newest_of_what_it_said(wiki: Wiki) -> None:
     """In its own order a row is at each moment what the last event said that was not late."""
     row: Row | None = None

@@ -396,17 +396,23 @@ async def test_another_content_type_is_no_feed() -> None:
         b"data: {}\n\n",
         b'data: [{"a": 1}]\n\n',
         b"data: \xff\xfe\n\n",
-        event(9).replace(b'"identifier": 9', b'"identifier": "9"'),
+        event(9).split(b"\n", 1)[1].replace(b'"identifier": 9', b'"identifier": "9"'),
         b"data: " + b"[" * 5_000 + b"\n\n",
     ],
 )
-async def test_what_is_no_article_ends_the_feed_behind_what_was_whole(bad: bytes) -> None:
-    """By name, once the events before it were given out, and without their text in the error."""
-    async with reading([Answer(event(1) + bad + event(2), then="hold")], "id-0") as (batches, _):
-        assert await pages(batches, 1) == [1]
-        with pytest.raises(BadEvent) as raised:
-            await anext(batches)
-    assert "no JSON" not in str(raised.value)
+async def test_what_is_no_article_is_told_and_passed_over(bad: bytes) -> None:
+    """Beside the events, with a reason that holds nothing of it; its id counts, so that it comes once."""
+    body = event(1) + b"id: id-9\n" + bad + event(2)
+    async with reading([Answer(body, then="hold")], "id-0") as (batches, _):
+        found: list[int] = []
+        reasons: list[str] = []
+        while found != [1, 2]:
+            batch = await anext(batches)
+            found += [one.identifier for one in batch.events]
+            reasons += batch.bad
+        [reason] = reasons
+        assert "no JSON" not in reason
+        assert batch.position == "id-2"
 
 
 async def test_garbage_in_place_of_http_is_waited_out() -> None:
