@@ -39,7 +39,7 @@ FOUND = (
     "move",
     "hide_text",
 )
-MARKUP = """{{Infobox|name=x}} '''Markup''' on {{PAGENAME}}: [[File:A.png|thumb|a picture]] [[Datei:B.png|mini]]
+MARKUP = """{{Infobox|name=x}} '''Markup''' on {{PAGENAME}}: [[File:A.png|thumb|x]] [[Datei:B.png|mini]]
 [[Page 1|a link]]<ref>a note</ref>.
 
 == Heading ==
