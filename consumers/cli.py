@@ -11,7 +11,20 @@ from typing import Final, NoReturn, Protocol, cast
 
 from consumers.errors import CorpusError, StateError, UsageError
 
-COMMANDS: Final[tuple[str, ...]] = ("bootstrap", "follow", "get", "status", "verify")
+COMMANDS: Final[tuple[str, ...]] = (
+    "bootstrap",
+    "follow",
+    "get",
+    "status",
+    "snapshot",
+    "diff",
+    "jsonl",
+    "index",
+    "search",
+    "erase",
+    "plot",
+    "verify",
+)
 """Each a module of `consumers.commands`; imported only when it, or help, is asked for."""
 
 

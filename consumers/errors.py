@@ -9,6 +9,7 @@
     ├── DumpError         a dump can't be read
     ├── WikiError         a wiki's API did not answer, or not as it should
     ├── StateError        the corpus file: not one, of a newer version, or in use
+    ├── SinkError         what a corpus is written out to can't be written, or is not what we wrote
     └── NotThere          what was asked for is not in the corpus, or was withdrawn
 
 Each message says what, which, and what to do about it; none holds a key or a text. `code` is bounded and fit
@@ -58,6 +59,10 @@ class WikiError(CorpusError):
 
 class StateError(CorpusError):
     code = "state"
+
+
+class SinkError(CorpusError):
+    code = "sink"
 
 
 class NotThere(CorpusError):
