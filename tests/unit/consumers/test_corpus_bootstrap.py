@@ -170,6 +170,41 @@ def test_what_nobody_lists_any_more_is_refused_or_a_fact(path: Path) -> None:
         }
 
 
+def test_what_was_hidden_meanwhile_is_withdrawn(path: Path) -> None:
+    """The text of a revision that a dump has, also where a newer one is there: it may lie in a sink. What is
+    shown again is not, and an entry of another thing says nothing.
+    """
+
+    def hide(minute: int, number: int, ids: object, **new: bool) -> dict[str, Any]:
+        entry = log(minute, "delete", number, f"Page {number}")
+        return entry | {"action": "revision", "params": {"type": "revision", "ids": ids, "new": new}}
+
+    one = World(
+        [],
+        [
+            hide(1, 1, [10, "9"], content=True),
+            hide(2, 2, {"0": 20}, comment=True),
+            hide(3, 3, [1_003], content=True),
+            hide(4, 4, "40", content=True),
+        ],
+    )
+    one.pages = {number: f"Page {number}" for number in (1, 2, 3, 4)}
+    with State(path, create=True) as state, serving(one.answer) as api:
+        state.commit(
+            Listed("enwiki", number, 1, number * 10, page_held(number, number * 10))
+            for number in (1, 2, 3, 4)
+        )
+        closing = needed(state, STARTED + timedelta(hours=1), STARTED + timedelta(days=2))
+        assert closing is not None
+        closed(state, api, closing)
+        assert {(one.page, one.revision) for one in state.withdrawals()} == {(1, 10), (1, 9)}
+        assert held(state) == {number: f"Now {title}." for number, title in one.pages.items()}
+
+
+def page_held(number: int, revision: int) -> Page:
+    return Page("enwiki", number, revision, f"Page {number}", "https://x.example", 0, "Held.")
+
+
 class World:
     """What a wiki lists, and the pages that it has."""
 
