@@ -20,7 +20,9 @@ from harness.service import Service
 from msgspec.structs import replace
 from recording_setup import KEYS, write_partners
 
+from consumers.corpus.bootstrap import read
 from consumers.corpus.page import EXTRACTOR
+from consumers.corpus.pieces import opened
 from consumers.corpus.state import State
 
 FORMS = {
@@ -162,18 +164,18 @@ async def test_a_row_of_a_dump_equals_the_feeds(farm: WikiFarm, tmp_path: Path, 
         url = f"http://127.0.0.1:{await service.port()}"
         feed = ["--url", url, "--key-file", str(tmp_path / "key")]
         asking = ["--endpoint", farm.endpoint, "--contact", CONTACT, "--requests-per-minute", "60000"]
-        for name in ("dump", "asked"):
+        for name in ("dump", "asked", "feed"):
             (tmp_path / name).mkdir()
-            for wiki in farm.wikis:
-                file = await dump_of(farm, wiki, tmp_path / f"{wiki}.xml")
-                if name == "asked":
-                    whole = file.read_text()
-                    head, _, _ = whole.partition("<page>")
-                    file.write_text(f"{head}</mediawiki>")
-                kept = ["--offline"] if name == "dump" else [*asking, *feed]
-                times = ["--dump-started", datetime.now(UTC).isoformat()]
-                await corpus(tmp_path / name, "bootstrap", str(file), *kept, *times, "--processes", "1")
-        (tmp_path / "feed").mkdir()
+        for wiki in farm.wikis:
+            begun = datetime.now(UTC)
+            file = await dump_of(farm, wiki, tmp_path / f"{wiki}.xml")
+            with State(tmp_path / "dump/corpus.db", create=True) as state:
+                dump = opened(file)
+                read(state, [dump], dump.site, started=begun)
+            head, _, _ = file.read_text().partition("<page>")
+            file.write_text(f"{head}</mediawiki>")  # so that each page is asked for
+            times = ["--dump-started", begun.isoformat(), "--processes", "1"]
+            await corpus(tmp_path / "asked", "bootstrap", str(file), *asking, *feed, *times)
         shutil.copyfile(tmp_path / "asked/corpus.db", tmp_path / "feed/corpus.db")
         await corpus(tmp_path / "feed", "follow", *feed, "--json", "--until-idle", "8")
     for name in ("dump", "asked", "feed"):

@@ -14,6 +14,7 @@ from harness.api import Answer, Api, Params, serving
 from harness.corpus_command import begun, corpus, ended
 from harness.dumps import dump, page, revision, written
 
+from consumers.commands.status import WikiStatus, status_of
 from consumers.corpus import bootstrap, gap
 from consumers.corpus.page import Listed, Page
 from consumers.corpus.pieces import opened
@@ -320,6 +321,37 @@ def test_a_gap_is_closed_from_where_that_was_ended(path: Path, fails_at: int) ->
         assert again is not None
         assert closed(state, api, again).finished
         assert held(state) == {number: f"Now {title}." for number, title in one.pages.items()}
+
+
+def test_the_status_says_how_far_a_bootstrap_is(tmp_path: Path, path: Path) -> None:
+    """A dump that is not read to its end, a gap that is open, a hole; and of other wikis nothing."""
+    file = written(tmp_path, dump(PAGES)[: -len(dumps.END)])
+    until = STARTED + timedelta(days=20)
+    now = STARTED + timedelta(days=40)
+    stages = []
+    with State(path, create=True) as state:
+
+        def told() -> WikiStatus:
+            return status_of(state, now.timestamp()).wikis["enwiki"]
+
+        state.commit([Listed("enwiki", 1, 1)])
+        stages.append(told().bootstrap)
+        with pytest.raises(DumpError):
+            bootstrap.read(state, [opened(file)], SITE, started=STARTED)
+        stages.append(told().bootstrap)
+        file.write_bytes(dump(PAGES))
+        (whole := file.rename(tmp_path / "whole.xml")).touch()
+        state.commit(facts=dict.fromkeys(state.facts("dump:"), ""))
+        bootstrap.read(state, [opened(whole)], SITE, started=STARTED)
+        stages.append(told().bootstrap)
+        closing = needed(state, until, now)
+        assert closing is not None
+        gap.listable(state, "enwiki", closing, now=now, accept_holes=True)
+        with serving(World([], []).answer) as api:
+            closed(state, api, closing)
+        stages.append(told().bootstrap)
+        assert told().hole == ("2026-01-01T00:00:00Z", "2026-01-11T00:00:00Z")
+    assert stages == ["none", "reading", "open", "done"]
 
 
 # ── the command ────────────────────────────────────────────────────────────────────────────────
