@@ -165,8 +165,8 @@ def schema() -> "pa.Schema":
 
 
 @lru_cache(1_024)
-def _plain(licences: tuple[Licence, ...]) -> Any:
-    return msgspec.to_builtins(licences)
+def _plain(licences: tuple[Licence, ...]) -> list[dict[str, str | None]]:
+    return [msgspec.to_builtins(licence) for licence in licences]
 
 
 def table_of(entries: Sequence[Entry]) -> "pa.Table":
