@@ -179,8 +179,8 @@ def _card(manifest: Manifest) -> Iterator[str]:
 
 
 def _config(name: str, folder: str, splits: Iterable[str], contents: str) -> Iterator[str]:
-    """Of a local folder, `datasets` takes what it has in its cache unless the configuration is another one: it
-    looks at no file. So that names the contents.
+    """Of a local folder, `datasets` takes what it has in its cache unless the configuration is another one:
+    it looks at no file. So that names the contents.
     """
     yield f"- config_name: {name}\n  description: contents {contents}"
     if name == "default":

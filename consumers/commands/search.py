@@ -1,0 +1,38 @@
+"""`corpus search TEXT`: the nearest passages of a table that `corpus index` made."""
+
+import argparse
+import json
+import textwrap
+from pathlib import Path
+
+HELP = "Show the passages of an index that are nearest to a text."
+WIDTH = 100
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text")
+    parser.add_argument("--index", type=Path, required=True, metavar="DIR", help="what `corpus index` made")
+    parser.add_argument("--embedder", metavar="NAME", help="where the index is of one of module:callable")
+    parser.add_argument("--count", type=int, default=5, help="of passages (default: %(default)s)")
+    parser.add_argument("--wiki", help="only of this one, e.g. enwiki")
+    parser.add_argument("--json", action="store_true", help="one object a line, whole passages")
+
+
+def run(options: argparse.Namespace) -> int:
+    from consumers.corpus.embed import embedded, embedder, named  # noqa: PLC0415  # heavy
+    from consumers.corpus.table import Table  # noqa: PLC0415
+
+    table = Table(options.index)
+    chosen = embedder(options.embedder) if options.embedder else named(table.embedder)
+    table.check(chosen)
+    (vector,) = embedded(chosen, [options.text])
+    for found in table.search(vector, options.count, options.wiki):
+        row = found.row
+        if options.json:
+            print(json.dumps({"distance": found.distance, **row}, ensure_ascii=False))
+            continue
+        print(f"{1 - found.distance:.3f}  {' > '.join([row['title'], *row['path']])}")
+        print(f"       {row['url']}")
+        print(textwrap.indent(textwrap.fill(row["text"], WIDTH, max_lines=4, placeholder=" …"), " " * 7))
+        print(f"       {row['attribution']}\n")
+    return 0
