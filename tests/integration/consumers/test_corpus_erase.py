@@ -63,7 +63,7 @@ def page(number: int, revision: int, rng: random.Random, said: str = "") -> Page
     language = LANGUAGES[number % len(LANGUAGES)]
     words = WORDS[language].split()
     paragraphs = [
-        " ".join(rng.choice(words) for _ in range(60)) + f". {said}Text" for _ in range(rng.randrange(1, 9))
+        f"{said}Text " + " ".join(rng.choice(words) for _ in range(60)) for _ in range(rng.randrange(1, 9))
     ]
     text = "\n\n".join(paragraphs)
     return Page(
