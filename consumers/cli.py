@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Final, NoReturn, Protocol, cast
@@ -11,6 +12,7 @@ from typing import Final, NoReturn, Protocol, cast
 from consumers.errors import CorpusError, StateError, UsageError
 
 COMMANDS: Final[tuple[str, ...]] = (
+    "bootstrap",
     "follow",
     "get",
     "status",
@@ -20,6 +22,8 @@ COMMANDS: Final[tuple[str, ...]] = (
     "index",
     "search",
     "erase",
+    "plot",
+    "verify",
 )
 """Each a module of `consumers.commands`; imported only when it, or help, is asked for."""
 
@@ -32,7 +36,7 @@ class Command(Protocol):
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    options = _parser().parse_args(arguments)
+    options = _parser(_command(arguments)).parse_args(arguments)
     try:
         code = cast("Command", options.module).run(options) or 0
     except KeyboardInterrupt:
@@ -43,7 +47,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _command(arguments: Sequence[str] | None) -> str | None:
+    """The one that is named, so that no other's libraries are loaded; None: help, or none that there is."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    parser.add_argument("--corpus")
+    parser.add_argument("command", nargs="?")
+    with suppress(argparse.ArgumentError):
+        command = parser.parse_known_args(arguments)[0].command
+        return str(command) if command in COMMANDS else None
+    return None
+
+
+def _parser(chosen: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="corpus", description="A training corpus that is at every moment what the wikis say."
     )
@@ -51,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         "--corpus", type=Path, default=Path("corpus.db"), help="the corpus, one file (default: %(default)s)"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name in COMMANDS:
+    for name in [chosen] if chosen else COMMANDS:
         module = cast("Command", import_module(f"consumers.commands.{name}"))
         command = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.arguments(command)

@@ -45,7 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--key-file", type=Path, metavar="FILE", help=f"holds the key (default: it is in ${KEY})")
     add(
         "--since",
-        type=_time,
+        type=time_of,
         metavar="TIME",
         help="where a feed begins that has no position yet, e.g. 2026-11-21T12:00:00Z (default: now)",
     )
@@ -182,7 +182,7 @@ def _read(file: Path, option: str) -> str:
 # ── single options ─────────────────────────────────────────────────────────────────────────────
 
 
-def _time(text: str) -> datetime:
+def time_of(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -28,6 +28,7 @@ class Handover:
         self._changed = threading.Condition()
         self._ready = asyncio.Event()
         self._events: list[Article] = []
+        self._bad: list[str] = []
         self._position = position
         self._is_moved = False
         self._bytes = 0
@@ -38,8 +39,10 @@ class Handover:
 
     # ── the thread ─────────────────────────────────────────────────────────────────────────────
 
-    def put(self, article: Article | None, position: str, size: int = 0) -> None:
-        """An event of `size` bytes, or None, and the position behind it; "": as before. Raises Closed."""
+    def put(self, article: Article | None, position: str, size: int = 0, bad: str = "") -> None:
+        """An event of `size` bytes, or None, and the position behind it; "": as before. `bad`: why what came
+        is no article. Raises Closed.
+        """
         with self._changed:
             self._changed.wait_for(self._has_room)
             if self._is_closed:
@@ -47,6 +50,8 @@ class Handover:
             if article is not None:
                 self._events.append(article)
                 self._bytes += size
+            if bad:
+                self._bad.append(bad)
             if position:
                 self._position, self._is_moved = position, True
             self._tell(self._ready)
@@ -59,7 +64,8 @@ class Handover:
             self._tell(self._ended)
 
     def _has_room(self) -> bool:
-        return self._is_closed or (len(self._events) < MOST_EVENTS and self._bytes < MOST_BYTES)
+        count = len(self._events) + len(self._bad)
+        return self._is_closed or (count < MOST_EVENTS and self._bytes < MOST_BYTES)
 
     def _tell(self, what: asyncio.Event) -> None:
         if not what.is_set():
@@ -73,9 +79,9 @@ class Handover:
         while True:
             await self._ready.wait()
             with self._changed:
-                if self._events or self._is_moved:
-                    batch = Batch(self._events, self._position, self._bytes)
-                    self._events, self._is_moved, self._bytes = [], False, 0
+                if self._events or self._bad or self._is_moved:
+                    batch = Batch(self._events, self._position, self._bytes, self._bad)
+                    self._events, self._bad, self._is_moved, self._bytes = [], [], False, 0
                     self._changed.notify()
                     return batch
                 if self._is_ended:

@@ -182,7 +182,12 @@ class SseFeed:
             self.backoff.suggested(int(event.retry[:9]) / 1_000)
         if event.event == "message":
             value = event.data.encode()
-            handover.put(decoded(value), position, len(value))
+            try:
+                article = decoded(value)
+            except BadEvent as error:  # whoever applies the rest decides whether to go on
+                handover.put(None, position, bad=str(error))
+            else:
+                handover.put(article, position, len(value))
             return
         if event.event == "gap":
             if not self.goes_on:

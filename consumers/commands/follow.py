@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,11 +13,14 @@ from consumers import feeds, logs
 from consumers.corpus import display, metrics
 from consumers.corpus.follow import Follower, Reason
 from consumers.corpus.lock import feeding
+from consumers.corpus.progress import begins
 from consumers.corpus.state import State
-from consumers.errors import BadEvent, FeedRefused, PositionLost, UsageError
+from consumers.errors import BadEvent, FeedError, FeedRefused, PositionLost, UsageError
+
+logger = logging.getLogger(__name__)
 
 HELP: Final = "keep the corpus current: apply the feed as it comes"
-_WHAT_TO_DO: Final = {
+_WHAT_TO_DO: Final[dict[type[FeedError], str]] = {
     PositionLost: "`corpus bootstrap` again closes the gap; or go on with one by --on-gap continue",
     FeedRefused: "what was committed is kept; mend it and start again",
     BadEvent: "what came before it is committed",
@@ -44,9 +48,12 @@ def run(options: argparse.Namespace) -> int:
     is_live = sys.stdout.isatty() and not options.json
     logs.set_up(as_json=not is_live)
     with feeding(options.corpus), State(options.corpus, create=True) as state:
+        positions = state.positions()
+        if options.since is None and not positions:
+            options.since = begins(state)
         follower = Follower(
             state,
-            feeds.opened(options, state.positions()),
+            feeds.opened(options, positions),
             keep_wikitext=options.keep == "wikitext",
             idle_s=options.until_idle,
             strict=options.strict,
@@ -54,8 +61,8 @@ def run(options: argparse.Namespace) -> int:
         with _metrics(options):
             try:
                 reason = asyncio.run(_follow(follower, options, is_live=is_live))
-            except (PositionLost, FeedRefused, BadEvent) as error:
-                raise type(error)(f"{error}: {_WHAT_TO_DO[type(error)]}") from None
+            except FeedError as error:
+                raise _with_advice(error) from None
     if is_live:
         print(f"{reason}: {follower.tally.events:,} events are in {options.corpus}")
     return 0
@@ -78,6 +85,13 @@ async def _follow(follower: Follower, options: argparse.Namespace, *, is_live: b
             if not is_live:
                 _say(display.line(tally, display.Rates(), follower.clock(), final=reason or "failed"))
     return reason
+
+
+def _with_advice(error: FeedError) -> FeedError:
+    for kind, advice in _WHAT_TO_DO.items():
+        if isinstance(error, kind):
+            return kind(f"{error}: {advice}")
+    return error
 
 
 @contextmanager
@@ -115,6 +129,8 @@ def _metrics(options: argparse.Namespace) -> Iterator[None]:
     except OSError as error:
         where = f"{options.metrics_host}:{options.metrics_port}"
         raise UsageError(f"metrics can't be served at {where}: {error.strerror}") from None
+    address = f"http://{options.metrics_host}:{server.server_port}/metrics"
+    logger.info("metrics are served", extra={"url": address})
     try:
         yield
     finally:

@@ -89,7 +89,7 @@ def _text(status: Status) -> str:
     lines += [f"  {wiki}: {its.live:,} pages, {its.gone:,} tombstones" for wiki, its in status.wikis.items()]
     lines.append(f"  last event applied: {status.last_event or 'none'}")
     lines += [
-        f"  freshness, last {name}: p50 {fresh.p50_s:,.2f} s, p99 {fresh.p99_s:,.2f} s of {fresh.events:,} events"
+        f"  freshness, last {name}: p50 {fresh.p50_s:,.2f} s, p99 {fresh.p99_s:,.2f} s"
         for name, fresh in status.freshness.items()
         if fresh.p50_s is not None and fresh.p99_s is not None
     ]

@@ -112,6 +112,7 @@ def named(path: Path) -> Iterator[None]:
 
 _REASONS: Final = {
     "FULL": "no space is left for it: what was committed is kept; make room and start again",
+    "IOERR": "the disk refuses it: is there room, and is it sound? What was committed is kept",
     "READONLY": "it can't be written: it, or its folder, is read-only for this user",
     "CANTOPEN": "it can't be opened: is it a file, and may this user write into its folder?",
     "NOTADB": "it is no corpus, and no SQLite database at all",

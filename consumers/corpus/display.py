@@ -19,6 +19,7 @@ RATE_S: Final = 10.0
 """Over which a rate is taken."""
 WIKIS: Final = 12
 """That are shown, those with the most events."""
+WIDTH: Final = 72
 KIB: Final = 1024
 
 
@@ -95,6 +96,7 @@ def table(tally: Tally, rates: Rates, now_s: float, begun_s: float, what: str) -
             f"behind the last edit {lag} · {events_per_s:,.0f} events/s · {_size(bytes_per_s)}/s"
             f" · {tally.bad:,} bad"
         ),
+        min_width=WIDTH,
         title_justify="left",
         caption_justify="left",
     )
@@ -113,11 +115,11 @@ def table(tally: Tally, rates: Rates, now_s: float, begun_s: float, what: str) -
 
 
 def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < KIB:
-            return f"{count:,.0f} {unit}"
-        count /= KIB
-    return f"{count:,.1f} GB"
+    unit = "B"
+    for larger in ("kB", "MB", "GB"):
+        if count >= KIB:
+            count, unit = count / KIB, larger
+    return f"{count:,.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
 
 
 def _span(seconds: float) -> str:

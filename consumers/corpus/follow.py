@@ -94,9 +94,8 @@ class Follower:
         return "ended" if over.cancelled() else over.result()
 
     async def _read(self, feed: Feed, position: str | None) -> None:
-        batches = feed.batches(position)
-        async with aclosing(batches) as each:  # type: ignore[type-var]  # generators, as all feeds are
-            async for batch in each:
+        async with aclosing(feed.batches(position)) as batches:
+            async for batch in batches:
                 if batch.events or batch.bad:
                     self._moved = asyncio.get_running_loop().time()
                 if batch.bad and self.strict:

@@ -9,10 +9,12 @@ this file: readers that keep something else current (an index, a snapshot's diff
 """
 
 import json
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -336,6 +338,15 @@ class State:
     def withdrawals(self, since: int = 0) -> list[Withdrawal]:
         query = "SELECT changed, wiki, page, revision, sequence FROM withdrawal WHERE changed > ?"
         return [Withdrawal(*row) for row in self._db.execute(f"{query} ORDER BY changed", (since,))]
+
+    def sampled(self, rng: random.Random, count: int) -> list[Row]:
+        """Rows drawn evenly, tombstones too, each once; fewer where there are no more."""
+        query = "SELECT row FROM page WHERE number = ?"
+        with named(self.path):
+            (most,) = self._db.execute("SELECT coalesce(max(number), 0) FROM page").fetchone()
+            drawn = rng.sample(range(1, most + 1), min(most, 2 * count))  # some were removed
+            found = (self._db.execute(query, (number,)).fetchone() for number in drawn)
+            return [self._unpacked(row) for (row,) in islice(filter(None, found), count)]
 
     def _unpacked(self, row: bytes) -> Row:
         return self._decoder.decode(self._unpacker.decompress(row))

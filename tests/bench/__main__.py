@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.bench.table import read, table
 
 OUT = Path("build/bench")
-BENCHES = ("ingest", "log", "pipeline", "feeds", "settle", "text", "origin", "index", "kafka")
+BENCHES = ("ingest", "log", "pipeline", "feeds", "settle", "text", "origin", "corpus", "index", "kafka")
 
 
 def main() -> None:

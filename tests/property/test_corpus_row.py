@@ -3,14 +3,17 @@ how often and in which order, it comes to the same row, and that says what the w
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumers.corpus.page import UNKNOWN_REVISION, Change, Listed, Page, Told
 from consumers.corpus.row import SURE_US, Row, applied
+from consumers.corpus.state import State
 
 STEP: Final = 1_000
 """µs between two things that happen; small beside SURE_US."""
@@ -227,6 +230,28 @@ def test_no_withdrawn_text_is_anywhere_in_a_row(wiki: Wiki, data: Any) -> None:
             assert b"ext of revision" not in encoded(row)
     for revision in wiki.hidden:
         assert b"ext of revision %d." % revision not in encoded(row)
+
+
+@settings(max_examples=30, deadline=None)
+@given(histories, st.data())
+def test_a_file_is_the_same_after_any_split_into_batches(
+    tmp_path_factory: pytest.TempPathFactory, wiki: Wiki, data: Any
+) -> None:
+    """Rows, totals and withdrawals, of one commit or of many; and it is read again by another process."""
+    changes: list[Change] = [*wiki.events, *wiki.listings]
+    order = data.draw(st.permutations(changes))
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(order)))) | {0, len(order)})
+    folder = tmp_path_factory.mktemp("corpus")
+    with State(folder / "one.db", create=True) as state:
+        state.commit(order)
+    for start, end in pairwise(cuts):
+        with State(folder / "many.db", create=True) as state:
+            state.commit(order[start:end])
+    with State(folder / "one.db") as one, State(folder / "many.db", create=True) as many:
+        assert one.row("testwiki", 7) == many.row("testwiki", 7) == after(order)
+        assert one.totals() == many.totals()
+        told = [w[1:] for w in one.withdrawals() if w.sequence]
+        assert told == [w[1:] for w in many.withdrawals() if w.sequence]
 
 
 @given(STEPS.map(history))

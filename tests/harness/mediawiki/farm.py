@@ -51,12 +51,12 @@ class WikiFarm:
         self.folder = folder
         self.exceptions = folder / "exceptions.log"
         """What went wrong inside of a wiki; a test that wants that removes it."""
-        self._origin = origin or folder / "origin"
+        self.origin = origin or folder / "origin"
         self.clock = Clock()
         self.feed = Feed(capacity=CAPACITY)
         self.bell = Bell()
         self.faults = FaultBox(random.Random(0))
-        self.php = Php(folder, self._origin, processes)
+        self.php = Php(folder, self.origin, processes)
         self.wikis = {site.name: Wiki(site, folder, self.php) for site in SITES}
         self.pages = {name: Pages(wiki) for name, wiki in self.wikis.items()}
         self.relay = Relay(folder, self.feed, self.bell.ring, self.clock)
@@ -88,7 +88,7 @@ class WikiFarm:
 
     async def __aenter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        await found(self.folder, self._origin)
+        await found(self.folder, self.origin)
         async with AsyncExitStack() as stack:
             self.relay.open()
             stack.callback(self.relay.close)

@@ -395,18 +395,32 @@ async def test_another_content_type_is_no_feed() -> None:
         b"data: no JSON\n\n",
         b"data: {}\n\n",
         b'data: [{"a": 1}]\n\n',
-        b"data: \xff\xfe\n\n",
         event(9).replace(b'"identifier": 9', b'"identifier": "9"'),
         b"data: " + b"[" * 5_000 + b"\n\n",
     ],
 )
-async def test_what_is_no_article_ends_the_feed_behind_what_was_whole(bad: bytes) -> None:
-    """By name, once the events before it were given out, and without their text in the error."""
+async def test_what_is_no_article_is_told_beside_what_is(bad: bytes) -> None:
+    """Why, without anything of what it held; the feed goes on behind it."""
+    told: list[str] = []
+    found: list[int] = []
     async with reading([Answer(event(1) + bad + event(2), then="hold")], "id-0") as (batches, _):
-        assert await pages(batches, 1) == [1]
-        with pytest.raises(BadEvent) as raised:
-            await anext(batches)
-    assert "no JSON" not in str(raised.value)
+        while len(found) < 2:
+            batch = await anext(batches)
+            found += [one.identifier for one in batch.events]
+            told += batch.bad
+    assert found == [1, 2]
+    assert batch.position == "id-2"
+    [reason] = told
+    assert "no JSON" not in reason
+
+
+async def test_what_is_not_utf_8_ends_the_feed_behind_what_was_whole() -> None:
+    """Which events there were is not known then. By name, and without their text."""
+    body = [event(1), b"data: \xff\xfe\n\n", event(2)]
+    async with reading([Answer(body, then="hold")], "id-0") as (batches, _):
+        with pytest.raises(BadEvent, match="not UTF-8"):
+            while True:
+                await anext(batches)
 
 
 async def test_garbage_in_place_of_http_is_waited_out() -> None:

@@ -206,6 +206,44 @@ def test_what_another_program_locks_is_named(path: Path, monkeypatch: pytest.Mon
         state.commit([told(1, 10)])
 
 
+def test_a_file_that_may_only_be_read_is_named(path: Path) -> None:
+    """As SQLite says it, whatever the reason is; reading goes on."""
+    with State(path, create=True) as state:
+        state.commit([told(1, 10)])
+        state._db.execute("PRAGMA query_only = ON")
+        with pytest.raises(StateError, match="read-only"):
+            state.commit([told(2, 11)])
+        assert [p.page for p in state.pages("enwiki")] == [1]
+
+
+WRITES_BESIDE = """
+import sys
+from pathlib import Path
+from consumers.corpus.page import Page, Told
+from consumers.corpus.state import State
+
+_, path, first = sys.argv
+with State(Path(path)) as state:
+    for i in range(int(first), int(first) + 300):
+        state.commit([Told("w", i, i, i, None, Page("w", i, i, "T", "u", 0, "x"))], facts={first: str(i)})
+"""
+
+
+def test_processes_that_write_beside_each_other_lose_nothing(path: Path) -> None:
+    """Each commit waits for the other's: all rows and totals are there, and numbers of changes differ."""
+    State(path, create=True).close()
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITES_BESIDE, str(path), str(first)])
+        for first in (1, 1_001, 2_001)
+    ]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    with State(path) as state:
+        assert state.totals() == {"w": Total(900, 0)}
+        changes = state.changes(0, 1_000)
+        assert len({change.page for change in changes}) == 900
+        assert [change.changed for change in changes] == list(range(1, 901))
+
+
 FILLS = """
 import resource, signal, sys
 from pathlib import Path
@@ -235,6 +273,7 @@ def test_a_full_disk_is_named_and_costs_nothing_that_was_committed(path: Path) -
     )
     assert ran.returncode == 0, ran.stderr
     assert str(path) in ran.stdout
+    assert "What was committed is kept" in ran.stdout
     with State(path) as state:
         last = int(state.position("feed") or 0)
         assert 0 < last < 199

@@ -1,0 +1,180 @@
+"""`corpus bootstrap FILE…`: the pages of a dump, and where the feed goes on.
+
+Killed, it goes on where it was when it is called again.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from itertools import accumulate
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from consumers import feeds, wiki
+from consumers.commands.shown import Shown
+from consumers.corpus import bootstrap, gap
+from consumers.corpus.asked import site_of
+from consumers.corpus.earliest import LONG_AGO, earliest
+from consumers.corpus.pieces import Dump, opened
+from consumers.corpus.progress import WHOLE_SINCE, Closing, time_of, written
+from consumers.corpus.site import Site
+from consumers.corpus.state import State
+from consumers.errors import UsageError
+from consumers.wiki import Wiki
+
+HELP: Final = "read a public dump of a wiki, and close what lies between it and the feed"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="pages-articles of one wiki: bz2, gz, zst or plain XML",
+    )
+    add(
+        "--dump-started",
+        type=feeds.time_of,
+        metavar="TIME",
+        help="when it was begun (default: by the files' names; else a day before its newest edit)",
+    )
+    add(
+        "--kept-since",
+        type=feeds.time_of,
+        metavar="TIME",
+        help="from when on the feed tells all (default: the feed is asked)",
+    )
+    add(
+        "--accept-holes", action="store_true", help="go on where edits are missing that nobody lists any more"
+    )
+    add(
+        "--offline", action="store_true", help="ask neither wiki nor feed: no licence, and the gap stays open"
+    )
+    add(
+        "--keep",
+        choices=("wikitext", "text"),
+        default="wikitext",
+        help="wikitext beside the text, or the text alone (default: %(default)s)",
+    )
+    add(
+        "--processes",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="that read the dump (default: %(default)s)",
+    )
+    wiki.arguments(parser)
+    feeds.arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    dumps = [opened(path) for path in options.files]
+    head = bootstrap.site_of_all(dumps)
+    started = options.dump_started or bootstrap.started_of(dumps)
+    if started is not None and started > datetime.now(UTC):
+        raise UsageError(
+            f"the dump was begun at {started.isoformat()}, which is yet to come: see --dump-started"
+        )
+    with ExitStack() as stack:
+        state = stack.enter_context(State(options.corpus, create=True))
+        asked, site = None, head
+        if not options.offline:
+            asked = stack.enter_context(wiki.opened(options, head.server))
+            site = _same(site_of(asked), head)
+        work = _Work(options, state, site, stack.enter_context(Shown()))
+        if started is not None:
+            bootstrap.joined(state, started, "")
+        totals = work.read(dumps, started)
+        since = bootstrap.joined(state, started, totals.newest)
+        closing = work.close(asked, since) if asked else None
+    result = {"wiki": site.wiki, "rows": totals.rows, "unreadable": totals.unreadable}
+    result |= {"since": written(since), "gap": closing, "requests": asked.requests if asked else 0}
+    print(msgspec.json.encode(result).decode())
+    if asked is None:
+        print("corpus: offline: what changed since the dump is not in the corpus", file=sys.stderr)
+    return 0
+
+
+def _same(told: Site, head: Site) -> Site:
+    if told.wiki != head.wiki:
+        raise UsageError(
+            f"the dump is of {head.wiki}, and the API that was asked is {told.wiki}'s: see --server"
+        )
+    return told
+
+
+class _Work(NamedTuple):
+    options: argparse.Namespace
+    state: State
+    site: Site
+    shown: Shown
+
+    @property
+    def keeps_wikitext(self) -> bool:
+        return bool(self.options.keep == "wikitext")
+
+    def read(self, dumps: Sequence[Dump], started: datetime | None) -> bootstrap.Totals:
+        sizes = [dump.size_bytes for dump in dumps]
+        before = dict(zip((dump.path for dump in dumps), accumulate([0, *sizes]), strict=False))
+        self.shown.begin("reading", sum(sizes), "bytes")
+        totals = bootstrap.read(
+            self.state,
+            dumps,
+            self.site,
+            started=started,
+            keep_wikitext=self.keeps_wikitext,
+            processes=max(1, self.options.processes),
+            advanced=lambda dump, done: self.shown.at(
+                before[dump.path] + done.piece.read_bytes, len(done.rows)
+            ),
+        )
+        self.shown.at(sum(sizes), 0)
+        return totals
+
+    def close(self, asked: Wiki, since: datetime) -> Closing | None:
+        state, now = self.state, datetime.now(UTC)
+        until = self._whole_since(since, now)
+        closing = gap.needed(state, self.site.wiki, since, until, now=now)
+        if closing is None:
+            return None
+        closing = gap.listable(
+            state, self.site.wiki, closing, now=now, accept_holes=self.options.accept_holes
+        )
+        begin_s = closing.changes_s + closing.logs_s
+        self.shown.begin("closing the gap", 2 * closing.until_s - begin_s, "s")
+        closer = gap.Closer(
+            state,
+            asked,
+            self.site,
+            keep_wikitext=self.keeps_wikitext,
+            advanced=lambda after: self.shown.at(
+                after.changes_s + after.logs_s - begin_s, 0, asked=after.asked
+            ),
+        )
+        return closer.close(closing)
+
+    def _whole_since(self, since: datetime, now: datetime) -> datetime:
+        """From when on the corpus is told all by the feed. Of one that was followed so far that it goes on
+        within what the feed keeps, what an earlier call stored.
+        """
+        earliest = self._earliest() or now
+        reads = self.state.reads()
+        if reads and min(read.at_s for read in reads) >= earliest.timestamp():
+            return time_of(self.state, WHOLE_SINCE) or now
+        self.state.commit(facts={WHOLE_SINCE: written(max(since, earliest))})
+        return earliest
+
+    def _earliest(self) -> datetime | None:
+        if self.options.kept_since is not None:
+            given: datetime = self.options.kept_since
+            return given
+        sampled = feeds.opened(argparse.Namespace(**{**vars(self.options), "since": LONG_AGO}))
+        return asyncio.run(earliest(sampled))

@@ -1,0 +1,30 @@
+"""`corpus plot`."""
+
+import argparse
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from consumers.corpus.freshness import KEPT_S
+from consumers.corpus.plot import SUFFIXES, plot
+from consumers.corpus.state import State
+
+HELP: Final = "draws how fresh the corpus is: from the edit to its row, and over time"
+HOUR_S: Final = 3_600
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", type=Path, metavar="OUT", help=f"a picture ({', '.join(SUFFIXES)})")
+    parser.add_argument(
+        "--hours", type=float, default=KEPT_S / HOUR_S,
+        help="back from now; so many are kept at the most (default: %(default).0f)",
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> None:
+    now_s = time.time()
+    with State(options.corpus) as state:
+        counts = state.freshness(now_s - options.hours * HOUR_S)
+    plot(counts, options.out, options.corpus.name, datetime.fromtimestamp(now_s, UTC))
+    print(options.out)

@@ -1,0 +1,100 @@
+"""How far a bootstrap is, as facts of the state: committed with the rows they are about."""
+
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from consumers.corpus.site import Site
+from consumers.corpus.state import State
+
+SINCE: Final = "since"
+"""RFC 3339: where the feeds are to begin that have no position yet. Of several dumps the earliest."""
+WHOLE_SINCE: Final = "whole_since"
+"""RFC 3339: from when on the feed tells all, be it because it keeps no older, or began then."""
+
+
+class Reading(Struct, frozen=True):
+    """Of one dump's file."""
+
+    file: str
+    size_bytes: int
+    done: int = 0
+    """Where its next piece begins."""
+    rows: int = 0
+    unreadable: int = 0
+    newest: str = ""
+    closed: bool = False
+    """Its end was seen."""
+    finished: bool = False
+
+
+class Closing(Struct, frozen=True):
+    """Of what lies between a wiki's dump and what the feed keeps. Unix seconds."""
+
+    since_s: int
+    until_s: int
+    changes_s: int
+    """So far the edits were listed,"""
+    logs_s: int
+    """and so far the log."""
+    asked: int = 0
+    """Pages that the wiki was asked for."""
+
+    @property
+    def finished(self) -> bool:
+        return min(self.changes_s, self.logs_s) >= self.until_s
+
+
+class Hole(Struct, frozen=True):
+    """Edits that nobody can list any more. Unix seconds."""
+
+    since_s: int
+    until_s: int
+
+
+Fact = TypeVar("Fact", Reading, Closing, Hole, Site)
+
+
+def reading_name(wiki: str, identity: str) -> str:
+    return f"dump:{wiki}:{identity}"
+
+
+def closing_name(wiki: str) -> str:
+    return f"gap:{wiki}"
+
+
+def hole_name(wiki: str) -> str:
+    return f"hole:{wiki}"
+
+
+def site_name(wiki: str) -> str:
+    return f"site:{wiki}"
+
+
+def known(state: State, name: str, kind: type[Fact]) -> Fact | None:
+    """None also for one of another version of this program: it begins anew."""
+    text = state.fact(name)
+    try:
+        return msgspec.json.decode(text, type=kind) if text else None
+    except msgspec.DecodeError:
+        return None
+
+
+def fact(value: Reading | Closing | Hole | Site) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def time_of(state: State, name: str) -> datetime | None:
+    text = state.fact(name)
+    return datetime.fromisoformat(text) if text else None
+
+
+def begins(state: State) -> datetime | None:
+    """Where a feed begins that has no position yet; None: nothing was said, it begins now."""
+    return time_of(state, SINCE)
+
+
+def written(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()

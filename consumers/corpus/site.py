@@ -1,0 +1,157 @@
+"""A wiki's word about itself, and the page that a corpus makes of a revision: as the feed would tell it.
+
+A dump's head brings names and namespaces; the wiki's API also its language, its licence and its namespaces'
+aliases. What neither says stays empty: better nothing than a guess.
+"""
+
+import re
+import unicodedata
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from msgspec import Struct
+
+from consumers.corpus.page import Page
+from consumers.event import Licence
+from consumers.wikitext.text import Origin, origin_of, plain_text
+
+WIKITEXT: Final = "wikitext"
+UNENCODED: Final = ";@$!*(),/~:"
+"""What MediaWiki leaves as it is in its links, beside letters, digits, `-`, `_` and `.`."""
+_CREATIVE_COMMONS: Final = re.compile(
+    r"creativecommons\.org/licenses/(by(?:-nc)?(?:-nd|-sa)?)/(\d\.\d)(?:/([a-z]{2,3})(?=/|$))?", re.IGNORECASE
+)
+_PUBLIC_DOMAIN: Final = re.compile(r"creativecommons\.org/publicdomain/zero/(\d\.\d)", re.IGNORECASE)
+_GFDL: Final = re.compile(r"gnu\.org/(?:copyleft/fdl|licenses/(?:old-licenses/)?fdl-(\d\.\d))", re.IGNORECASE)
+
+
+class Site(Struct, frozen=True):
+    wiki: str
+    """Database name, e.g. `enwiki`."""
+    server: str
+    """With scheme, e.g. `https://en.wikipedia.org`."""
+    name: str = ""
+    language: str = ""
+    article_path: str = "/wiki/$1"
+    script_path: str = "/w"
+    namespaces: dict[int, str] = {}
+    aliases: dict[str, int] = {}
+    licence: list[Licence] = []
+
+    @property
+    def server_name(self) -> str:
+        return urlsplit(self.server).netloc
+
+    def url(self, title: str) -> str:
+        return self.server + self.article_path.replace("$1", encoded(title))
+
+    def script(self, title: str, query: str) -> str:
+        return f"{self.server}{self.script_path}/index.php?title={encoded(title)}&{query}"
+
+    def origin(self, title: str, namespace: int) -> Origin:
+        return origin_of(title, self.namespaces, self.aliases, namespace)
+
+    def attribution(self, title: str) -> str:
+        where = f"{isolated(self.name)} ({self.server_name})" if self.name else self.server_name
+        text = f"\u201c{isolated(title)}\u201d by the contributors to {where}"
+        if self.licence:
+            text += ", licensed under " + " and ".join(_named(one) for one in self.licence)
+        return f"{text}."
+
+
+class Revision(Struct, frozen=True):
+    """A page's newest one, as a dump or the wiki gives it. `content` None: it can't be read."""
+
+    page: int
+    title: str
+    namespace: int
+    revision: int
+    content: str | None = None
+    timestamp: str | None = None
+    """RFC 3339."""
+    sha1: str | None = None
+    """Hex."""
+    model: str = WIKITEXT
+    is_minor: bool | None = None
+    redirect_target: str | None = None
+    language: str = ""
+    """Where the page's is not the wiki's."""
+    wikidata: str | None = None
+    is_disambiguation: bool = False
+    tags: list[str] = []
+
+
+def page_of(site: Site, revision: Revision, *, keep_wikitext: bool = True) -> Page:
+    """Of a revision whose content is there; its text is made here."""
+    assert revision.content is not None
+    title = revision.title
+    return Page(
+        wiki=site.wiki,
+        page=revision.page,
+        revision=revision.revision,
+        title=title,
+        url=site.url(title),
+        namespace=revision.namespace,
+        text=_text(site, revision),
+        language=revision.language or site.language,
+        wikitext=revision.content if keep_wikitext else None,
+        wikidata=revision.wikidata,
+        date_modified=revision.timestamp,
+        licence=site.licence,
+        attribution=site.attribution(title),
+        revision_url=site.script(title, f"oldid={revision.revision}"),
+        history_url=site.script(title, "action=history"),
+        redirect_target=revision.redirect_target,
+        is_disambiguation=revision.is_disambiguation,
+        sha1=revision.sha1,
+        content_model=revision.model,
+        tags=revision.tags,
+        is_minor=revision.is_minor,
+    )
+
+
+def _text(site: Site, revision: Revision) -> str:
+    if revision.model != WIKITEXT or revision.redirect_target is not None or not revision.content:
+        return ""
+    return plain_text(revision.content, site.origin(revision.title, revision.namespace)).text or ""
+
+
+def encoded(title: str) -> str:
+    return quote(title.replace(" ", "_"), safe=UNENCODED)
+
+
+def licences(name: str, url: str) -> list[Licence]:
+    """Empty where the wiki states none."""
+    if not name and not url:
+        return []
+    url = absolute(url)
+    identifier = _identifier(url)
+    return [Licence(name or identifier or url, url, identifier or None)]
+
+
+def _identifier(url: str) -> str:
+    """SPDX-like; "" where the URL names no licence that is known."""
+    if match := _CREATIVE_COMMONS.search(url):
+        return f"CC-{match[1].upper()}-{match[2]}{f'-{match[3].upper()}' if match[3] else ''}"
+    if match := _PUBLIC_DOMAIN.search(url):
+        return f"CC0-{match[1]}"
+    if match := _GFDL.search(url):
+        return f"GFDL-{match[1]}" if match[1] else "GFDL"
+    return ""
+
+
+def absolute(url: str) -> str:
+    """Wikimedia's are protocol-relative (`//en.wikipedia.org`)."""
+    return f"https:{url}" if url.startswith("//") else url
+
+
+def _named(licence: Licence) -> str:
+    name = isolated(licence.name)
+    return f"{name} ({licence.url})" if licence.url and licence.url != licence.name else name
+
+
+def isolated(part: str) -> str:
+    """Of a name with letters from right to left: within an English sentence it moves nothing around it."""
+    if part.isascii() or all(unicodedata.bidirectional(letter) not in {"R", "AL"} for letter in part):
+        return part
+    return f"\u2068{part}\u2069"

@@ -1,0 +1,143 @@
+"""A corpus of a dump, of what was listed, and of the feed from then on is the wiki."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Mapping
+from datetime import UTC, datetime
+from hashlib import sha1
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from harness.corpus_command import corpus
+from harness.dumps import written
+from harness.feed import Feed
+from harness.mediawiki import DEEDS, Truth, WikiFarm
+from harness.mediawiki.dumping import dump_of
+from harness.service import Service
+from recording_setup import KEYS, write_partners
+
+from consumers.corpus.state import State
+
+FORMS = {
+    "enproof": ("--full", "multistream.xml.bz2"),
+    "deproof": ("--current", "xml.gz"),
+    "arproof": ("--current", "xml.zst"),
+}
+FOUND = (
+    "create",
+    "create_foreign",
+    "create",
+    "create",
+    "edit",
+    "edit",
+    "create_redirect",
+    "move",
+    "hide_text",
+)
+CONTACT = "corpus@proof.example"
+
+
+async def deeds(farm: WikiFarm, rng: random.Random, count: int) -> None:
+    for _ in range(count):
+        await farm.deed(rng)
+
+
+async def each_deed(farm: WikiFarm, wiki: str, rng: random.Random) -> None:
+    """Of every kind one, where the wiki's pages allow it."""
+    for deed in DEEDS:
+        for _ in range(3):
+            if await farm.do(deed, wiki, rng):
+                break
+            await farm.do("create", wiki, rng)
+            await farm.do("edit", wiki, rng)
+
+
+def differences(state: State, truth: Mapping[tuple[str, int], Truth]) -> list[str]:
+    wrong = []
+    for (wiki, page), wanted in truth.items():
+        row = state.row(wiki, page)
+        held = row.content if row else None
+        if wanted.deleted or wanted.sha1 is None:
+            is_equal = held is None
+        else:
+            is_equal = (
+                held is not None
+                and (held.title, held.revision) == (wanted.title, wanted.revision)
+                and sha1((held.wikitext or "").encode()).hexdigest() == wanted.sha1
+            )
+        if not is_equal:
+            told = held and (held.title, held.revision)
+            wrong.append(f"{wiki}:{page} is {told} and should be {wanted}")
+    held_pages = {(wiki, page.page) for wiki in state.wikis() for page in state.pages(wiki)}
+    return wrong + [f"{key} is not there" for key in held_pages - truth.keys()]
+
+
+async def both(first: Awaitable[Any], second: Awaitable[Any]) -> Any:
+    _, told = await asyncio.gather(first, second)
+    return told
+
+
+@pytest.mark.timeout(300)
+async def test_a_dump_what_was_listed_and_the_feed_are_the_wiki(
+    farm: WikiFarm, tmp_path: Path, rng: random.Random
+) -> None:
+    """All kinds of deeds before the dump, while it is taken, after it (which the feed is said not to keep),
+    and while all this is read; at the end each page of the corpus is what a reader finds.
+    """
+    write_partners(tmp_path / "partners.toml")
+    (tmp_path / "key").write_text(KEYS["everything"])
+    async with Service(tmp_path, farm.config()) as service:
+        await service.event("connected to the stream")
+        for wiki in farm.wikis:
+            for deed in FOUND:
+                await farm.do(deed, wiki, rng)
+        begun = datetime.now(UTC)
+        files = {}
+        for wiki, (option, form) in FORMS.items():
+            xml = tmp_path / f"{wiki}-raw"
+            await both(deeds(farm, rng, 8), dump_of(farm, wiki, xml, option))
+            files[wiki] = written(tmp_path, xml.read_bytes(), form, wiki)
+        for wiki in farm.wikis:
+            await each_deed(farm, wiki, rng)
+        await farm.settled()
+        url = f"http://127.0.0.1:{await service.port()}"
+        kept_since = await everything_is_told(
+            farm, Feed(f"{url}/v2/articles", KEYS["everything"], since="2020-01-01T00:00:00Z")
+        )
+        await deeds(farm, rng, 20)
+        asking = ["--endpoint", farm.endpoint, "--contact", CONTACT, "--requests-per-minute", "60000"]
+        times = ["--dump-started", begun.isoformat(), "--kept-since", kept_since]
+        for wiki, file in files.items():
+            said = await both(
+                deeds(farm, rng, 6),
+                corpus(tmp_path, "bootstrap", str(file), *asking, *times, "--processes", "1"),
+            )
+            told = msgspec.json.decode(said)
+            assert (told["wiki"], told["unreadable"]) == (wiki, 0)
+            assert told["gap"]["asked"] > 0
+        await deeds(farm, rng, 20)
+        truth = await farm.truth()
+        since = ["--since", kept_since, "--url", url, "--key-file", str(tmp_path / "key")]
+        await corpus(tmp_path, "follow", *since, "--json", "--until-idle", "8")
+        with State(tmp_path / "corpus.db") as state:
+            wrong = differences(state, truth)
+            assert not wrong, "\n".join([f"{len(wrong)} of {len(truth)} pages differ", *wrong[:8]])
+        said = await corpus(tmp_path, "verify", *asking, "--json", "--requests", "40")
+        report = msgspec.json.decode(said)
+        assert {one["wiki"]: one["share_same"] for one in report["wikis"]} == dict.fromkeys(farm.wikis, 1.0)
+        assert not report["findings"], report
+
+
+async def everything_is_told(farm: WikiFarm, feed: Feed) -> str:
+    """The time of an event that came after all that has happened: from then on a feed may be read that keeps
+    nothing before it.
+    """
+    answer = await farm.wikis["enproof"].act("Writer", "edit", title="Boundary", text="here it begins")
+    page = answer["edit"]["pageid"]
+    async with asyncio.timeout(60):
+        async for event in feed.articles(asyncio.Event()):
+            if (event.article["is_part_of"]["identifier"], event.article["identifier"]) == ("enproof", page):
+                return str(event.article["event"]["date_published"])
+    raise AssertionError("the feed ended")
