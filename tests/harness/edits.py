@@ -39,7 +39,7 @@ WINDOW: Final = 1_000
 
 def cost(before: str, after: str) -> Cost:
     """Of two wikitexts of a page."""
-    was, now = _page(before), _page(after)
+    was, now = page_of_wikitext(before), page_of_wikitext(after)
     diff = edit([chunk.id for chunk in chunks(was)], chunks(now))
     return Cost(
         len(now.text),
@@ -49,7 +49,7 @@ def cost(before: str, after: str) -> Cost:
     )
 
 
-def _page(wikitext: str) -> Page:
+def page_of_wikitext(wikitext: str) -> Page:
     text = plain_text(wikitext).text or ""
     return Page("enwiki", 1, 1, "Title", "https://en.example/wiki/Title", 0, text, wikitext=wikitext)
 

@@ -63,7 +63,7 @@ def page(number: int, revision: int, rng: random.Random, said: str = "") -> Page
     language = LANGUAGES[number % len(LANGUAGES)]
     words = WORDS[language].split()
     paragraphs = [
-        " ".join(rng.choice(words) for _ in range(60)) + f". {said}Text" for _ in range(rng.randrange(1, 9))
+        f"{said}Text " + " ".join(rng.choice(words) for _ in range(60)) for _ in range(rng.randrange(1, 9))
     ]
     text = "\n\n".join(paragraphs)
     return Page(
@@ -103,7 +103,10 @@ class World:
                     )
             canaries = [page(number, 1_000 + number, rng, canary(how)) for how, number in GONE.items()]
             state.commit([told(each, self.tick()) for each in canaries])
-            self.needles += slices(self.corpus, [(each.wiki, each.page) for each in canaries])
+            over = [
+                each for each in canaries if each.page != GONE["earlier"]
+            ]  # the other one's next is like it
+            self.needles += slices(self.corpus, [(each.wiki, each.page) for each in over])
             for how, content in zip(GONE, canaries, strict=True):
                 self.passages[how] = chunks(content)[0].passage
                 self.needles.append(vector_bytes(Hashing().embed([self.passages[how]])[0]))

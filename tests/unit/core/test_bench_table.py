@@ -14,6 +14,7 @@ MEASURED: dict[str, Any] = {
         "added latency": {"p50_ms": 65.0, "p99_ms": 79.42},
     },
     "log": {"tail 100 topics": {"commit_to_reader_p99_ms": 20.0, "idle_cpu_percent": 1.0}},
+    "index": {"real articles": {"embedded %": 6.98}},
     "kafka": {"skipped": "there is no Java"},
 }
 
@@ -27,6 +28,7 @@ def cells(what: str, results: dict[str, Any] = MEASURED) -> list[str]:
 def test_each_goal_stands_beside_what_was_measured() -> None:
     assert cells("SSE bytes") == ["≥ 100,000 events/s", "128,680 events/s", "yes"]
     assert cells("17 kB") == ["≥ 150 changes/s", "234 changes/s", "yes"]
+    assert cells("embedded anew") == ["≤ 10 %", "6.98 %", "yes"]
     assert cells("local log, p99") == ["≤ 150 ms", "79.4 ms", "yes"]
 
 
