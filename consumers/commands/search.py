@@ -4,9 +4,10 @@ import argparse
 import json
 import textwrap
 from pathlib import Path
+from typing import Final
 
-HELP = "Show the passages of an index that are nearest to a text."
-WIDTH = 100
+HELP: Final = "show the passages of an index that are nearest to a text"
+WIDTH: Final = 100
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
