@@ -39,21 +39,17 @@ class Handover:
 
     # ── the thread ─────────────────────────────────────────────────────────────────────────────
 
-    def put(self, article: Article | None, position: str, size: int = 0, bad: str = "") -> None:
-        """An event of `size` bytes, or none, or why it is bad, and the position behind it; "": as before.
-        Raises Closed.
-        """
+    def put(self, came: Batch) -> None:
+        """Behind what waits. With a position of "" that stays what it was. Raises Closed."""
         with self._changed:
             self._changed.wait_for(self._has_room)
             if self._is_closed:
                 raise Closed
-            if article is not None:
-                self._events.append(article)
-                self._bytes += size
-            if bad:
-                self._bad.append(bad)
-            if position:
-                self._position, self._is_moved = position, True
+            self._events += came.events
+            self._bad += came.bad
+            self._bytes += came.received_bytes
+            if came.position:
+                self._position, self._is_moved = came.position, True
             self._tell(self._ready)
 
     def end(self, error: BaseException | None) -> None:

@@ -326,3 +326,45 @@ def test_a_late_event_alone_makes_no_row() -> None:
     """Which revision is newest it does not say."""
     late = Told("w", 1, START, 5, None, Page("w", 1, 5, "T", "u", 0, "x"), late=True)
     assert applied(None, late) is None
+
+
+def both_orders(*changes: Change) -> Row:
+    row, other = after([*changes]), after([*reversed(changes)])
+    assert row is not None
+    assert row == other
+    return row
+
+
+def test_a_late_event_hides_what_the_feed_told_last() -> None:
+    """If what is newer never came: a text that was withdrawn is not shown for that."""
+    hiding = Told("w", 1, START + 1, 5, "hidden", None, late=True, hides=5)
+    row = both_orders(told(START, 5, "secret"), hiding)
+    assert row.gone == "hidden"
+    assert b"secret" not in encoded(row)
+
+
+def test_what_is_hidden_is_behind_whichever_revision_its_event_tells() -> None:
+    """An event that knows no newest revision hides that of a dump all the same."""
+    row = both_orders(listed(START - 1, 5, "secret"), Told("w", 1, START, 0, "hidden", None, hides=5))
+    assert row.gone == "hidden"
+    assert b"secret" not in encoded(row)
+
+
+def test_of_listings_the_later_one_holds() -> None:
+    """Also where it shows an older revision, which was restored; or that the page is gone, and back again."""
+    row = both_orders(listed(START, 7, "secret"), listed(START + 2, 5))
+    assert row.revision == 5
+    assert b"secret" not in encoded(row)
+    row = both_orders(listed(START, 7, "secret"), Listed("w", 1, START + 1))
+    assert row.gone == "deleted"
+    assert b"secret" not in encoded(row)
+    back = applied(row, listed(START + 2, 8))
+    assert back is not None
+    assert back.revision == 8
+
+
+def test_why_a_page_is_gone_the_later_word_says() -> None:
+    """A deletion by the feed after a listing that found its text hidden, and the other way round."""
+    hidden = Listed("w", 1, START, 5, hidden=True)
+    assert both_orders(hidden, Told("w", 1, START + 1, 5, "deleted")).gone == "deleted"
+    assert both_orders(hidden, Told("w", 1, START - 1, 5, "deleted")).gone == "hidden"

@@ -4,14 +4,17 @@ import asyncio
 import gzip
 import json
 import logging
+import ssl
 import time
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.certificates import self_signed
 from harness.scripted import PREAMBLE, Answer, Scripted, control, event
 
 from consumers import connection
@@ -486,6 +489,32 @@ async def test_the_key_stands_in_no_log_and_no_repr(caplog: pytest.LogCaptureFix
     await refusal(answers)
     assert KEY not in caplog.text
     assert not any(KEY in str(record.__dict__) for record in caplog.records)
+
+
+# ── TLS ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_tls_by_an_authority_that_was_named(tmp_path: Path) -> None:
+    """Events come by TLS, also over a break. A certificate that nobody known has signed, and a file of
+    authorities that is none, are refused by name, before the key was sent.
+    """
+    pair = self_signed(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pair.certificate, pair.private_key)
+    answers = [Answer(event(1), then="cut"), Answer(event(2), then="hold")]
+    async with asyncio.timeout(DEADLINE_S), Scripted(answers, tls) as server:
+        known = feed_of(server, ca_file=pair.certificate)
+        async with aclosing(known.batches("id-0")) as batches:
+            assert await pages(batches, 2) == [1, 2]
+        asked = len(server.requests)
+        for feed, said in (
+            (feed_of(server), "self-signed certificate; --ca-file names who signs it"),
+            (feed_of(server, ca_file=pair.private_key), "can't be used"),
+            (feed_of(server, ca_file=tmp_path / "none"), "No such file"),
+        ):
+            with pytest.raises(FeedRefused, match=said):
+                await anext(feed.batches("id-0"))
+        assert len(server.requests) == asked
 
 
 # ── its end ──────────────────────────────────────────────────────────────────────────────────────
