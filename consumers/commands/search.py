@@ -5,6 +5,8 @@ import json
 import textwrap
 from pathlib import Path
 
+from consumers.errors import UsageError
+
 HELP = "Show the passages of an index that are nearest to a text."
 WIDTH = 100
 
@@ -22,6 +24,8 @@ def run(options: argparse.Namespace) -> int:
     from consumers.corpus.embed import embedded, embedder, named  # noqa: PLC0415  # heavy
     from consumers.corpus.table import Table  # noqa: PLC0415
 
+    if options.count < 1:
+        raise UsageError(f"--count {options.count}: one passage at least")
     table = Table(options.index)
     chosen = embedder(options.embedder) if options.embedder else named(table.embedder)
     table.check(chosen)
