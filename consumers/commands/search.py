@@ -6,6 +6,8 @@ import textwrap
 from pathlib import Path
 from typing import Final
 
+from consumers.errors import UsageError
+
 HELP: Final = "show the passages of an index that are nearest to a text"
 WIDTH: Final = 100
 
@@ -23,6 +25,8 @@ def run(options: argparse.Namespace) -> int:
     from consumers.corpus.embed import embedded, embedder, named  # noqa: PLC0415  # heavy
     from consumers.corpus.table import Table  # noqa: PLC0415
 
+    if options.count < 1:
+        raise UsageError(f"--count {options.count}: one passage at least")
     table = Table(options.index)
     chosen = embedder(options.embedder) if options.embedder else named(table.embedder)
     table.check(chosen)

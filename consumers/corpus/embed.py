@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -41,12 +42,16 @@ class Embedder(Protocol):
 
 
 def embedder(name: str) -> Embedder:
-    """`hashing`, `wordllama`, or `module:callable`, which returns an Embedder. Raises UsageError."""
+    """`hashing`, `wordllama`, or `module:callable`, which returns an Embedder; the module may lie in the
+    current folder. Raises UsageError.
+    """
     if name in _BUILT_IN:
         return _BUILT_IN[name]()
     module, colon, function = name.partition(":")
     if not (module and colon and function):
         raise UsageError(f"no embedder {name!r}: there are {', '.join(_BUILT_IN)}, or say module:callable")
+    if (here := str(Path.cwd())) not in sys.path:  # as it is for `python -m`, but not for a console script
+        sys.path.append(here)
     try:
         found = getattr(import_module(module), function)()
     except (ImportError, AttributeError) as error:

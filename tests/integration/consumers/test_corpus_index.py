@@ -319,4 +319,5 @@ def test_it_follows_until_it_is_stopped(
     lines = search("--index", str(tmp_path / "index"), "--json").splitlines()
     assert len(lines) == 5
     assert json.loads(lines[0])["page_id"] == 99
+    assert "one passage at least" in search("--index", str(tmp_path / "index"), "--count", "0", code=2)
     assert search("--index", str(tmp_path), code=1).startswith("corpus: there is no index at")

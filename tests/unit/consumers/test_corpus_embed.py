@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -103,6 +104,14 @@ def test_what_gives_another_shape_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "odd_embedder", sys.modules[odd.__module__])
     with pytest.raises(UsageError, match=r"odd gave an array of shape \(1, 2\) for 1 texts: 3 "):
         embedded(embedder("odd_embedder:odd"), ["a text"])
+
+
+def test_one_of_the_current_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a partner has it, whose module is not installed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "embedder_of_a_partner.py").write_text("from consumers.corpus.embed import Hashing as make")
+    assert embedder("embedder_of_a_partner:make").dimensions == Hashing.dimensions
 
 
 def test_the_one_of_a_table_is_found_by_its_name() -> None:
