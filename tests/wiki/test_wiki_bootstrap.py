@@ -92,7 +92,7 @@ async def both(first: Awaitable[Any], second: Awaitable[Any]) -> Any:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("deeds_each", [4, pytest.param(60, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("deeds_each", [2, pytest.param(60, marks=pytest.mark.soak)])
 async def test_a_dump_what_was_listed_and_the_feed_are_the_wiki(
     farm: WikiFarm, tmp_path: Path, rng: random.Random, deeds_each: int
 ) -> None:
