@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from consumers.corpus.page import Listed
-from consumers.corpus.site import WIKITEXT, Revision, Site, absolute, licences, page_of
+from consumers.corpus.page import WIKITEXT, Listed
+from consumers.corpus.site import Revision, Site, absolute, licences, page_of
 from consumers.errors import WikiError
 from consumers.wiki import Wiki
 

@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from consumers.corpus.page import Listed
-from consumers.corpus.site import WIKITEXT, Revision, Site, page_of
+from consumers.corpus.page import WIKITEXT, Listed
+from consumers.corpus.site import Revision, Site, page_of
 from consumers.corpus.xml import Path, Xml
 from consumers.errors import DumpError
 

@@ -22,10 +22,13 @@ from typing import Final, Literal, cast
 
 from consumers.corpus import metrics
 from consumers.corpus.page import Told, told
+from consumers.corpus.progress import known, site_name
+from consumers.corpus.site import Site
 from consumers.corpus.state import Committed, State
 from consumers.corpus.tally import Came, Tally
 from consumers.errors import BadEvent, CorpusError, FeedError
-from consumers.event import Feed
+from consumers.event import Article, Feed
+from consumers.wikitext.text import ANYWHERE, Origin
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +59,7 @@ class Follower:
     clock: Callable[[], float] = time.time
     _waiting: asyncio.Queue[Came | None] = field(default_factory=lambda: asyncio.Queue(WAITING))
     _bad: dict[str, int] = field(default_factory=dict)
+    _sites: dict[str, Site | None] = field(default_factory=dict)
     _moved: float = 0.0
     """When something last came or was committed, by the loop's clock."""
     _is_writing: bool = False
@@ -165,12 +169,22 @@ class Follower:
         positions: dict[str, str] = {}
         facts: dict[str, str] = {}
         for feed, batch in came:
-            changes += [told(event, keep_wikitext=self.keep_wikitext) for event in batch.events]
+            changes += [
+                told(event, keep_wikitext=self.keep_wikitext, origin=self._origin) for event in batch.events
+            ]
             positions[feed] = batch.position
             if batch.bad:
                 self._passed_over(feed, batch.bad)
                 facts[_fact(feed)] = str(self._bad[feed])
         return changes, self.state.commit(changes, positions, facts)
+
+    def _origin(self, article: Article) -> Origin:
+        """As a bootstrap has learned the wiki's names; they are English ones else."""
+        wiki = article.is_part_of.identifier
+        if wiki not in self._sites:
+            self._sites[wiki] = known(self.state, site_name(wiki), Site)
+        site = self._sites[wiki]
+        return site.origin(article.name, article.namespace.identifier) if site else ANYWHERE
 
     def _passed_over(self, feed: str, reasons: Sequence[str]) -> None:
         for number, reason in enumerate(reasons, self._bad[feed]):

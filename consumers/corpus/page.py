@@ -1,6 +1,6 @@
 """A page as a corpus holds it, and what is made of an event of the feed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from consumers.event import Article, Licence
 from consumers.wikitext.structure import Section
-from consumers.wikitext.text import ANYWHERE, plain_text
+from consumers.wikitext.text import ANYWHERE, Origin, plain_text
 
+WIKITEXT: Final = "wikitext"
 EXTRACTOR: Final = "wikitext-1"
 """Of a text made here; its number goes up where the same wikitext gives another text."""
 FROM_FEED: Final = "feed"
@@ -56,7 +57,7 @@ class Page(Struct, frozen=True, omit_defaults=True):
     is_disambiguation: bool = False
     sha1: str | None = None
     """Of the revision's content, in hex."""
-    content_model: str = "wikitext"
+    content_model: str = WIKITEXT
     extractor: str = EXTRACTOR
     tags: list[str] = []
     is_minor: bool | None = None
@@ -109,8 +110,12 @@ class Listed(Struct, frozen=True):
 Change = Told | Listed
 
 
-def told(article: Article, *, keep_wikitext: bool = True) -> Told:
-    """Of one event."""
+def told(
+    article: Article, *, keep_wikitext: bool = True, origin: Callable[[Article], Origin] = lambda _: ANYWHERE
+) -> Told:
+    """Of one event. `origin` is asked where a text has to be made here: a wiki's own names of its namespaces
+    tell pictures and categories from text.
+    """
     event, version = article.event, article.version
     wiki = article.is_part_of.identifier
     revision = version.identifier if version else UNKNOWN_REVISION
@@ -125,7 +130,7 @@ def told(article: Article, *, keep_wikitext: bool = True) -> Told:
         event.sequence,
         revision,
         gone,
-        None if gone else _content(article, keep_wikitext=keep_wikitext),
+        None if gone else _content(article, origin, keep_wikitext=keep_wikitext),
         event.late,
         event.revision.identifier if event.revision and not event.revision.visibility.text else 0,
         _microseconds(event.date_created),
@@ -141,13 +146,15 @@ def _microseconds(date: str) -> int:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6)
 
 
-def _content(article: Article, *, keep_wikitext: bool) -> Page:
+def _content(article: Article, origin: Callable[[Article], Origin], *, keep_wikitext: bool) -> Page:
     version, body, credit = article.version, article.article_body, article.attribution
     wikitext = body.wikitext if body else None
     text, extractor = body.text if body else None, FROM_FEED
-    model = (version and version.content_model) or "wikitext"
+    model = (version and version.content_model) or WIKITEXT
     if text is None:
-        text, extractor = _extracted(article, model, wikitext), EXTRACTOR
+        is_prose = model == WIKITEXT and article.redirect_target is None
+        made = plain_text(wikitext, origin(article)).text if wikitext and is_prose else None
+        text, extractor = made or "", EXTRACTOR
     language = article.in_language or article.is_part_of.in_language
     sections = body.sections if body and (wikitext is None or not keep_wikitext) else None
     return Page(
@@ -179,12 +186,6 @@ def _content(article: Article, *, keep_wikitext: bool) -> Page:
         is_revert=bool(version and version.reverts),
         is_reverted=bool(version and version.is_reverted),
     )
-
-
-def _extracted(article: Article, model: str, wikitext: str | None) -> str:
-    if not wikitext or model != "wikitext" or article.redirect_target is not None:
-        return ""
-    return plain_text(wikitext, ANYWHERE).text or ""
 
 
 def _revert_risk(scores: Mapping[str, object]) -> float | None:

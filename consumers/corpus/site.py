@@ -11,11 +11,10 @@ from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
 
-from consumers.corpus.page import Page
+from consumers.corpus.page import WIKITEXT, Page
 from consumers.event import Licence
 from consumers.wikitext.text import Origin, origin_of, plain_text
 
-WIKITEXT: Final = "wikitext"
 UNENCODED: Final = ";@$!*(),/~:"
 """What MediaWiki leaves as it is in its links, beside letters, digits, `-`, `_` and `.`."""
 _CREATIVE_COMMONS: Final = re.compile(
