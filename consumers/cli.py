@@ -1,6 +1,7 @@
 """`corpus`: exit 0 on success and on a graceful stop, 2 on bad usage, 1 on any other failure with a name."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -41,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = cast("Command", options.module).run(options) or 0
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
+    except BrokenPipeError:  # whoever read what is printed has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
     except CorpusError as error:
         print(f"corpus: {error}", file=sys.stderr)
         code = 2 if isinstance(error, UsageError | StateError) else 1

@@ -30,7 +30,7 @@ from consumers.errors import FeedError, FeedRefused, PositionLost
 CONNECT_S: Final = 10.0
 SILENCE_S: Final = 45.0
 """The service says something at least every 15 s."""
-CHUNK_BYTES: Final = 262_144
+CHUNK_BYTES: Final = 65_536
 PROBLEM_BYTES: Final = 65_536
 SHOWN_CHARS: Final = 300
 LATER: Final = frozenset({408, 425, 429})

@@ -9,7 +9,9 @@ from consumers.event import Article, Batch
 
 MOST_BYTES: Final = 8_388_608
 MOST_EVENTS: Final = 1_000
-"""Of what waits, and so of a batch: more in one commit gains nothing."""
+"""Of what waits before another read's worth is let in, and so about of a batch: more in one commit gains
+nothing.
+"""
 
 
 class Closed(Exception):
@@ -39,21 +41,17 @@ class Handover:
 
     # ── the thread ─────────────────────────────────────────────────────────────────────────────
 
-    def put(self, article: Article | None, position: str, size: int = 0, bad: str = "") -> None:
-        """An event of `size` bytes, or None, and the position behind it; "": as before. `bad`: why what came
-        is no article. Raises Closed.
-        """
+    def put(self, came: Batch) -> None:
+        """Behind what waits. With a position of "" that stays what it was. Raises Closed."""
         with self._changed:
             self._changed.wait_for(self._has_room)
             if self._is_closed:
                 raise Closed
-            if article is not None:
-                self._events.append(article)
-                self._bytes += size
-            if bad:
-                self._bad.append(bad)
-            if position:
-                self._position, self._is_moved = position, True
+            self._events += came.events
+            self._bad += came.bad
+            self._bytes += came.received_bytes
+            if came.position:
+                self._position, self._is_moved = came.position, True
             self._tell(self._ready)
 
     def end(self, error: BaseException | None) -> None:
@@ -64,8 +62,9 @@ class Handover:
             self._tell(self._ended)
 
     def _has_room(self) -> bool:
-        count = len(self._events) + len(self._bad)
-        return self._is_closed or (count < MOST_EVENTS and self._bytes < MOST_BYTES)
+        return self._is_closed or (
+            len(self._events) + len(self._bad) < MOST_EVENTS and self._bytes < MOST_BYTES
+        )
 
     def _tell(self, what: asyncio.Event) -> None:
         if not what.is_set():

@@ -115,8 +115,8 @@ class KafkaFeed:
                 continue
             try:
                 article = decoded(record.value)
-            except BadEvent as error:  # whoever applies the rest decides whether to go on
-                bad.append(str(error))
+            except BadEvent as error:
+                bad.append(f"{error} ({record.partition}:{record.offset})")
                 continue
             if not self.wikis or article.is_part_of.identifier in self.wikis:
                 events.append(article)

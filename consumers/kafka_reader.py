@@ -80,9 +80,13 @@ class TopicReader:
         await self._stop()
 
     async def _stop(self) -> None:
-        """Whatever it raises; it may never end while a broker is down."""
+        """Whatever it raises; while a broker is down it may never end, or end itself halfway, and keep its
+        client.
+        """
         with suppress(*BROKEN):
             await within(END_S, self._consumer.stop())
+        with suppress(*BROKEN):
+            await within(END_S, self._consumer._client.close())  # noqa: SLF001 - twice does no harm
 
     @property
     def partitions(self) -> int:

@@ -155,6 +155,8 @@ async def within(deadline_s: float, work: Awaitable[T]) -> T:
         await asyncio.wait({task}, timeout=deadline_s)
         if not task.done():
             raise TimeoutError(f"no answer within {deadline_s:g} s")
+        if task.cancelled():  # by itself: who waits is not
+            raise ConnectionError("the connection ended")
         return task.result()
     finally:
         if not task.done():

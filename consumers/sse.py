@@ -28,8 +28,8 @@ from msgspec import Struct
 from consumers.backoff import Backoff
 from consumers.connection import BROKEN, SILENCE_S, Connection, Expired, Unavailable
 from consumers.errors import BadEvent, FeedError, FeedRefused, PositionLost
-from consumers.event import Batch, decoded
-from consumers.framing import Framing
+from consumers.event import Article, Batch, decoded
+from consumers.framing import BLANK, Framing
 from consumers.handover import Closed, Handover
 from consumers.parts import ALL, Parts
 
@@ -53,6 +53,16 @@ class Bye(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+@dataclass(slots=True)
+class Block:
+    """What one read completed."""
+
+    events: list[Article] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)
+    position: str = ""
+    size: int = 0
 
 
 class Again(NamedTuple):
@@ -157,7 +167,7 @@ class SseFeed:
         try:
             with connection:
                 if not (connection.last_id or "since" in connection.parameters):
-                    handover.put(None, SINCE + connection.date)
+                    handover.put(Batch((), SINCE + connection.date))
                 framing = Framing()
                 for chunk in connection.chunks():
                     if events := framing.whole(chunk):
@@ -170,31 +180,35 @@ class SseFeed:
             handover.end(None)
 
     def _pass_on(self, events: bytes, handover: Handover) -> None:
+        """Each by itself: sseclient-py ends at a byte that is not UTF-8."""
+        block = Block()
         try:
-            for event in sseclient.SSEClient(iter([events])).events():
-                self._dispatch(event, handover)
-        except UnicodeDecodeError:
-            raise BadEvent("an event of the feed is not UTF-8") from None
+            for one in events.split(BLANK):
+                try:
+                    for event in sseclient.SSEClient(iter([one])).events():
+                        self._dispatch(event, block)
+                except UnicodeDecodeError:
+                    block.bad.append("an event of the feed is not UTF-8")
+        finally:
+            handover.put(Batch(block.events, block.position, block.size, block.bad))
 
-    def _dispatch(self, event: sseclient.Event, handover: Handover) -> None:
-        position = event.id if event.id and _ID.fullmatch(event.id) else ""
+    def _dispatch(self, event: sseclient.Event, block: Block) -> None:
         if event.retry and event.retry.isascii() and event.retry.isdecimal():
             self.backoff.suggested(int(event.retry[:9]) / 1_000)
-        if event.event == "message":
-            value = event.data.encode()
-            try:
-                article = decoded(value)
-            except BadEvent as error:  # whoever applies the rest decides whether to go on
-                handover.put(None, position, bad=str(error))
-            else:
-                handover.put(article, position, len(value))
-            return
         if event.event == "gap":
             if not self.goes_on:
                 raise PositionLost(f"the feed no longer holds what follows the position ({_reason(event)})")
             self._lost()
-        handover.put(None, position)
-        if event.event == "bye":
+        if event.id and _ID.fullmatch(event.id):
+            block.position = event.id
+        if event.event == "message":
+            value = event.data.encode()
+            try:
+                block.events.append(decoded(value))
+            except BadEvent as error:  # whoever applies the rest decides whether to go on
+                block.bad.append(str(error))
+            block.size += len(value)
+        elif event.event == "bye":
             raise Bye(_reason(event))
 
 

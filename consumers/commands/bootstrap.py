@@ -22,7 +22,7 @@ from consumers.corpus import bootstrap, gap
 from consumers.corpus.asked import site_of
 from consumers.corpus.earliest import LONG_AGO, earliest
 from consumers.corpus.pieces import Dump, opened
-from consumers.corpus.progress import WHOLE_SINCE, Closing, time_of, written
+from consumers.corpus.progress import WHOLE_SINCE, Closing, closing_name, fact, time_of, written
 from consumers.corpus.site import Site
 from consumers.corpus.state import State
 from consumers.errors import UsageError
@@ -144,6 +144,8 @@ class _Work(NamedTuple):
         until = self._whole_since(since, now)
         closing = gap.needed(state, self.site.wiki, since, until, now=now)
         if closing is None:
+            nothing = Closing(*[int(since.timestamp())] * 4)
+            state.commit(facts={closing_name(self.site.wiki): fact(nothing)})
             return None
         closing = gap.listable(
             state, self.site.wiki, closing, now=now, accept_holes=self.options.accept_holes

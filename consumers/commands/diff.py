@@ -13,7 +13,7 @@ from consumers.corpus.diff import diff, diff_lines, patched
 from consumers.corpus.sink import Kind, recorded
 from consumers.corpus.state import State
 
-HELP: Final = "writes what leads from one snapshot to another, or applies it"
+HELP: Final = "write what leads from one snapshot to another, or apply it"
 OF_LINES: Final = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 
 

@@ -3,6 +3,7 @@
 import argparse
 import time
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -10,7 +11,7 @@ from consumers.corpus.erase import erase, forget, withdraw
 from consumers.corpus.state import State
 from consumers.errors import UsageError
 
-HELP = "Remove what was withdrawn from the files of the corpus, of its snapshots, exports and indices."
+HELP: Final = "remove what was withdrawn from the files of the corpus, of its snapshots, exports and indices"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 HELP: Final = "keep the corpus current: apply the feed as it comes"
 _WHAT_TO_DO: Final[dict[type[FeedError], str]] = {
-    PositionLost: "`corpus bootstrap` again closes the gap; or go on with one by --on-gap continue",
+    PositionLost: "`corpus bootstrap` again closes the gap; then follow once with --on-gap continue",
     FeedRefused: "what was committed is kept; mend it and start again",
     BadEvent: "what came before it is committed",
 }

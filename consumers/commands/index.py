@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from consumers.corpus.index import Counts
 
-HELP = "Keep a Lance table of the corpus, in passages with vectors, current: only what changed is embedded."
+HELP: Final = "keep a vector table of the corpus current: only passages that changed are embedded"
 POLL_S: Final = 1.0
 
 

@@ -11,7 +11,7 @@ from consumers.commands import filters
 from consumers.corpus.jsonl import jsonl, told
 from consumers.corpus.state import State
 
-HELP: Final = "writes the corpus, or what changed in it, as lines of JSON"
+HELP: Final = "write the corpus, or what changed in it, as lines of JSON"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

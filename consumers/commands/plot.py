@@ -10,7 +10,7 @@ from consumers.corpus.freshness import KEPT_S
 from consumers.corpus.plot import SUFFIXES, plot
 from consumers.corpus.state import State
 
-HELP: Final = "draws how fresh the corpus is: from the edit to its row, and over time"
+HELP: Final = "draw how fresh the corpus is: from the edit to its row, and over time"
 HOUR_S: Final = 3_600
 
 

@@ -4,11 +4,12 @@ import argparse
 import json
 import textwrap
 from pathlib import Path
+from typing import Final
 
 from consumers.errors import UsageError
 
-HELP = "Show the passages of an index that are nearest to a text."
-WIDTH = 100
+HELP: Final = "show the passages of an index that are nearest to a text"
+WIDTH: Final = 100
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

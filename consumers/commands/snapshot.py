@@ -10,7 +10,7 @@ from consumers.corpus.manifest import NAME
 from consumers.corpus.snapshot import snapshot
 from consumers.corpus.state import State
 
-HELP: Final = "writes the corpus of this moment as Parquet files, with a manifest"
+HELP: Final = "write the corpus of this moment as Parquet files, with a manifest"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

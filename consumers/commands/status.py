@@ -9,6 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from consumers.corpus.freshness import percentile
+from consumers.corpus.progress import Hole, Stage, hole_name, known, stage_of
+from consumers.corpus.reader import Total
 from consumers.corpus.state import State
 
 HELP: Final = "positions, pages of each wiki, last change, freshness"
@@ -34,6 +36,10 @@ class WikiStatus(Struct, frozen=True):
     live: int
     gone: int
     """Tombstones."""
+    bootstrap: Stage
+    """Whether a dump of it was read, and what lies between that and the feed closed."""
+    hole: tuple[str, str] | None = None
+    """From and to when edits may be missing: RFC 3339."""
 
 
 class Status(Struct, frozen=True):
@@ -73,11 +79,17 @@ def status_of(state: State, now_s: float) -> Status:
             read.feed: FeedStatus(read.position, _time(read.at_s), int(state.fact(f"bad:{read.feed}") or 0))
             for read in state.reads()
         },
-        wikis={wiki: WikiStatus(total.live, total.gone) for wiki, total in state.totals().items()},
+        wikis={wiki: _of_wiki(state, wiki, total) for wiki, total in state.totals().items()},
         changes=state.changed(),
         last_event=_time(counts[-1].minute) if counts else None,
         freshness=freshness,
     )
+
+
+def _of_wiki(state: State, wiki: str, total: Total) -> WikiStatus:
+    hole = known(state, hole_name(wiki), Hole)
+    span = (_time(hole.since_s), _time(hole.until_s)) if hole else None
+    return WikiStatus(total.live, total.gone, stage_of(state, wiki), span)
 
 
 def _text(status: Status) -> str:
@@ -86,7 +98,10 @@ def _text(status: Status) -> str:
         f"  feed {name}: committed {feed.committed}, {feed.bad_events:,} bad events, at {feed.position}"
         for name, feed in status.feeds.items()
     ] or ["  no feed was read yet"]
-    lines += [f"  {wiki}: {its.live:,} pages, {its.gone:,} tombstones" for wiki, its in status.wikis.items()]
+    lines += [
+        f"  {wiki}: {its.live:,} pages, {its.gone:,} tombstones{_BOOTSTRAP[its.bootstrap]}{_hole(its)}"
+        for wiki, its in status.wikis.items()
+    ]
     lines.append(f"  last event applied: {status.last_event or 'none'}")
     lines += [
         f"  freshness, last {name}: p50 {fresh.p50_s:,.2f} s, p99 {fresh.p99_s:,.2f} s"
@@ -94,6 +109,18 @@ def _text(status: Status) -> str:
         if fresh.p50_s is not None and fresh.p99_s is not None
     ]
     return "\n".join(lines)
+
+
+_BOOTSTRAP: Final[dict[Stage, str]] = {
+    "none": "",
+    "reading": "; its dump is not read to the end",
+    "open": "; what changed between its dump and the feed is not in it: `corpus bootstrap` again",
+    "done": "",
+}
+
+
+def _hole(its: WikiStatus) -> str:
+    return f"; edits from {its.hole[0]} to {its.hole[1]} may be missing" if its.hole else ""
 
 
 def _time(at_s: float) -> str:

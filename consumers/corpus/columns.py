@@ -5,7 +5,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -35,7 +35,7 @@ class Entry(Struct, frozen=True):
     page_id: int
     revision_id: int
     sequence: int
-    """Of the event that brought it: the higher, the newer; 0: from a dump."""
+    """Of the newest event of its page: the higher, the newer; 0: only a dump, or a wiki, told of it."""
     namespace: int
     language: str
     wikidata: str | None
@@ -164,6 +164,11 @@ def schema() -> "pa.Schema":
     return pa.schema([(name, others.get(name, pa.string())) for name in NAMES])
 
 
+@lru_cache(1_024)
+def _plain(licences: tuple[Licence, ...]) -> list[dict[str, str | None]]:
+    return [msgspec.to_builtins(licence) for licence in licences]
+
+
 def table_of(entries: Sequence[Entry]) -> "pa.Table":
     import pyarrow as pa  # noqa: PLC0415
 
@@ -171,7 +176,7 @@ def table_of(entries: Sequence[Entry]) -> "pa.Table":
     for field in schema():
         values: list[Any] = [getattr(entry, field.name) for entry in entries]
         if field.name == "license":
-            values = [msgspec.to_builtins(licences) for licences in values]
+            values = [_plain(tuple(licences)) for licences in values]
         arrays.append(pa.array(values, field.type))
     return pa.Table.from_arrays(arrays, schema=schema())
 

@@ -9,18 +9,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
-from xml.parsers import expat
 
 from consumers.corpus.page import Listed
 from consumers.corpus.site import WIKITEXT, Revision, Site, page_of
+from consumers.corpus.xml import Path, Xml
 from consumers.errors import DumpError
 
 MAX_HEAD_BYTES: Final = 1 << 20
-MAX_TEXT_CHARS: Final = 16 << 20
-"""MediaWiki itself takes 2 MiB of a text."""
-MAX_FIELD_CHARS: Final = 65_536
-"""Of a title, a date, a number: comments, the longest of the rest, have some thousands."""
-MAX_DEPTH: Final = 12
 LAG_US: Final = 3_600_000_000
 """Of the replicas that dumps are made from, and of whoever looked at the clock."""
 END_OF_HEAD: Final = b"</siteinfo>"
@@ -49,82 +44,20 @@ class Read(NamedTuple):
     """Whether the dump's end is in it."""
 
 
-class _Xml:
-    """What both readers have in common: the path, the collected text, and where it went wrong."""
-
-    def __init__(self, file: str, where: str, start: int) -> None:
-        self._file, self._where, self._start = file, where, start
-        self._path: tuple[str, ...] = ()
-        self._text: list[str] | None = None
-        self._chars = 0
-        self._attributes: dict[str, str] = {}
-        self._about = ""
-        self._parser = parser = expat.ParserCreate("utf-8")
-        parser.buffer_text = True
-        parser.buffer_size = 65_536
-        parser.StartElementHandler = self._open
-        parser.EndElementHandler = self._close
-        parser.StartDoctypeDeclHandler = self._doctype
-
-    def feed(self, data: bytes, *, final: bool = False) -> None:
-        """Raises DumpError, which names file and place."""
-        try:
-            self._parser.Parse(data, final)
-        except expat.ExpatError as error:
-            raise self.error(f"is no XML: {expat.errors.messages[error.code]}") from None
-
-    def error(self, what: str) -> DumpError:
-        at = self._start + max(self._parser.ErrorByteIndex, 0)
-        about = f", {self._about}" if self._about else ""
-        return DumpError(f"{self._file} at {self._where} {at}{about}: {what}")
-
-    def _doctype(self, *_: object) -> None:
-        raise self.error("has a document type, which no dump has")
-
-    def _open(self, name: str, attributes: dict[str, str]) -> None:
-        if len(self._path) >= MAX_DEPTH:
-            raise self.error("is nested too deeply for a dump")
-        self._path = (*self._path, name)
-        if self._path in _FIELDS:
-            self._text, self._chars, self._attributes = [], 0, attributes
-            self._parser.CharacterDataHandler = self._characters
-        self.opened(self._path, attributes)
-
-    def _characters(self, data: str) -> None:
-        assert self._text is not None
-        self._chars += len(data)
-        if self._chars > (MAX_TEXT_CHARS if self._path[-1] == "text" else MAX_FIELD_CHARS):
-            raise self.error(f"<{self._path[-1]}> is larger than any wiki allows")
-        self._text.append(data)
-
-    def _close(self, name: str) -> None:  # noqa: ARG002  # expat's
-        path = self._path
-        if path in _FIELDS and self._text is not None:
-            text, self._text = "".join(self._text), None
-            self._parser.CharacterDataHandler = None
-            self.field(path, text, self._attributes)
-        self._path = path[:-1]
-        self.closed(path)
-
-    def opened(self, path: tuple[str, ...], attributes: dict[str, str]) -> None: ...
-    def field(self, path: tuple[str, ...], text: str, attributes: dict[str, str]) -> None: ...
-    def closed(self, path: tuple[str, ...]) -> None: ...
-
-
-class _Head(_Xml):
+class _Head(Xml):
     def __init__(self, file: str) -> None:
-        super().__init__(file, "byte", 0)
+        super().__init__(file, "byte", 0, _FIELDS)
         self.language = ""
         self.values: dict[str, str] = {}
         self.namespaces: dict[int, str] = {}
 
-    def opened(self, path: tuple[str, ...], attributes: dict[str, str]) -> None:
+    def opened(self, path: Path, attributes: dict[str, str]) -> None:
         if len(path) == 1:
             if path != ("mediawiki",):
                 raise self.error(f"begins with <{path[0][:40]}>, a dump of a wiki with <mediawiki>")
             self.language = attributes.get("xml:lang", "")
 
-    def field(self, path: tuple[str, ...], text: str, attributes: dict[str, str]) -> None:
+    def field(self, path: Path, text: str, attributes: dict[str, str]) -> None:
         if path[-1] == "namespace":
             self.namespaces[_number(attributes.get("key", ""), self.error, least=-(1 << 31))] = text
         else:
@@ -149,7 +82,7 @@ def head_of(file: str, data: bytes) -> Site:
     )
 
 
-class Pages(_Xml):
+class Pages(Xml):
     """Of the parts' XML after the head. `at` is when the dump was begun, µs; None: a row is as of its
     revision's time, before which the page was not so.
     """
@@ -157,7 +90,7 @@ class Pages(_Xml):
     def __init__(
         self, site: Site, file: str, where: str, start: int, *, at: int | None, keep_wikitext: bool = True
     ) -> None:
-        super().__init__(file, where, start - len(ROOT))
+        super().__init__(file, where, start - len(ROOT), _FIELDS)
         self._site, self._at, self._keep_wikitext = site, at, keep_wikitext
         self._rows: list[Listed] = []
         self._unreadable = 0
@@ -171,17 +104,20 @@ class Pages(_Xml):
         if not self._is_closed:
             if self._path != ("mediawiki",):
                 raise self.error("ends within a page: is it whole?")
+            closed = False
             self.feed(b"</mediawiki>", final=True)
-            return Read(self._rows, self._unreadable, self._newest, closed=False)
-        self.feed(b"", final=True)
-        return Read(self._rows, self._unreadable, self._newest, closed=True)
+        else:
+            closed = True
+            self.feed(b"", final=True)
+        self.let_go()
+        return Read(self._rows, self._unreadable, self._newest, closed)
 
     def _new_page(self) -> None:
         self._title, self._namespace, self._page = "", 0, 0
         self._redirect: str | None = None
         self._best: _Revision | None = None
 
-    def opened(self, path: tuple[str, ...], attributes: dict[str, str]) -> None:
+    def opened(self, path: Path, attributes: dict[str, str]) -> None:
         if path == _PAGE:
             self._new_page()
         elif path == _REVISION:
@@ -193,7 +129,7 @@ class Pages(_Xml):
         elif len(path) == 2 and path != _PAGE:
             raise self.error(f"has <{path[-1][:40]}> where pages are: not a dump of pages")
 
-    def field(self, path: tuple[str, ...], text: str, attributes: dict[str, str]) -> None:
+    def field(self, path: Path, text: str, attributes: dict[str, str]) -> None:
         name = path[-1]
         if len(path) == len(_PAGE) + 1:
             if name == "title":
@@ -214,7 +150,7 @@ class Pages(_Xml):
         else:
             self._revision.model = text
 
-    def closed(self, path: tuple[str, ...]) -> None:
+    def closed(self, path: Path) -> None:
         if path == _REVISION:
             if self._best is None or self._revision.number > self._best.number:
                 self._best = self._revision

@@ -7,6 +7,7 @@ this time lists an hour more (consumers.corpus.gap).
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,30 +16,40 @@ from consumers.event import Feed
 LONG_AGO: Final = datetime(2001, 1, 15, tzinfo=UTC)
 """Wikipedia's first day."""
 SAMPLE_S: Final = 20.0
+QUIET_S: Final = 4.0
+"""Without a partition that was not seen yet, once there was one."""
 SAMPLE_EVENTS: Final = 2_000
 """Of each feed."""
 
 
-async def earliest(feeds: Sequence[Feed], *, sample_s: float = SAMPLE_S) -> datetime | None:
+async def earliest(
+    feeds: Sequence[Feed], *, sample_s: float = SAMPLE_S, quiet_s: float = QUIET_S
+) -> datetime | None:
     """Of feeds that were begun LONG_AGO; None where there was no event. Raises FeedError."""
-    first: dict[tuple[str, int], datetime] = {}
-    async with asyncio.TaskGroup() as group:
-        for feed in feeds:
-            group.create_task(_sampled(feed, first, sample_s))
-    return max(first.values(), default=None)
+    sampled = await asyncio.gather(*(_sampled(feed, sample_s, quiet_s) for feed in feeds))
+    return max((moment for first in sampled for moment in first.values()), default=None)
 
 
-async def _sampled(feed: Feed, first: dict[tuple[str, int], datetime], sample_s: float) -> None:
+async def _sampled(feed: Feed, sample_s: float, quiet_s: float) -> dict[int, datetime]:
+    """By partition."""
+    first: dict[int, datetime] = {}
     seen = 0
-    batches = feed.batches(None)
+    loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(sample_s):
+        async with (
+            asyncio.timeout(sample_s) as deadline,
+            aclosing(feed.batches(None)) as batches,
+        ):
             async for batch in batches:
+                known = len(first)
                 for article in batch.events:
-                    place = feed.name, article.event.partition or 0
-                    first.setdefault(place, datetime.fromisoformat(article.event.date_published))
+                    moment = datetime.fromisoformat(article.event.date_published)
+                    first.setdefault(article.event.partition or 0, moment)
                 seen += len(batch.events)
                 if seen >= SAMPLE_EVENTS:
-                    return
+                    break
+                if len(first) > known:
+                    deadline.reschedule(loop.time() + quiet_s)
     except TimeoutError:
-        return
+        pass
+    return first

@@ -2,8 +2,9 @@
 
 `list=recentchanges` (kept for thirty days) names the pages that were edited, `list=logevents` those that were
 deleted, restored, moved, merged or hidden; each page is then fetched once, as it is now. A move names no page
-for the redirect that it leaves: that one is asked for by its title. What a wiki hides from its own log can't
-be listed (`corpus verify` samples for it).
+for the redirect that it leaves: that one is asked for by its title. Revisions whose text was hidden are
+withdrawn, the newest of a page or not. What a wiki hides from its own log can't be listed (`corpus verify`
+samples for it).
 """
 
 import time
@@ -14,6 +15,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from consumers.corpus.asked import BATCH, pages_of
+from consumers.corpus.page import Told
 from consumers.corpus.progress import Closing, Hole, closing_name, fact, hole_name, known
 from consumers.corpus.site import Site
 from consumers.corpus.state import State
@@ -96,7 +98,7 @@ class Closer:
 
     def close(self, closing: Closing) -> Closing:
         """All of it; raises WikiError, and goes on there when it is called with the same again."""
-        for kind in ("changes_s", "logs_s"):
+        for kind in ("logs_s", "changes_s"):  # what was hidden, before newer revisions
             begin_s = max(closing.since_s, getattr(closing, kind) - AGAIN_S)
             for rows in self._lists(kind, begin_s, closing.until_s):
                 last_s = max((_seconds(row.get("timestamp")) for row in rows), default=begin_s)
@@ -130,11 +132,34 @@ class Closer:
         known = {page.content.title for page in pages if page.content}
         for some in _batches(sorted(titles - self._known - known)):
             pages += pages_of(self._wiki, self._site, titles=some, keep_wikitext=self._keep_wikitext)
+        shown = {(page.page, page.revision) for page in pages if page.content}
+        hides = [told for row in rows for told in _hides(self._site.wiki, row)]
+        changes = [told for told in hides if (told.page, told.hides) not in shown]
         self._known |= ids | titles | {page.page for page in pages}
         after = replace(closing, asked=closing.asked + len(pages), **{kind: until_s})
-        self._state.commit(pages, facts={closing_name(self._site.wiki): fact(after)})
+        self._state.commit([*changes, *pages], facts={closing_name(self._site.wiki): fact(after)})
         self._advanced(after)
         return after
+
+
+def _hides(wiki: str, row: Row) -> Iterable[Told]:
+    """Of a log entry that hides the text of revisions: as a late event of the feed, for it says nothing of
+    what is newest.
+    """
+    params, page = row.get("params"), _id(row.get("logpage"))
+    if (
+        (row.get("type"), row.get("action")) != ("delete", "revision")
+        or not isinstance(params, dict)
+        or not page
+    ):
+        return
+    new, ids = params.get("new"), params.get("ids")
+    if params.get("type") != "revision" or not (isinstance(new, dict) and new.get("content")):
+        return
+    for number in ids.values() if isinstance(ids, dict) else ids if isinstance(ids, list) else ():
+        if str(number).isdecimal():
+            sequence = _seconds(row.get("timestamp")) * 1_000_000
+            yield Told(wiki, page, sequence, 0, late=True, hides=int(number))
 
 
 def _places(row: Row) -> Iterable[str]:

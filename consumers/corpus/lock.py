@@ -12,8 +12,8 @@ from consumers.errors import StateError
 
 @contextmanager
 def feeding(corpus: Path) -> Iterator[None]:
-    """For `follow` and `bootstrap`; whoever else reads, erases or writes facts may do so beside. The kernel
-    frees it, however the process ends. Raises StateError where another one holds it.
+    """For who keeps positions. Others may read, erase and bootstrap beside, for rows are the same in any
+    order. The kernel frees it, however the process ends. Raises StateError where another one holds it.
     """
     path = corpus.with_name(f"{corpus.name}.lock")
     try:

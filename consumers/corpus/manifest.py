@@ -160,9 +160,10 @@ def _card(manifest: Manifest) -> Iterator[str]:
     found = [split for split in SPLITS if any(split in splits for splits in manifest.wikis.values())]
     if found:
         yield "---\nconfigs:"
-        yield from _config("default", "*", found)
+        yield from _config("default", "*", found, manifest.contents)
         for wiki, splits in manifest.wikis.items():
-            yield from _config(wiki, wiki, [split for split in SPLITS if split in splits])
+            contents = summed(count.contents for count in splits.values())
+            yield from _config(wiki, wiki, [split for split in SPLITS if split in splits], contents)
         yield "---\n"
     what = "What changed between two snapshots" if manifest.change else "A snapshot"
     yield f"# {what} of Wikipedia's articles\n"
@@ -177,8 +178,11 @@ def _card(manifest: Manifest) -> Iterator[str]:
         yield f"| {wiki} | {train:,} | {validation:,} | {sum(c.characters for c in splits.values()):,} |"
 
 
-def _config(name: str, folder: str, splits: Iterable[str]) -> Iterator[str]:
-    yield f"- config_name: {name}"
+def _config(name: str, folder: str, splits: Iterable[str], contents: str) -> Iterator[str]:
+    """Of a local folder, `datasets` takes what it has in its cache unless the configuration is another one:
+    it looks at no file. So that names the contents.
+    """
+    yield f"- config_name: {name}\n  description: contents {contents}"
     if name == "default":
         yield "  default: true"
     yield "  data_files:"

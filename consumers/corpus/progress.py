@@ -1,7 +1,7 @@
 """How far a bootstrap is, as facts of the state: committed with the rows they are about."""
 
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -54,6 +54,7 @@ class Hole(Struct, frozen=True):
     until_s: int
 
 
+Stage = Literal["none", "reading", "open", "done"]
 Fact = TypeVar("Fact", Reading, Closing, Hole, Site)
 
 
@@ -89,6 +90,19 @@ def fact(value: Reading | Closing | Hole | Site) -> str:
 def time_of(state: State, name: str) -> datetime | None:
     text = state.fact(name)
     return datetime.fromisoformat(text) if text else None
+
+
+def stage_of(state: State, wiki: str) -> Stage:
+    """How far its bootstrap is; `open` where nothing has closed what lies between dump and feed."""
+    found = [known(state, name, Reading) for name in state.facts(f"dump:{wiki}:")]
+    readings = [reading for reading in found if reading]
+    if not readings:
+        return "none"
+    whole = {reading.file for reading in readings if reading.finished}
+    if any(reading.file not in whole for reading in readings):  # half a file may have been replaced
+        return "reading"
+    closing = known(state, closing_name(wiki), Closing)
+    return "done" if closing and closing.finished else "open"
 
 
 def begins(state: State) -> datetime | None:

@@ -15,7 +15,7 @@ first. A text stands in it only as long as it may be shown, now or after changes
 in a row that is gone, and never that of a revision which was hidden.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -151,3 +151,19 @@ def _is_ahead(listing: Listed, row: Row) -> bool:
     if listing.revision > row.highest and listing.at > row.removed:
         return True
     return listing.at > row.heard + SURE_US
+
+
+def withdrawals_of(was: Row | None, row: Row | None, change: Change) -> Iterator[tuple[int, int]]:
+    """Revision (0: all) and sequence (0: found out by a listing) of what this change withdraws. An event does
+    so whatever has become of the row since: texts lie elsewhere too.
+    """
+    if isinstance(change, Listed):
+        if was is not None and row is not None and was.gone is None and row.gone is not None:
+            yield (change.revision if change.hidden else 0), 0
+        return
+    if change.gone == "deleted":
+        yield 0, change.sequence
+    elif change.gone == "hidden":
+        yield change.revision, change.sequence
+    if change.hides and change.hides != change.revision * (change.gone is not None):
+        yield change.hides, change.sequence

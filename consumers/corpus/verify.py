@@ -105,7 +105,8 @@ def judged(row: Row, told: Listed, now: datetime) -> Finding:
 def drawn(state: State, rng: random.Random, requests: int) -> dict[str, list[Row]]:
     """As many rows as can be asked for, by wiki; tombstones of which no wiki is known are among them."""
     found: dict[str, list[Row]] = {}
-    for row in state.sampled(rng, max(1, requests - LISTS) * BATCH):
+    batches = requests - LISTS if requests > LISTS else requests
+    for row in state.sampled(rng, batches * BATCH):
         found.setdefault(row.wiki, []).append(row)
     return found
 

@@ -11,7 +11,20 @@ from pathlib import Path
 from tests.bench.table import read, table
 
 OUT = Path("build/bench")
-BENCHES = ("ingest", "log", "pipeline", "feeds", "settle", "text", "origin", "corpus", "index", "kafka")
+BENCHES = (
+    "ingest",
+    "log",
+    "pipeline",
+    "feeds",
+    "settle",
+    "text",
+    "origin",
+    "corpus",
+    "dump",
+    "snapshot",
+    "index",
+    "kafka",
+)
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ import msgspec
 from msgspec.structs import replace
 
 from consumers.corpus.follow import Follower
+from consumers.corpus.page import told
 from consumers.corpus.state import State
 from consumers.event import Article, Batch, Version
 from consumers.wikitext.text import ANYWHERE, plain_text
@@ -142,11 +143,27 @@ def apply(folder: str, size: int, events: int, with_text: bool) -> Results:
     }
 
 
-def naive(folder: str, size: int, events: int) -> Results:
-    """JSON of each event by one upsert a commit, the position in another table: what is written first."""
-    db = sqlite3.connect(Path(folder) / f"naive-{size}.db", isolation_level=None)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = NORMAL")
+def one_by_one(folder: str, size: int, events: int) -> Results:
+    """The corpus's own rows, with a transaction for each event."""
+    feed = Backlog(size, events, with_text=True)
+    with State(Path(folder) / f"{size}-one-by-one.db", create=True) as state:
+        begun, cpu, done = time.perf_counter(), time.process_time(), 0
+        for batch in feed.made():
+            for event in batch.events:
+                done += 1
+                state.commit([told(event)], {feed.name: str(done)})
+        cpu_s, took_s = time.process_time() - cpu - feed.made_cpu_s, time.perf_counter() - begun
+    return {"events_per_core_s": round(done / cpu_s), "events_per_s": round(done / took_s)}
+
+
+def naive(folder: str, size: int, events: int, as_it_comes: bool) -> Results:
+    """JSON of each event by one upsert a commit, the position in another table: what is written first. SQLite
+    as it comes, or with the settings that the corpus has.
+    """
+    db = sqlite3.connect(Path(folder) / f"naive-{size}-{as_it_comes}.db", isolation_level=None)
+    if not as_it_comes:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
     db.execute("CREATE TABLE page (wiki TEXT, page INTEGER, article TEXT, PRIMARY KEY (wiki, page))")
     db.execute("CREATE TABLE position (feed TEXT PRIMARY KEY, position TEXT)")
     feed = Backlog(size, events, with_text=True)
@@ -172,7 +189,9 @@ def measure(events: int, catch_up: int) -> Results:
         for name, size in SIZES.items():
             results[f"{name}, text in the event"] = apart(apply, folder, size, events, True)
             results[f"{name}, text made here"] = apart(apply, folder, size, events // 4, False)
-            results[f"{name}, one upsert a commit"] = apart(naive, folder, size, events // 2)
+            results[f"{name}, one commit an event"] = apart(one_by_one, folder, size, events // 4)
+            results[f"{name}, one upsert a commit"] = apart(naive, folder, size, events // 4, False)
+            results[f"{name}, the same, SQLite as it comes"] = apart(naive, folder, size, events // 20, True)
         results[f"catch-up of {catch_up:,}, 2 kB"] = apart(apply, folder, SIZES["2 kB"], catch_up, True)
     return results
 
@@ -191,7 +210,7 @@ def main() -> None:
     arguments = parser.parse_args()
     results = measure(arguments.events, arguments.catch_up)
     for name, row in results.items():
-        print(f"{name:28}" + "".join(f"  {key} {value:,}" for key, value in row.items()))
+        print(f"{name:40}" + "".join(f"  {key} {value:,}" for key, value in row.items()))
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2))
 

@@ -6,6 +6,7 @@ server.url, server.requests[0].headers["last-event-id"]
 
 import asyncio
 import json
+import ssl
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -43,7 +44,8 @@ class Asked:
 class Scripted:
     """The last answer is given to all that come after it."""
 
-    def __init__(self, answers: Sequence[Answer]) -> None:
+    def __init__(self, answers: Sequence[Answer], tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._answers = list(answers)
         self.requests: list[Asked] = []
         self.url = ""
@@ -51,8 +53,8 @@ class Scripted:
         self._serving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v2/articles"
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self.url = f"http{'s' if self._tls else ''}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v2/articles"
         return self
 
     async def __aexit__(

@@ -3,6 +3,7 @@
 Whoever judges is librdkafka, aiokafka and Kafka's own commands, under the users that were made.
 """
 
+import argparse
 import asyncio
 import json
 import os
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,10 +26,14 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka import errors as kafka
 from harness.brokers import standing
+from harness.certificates import self_signed
 from harness.feed import Feed
 from harness.kafka_users import User, ask
 from harness.service import Service, free_port
 
+from consumers import feeds
+from consumers.errors import FeedRefused
+from consumers.event import Feed as CorpusFeed
 from deploy.kafka import Brokers
 from streamer.check.cluster import cluster_of
 from streamer.config import LogSettings, Settings, load
@@ -461,6 +466,48 @@ async def test_the_same_by_aiokafka(filled: Operator) -> None:
                     await consumer.getone()
         finally:
             await consumer.stop()
+
+
+async def test_the_same_by_a_corpus(filled: Operator, tmp_path: Path) -> None:
+    """`corpus follow`'s own reader, by its options: its topic comes; another's, a user that is none, a wrong
+    password and an authority that was not named are each refused by name, and the password is never told.
+    """
+    password = tmp_path / "password"
+    password.write_text(filled.user("acme").password)
+    wrong = tmp_path / "wrong"
+    wrong.write_text("wrong")
+    ca = ["--ca-file", filled.brokers.ca_file]
+
+    def feed(*more: str) -> CorpusFeed:
+        parser = argparse.ArgumentParser()
+        feeds.arguments(parser)
+        options = ["--kafka", filled.brokers.bootstrap, "--since", "2020-01-01T00:00:00Z", *more]
+        [found] = feeds.opened(parser.parse_args(options))
+        return found
+
+    async def refusal(*more: str) -> str:
+        with pytest.raises(FeedRefused) as raised:
+            async with aclosing(feed(*more).batches(None)) as batches:
+                while True:
+                    await anext(batches)
+        assert filled.user("acme").password not in str(raised.value)
+        return str(raised.value)
+
+    acme = ["--user", "acme", "--password-file", str(password)]
+    async with asyncio.timeout(COMMAND_S), aclosing(feed(*acme, *ca).batches(None)) as batches:
+        while not (batch := await anext(batches)).bad:  # what stands there is no article
+            assert not batch.events
+    other = ["--topic", filled.topics.of_partner("beta")]
+    secret = "look at --user and --password-file"
+    refusals = {
+        refusal(*acme, *ca, *other): "may not read the topic wiki.articles.v1.beta",
+        refusal("--user", "acme", "--password-file", str(wrong), *ca): secret,
+        refusal("--user", "nobody", "--password-file", str(password), *ca): secret,
+        refusal(*acme, "--ca-file", str(self_signed(tmp_path).certificate)): "--ca-file names who signs it",
+    }
+    async with asyncio.timeout(COMMAND_S):
+        for said, wanted in zip(await asyncio.gather(*refusals), refusals.values(), strict=True):
+            assert wanted in said
 
 
 async def test_roles_are_refused_what_they_do_not_need(filled: Operator) -> None:

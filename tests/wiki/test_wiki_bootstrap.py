@@ -2,9 +2,10 @@
 
 import asyncio
 import random
+import shutil
 from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
-from hashlib import sha1
+from hashlib import sha1, sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,12 @@ from harness.feed import Feed
 from harness.mediawiki import DEEDS, Truth, WikiFarm
 from harness.mediawiki.dumping import dump_of
 from harness.service import Service
+from msgspec.structs import replace
 from recording_setup import KEYS, write_partners
 
+from consumers.corpus.bootstrap import read
+from consumers.corpus.page import EXTRACTOR
+from consumers.corpus.pieces import opened
 from consumers.corpus.state import State
 
 FORMS = {
@@ -36,6 +41,13 @@ FOUND = (
     "move",
     "hide_text",
 )
+MARKUP = """{{Infobox|name=x}} '''Markup''' on {{PAGENAME}}: [[File:A.png|thumb|x]] [[Datei:B.png|mini]]
+[[Page 1|a link]]<ref>a note</ref>.
+
+== Heading ==
+* one
+* two [https://x.example label]
+[[Category:Things]]"""
 CONTACT = "corpus@proof.example"
 
 
@@ -47,7 +59,7 @@ async def deeds(farm: WikiFarm, rng: random.Random, count: int) -> None:
 async def each_deed(farm: WikiFarm, wiki: str, rng: random.Random) -> None:
     """Of every kind one, where the wiki's pages allow it."""
     for deed in DEEDS:
-        for _ in range(3):
+        for _ in range(2):
             if await farm.do(deed, wiki, rng):
                 break
             await farm.do("create", wiki, rng)
@@ -79,9 +91,10 @@ async def both(first: Awaitable[Any], second: Awaitable[Any]) -> Any:
     return told
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("deeds_each", [4, pytest.param(60, marks=pytest.mark.soak)])
 async def test_a_dump_what_was_listed_and_the_feed_are_the_wiki(
-    farm: WikiFarm, tmp_path: Path, rng: random.Random
+    farm: WikiFarm, tmp_path: Path, rng: random.Random, deeds_each: int
 ) -> None:
     """All kinds of deeds before the dump, while it is taken, after it (which the feed is said not to keep),
     and while all this is read; at the end each page of the corpus is what a reader finds.
@@ -97,27 +110,26 @@ async def test_a_dump_what_was_listed_and_the_feed_are_the_wiki(
         files = {}
         for wiki, (option, form) in FORMS.items():
             xml = tmp_path / f"{wiki}-raw"
-            await both(deeds(farm, rng, 8), dump_of(farm, wiki, xml, option))
+            await both(deeds(farm, rng, deeds_each), dump_of(farm, wiki, xml, option))
             files[wiki] = written(tmp_path, xml.read_bytes(), form, wiki)
-        for wiki in farm.wikis:
-            await each_deed(farm, wiki, rng)
+        await each_deed(farm, "enproof", rng)
+        await deeds(farm, rng, 3 * deeds_each)
         await farm.settled()
         url = f"http://127.0.0.1:{await service.port()}"
-        kept_since = await everything_is_told(
-            farm, Feed(f"{url}/v2/articles", KEYS["everything"], since="2020-01-01T00:00:00Z")
-        )
-        await deeds(farm, rng, 20)
+        articles = Feed(f"{url}/v2/articles", KEYS["everything"], since="2020-01-01T00:00:00Z")
+        kept_since = await everything_is_told(farm, articles)
+        await deeds(farm, rng, deeds_each)
         asking = ["--endpoint", farm.endpoint, "--contact", CONTACT, "--requests-per-minute", "60000"]
         times = ["--dump-started", begun.isoformat(), "--kept-since", kept_since]
         for wiki, file in files.items():
             said = await both(
-                deeds(farm, rng, 6),
+                deeds(farm, rng, deeds_each),
                 corpus(tmp_path, "bootstrap", str(file), *asking, *times, "--processes", "1"),
             )
             told = msgspec.json.decode(said)
             assert (told["wiki"], told["unreadable"]) == (wiki, 0)
             assert told["gap"]["asked"] > 0
-        await deeds(farm, rng, 20)
+        await deeds(farm, rng, 3 * deeds_each)
         truth = await farm.truth()
         since = ["--since", kept_since, "--url", url, "--key-file", str(tmp_path / "key")]
         await corpus(tmp_path, "follow", *since, "--json", "--until-idle", "8")
@@ -128,6 +140,57 @@ async def test_a_dump_what_was_listed_and_the_feed_are_the_wiki(
         report = msgspec.json.decode(said)
         assert {one["wiki"]: one["share_same"] for one in report["wikis"]} == dict.fromkeys(farm.wikis, 1.0)
         assert not report["findings"], report
+
+
+@pytest.mark.timeout(300)
+async def test_a_row_of_a_dump_equals_the_feeds(farm: WikiFarm, tmp_path: Path, rng: random.Random) -> None:
+    """Of the same revision: addresses, text, licence, attribution and all else that both can know, in three
+    languages; so do those that the wiki was asked for. The feed is asked for its earliest, and follows from
+    where the bootstrap says.
+    """
+    write_partners(tmp_path / "partners.toml")
+    with (tmp_path / "partners.toml").open("a") as partners:
+        partners.write(f'[both]\nkeys = ["sha256:{sha256(b"wrs_key_of_both").hexdigest()}"]\n')
+        partners.write('content = ["wikitext", "text"]\n')
+    (tmp_path / "key").write_text("wrs_key_of_both")
+    rows = {}
+    async with Service(tmp_path, farm.config()) as service:
+        await service.event("connected to the stream")
+        for wiki in farm.wikis:
+            for deed in (*FOUND, "edit_minor"):
+                await farm.do(deed, wiki, rng)
+            await farm.wikis[wiki].act("Writer", "edit", title="Markup", text=MARKUP)
+        truth = await farm.truth()
+        url = f"http://127.0.0.1:{await service.port()}"
+        feed = ["--url", url, "--key-file", str(tmp_path / "key")]
+        asking = ["--endpoint", farm.endpoint, "--contact", CONTACT, "--requests-per-minute", "60000"]
+        for name in ("dump", "asked", "feed"):
+            (tmp_path / name).mkdir()
+        for wiki in farm.wikis:
+            begun = datetime.now(UTC)
+            file = await dump_of(farm, wiki, tmp_path / f"{wiki}.xml")
+            with State(tmp_path / "dump/corpus.db", create=True) as state:
+                dump = opened(file)
+                read(state, [dump], dump.site, started=begun)
+            head, _, _ = file.read_text().partition("<page>")
+            file.write_text(f"{head}</mediawiki>")  # so that each page is asked for
+            times = ["--dump-started", begun.isoformat(), "--processes", "1"]
+            await corpus(tmp_path / "asked", "bootstrap", str(file), *asking, *feed, *times)
+        shutil.copyfile(tmp_path / "asked/corpus.db", tmp_path / "feed/corpus.db")
+        await corpus(tmp_path / "feed", "follow", *feed, "--json", "--until-idle", "8")
+    for name in ("dump", "asked", "feed"):
+        with State(tmp_path / name / "corpus.db") as state:
+            rows[name] = {(wiki, page.page): page for wiki in state.wikis() for page in state.pages(wiki)}
+            if name == "feed":
+                assert all(row.told for key in rows[name] if (row := state.row(*key)))
+    live = {key for key, told in truth.items() if not told.deleted and told.sha1 is not None}
+    for name, pages in rows.items():
+        assert pages.keys() == live, name
+    for key in live:
+        told = replace(rows["feed"][key], date_created=None, extractor=EXTRACTOR, revert_risk=None)
+        assert replace(rows["asked"][key]) == told
+        offline = replace(told, licence=[], tags=[], attribution="", language="")
+        assert replace(rows["dump"][key], attribution="", language="") == offline
 
 
 async def everything_is_told(farm: WikiFarm, feed: Feed) -> str:

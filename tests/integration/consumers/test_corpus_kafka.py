@@ -1,17 +1,21 @@
 """The feed from a partner's topic on a real broker, and the same feed by SSE."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from harness.delivering import KEY, Delivering
+from harness.cutting import Hop
+from harness.delivering import KEY, Delivering, article_record
 from harness.delivering_on_kafka import delivering_on_kafka
+from harness.on_kafka import OnKafka
 from harness.scripted import article
+from harness.service import free_port
 
 from consumers.backoff import Backoff
 from consumers.errors import PositionLost
@@ -20,7 +24,8 @@ from consumers.kafka import Access, KafkaFeed
 from consumers.parts import Parts
 from consumers.sse import SseFeed
 from deploy.kafka import Brokers
-from streamer.log.base import Record
+from streamer.log.base import Record, TopicSpec
+from streamer.log.kafka import KafkaLog
 
 pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(240)]
 
@@ -28,11 +33,53 @@ DEADLINE_S = 120
 EVER = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def feed_of(server: Delivering, **more: Any) -> KafkaFeed:
-    topic = more.pop("topic", server.topic)
-    access = Access(server.runtime.settings.log.bootstrap, is_encrypted=False)
+@dataclass
+class Written:
+    """A partner's topic, and nothing around it."""
+
+    place: OnKafka
+    log: KafkaLog
+    written: list[tuple[int, int]] = field(default_factory=list)
+    """(partition, sequence) of every article."""
+    topic: str = ""
+
+    def __post_init__(self) -> None:
+        self.topic = f"{self.place.prefix}.articles.v1.acme"
+
+    async def make(self) -> None:
+        await self.log.ensure_topics([TopicSpec(self.topic, 10, compact=False, retention_ms=None)])
+
+    async def write(self, pages: Iterable[int]) -> list[int]:
+        """One article each; their sequences."""
+        first = len(self.written) + 1
+        records = [article_record(self.topic, page, n, n) for n, page in enumerate(pages, first)]
+        await self.log.append(records)
+        self.written += [(record.partition, first + n) for n, record in enumerate(records)]
+        return list(range(first, first + len(records)))
+
+    async def write_silent(self, partitions: Iterable[int]) -> None:
+        """Tombstones and ticks."""
+        tick = (("ce_type", b"wiki.tick"),)
+        for number in partitions:
+            tombstone = Record(self.topic, number, "enwiki:1/9", None)
+            await self.log.append([tombstone, Record(self.topic, number, ".tick", b"{}", tick)])
+
+
+@asynccontextmanager
+async def written_on(brokers: Brokers) -> AsyncIterator[Written]:
+    place = OnKafka(brokers)
+    async with place.open() as log:
+        server = Written(place, log)
+        await server.make()
+        yield server
+        await log.delete_topic(server.topic)
+
+
+def feed_of(server: Written | Delivering, **more: Any) -> KafkaFeed:
+    place = server.place if isinstance(server, Written) else server.runtime.settings.log
+    access = Access(place.bootstrap, is_encrypted=False)
     options = {"since": EVER, "backoff": Backoff(0.05, 0.5), "check_s": 0.5, **more}
-    return KafkaFeed("kafka", access, topic, **options)
+    return KafkaFeed("kafka", access, server.topic, **options)
 
 
 async def events(batches: AsyncGenerator[Batch, None], count: int) -> tuple[list[Article], str]:
@@ -83,12 +130,12 @@ async def test_both_ways_yield_the_same_events(brokers: Brokers, tmp_path: Path)
         assert by_page(by_kafka) == by_page(by_sse)
 
 
-async def test_it_goes_on_exactly_where_a_position_says(brokers: Brokers, tmp_path: Path) -> None:
+async def test_it_goes_on_exactly_where_a_position_says(brokers: Brokers) -> None:
     """From each batch's position: what followed it, once; also over tombstones, ticks and holes."""
-    async with delivering_on_kafka(brokers, tmp_path) as server:
+    async with written_on(brokers) as server:
         await server.write(range(1, 21))
         found, position = await read(feed_of(server), 20)
-        await server.write_silent(range(1, 11))
+        await server.write_silent(range(10))
         later = await server.write(range(1, 11))
         again, second = await read(feed_of(server), 10, position)
         assert sequences(found + again) == sorted(server_sequences(server))
@@ -96,15 +143,15 @@ async def test_it_goes_on_exactly_where_a_position_says(brokers: Brokers, tmp_pa
         assert msgspec.json.decode(second)["offsets"].keys() == {str(number) for number in range(10)}
 
 
-def server_sequences(server: Delivering) -> list[int]:
+def server_sequences(server: Written) -> list[int]:
     return [sequence for _, sequence in server.written]
 
 
-async def test_it_begins_now_or_at_a_time(brokers: Brokers, tmp_path: Path) -> None:
+async def test_it_begins_now_or_at_a_time(brokers: Brokers) -> None:
     """Without a position: with what comes after its first batch, or with what was appended since a time, to
     the millisecond; the time itself is the position until the cluster has said which offsets that is.
     """
-    async with delivering_on_kafka(brokers, tmp_path) as server:
+    async with written_on(brokers) as server:
         await server.write(range(1, 11))
         await asyncio.sleep(0.05)
         between = datetime.now(UTC)
@@ -134,9 +181,9 @@ async def test_it_begins_now_or_at_a_time(brokers: Brokers, tmp_path: Path) -> N
             assert sequences((await events(batches, 1))[0]) == fourth
 
 
-async def test_parts_and_wikis_are_kept_to(brokers: Brokers, tmp_path: Path) -> None:
+async def test_parts_and_wikis_are_kept_to(brokers: Brokers) -> None:
     """Parts share the partitions, each in one of them; other wikis move the position alone."""
-    async with delivering_on_kafka(brokers, tmp_path) as server:
+    async with written_on(brokers) as server:
         await server.write(range(1, 41))
         found: list[Article] = []
         for parts in Parts(0, 9).split(3):
@@ -155,11 +202,11 @@ async def test_parts_and_wikis_are_kept_to(brokers: Brokers, tmp_path: Path) -> 
                 assert not batch.events
 
 
-async def test_a_topic_made_anew_is_noticed(brokers: Brokers, tmp_path: Path) -> None:
+async def test_a_topic_made_anew_is_noticed(brokers: Brokers) -> None:
     """Though its offsets are in range, the position of the topic before it is lost: at a start, and under a
     reader. Told to go on, it begins at the new one's earliest.
     """
-    async with delivering_on_kafka(brokers, tmp_path) as server:
+    async with written_on(brokers) as server:
         await server.write(range(1, 11))
         _, position = await read(feed_of(server), 10)
         reading = feed_of(server)
@@ -179,21 +226,51 @@ async def test_a_topic_made_anew_is_noticed(brokers: Brokers, tmp_path: Path) ->
         assert sequences(found) == sorted(again)
 
 
-async def made_anew(server: Delivering) -> None:
-    from streamer.runtime import article_spec  # noqa: PLC0415
-
+async def made_anew(server: Written) -> None:
     await server.log.delete_topic(server.topic)
     async with asyncio.timeout(60):
         while await server.log.topic(server.topic) is not None:
             await asyncio.sleep(0.05)
-        await server.log.ensure_topics([article_spec(server.runtime.settings, server.topic)])
+        await server.make()
+
+
+async def test_a_cluster_that_can_not_be_reached_is_waited_for(brokers: Brokers) -> None:
+    """At the start, and under a reader, which begins anew where it was: every record comes, once."""
+    real = int(brokers.bootstrap.rpartition(":")[2])
+    async with written_on(brokers) as server, Hop(free_port()) as hop:
+        nowhere = hop.target
+        await server.write(range(1, 6))
+        feed = feed_of(server)
+        feed.access = Access((f"127.0.0.1:{hop.port}",), is_encrypted=False)
+        found: list[Article] = []
+        async with asyncio.timeout(DEADLINE_S), aclosing(feed.batches(None)) as batches:
+
+            async def until(count: int) -> None:
+                while len(found) < count:
+                    found.extend((await anext(batches)).events)
+
+            reading = asyncio.ensure_future(until(5))
+            while feed.connections < 3:
+                await asyncio.sleep(0.01)
+            hop.target = real
+            await reading
+            reading = asyncio.ensure_future(until(8))
+            tried = feed.connections
+            hop.target = nowhere
+            hop.close()
+            while feed.connections < tried + 2:
+                await asyncio.sleep(0.01)
+            await server.write(range(1, 4))
+            hop.target = real
+            await reading
+        assert sequences(found) == sorted(server_sequences(server))
 
 
 async def test_what_retention_took_is_lost_by_name(brokers: Brokers, tmp_path: Path) -> None:
     """Offsets before the earliest; a position beyond the end is lost too, once the cluster has had its time
     to catch up with it; what is none of Kafka at all is refused at once.
     """
-    async with delivering_on_kafka(brokers, tmp_path) as server:
+    async with written_on(brokers) as server:
         await server.write(range(1, 21))
         found, position = await read(feed_of(server), 20)
         topic_id = msgspec.json.decode(position)["topic_id"]
@@ -222,7 +299,7 @@ async def test_what_retention_took_is_lost_by_name(brokers: Brokers, tmp_path: P
         assert sequences(rest) == last
 
 
-def deletion(server: Delivering, folder: Path) -> Path:
+def deletion(server: Written, folder: Path) -> Path:
     """Of everything."""
     partitions = [{"topic": server.topic, "partition": number, "offset": -1} for number in range(10)]
     file = folder / "deletion.json"
@@ -230,25 +307,26 @@ def deletion(server: Delivering, folder: Path) -> Path:
     return file
 
 
-async def test_what_is_no_article_is_told_beside_what_is(brokers: Brokers, tmp_path: Path) -> None:
-    """Why, without the value; the feed goes on behind it."""
-    async with delivering_on_kafka(brokers, tmp_path) as server:
-        await server.log.append([Record(server.topic, 0, "x", b'{"secret": 1}')])
+async def test_what_is_no_article_is_said(brokers: Brokers) -> None:
+    """Beside the events: where it stands, and nothing of the value."""
+    async with written_on(brokers) as server:
+        await server.log.append([Record(server.topic, 3, "x", b'{"secret": 1}')])
         await server.write(range(1, 4))
-        told: list[str] = []
         found = 0
+        bad: list[str] = []
         async with asyncio.timeout(DEADLINE_S), aclosing(feed_of(server).batches(None)) as batches:
-            while found < 3 or not told:
+            while found < 3 or not bad:
                 batch = await anext(batches)
                 found += len(batch.events)
-                told += batch.bad
-        [reason] = told
+                bad += batch.bad
+        [reason] = bad
+        assert reason.endswith("(3:0)")
         assert "secret" not in reason
 
 
-async def test_events_of_sixteen_megabytes_come(brokers: Brokers, tmp_path: Path) -> None:
+async def test_events_of_sixteen_megabytes_come(brokers: Brokers) -> None:
     """The largest that the service writes, between small ones."""
-    async with delivering_on_kafka(brokers, tmp_path) as server:
+    async with written_on(brokers) as server:
         value = msgspec.json.encode(article(7, "x" * 15_900_000))
         await server.log.append([Record(server.topic, 0, "7", value)])
         await server.write(range(1, 4))

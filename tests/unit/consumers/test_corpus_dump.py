@@ -1,17 +1,21 @@
 """Dumps: the same pages of every packing, and a place in the file for all that is wrong."""
 
 import bz2
+import gc
 import gzip
+import weakref
 from pathlib import Path
 
 import pytest
 from harness import dumps
 from harness.dumps import dump, head, page, revision, written
 
-from consumers.corpus.dump import LAG_US, MAX_TEXT_CHARS
+from consumers.corpus.dump import LAG_US, Pages
 from consumers.corpus.page import Listed, Page
 from consumers.corpus.pieces import opened, pieces
+from consumers.corpus.site import Site
 from consumers.corpus.workers import Done, Job, done
+from consumers.corpus.xml import MAX_TEXT_CHARS
 from consumers.errors import DumpError
 
 TEXTS = {
@@ -227,3 +231,17 @@ def test_a_bomb_is_unpacked_a_block_at_a_time(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(b"<mediawiki>" + b" " * (64 << 20)))
     with pytest.raises(DumpError, match="no <siteinfo>"):
         opened(path)
+
+
+def test_what_was_read_is_let_go_at_once() -> None:
+    """Not when Python looks for circles: a dump of any size is read in the memory of some pieces."""
+    gc.disable()
+    try:
+        pages = Pages(Site("enwiki", "https://x.example"), "dump", "byte", 0, at=0)
+        pages.feed("".join(PAGES).encode())
+        gone = weakref.ref(pages)
+        assert len(pages.read().rows) == len(PAGES)
+        del pages
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import resource
 import signal
 import subprocess
 import sys
@@ -182,18 +181,27 @@ def test_a_disk_that_takes_no_more_is_named(tmp_path: Path) -> None:
     """Exit 1, one line, nothing left of it."""
     pages = [page("en", n, hashlib.shake_256(bytes([n])).hexdigest(20_000)) for n in range(1, 100)]
     corpus(tmp_path / "c.db", pages).close()
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); "
+    python, _, corpus_command = COMMAND
     done = subprocess.run(
-        [*COMMAND, "--corpus", str(tmp_path / "c.db"), "snapshot", str(tmp_path / "s")],
+        [
+            python,
+            "-c",
+            limited + corpus_command,
+            "--corpus",
+            str(tmp_path / "c.db"),
+            "snapshot",
+            str(tmp_path / "s"),
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)),
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 1, done
     assert done.stderr.startswith("corpus: ")
     assert "can't be written" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert len(done.stderr.splitlines()) == 1, done
     assert sorted(path.name for path in tmp_path.iterdir() if path.name[:4] != "c.db") == []
 
 

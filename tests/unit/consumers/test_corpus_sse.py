@@ -4,14 +4,17 @@ import asyncio
 import gzip
 import json
 import logging
+import ssl
 import time
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.certificates import self_signed
 from harness.scripted import PREAMBLE, Answer, Scripted, control, event
 
 from consumers import connection
@@ -160,7 +163,9 @@ async def test_an_event_without_an_id_keeps_the_position() -> None:
 
 
 async def test_what_nobody_takes_is_not_read() -> None:
-    """While the loop applies, a bounded number of events waits, and the server has to."""
+    """While the loop applies, a bounded number of events waits, and the server has to: some, and what another
+    read brings.
+    """
     body = b"".join(event(number) for number in range(1, 3_001))
     async with reading([Answer(body, then="hold")], "id-0") as (batches, _):
         found = await pages(batches, 1)
@@ -171,7 +176,7 @@ async def test_what_nobody_takes_is_not_read() -> None:
             found += [one.identifier for one in batch.events]
             await asyncio.sleep(0.01)
         assert found == list(range(1, 3_001))
-        assert max(sizes) <= 1_000
+        assert max(sizes) < 1_000 + connection.CHUNK_BYTES / len(event(1))
 
 
 # ── where it begins ──────────────────────────────────────────────────────────────────────────────
@@ -395,32 +400,24 @@ async def test_another_content_type_is_no_feed() -> None:
         b"data: no JSON\n\n",
         b"data: {}\n\n",
         b'data: [{"a": 1}]\n\n',
-        event(9).replace(b'"identifier": 9', b'"identifier": "9"'),
+        b"data: \xff\xfe\n\n",
+        event(9).split(b"\n", 1)[1].replace(b'"identifier": 9', b'"identifier": "9"'),
         b"data: " + b"[" * 5_000 + b"\n\n",
     ],
 )
-async def test_what_is_no_article_is_told_beside_what_is(bad: bytes) -> None:
-    """Why, without anything of what it held; the feed goes on behind it."""
-    told: list[str] = []
-    found: list[int] = []
-    async with reading([Answer(event(1) + bad + event(2), then="hold")], "id-0") as (batches, _):
-        while len(found) < 2:
+async def test_what_is_no_article_is_told_and_passed_over(bad: bytes) -> None:
+    """Beside the events, with a reason that holds nothing of it; its id counts, so that it comes once."""
+    body = event(1) + b"id: id-9\n" + bad + event(2)
+    async with reading([Answer(body, then="hold")], "id-0") as (batches, _):
+        found: list[int] = []
+        reasons: list[str] = []
+        while found != [1, 2]:
             batch = await anext(batches)
             found += [one.identifier for one in batch.events]
-            told += batch.bad
-    assert found == [1, 2]
-    assert batch.position == "id-2"
-    [reason] = told
-    assert "no JSON" not in reason
-
-
-async def test_what_is_not_utf_8_ends_the_feed_behind_what_was_whole() -> None:
-    """Which events there were is not known then. By name, and without their text."""
-    body = [event(1), b"data: \xff\xfe\n\n", event(2)]
-    async with reading([Answer(body, then="hold")], "id-0") as (batches, _):
-        with pytest.raises(BadEvent, match="not UTF-8"):
-            while True:
-                await anext(batches)
+            reasons += batch.bad
+        [reason] = reasons
+        assert "no JSON" not in reason
+        assert batch.position == "id-2"
 
 
 async def test_garbage_in_place_of_http_is_waited_out() -> None:
@@ -494,6 +491,32 @@ async def test_the_key_stands_in_no_log_and_no_repr(caplog: pytest.LogCaptureFix
     await refusal(answers)
     assert KEY not in caplog.text
     assert not any(KEY in str(record.__dict__) for record in caplog.records)
+
+
+# ── TLS ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_tls_by_an_authority_that_was_named(tmp_path: Path) -> None:
+    """Events come by TLS, also over a break. A certificate that nobody known has signed, and a file of
+    authorities that is none, are refused by name, before the key was sent.
+    """
+    pair = self_signed(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pair.certificate, pair.private_key)
+    answers = [Answer(event(1), then="cut"), Answer(event(2), then="hold")]
+    async with asyncio.timeout(DEADLINE_S), Scripted(answers, tls) as server:
+        known = feed_of(server, ca_file=pair.certificate)
+        async with aclosing(known.batches("id-0")) as batches:
+            assert await pages(batches, 2) == [1, 2]
+        asked = len(server.requests)
+        for feed, said in (
+            (feed_of(server), "self-signed certificate; --ca-file names who signs it"),
+            (feed_of(server, ca_file=pair.private_key), "can't be used"),
+            (feed_of(server, ca_file=tmp_path / "none"), "No such file"),
+        ):
+            with pytest.raises(FeedRefused, match=said):
+                await anext(feed.batches("id-0"))
+        assert len(server.requests) == asked
 
 
 # ── its end ──────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,81 @@
+"""From when on a feed still tells all, of its own first events."""
+
+from collections.abc import AsyncGenerator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from consumers.commands.bootstrap import _Work
+from consumers.corpus.earliest import earliest
+from consumers.corpus.progress import WHOLE_SINCE, time_of
+from consumers.corpus.site import Site
+from consumers.corpus.state import State
+from consumers.errors import FeedRefused
+from consumers.event import Article, Batch, Happened, Namespace, Project
+
+FIRST = datetime.fromisoformat("2026-01-01T00:00:00Z")
+
+
+def event(minute: int, partition: int | None) -> Article:
+    when = (FIRST + timedelta(minutes=minute)).isoformat()
+    happened = Happened(f"e{minute}", "update", "edit", minute, when, when, partition=partition)
+    return Article("A", 1, "https://x.example", Namespace(0), Project("enwiki"), happened)
+
+
+class Given:
+    """A feed that tells this, and then nothing more, or fails."""
+
+    def __init__(self, name: str, batches: Sequence[Sequence[Article]], *, fails: bool = False) -> None:
+        self.name = name
+        self.is_closed = False
+        self._batches, self._fails = batches, fails
+
+    async def batches(self, position: str | None) -> AsyncGenerator[Batch, None]:
+        assert position is None
+        try:
+            for events in self._batches:
+                yield Batch(events, "p")
+            if self._fails:
+                raise FeedRefused("no such key")
+        finally:
+            self.is_closed = True
+
+
+async def test_it_is_the_latest_of_the_first_events() -> None:
+    """Of each partition the first one counts, of all these the latest; of several feeds too."""
+    one = Given("a", [[event(1, 0), event(9, 0)], [], [event(3, 1), event(20, 0)]])
+    two = Given("b", [[event(5, 0), event(30, 0)]])
+    assert await earliest([one]) == FIRST + timedelta(minutes=3)
+    assert await earliest([one, two]) == FIRST + timedelta(minutes=5)
+    assert one.is_closed
+    assert two.is_closed
+
+
+async def test_a_feed_without_events_says_nothing() -> None:
+    """And one that refuses says why."""
+    assert await earliest([Given("a", [[], []])]) is None
+    with pytest.raises(FeedRefused, match="no such key"):
+        await earliest([Given("a", [[event(1, 0)]], fails=True)])
+
+
+def test_a_corpus_that_is_followed_lacks_only_what_its_feed_lost(tmp_path: Path) -> None:
+    """As long as it goes on within what the feed keeps, it has all since its feed began; who comes too late
+    has it from the feed's new beginning on.
+    """
+    clock = [FIRST.timestamp()]
+    with State(tmp_path / "corpus.db", create=True, clock=lambda: clock[0]) as state:
+
+        def whole_since(kept_since: datetime) -> datetime:
+            options: Any = SimpleNamespace(kept_since=kept_since)
+            work = _Work(options, state, Site("enwiki", "https://x.example"), None)  # type: ignore[arg-type]
+            return work._whole_since(FIRST - timedelta(days=2), FIRST)
+
+        day = timedelta(days=1)
+        assert whole_since(FIRST - day) == FIRST - day
+        state.commit(positions={"sse:0-9": "p"})
+        assert whole_since(FIRST - timedelta(hours=1)) == FIRST - day
+        assert whole_since(FIRST + day) == FIRST + day
+        assert time_of(state, WHOLE_SINCE) == FIRST + day
