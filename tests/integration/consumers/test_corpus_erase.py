@@ -221,7 +221,7 @@ def test_killed_at_any_instant_it_is_done_by_the_next(tmp_path: Path, rng: rando
     world = World(tmp_path, rng)
     with State(world.corpus) as state:
         world.withdraw(state)
-    for _ in range(3):
+    for _ in range(2):
         process = subprocess.Popen(
             [sys.executable, "-c", ERASE, str(world.corpus)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )

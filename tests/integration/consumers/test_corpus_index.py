@@ -261,7 +261,7 @@ def test_killed_at_any_instant_it_goes_on(tmp_path: Path, rng: random.Random) ->
     wiki, folder = Wiki(rng, pages=30), tmp_path / "index"
     with State(tmp_path / "corpus.db", create=True) as state:
         state.commit(wiki.founding)
-        for _ in range(4):
+        for _ in range(3):
             state.commit([wiki.change() for _ in range(8)])
             process = subprocess.Popen(
                 [sys.executable, "-c", STEPS, str(tmp_path / "corpus.db"), str(folder)],
