@@ -14,11 +14,13 @@ from unicodedata import normalize
 from msgspec import Struct
 
 from consumers.corpus.cut import pieces
-from consumers.corpus.page import Page
+from consumers.corpus.page import WIKITEXT, Page
 from consumers.wikitext.text import Make, plain_text
 
 ID_CHARS: Final = 32
 """128 bits in hex."""
+MISSED: Final = 3
+"""So far ahead a heading is looked for: a text that was made of HTML may lack one of the wikitext's."""
 _SECTIONS: Final = Make(text=False, sections=True)
 
 
@@ -72,16 +74,30 @@ def edit(before: Collection[str], after: Sequence[Chunk]) -> Edit:
 
 
 def _sections(page: Page) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The page's own text below the headings that its wikitext has: what the feed made of a wiki's pictures
+    and categories, whose names only that wiki knows, is not made again.
+    """
     if not page.text:
         return
-    sections = page.sections
-    if sections is None and page.wikitext and page.content_model == "wikitext":
-        sections = plain_text(page.wikitext, make=_SECTIONS).sections
-    if sections is None:
-        yield (), page.text
-    else:
-        for section in sections:
-            yield tuple(section.path), section.text
+    if page.sections is not None:
+        yield from ((tuple(section.path), section.text) for section in page.sections)
+        return
+    headings: list[list[str]] = []
+    if page.wikitext and page.content_model == WIKITEXT:
+        sections = plain_text(page.wikitext, make=_SECTIONS).sections or []
+        headings = [section.path for section in sections if section.path]
+    path: tuple[str, ...] = ()
+    blocks: list[str] = []
+    passed = 0
+    for block in page.text.split("\n\n"):
+        ahead = enumerate(headings[passed : passed + MISSED], passed)
+        found = next((number for number, heading in ahead if heading[-1] == block), None)
+        if found is None:
+            blocks.append(block)
+            continue
+        yield path, "\n\n".join(blocks)
+        path, blocks, passed = tuple(headings[found]), [], found + 1
+    yield path, "\n\n".join(blocks)
 
 
 def _id(page: Page, said: Sequence[str], time: int) -> str:

@@ -148,3 +148,19 @@ def test_edits_embed_a_tenth_of_what_they_edit() -> None:
     assert embedded / articles <= GOAL
     assert sum(each.windows for each in costs) > 2 * embedded
     assert statistics.median(each.embedded / each.article for each in costs if each.is_of_text) <= 1.5 * GOAL
+
+
+def test_a_text_of_the_feed_stands_below_its_headings() -> None:
+    """The wiki's own names of pictures are known to the feed alone: its text is cut, whatever English names
+    would leave of the wikitext; a heading that the text lacks is passed over.
+    """
+    wikitext = (
+        "Ein Anfang.\n\n[[Datei:X.jpg|mini|Ein Bild]]\n== Leben ==\nA.\n=== Jugend ===\nB.\n== Werk ==\nC."
+    )
+    text = "Ein Anfang.\n\nLeben\n\nA.\n\nB.\n\nWerk\n\nC."
+    content = msgspec.structs.replace(page(wikitext, wiki="dewiki"), text=text)
+    assert [(chunk.path, chunk.text) for chunk in chunks(content)] == [
+        ((), "Ein Anfang."),
+        (("Leben",), "A.\n\nB."),
+        (("Werk",), "C."),
+    ]
