@@ -15,6 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from consumers.corpus.chunk import chunks
+from consumers.corpus.lock import erasing
 from consumers.corpus.page import UNKNOWN_REVISION, Told
 from consumers.corpus.scrub import scrub
 from consumers.corpus.sink import ERASED, SINK
@@ -56,9 +57,13 @@ class Report(Struct, frozen=True):
 
 
 def erase(state: State) -> Report:
-    """Everything withdrawn that was not erased yet, from every sink."""
+    """Everything withdrawn that was not erased yet, from every sink. Raises StateError where another process
+    is at it.
+    """
     at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return Report(at, str(state.path.resolve()), [_erased(state, path, kind) for path, kind in sinks(state)])
+    corpus = state.path.resolve()
+    with erasing(corpus):
+        return Report(at, str(corpus), [_erased(state, path, kind) for path, kind in sinks(state)])
 
 
 def sinks(state: State) -> list[tuple[Path, str]]:

@@ -22,7 +22,7 @@ from consumers.corpus.sink import recorded
 from consumers.corpus.snapshot import EVERYTHING, IsWithdrawn, chosen_wikis, taken
 from consumers.corpus.split import SHARE, split_of
 from consumers.corpus.state import State
-from consumers.corpus.whole import replaced, sweep, whole
+from consumers.corpus.whole import alone, replaced, sweep, whole
 from consumers.errors import SinkError
 
 KIND: Final = "jsonl"
@@ -138,15 +138,17 @@ def erased(path: Path, is_withdrawn: IsWithdrawn) -> int:
 
     Raises SinkError where it is being written, or is none of ours.
     """
-    sweep(path)
     if not path.exists():
+        sweep(path)
         return 0
-    rows = sum(gone for _, gone in _judged(path, is_withdrawn))
-    if rows:
-        with replaced(path) as place, writing(place, path.name) as file:
-            for line, gone in _judged(path, is_withdrawn):
-                if not gone:
-                    file.write(line)
+    with alone(path):
+        sweep(path)
+        rows = sum(gone for _, gone in _judged(path, is_withdrawn))
+        if rows:
+            with replaced(path) as place, writing(place, path.name) as file:
+                for line, gone in _judged(path, is_withdrawn):
+                    if not gone:
+                        file.write(line)
     return rows
 
 

@@ -209,6 +209,13 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def is_free(folder: Path) -> bool:
+    """Whether there is a table, or may be: nothing of anybody else's."""
+    if not folder.exists() or (folder / NAME).is_dir():
+        return True
+    return folder.is_dir() and all(path.name in {NAME, LOCK} for path in folder.iterdir())
+
+
 def schema(dimensions: int) -> "pa.Schema":
     import pyarrow as pa  # noqa: PLC0415
 
