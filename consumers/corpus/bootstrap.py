@@ -84,7 +84,7 @@ def read(
             job = Job(site, at, keep_wikitext)
             for each in done(pieces(dump, reading.done), job, processes):
                 reading = _after(reading, each)
-                state.commit(each.rows, facts={name: fact(reading)})
+                state.commit_when_free(each.rows, facts={name: fact(reading)})
                 advanced(dump, each)
             if not reading.closed:
                 raise DumpError(f"{dump.path} has no </mediawiki> at its end: is it whole?")
