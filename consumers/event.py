@@ -4,14 +4,18 @@ What is not named here is not read: a feed may add fields. Absent is None. Comme
 in at all, so that there is nothing of them to lose.
 """
 
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Annotated, Final, Literal, Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from consumers.errors import BadEvent
 from consumers.wikitext.structure import Section
+
+WIKI: Final = r"^[A-Za-z0-9_-]{1,64}\Z"
+"""What a wiki may be called: names of files and folders are made of it."""
 
 
 class Namespace(Struct, frozen=True):
@@ -25,7 +29,7 @@ class Language(Struct, frozen=True):
 
 
 class Project(Struct, frozen=True):
-    identifier: str
+    identifier: Annotated[str, Meta(pattern=WIKI)]
     """The wiki's database name, e.g. `enwiki`."""
     url: str | None = None
     in_language: Language | None = None
@@ -153,6 +157,10 @@ class Feed(Protocol):
         what is no article.
         """
         ...
+
+
+def is_wiki(name: str) -> bool:
+    return re.match(WIKI, name) is not None
 
 
 _DECODER = msgspec.json.Decoder(Article)

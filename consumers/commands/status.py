@@ -12,6 +12,7 @@ from consumers.corpus.freshness import percentile
 from consumers.corpus.progress import Hole, Stage, hole_name, known, stage_of
 from consumers.corpus.reader import Total
 from consumers.corpus.state import State
+from consumers.terminal import visible_line
 
 HELP: Final = "positions, pages of each wiki, last change, freshness"
 SPANS_S: Final = {"hour": 3_600, "day": 86_400, "week": 7 * 86_400}
@@ -108,7 +109,7 @@ def _text(status: Status) -> str:
         for name, fresh in status.freshness.items()
         if fresh.p50_s is not None and fresh.p99_s is not None
     ]
-    return "\n".join(lines)
+    return "\n".join(map(visible_line, lines))
 
 
 _BOOTSTRAP: Final[dict[Stage, str]] = {

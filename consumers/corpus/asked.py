@@ -4,13 +4,14 @@ import re
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from consumers.corpus.page import WIKITEXT, Listed
 from consumers.corpus.site import Revision, Site, absolute, licences, page_of
 from consumers.errors import WikiError
+from consumers.event import WIKI
 from consumers.wiki import Wiki
 
 BATCH: Final = 50
@@ -146,7 +147,7 @@ def _micros(timestamp: object) -> int:
 
 
 class _General(msgspec.Struct):
-    wikiid: str
+    wikiid: Annotated[str, msgspec.Meta(pattern=WIKI)]
     server: str = ""
     sitename: str = ""
     lang: str = ""

@@ -23,6 +23,7 @@ from consumers.corpus.state import State, Withdrawal
 from consumers.corpus.whole import SUFFIX
 from consumers.corpus.withdrawn import Withdrawn
 from consumers.errors import CorpusError, SinkError, UsageError
+from consumers.event import is_wiki
 
 FORGOTTEN: Final = ""
 """The kind of a sink that is no more."""
@@ -82,7 +83,9 @@ def forget(state: State, sink: Path) -> None:
 
 
 def withdraw(state: State, wiki: str, page: int, now_us: int) -> None:
-    """As if the wiki had deleted it: it stays away until the feed tells of it anew."""
+    """As if the wiki had deleted it: it stays away until the feed tells of it anew. Raises UsageError."""
+    if not is_wiki(wiki):
+        raise UsageError(f"{wiki[:80]!a} is no name of a wiki, as enwiki is")
     row = state.row(wiki, page)
     sequence = max(now_us, row.sequence + 1 if row else 0)
     state.commit([Told(wiki, page, sequence, UNKNOWN_REVISION, "deleted")])
