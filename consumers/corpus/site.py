@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from consumers.corpus.page import WIKITEXT, Page
+from consumers.corpus.page import WIKITEXT, Page, headings_of
 from consumers.credit import absolute, encode_title, licence_identifier, sentence
 from consumers.event import Licence
 from consumers.wikitext.text import Origin, origin_of, plain_text
@@ -70,6 +70,8 @@ def page_of(site: Site, revision: Revision, *, keep_wikitext: bool = True) -> Pa
     """Of a revision whose content is there; its text is made here."""
     assert revision.content is not None
     title = revision.title
+    origin = site.origin(title, revision.namespace)
+    is_prose = revision.model == WIKITEXT and revision.redirect_target is None and bool(revision.content)
     return Page(
         wiki=site.wiki,
         page=revision.page,
@@ -77,9 +79,10 @@ def page_of(site: Site, revision: Revision, *, keep_wikitext: bool = True) -> Pa
         title=title,
         url=site.url(title),
         namespace=revision.namespace,
-        text=_text(site, revision),
+        text=plain_text(revision.content, origin).text or "" if is_prose else "",
         language=revision.language or site.language,
         wikitext=revision.content if keep_wikitext else None,
+        headings=headings_of(revision.content, origin) if is_prose and not keep_wikitext else None,
         wikidata=revision.wikidata,
         date_modified=revision.timestamp,
         licence=site.licence,
@@ -93,12 +96,6 @@ def page_of(site: Site, revision: Revision, *, keep_wikitext: bool = True) -> Pa
         tags=revision.tags,
         is_minor=revision.is_minor,
     )
-
-
-def _text(site: Site, revision: Revision) -> str:
-    if revision.model != WIKITEXT or revision.redirect_target is not None or not revision.content:
-        return ""
-    return plain_text(revision.content, site.origin(revision.title, revision.namespace)).text or ""
 
 
 def licences(name: str, url: str) -> list[Licence]:
