@@ -81,6 +81,8 @@ class Cluster:
         self._asked: set[str] = set()
         self._asked_s = float("-inf")
         self._asking = asyncio.Lock()
+        self._forgotten = 0
+        """How often: an answer to what was asked before is none to what is asked after."""
         self._doubted: dict[str, float] = {}
         """Topics that were missing when they were last looked for, and since when."""
 
@@ -144,6 +146,7 @@ class Cluster:
     def forget(self, gone: str = "") -> None:
         """The next question about topics is asked, not remembered. `gone` is a topic that is known to be."""
         self._asked_s = float("-inf")
+        self._forgotten += 1
         self._known.topics.pop(gone, None)
         self._coordinators.clear()
 
@@ -240,7 +243,7 @@ class Cluster:
         """What was there a moment ago is gone when it is missing twice: who hears of it gives up for good.
         Until then it is believed to be there, so that nobody waits whom it does not concern.
         """
-        asked_s = time.monotonic()
+        asked_s, forgotten = time.monotonic(), self._forgotten
         found = await self._seen(names)
         missing = (names & self._known.topics.keys()) - found.topics.keys() - found.hidden
         doubted = {name: self._doubted.get(name, asked_s) for name in missing}
@@ -248,7 +251,8 @@ class Cluster:
         believed = {name: self._known.topics[name] for name in self._doubted}
         self._known = View(found.topics | believed, found.hidden)
         self._asked = names
-        self._asked_s = asked_s - (KNOWN_S - CONFIRM_S if believed else 0.0)
+        if forgotten == self._forgotten:
+            self._asked_s = asked_s - (KNOWN_S - CONFIRM_S if believed else 0.0)
 
     async def _seen(self, names: set[str]) -> View:
         found = await self.tried("topics", lambda: self._metadata(sorted(names)))
