@@ -13,6 +13,8 @@ from xdist.scheduler import LoadGroupScheduling
 from deploy.kafka import Brokers
 
 ROOT = Path(__file__).resolve().parent.parent
+# hundreds of processes of the service are started, and where Python may keep nothing each compiles all of it
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 SEED = int(os.environ.get("STREAMER_TEST_SEED") or random.SystemRandom().randrange(1_000_000))
 
 

@@ -404,7 +404,7 @@ async def test_a_wiki_that_comes_back_is_caught_up_with(tmp_path: Path, rng: ran
                     and admitted["replay"] == metrics.get(outcome("deferred", "replayed"))
                 )
 
-            await service.until(is_balanced, timeout_s=20)
+            await service.until(is_balanced)
             outcomes = await service.committed("enrich")
             assert outcomes.pop("admitted") == sum(outcomes.values())
             beside = text.replace('"streamer.db"', f'"{tmp_path / "streamer.db"}"')

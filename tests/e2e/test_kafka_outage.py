@@ -152,7 +152,7 @@ async def all_ready(services: Mapping[str, Service]) -> None:
 async def none_ready(services: Mapping[str, Service]) -> None:
     """Each says of the log that it can't be read."""
     for service in services.values():
-        await service.until_ready("log", "the log cannot be read", timeout_s=15)
+        await service.until_ready("log", "the log cannot be read")
         assert not (await service.ready())[0]
 
 

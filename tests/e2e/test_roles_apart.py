@@ -40,7 +40,7 @@ async def begin(folder: Path, stack: AsyncExitStack, text: str, kafka: OnKafka |
 
 async def ready(service: Service) -> None:
     url = f"http://127.0.0.1:{await service.admin_port()}/readyz"
-    async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
         while True:
             async with session.get(url) as response:
                 if response.status == 200:

@@ -124,7 +124,7 @@ class Crash:
         *,
         thinned: bool = False,
         lacking: bool = False,
-        timeout_s: float = 20.0,
+        timeout_s: float = 60.0,
     ) -> list[str]:
         """What is wrong, in words. `others` are the roles that run apart. `lacking`: records went for want
         of room, so none has to be there.

@@ -87,7 +87,7 @@ class Feed:
             headers["Last-Event-ID"] = self.last_id
         elif self.since:
             params["since"] = self.since
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=CUT_S)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=CUT_S)
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.get(self.url, headers=headers, params=params) as response,

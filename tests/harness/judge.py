@@ -172,7 +172,7 @@ class Readers:
                     await asyncio.sleep(0.05)
 
     async def judged(
-        self, wanted: Mapping[str, Sequence[Row]], *, thinned: bool = False, timeout_s: float = 20.0
+        self, wanted: Mapping[str, Sequence[Row]], *, thinned: bool = False, timeout_s: float = 60.0
     ) -> list[Verdict]:
         """Of what came live, and of what is read again from the log's beginning."""
         must = {partner: needed(rows, thinned=thinned) for partner, rows in wanted.items()}

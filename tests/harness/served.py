@@ -25,7 +25,7 @@ from harness.patience import TIMES, again_s, answered
 from harness.schema import checked
 
 EVER: Final = "2020-01-01T00:00:00Z"
-READ_S: Final = 30.0
+READ_S: Final = 60.0
 SLOW_BYTES: Final = 4_096
 """Of a receive buffer: the rest waits at the service."""
 NAME: Final = re.compile(rb'"name":"([^"]*)"')

@@ -200,7 +200,7 @@ class Service:
             for match in re.finditer(r"^([a-z_]+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)
         }
 
-    async def admin(self, route: str, timeout_s: float = 5.0) -> tuple[int, str]:
+    async def admin(self, route: str, timeout_s: float = 30.0) -> tuple[int, str]:
         """Status and body of a route of the admin port."""
         url = f"http://127.0.0.1:{await self.admin_port()}/{route}"
         timeout = aiohttp.ClientTimeout(total=timeout_s)

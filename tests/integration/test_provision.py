@@ -438,9 +438,9 @@ async def test_the_same_by_aiokafka(filled: Operator) -> None:
         "isolation_level": "read_committed",
         **Access.of((filled.brokers.bootstrap,), acme.security).options,
     }
-    async with AIOKafkaConsumer(own, group_id="acme.aio", **options) as consumer, asyncio.timeout(20):
+    async with AIOKafkaConsumer(own, group_id="acme.aio", **options) as consumer, asyncio.timeout(60):
         assert (await consumer.getone()).topic == own
-    async with AIOKafkaConsumer(**options) as consumer, asyncio.timeout(20):
+    async with AIOKafkaConsumer(**options) as consumer, asyncio.timeout(60):
         consumer.assign([KafkaPartition(own, 0), KafkaPartition(other, 0)])
         records = 0
         until_s = time.monotonic() + SILENCE_S
@@ -455,7 +455,7 @@ async def test_the_same_by_aiokafka(filled: Operator) -> None:
     ):
         consumer = AIOKafkaConsumer(topic, group_id=group, **options)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 with pytest.raises(error):
                     await consumer.start()
                     await consumer.getone()

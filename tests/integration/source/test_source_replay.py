@@ -20,7 +20,7 @@ from streamer.runtime import Runtime, topic_specs
 from streamer.source.stage import run_source
 
 CHANGES = Topics().changes
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 
 
 def edit(revision: int, *, wiki: str = "xwiki", dt: str = "2026-01-01T00:00:00Z", **more: object) -> bytes:

@@ -222,7 +222,7 @@ class Bench:
                 totals[outcome] = totals.get(outcome, 0) + count
         return totals
 
-    async def until(self, condition: Callable[[], Any], deadline_s: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], Any], deadline_s: float = 60.0) -> None:
         """Waits for a condition (a function or a coroutine function) to be true."""
         async with asyncio.timeout(deadline_s):
             while True:
