@@ -20,6 +20,7 @@ from recording_oracle import expected
 from recording_setup import KEYS, config, until_routed_from_the_start, write_partners
 
 from deploy.kafka import Brokers
+from streamer.config import DeliverSettings
 from streamer.health import LOOP_STALL_S
 from streamer.lag import LOOK_S
 from streamer.log.kafka_cluster import ASK_S
@@ -31,8 +32,8 @@ pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(400)]
 
 AWAY_S = max(ASK_S, COMMIT_S) + 2.0
 SLOW_S = 10.0
-BACK_S = 45.0
-"""A lane tries again every ten seconds, and a try may take its deadline."""
+BACK_S = 90.0
+"""A lane tries again every ten seconds, and a try may take its deadline; of a quick machine a half."""
 NAMES = ("deliver", "route", "enrich", "source")
 GROWN_KB = 40_000
 """What a process may grow by while its cluster is away: a client that is being made, a batch that waits."""
@@ -84,7 +85,7 @@ async def test_cluster_that_is_away_for_long_and_then_slow(tmp_path: Path, rng: 
         assert not (await late.ready())[0]
         began_s = time.monotonic()
         assert await late.terminate() == 0
-        assert time.monotonic() - began_s < 3.0
+        assert time.monotonic() - began_s < DeliverSettings().drain_s
         await asyncio.sleep(max(0.0, away_s + AWAY_S - time.monotonic()))
         await all_live(services.values())
         grown = {name: rss_kb(service) - before[name] for name, service in services.items()}

@@ -10,7 +10,7 @@ from test_bad_input import accounted, articles, write
 
 FAILED = "streamer_config_reload_failed"
 BUDGET = "streamer_origin_budget_requests"
-SOON_S = 5.0
+SOON_S = 30.0
 
 
 async def reload(service: Service, text: str) -> None:

@@ -20,7 +20,7 @@ from streamer.log.kafka_groups import SESSION_MS
 from streamer.log.local import LocalLog
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
-ROUNDS = 3
+ROUNDS = 2
 
 
 async def begin(folder: Path, stack: AsyncExitStack, text: str, kafka: OnKafka | None) -> dict[str, Service]:
@@ -74,7 +74,7 @@ async def enriched(services: dict[str, Service], total: int) -> Counter[str]:
 
 async def run_apart(folder: Path, rng: random.Random, kafka: OnKafka | None = None) -> None:
     recording = folder / "own.sse"
-    write_recording(recording, rng, seconds=20, events=700)
+    write_recording(recording, rng, seconds=14, events=500)
     wanted = expected(recording)
     total = len(wanted["everything"])
     write_partners(folder / "partners.toml")

@@ -27,7 +27,7 @@ from streamer.sandbox.world import World
 EDITS_PER_S: Final = 40.0
 """Each of twenty editors acts twice a second: vandalism is over within 3.5 s, or lasts 36."""
 SETTLE_S: Final = 8
-LIVE_S: Final = 50.0
+LIVE_S: Final = 30.0
 GOAL: Final = 0.01
 
 PARTNERS: Final = f'[plain]\n[settled]\nsettle = "{SETTLE_S}s"\n'

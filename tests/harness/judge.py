@@ -177,12 +177,19 @@ class Readers:
         """Of what came live, and of what is read again from the log's beginning."""
         must = {partner: needed(rows, thinned=thinned) for partner, rows in wanted.items()}
         await self._until_all(must, timeout_s)
+        async with asyncio.TaskGroup() as group:
+            reading = {
+                partner: group.create_task(
+                    read_all(Feed(self.url, self.keys[partner], since=BEGINNING), len(names), timeout_s)
+                )
+                for partner, names in must.items()
+            }
         verdicts = []
         for partner, rows in wanted.items():
             verdicts.append(judge(f"{partner} across the breaks", self.rows[partner], rows, thinned=thinned))
-            feed = Feed(self.url, self.keys[partner], since=BEGINNING)
-            again = await read_all(feed, len(must[partner]), timeout_s)
-            verdicts.append(judge(f"{partner} from the log", again, rows, thinned=thinned))
+            verdicts.append(
+                judge(f"{partner} from the log", reading[partner].result(), rows, thinned=thinned)
+            )
         return verdicts
 
 

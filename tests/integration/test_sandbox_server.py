@@ -119,7 +119,7 @@ async def test_a_silence_says_nothing_and_closes_nothing(client: aiohttp.ClientS
     ):
         assert await mute.content.readline() == b":ok\n"
         await mute.content.readline()
-        told = await post(client, sandbox, "silence", {"seconds": 0.6})
+        told = await post(client, sandbox, "silence", {"seconds": 3.0})
         assert told == {"silences": 1}
         async with client.get(f"{sandbox.stream_url}/recentchange") as served:
             await edit(client, sandbox, action="create", title="Unheard", text="Words.")

@@ -25,6 +25,12 @@ from prove.wiki import Json, Wiki
 
 CHANGES, CUTS, KILLS = 50, 5, 4
 STOPPED = 130
+TOGETHER, APART = pytest.param(False, id="together"), pytest.param(True, id="apart")
+TOGETHER_SOAKED, APART_SOAKED = (
+    pytest.param(apart, id=name, marks=pytest.mark.soak)
+    for apart, name in ((False, "together"), (True, "apart"))
+)
+"""Each layout is run on one of the two wikis; on the other as well by `make soak`."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -48,7 +54,7 @@ async def short_run(
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
+@pytest.mark.parametrize("apart", [TOGETHER_SOAKED, APART])
 async def test_real_wikis_are_mirrored_under_kills_and_cuts(
     tmp_path: Path, rng: random.Random, *, apart: bool
 ) -> None:
@@ -62,7 +68,7 @@ async def test_real_wikis_are_mirrored_under_kills_and_cuts(
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
+@pytest.mark.parametrize("apart", [TOGETHER, APART_SOAKED])
 async def test_the_invented_wiki_is_mirrored_under_kills_and_cuts(
     tmp_path: Path, rng: random.Random, *, apart: bool
 ) -> None:

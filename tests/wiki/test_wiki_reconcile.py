@@ -60,7 +60,7 @@ async def finished(service: Service) -> None:
             replayed = (await service.committed("replay")).get("admitted", 0)
             outcomes = await service.committed("enrich")
             calm = calm + 1 if source and outcomes.get("admitted", 0) == source + replayed else 0
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.1)
 
 
 def pages_of(dropped: list[Told]) -> set[int]:
