@@ -332,7 +332,7 @@ def waiting(metrics: dict[str, float]) -> float:
     return sum(v for k, v in metrics.items() if k.startswith("streamer_deferred_waiting_letters"))
 
 
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(600)
 async def test_a_wiki_that_comes_back_is_caught_up_with(tmp_path: Path, rng: random.Random) -> None:
     """One of two wikis answers nothing but errors for longer than is waited for: its changes are deferred
     while the other goes on; the service is killed in the silence and again while they replay. In the end a

@@ -86,7 +86,7 @@ async def keeper_of(*services: Service) -> Service:
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_processes_keep_one_budget_whoever_keeps_it(
     tmp_path: Path, rng: random.Random, brokers: Brokers
 ) -> None:

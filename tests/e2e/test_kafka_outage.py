@@ -28,7 +28,7 @@ from streamer.log.kafka_groups import SESSION_MS
 from streamer.log.kafka_lane import COMMIT_S
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
-pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(600)]
 
 AWAY_S = max(ASK_S, COMMIT_S) + 2.0
 SLOW_S = 10.0

@@ -83,7 +83,7 @@ async def run_under_kills(
             assert all(feed.breaks >= 1 for feed in readers.feeds.values())
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kills", KILLS)
 async def test_real_recording_survives_kills(
     shared_data: Path, tmp_path: Path, rng: random.Random, kills: int
@@ -97,7 +97,7 @@ async def test_real_recording_survives_kills(
     await run_under_kills(recording, tmp_path, rng, kills=kills)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kills", KILLS)
 async def test_own_recording_survives_kills(tmp_path: Path, rng: random.Random, kills: int) -> None:
     """The same on a recording of our own, of two seconds a kill."""

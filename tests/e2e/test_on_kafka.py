@@ -39,7 +39,6 @@ KILLED_AT: Final = (
 )
 
 
-@pytest.mark.timeout(240)
 async def test_own_recording_reaches_each_partner_exactly(
     tmp_path: Path, rng: random.Random, brokers: Brokers
 ) -> None:
@@ -49,7 +48,7 @@ async def test_own_recording_reaches_each_partner_exactly(
     await run_through(recording, tmp_path, "full", OnKafka(brokers).settings)
 
 
-@pytest.mark.timeout(580)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kills", [len(KILLED_AT) + 1, pytest.param(30, marks=pytest.mark.soak)])
 async def test_own_recording_survives_kills(
     tmp_path: Path, rng: random.Random, brokers: Brokers, kills: int
@@ -84,7 +83,6 @@ def published(metrics: Mapping[str, float]) -> float:
     )
 
 
-@pytest.mark.timeout(240)
 async def test_enrich_killed_in_its_transaction_goes_on_at_once(
     tmp_path: Path, rng: random.Random, brokers: Brokers
 ) -> None:
@@ -117,7 +115,7 @@ async def test_enrich_killed_in_its_transaction_goes_on_at_once(
             assert not (await enrich.metrics()).get(replaced)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_roles_apart_with_two_workers(tmp_path: Path, rng: random.Random, brokers: Brokers) -> None:
     """Five processes, two of them share enrich: each is killed several times, one worker sleeps until its
     lanes are the other's; each partner gets what the file says, once, and the fleet's counts agree.
@@ -138,7 +136,7 @@ async def until_log(service: Service, *, ready: bool) -> None:
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_service_waits_for_its_cluster(tmp_path: Path, rng: random.Random) -> None:
     """With the broker down at its start, and again for a while in the middle, the service stays, is not
     ready, and goes on by itself: nothing is lost or doubled.

@@ -69,7 +69,7 @@ async def live(service: Service) -> None:
     assert (await service.admin("livez"))[0] == 200
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_stream_wikis_and_log(tmp_path: Path) -> None:
     """Each fails and comes back; only who needs it is unready, within the time that is promised."""
     async with fleet(tmp_path) as (sandbox, services):

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 from harness.feed import Feed
 from harness.sandboxed import live_config
 from harness.service import Service, free_port
@@ -180,11 +179,10 @@ async def world(
 ACTIONS = ("edit",) * 5 + ("create",) * 2 + ("move", "delete", "restore", "hide", "suppress", "protect")
 
 
-@pytest.mark.timeout(240)
 async def test_what_is_lost_is_found_repaired_and_found_once(tmp_path: Path, rng: random.Random) -> None:
-    """120 random deeds of which a random fourth is not told: afterwards a partner's pages are not the wiki's;
-    after the command they are, a second one finds nothing, and what it found is of pages of which something
-    was lost.
+    """120 random deeds of which a random fourth is not told, and one more: afterwards a partner's pages are
+    not the wiki's; after the command they are, a second one finds nothing, and what it found is of pages of
+    which something was lost.
     """
     async with world(tmp_path) as (wiki, mirror):
         await wiki.followed()
@@ -215,8 +213,9 @@ async def test_what_is_lost_is_found_repaired_and_found_once(tmp_path: Path, rng
                 lost |= {left.identifier} if left else set()
                 wiki.touched |= {left.identifier} if left else set()
             await asyncio.sleep(rng.random() * 0.03)
+        # of the others it may be that each was followed by something that was told
+        lost.add(await wiki.do("create", "Lost for good", told=False, text="Nobody was told."))
         await wiki.settled()
-        assert lost
         wrong = mirror.differs(wiki.sandbox, wiki.touched)
         code, out, error = await streamer(tmp_path, "reconcile", WIKI)
         assert code == 0, error
@@ -241,7 +240,6 @@ async def test_what_is_lost_is_found_repaired_and_found_once(tmp_path: Path, rng
         assert not outcomes.get("deadletter")
 
 
-@pytest.mark.timeout(180)
 async def test_where_nothing_is_lost_nothing_is_found(tmp_path: Path, rng: random.Random) -> None:
     """While everything happens and is told, with the stream cut and the service killed in between."""
     async with world(tmp_path) as (wiki, _):
@@ -266,7 +264,6 @@ async def test_where_nothing_is_lost_nothing_is_found(tmp_path: Path, rng: rando
         assert (code, found(out)) == (0, 0), (out, error)
 
 
-@pytest.mark.timeout(180)
 async def test_editors_who_do_everything_lose_nothing(tmp_path: Path) -> None:
     """Five wikis at 20 actions a second, all kinds, some told 5 s late: nothing is found, however often it is
     looked for.
@@ -282,7 +279,6 @@ async def test_editors_who_do_everything_lose_nothing(tmp_path: Path) -> None:
         assert sum((await wiki.service.committed("reconcile")).values()) == 0
 
 
-@pytest.mark.timeout(120)
 async def test_by_itself_it_repairs_too(tmp_path: Path) -> None:
     """Every second here: nobody asks, and what was lost comes."""
     often = {"every_hours = 0\n": "every_hours = 0.0003\nlook_back_hours = 1\n"}
@@ -298,7 +294,6 @@ async def test_by_itself_it_repairs_too(tmp_path: Path) -> None:
         assert await wiki.service.committed("reconcile") == {"create": 1}
 
 
-@pytest.mark.timeout(120)
 async def test_bad_input(tmp_path: Path) -> None:
     """Each mistake is named, with 2; without the role there is an end to waiting, with 1; and what was asked
     for is done once the role runs.

@@ -45,7 +45,6 @@ async def test_own_recording_reaches_each_partner_exactly(tmp_path: Path, rng: r
     await run_through(recording, tmp_path, "full")
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("speed", ["full", pytest.param("recorded", marks=pytest.mark.soak)])
 async def test_real_recording_reaches_each_partner_exactly(
     shared_data: Path, tmp_path: Path, speed: str

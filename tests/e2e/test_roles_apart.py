@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
-import pytest
 from harness.judge import Readers, routed
 from harness.on_kafka import OnKafka
 from harness.recording import write_recording
@@ -117,7 +116,6 @@ async def freeze(service: Service) -> None:
     service.signal(signal.SIGCONT)
 
 
-@pytest.mark.timeout(150)
 async def test_roles_apart_survive_the_kill_of_each(tmp_path: Path, rng: random.Random) -> None:
     """Whichever role dies, the others go on and it continues: each partner gets what the file says, once,
     both from the log and over connections that were open all the time; the counts of the roles agree.

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import pytest
 from harness.sandboxed import live_config
 from harness.schema import checked_value
 from harness.service import Service
@@ -119,7 +118,6 @@ def ms_of(date: str) -> int:
     return int(datetime.fromisoformat(date).timestamp() * 1000)
 
 
-@pytest.mark.timeout(240)
 async def test_reverted_text_does_not_reach_who_settles(tmp_path: Path) -> None:
     """Of the characters that were reverted within the settle time at most one in a hundred gets through,
     where without it all do. The rest comes, but for what was deleted or hidden meanwhile: in the sandbox that

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from harness.feed import Feed, Received
-from harness.service import Service
+from harness.service import Service, committed
 
 BEGINNING = "2020-01-01T00:00:00Z"
 QUIET_S = 8.0
@@ -225,10 +225,11 @@ class Accounts:
 
 async def accounts(services: Mapping[str, Service], partners: Iterable[str]) -> Accounts:
     """`services` by role; one process may stand for all of them."""
+    told = {service: await service.metrics() for service in set(services.values())}
     return Accounts(
-        await services["source"].committed("source"),
-        await services["enrich"].committed("enrich"),
-        {partner: await services["route"].committed("route", partner) for partner in partners},
+        committed(told[services["source"]], "source"),
+        committed(told[services["enrich"]], "enrich"),
+        {partner: committed(told[services["route"]], "route", partner) for partner in partners},
     )
 
 
@@ -241,7 +242,7 @@ async def settled(
     async with asyncio.timeout(timeout_s):
         seen, since_s = await accounts(services, names), loop.time()
         while seen.wrong(total) and loop.time() - since_s < QUIET_S:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
             now = await accounts(services, names)
             if now != seen:
                 seen, since_s = now, loop.time()

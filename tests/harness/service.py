@@ -18,8 +18,8 @@ import aiohttp
 
 from streamer.faultpoints import VARIABLE
 
-START_S = 60.0
-"""A second where the machine has nothing else to do; half a minute was seen where it had too much."""
+START_S = 120.0
+"""A second where the machine has nothing else to do; a minute and more where it has far too much."""
 LEASH = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 """Whatever ends the tests ends what they have started: a -9 leaves no `async with` time to."""
 
@@ -41,6 +41,16 @@ def in_short(error: BaseException) -> Iterator[str]:
         first, _, _ = str(error).partition("\n")
         yield f"{type(error).__name__}: {first}"
         yield from (note.rpartition("\n")[2] for note in getattr(error, "__notes__", ()))
+
+
+def committed(metrics: Mapping[str, float], role: str, scope: str = "") -> dict[str, int]:
+    """Outcome → committed count of a role, or of a partner, as metrics tell it."""
+    pattern = re.compile(
+        rf'streamer_committed_changes_total{{outcome="(\w+)",role="{role}",scope="{scope}"}}'
+        rf'|streamer_committed_changes_total{{role="{role}",scope="{scope}",outcome="(\w+)"}}'
+    )
+    found = ((pattern.fullmatch(name), value) for name, value in metrics.items())
+    return {match[1] or match[2]: int(value) for match, value in found if match}
 
 
 class Service:
@@ -232,16 +242,7 @@ class Service:
 
     async def committed(self, role: str, scope: str = "") -> dict[str, int]:
         """Outcome → committed count of a role, or of a partner."""
-        pattern = re.compile(
-            rf'streamer_committed_changes_total{{outcome="(\w+)",role="{role}",scope="{scope}"}}'
-            rf'|streamer_committed_changes_total{{role="{role}",scope="{scope}",outcome="(\w+)"}}'
-        )
-        counts: dict[str, int] = {}
-        for name, value in (await self.metrics()).items():
-            match = pattern.fullmatch(name)
-            if match:
-                counts[match[1] or match[2]] = int(value)
-        return counts
+        return committed(await self.metrics(), role, scope)
 
     async def until(self, holds: Callable[[dict[str, float]], bool], timeout_s: float = 60.0) -> None:
         """Waits for the metrics to say so; a failure tells what they said instead."""
@@ -249,7 +250,7 @@ class Service:
         try:
             async with asyncio.timeout(timeout_s):
                 while not holds(seen := await self.metrics()):
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(0.2)  # what is told costs the service some milliseconds each time
         except TimeoutError:
             told = {name: value for name, value in seen.items() if value and "bucket" not in name}
             raise AssertionError(

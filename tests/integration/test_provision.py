@@ -50,7 +50,7 @@ from streamer.runtime import Runtime, article_spec
 from streamer.sandbox.pages import Deed
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
-pytestmark = [pytest.mark.xdist_group("kafka-secure"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.xdist_group("kafka-secure"), pytest.mark.timeout(600)]
 
 ROLES = ("source", "enrich", "route", "deliver")
 LAG_S = 2.0

@@ -415,7 +415,6 @@ async def resumed(url: str, fleet: Fleet, last_id: str, total: int) -> None:
                     return
 
 
-@pytest.mark.timeout(180)
 async def test_rebuild_on_the_local_log(tmp_path: Path) -> None:
     """A feed made anew under kills and sleep, on one machine."""
     async with on_local(tmp_path) as fleet:
@@ -423,7 +422,6 @@ async def test_rebuild_on_the_local_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.xdist_group("kafka")
-@pytest.mark.timeout(240)
 async def test_rebuild_on_kafka(tmp_path: Path, brokers: Brokers) -> None:
     """The same with two processes; one sleeps until its lanes are the other's, and wakes when all is done."""
     async with on_kafka(tmp_path, brokers) as fleet:

@@ -177,7 +177,6 @@ def no_trouble(services: Mapping[str, Service]) -> bool:
     ]
 
 
-@pytest.mark.timeout(180)
 async def test_settle_on_the_local_log(tmp_path: Path) -> None:
     """On one machine; in passes of both kinds."""
     async with on_local(tmp_path) as fleet:
@@ -185,7 +184,7 @@ async def test_settle_on_the_local_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.xdist_group("kafka")
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_settle_on_kafka(tmp_path: Path, brokers: Brokers) -> None:
     """The same on a cluster, at each place once."""
     async with on_kafka(tmp_path, brokers) as fleet:

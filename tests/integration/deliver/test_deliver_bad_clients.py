@@ -15,8 +15,6 @@ from harness.onslaught import Footing, at_once, bystander, eavesdropping
 
 from streamer.config import DeliverSettings
 
-pytestmark = pytest.mark.timeout(120)
-
 LIMITS = "limits = { connections = 0, requests_per_minute = 0 }"
 LATE_S = 15.0
 GROWN_BYTES = 40_000_000

@@ -22,7 +22,7 @@ from streamer.deliver.rendering import Part
 from streamer.log.base import Record
 from streamer.runtime import article_spec
 
-pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(600)]
 
 EVER = "2020-01-01T00:00:00Z"
 DEADLINE_S = 30.0

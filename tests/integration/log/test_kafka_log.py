@@ -25,7 +25,7 @@ from streamer.log.position import Position
 from streamer.ticks import Ticks
 from tests.conformance.log.checks import read_all, values
 
-pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(600)]
 
 SPECS = [TopicSpec(name, 10, compact=False, retention_ms=None) for name in ("in", "out", "narrow")]
 
@@ -283,7 +283,7 @@ async def test_overwritten_text_leaves_the_disk(brokers: Brokers) -> None:
         written += [Record("kept", 0, "page", b"no more"), Record("kept", 0, "late", None)]
         await log.append(written)
         ticks.committed(written, time.monotonic())
-        await asyncio.sleep(4)  # four windows and twenty looks of the cleaner: it is not about to go
+        await asyncio.sleep(4)  # four windows and eight looks of the cleaner: it is not about to go
         assert b"a canary" in on_disk(folder)
         (tick,) = ticks.due(time.monotonic())
         await log.append([tick])

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from harness.schema import checked_whole
 from msgspec.structs import replace
 
 from streamer.config import LogSettings, MediaWikiSettings, Settings
+from streamer.enrich.textpool import TextPool
 from streamer.errors import HostNotAllowed
 from streamer.log.base import Record, Stored, TopicPartition, partition_of
 from streamer.log.local import LocalLog
@@ -239,6 +241,12 @@ class Bench:
 
         await self.until(enough)
         return await self.counts()
+
+
+@pytest.fixture(autouse=True)
+def patient_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seconds for a text are too few where ten other things run."""
+    monkeypatch.setattr("streamer.enrich.stage.TextPool", partial(TextPool, timeout_s=60.0))
 
 
 @pytest.fixture
