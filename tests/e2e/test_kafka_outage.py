@@ -101,7 +101,7 @@ async def test_cluster_that_is_away_for_long_and_then_slow(tmp_path: Path, rng: 
         brokers.resume(1)
         await all_ready(services)
 
-        await services["route"].until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=90)
+        await services["route"].until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=240)
         sums = await settled(services, KEYS, total)
         assert sums.wrong(total) == []
         await told_by_metrics(services)

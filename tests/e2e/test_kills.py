@@ -70,7 +70,7 @@ async def run_under_kills(
                 service.environ = {}
                 await service.start()
             assert [one.point for one in faults.fired()] == [point.label for point in points]
-            await service.until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=150)
+            await service.until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=240)
             outcomes: dict[str, int] = {}
             async with asyncio.timeout(90):  # after a restart each lane tells its counts once it has begun
                 while outcomes.get("admitted", 0) < total:

@@ -109,7 +109,7 @@ async def test_enrich_killed_in_its_transaction_goes_on_at_once(
             assert await enrich.wait() == -signal.SIGKILL, enrich.lines[-10:]
             enrich.environ = {}
             await enrich.start()
-            await enrich.until(lambda metrics: published(metrics) == total, timeout_s=90)
+            await enrich.until(lambda metrics: published(metrics) == total, timeout_s=240)
             # a question that was asked until its deadline takes its client along
             replaced = 'streamer_log_clients_replaced_total{client="questions"}'
             assert not (await enrich.metrics()).get(replaced)
@@ -155,12 +155,12 @@ async def test_service_waits_for_its_cluster(tmp_path: Path, rng: random.Random)
         async with Service(tmp_path, text) as service:
             await until_log(service, ready=False)
             await brokers.start(1)
-            await service.until(lambda metrics: routed(metrics) >= total, timeout_s=90)
+            await service.until(lambda metrics: routed(metrics) >= total, timeout_s=240)
             await brokers.kill(1)
             await until_log(service, ready=False)
             await brokers.start(1)
             await until_log(service, ready=True)
-            await service.until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=90)
+            await service.until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=240)
             url = f"http://127.0.0.1:{await service.port()}/v2/articles"
             for partner, rows in wanted.items():
                 feed = Feed(url, KEYS[partner], since="2020-01-01T00:00:00Z")

@@ -99,7 +99,7 @@ async def run_apart(folder: Path, rng: random.Random, kafka: OnKafka | None = No
         if kafka:
             await freeze(services["enrich-2"])
         outcomes = await enriched(services, total)
-        await services["route"].until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=90)
+        await services["route"].until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=240)
         assert (await services["source"].committed("source"))["admitted"] == total
         assert outcomes.pop("admitted") == outcomes["published"] == outcomes.total() == total
         for verdict in await readers.judged(wanted):

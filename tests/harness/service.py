@@ -244,7 +244,7 @@ class Service:
         """Outcome → committed count of a role, or of a partner."""
         return committed(await self.metrics(), role, scope)
 
-    async def until(self, holds: Callable[[dict[str, float]], bool], timeout_s: float = 60.0) -> None:
+    async def until(self, holds: Callable[[dict[str, float]], bool], timeout_s: float = 120.0) -> None:
         """Waits for the metrics to say so; a failure tells what they said instead."""
         seen: dict[str, float] = {}
         try:

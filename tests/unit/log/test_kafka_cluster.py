@@ -27,7 +27,7 @@ class Held(Cluster):
 
 
 async def test_an_answer_from_before_is_not_believed_after() -> None:
-    """A topic is made while a question is on its way, and its maker has all forgotten: that there was none is
+    """A topic is made while a question is on its way, and its maker says so: that there was none is
     still the answer to that question, and not to the next.
     """
     cluster = Held()
@@ -35,7 +35,7 @@ async def test_an_answer_from_before_is_not_believed_after() -> None:
         early = group.create_task(cluster.topic(NAME))
         await cluster.asked.wait()
         cluster.there[NAME] = MADE
-        cluster.forget()
+        cluster.changed()
         cluster.arrives.set()
     assert early.result() is None
     assert await cluster.existing(NAME) == MADE
