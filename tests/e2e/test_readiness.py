@@ -25,7 +25,8 @@ SLACK_S = 20.0
 """For a machine that has other things to do."""
 DRAIN_S = 3 * SLACK_S
 """Which a drain that has nothing to wait for is not seen to take."""
-SILENCE_S = 1.0
+SILENCE_S = 3.0
+"""Of a stream whose next sign of life is a connection; a busy machine is silent for a second by itself."""
 CUT_SEEN_S = 2.5
 """Longer than the pause after a normal cut."""
 
