@@ -202,9 +202,9 @@ async def test_what_is_lost_is_found_repaired_and_found_once(tmp_path: Path, rng
                     continue
                 more["revision"] = rng.choice(page.revisions[:-1]).identifier
             if action == "delete" and not told:
-                await asyncio.sleep(
-                    1.1
-                )  # what is out before the second of a deletion is known to be from before
+                # what is out before the second of a deletion is known to be from before
+                await wiki.settled()
+                await asyncio.sleep(1.1)
             page_id = await wiki.do(action, title, told=told, **more)
             if page_id and not told:
                 lost.add(page_id)
