@@ -6,6 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
+LEAST_S: Final = 0.1
+"""A server that says 0 is not asked as fast as a loop turns."""
 MOST_S: Final = 60.0
 ASKED_MOST_S: Final = 3_600.0
 """Longer than this no server means to send anybody away."""
@@ -20,7 +22,7 @@ class Backoff:
 
     def suggested(self, retry_s: float) -> None:
         """By the server: before the first try."""
-        self.first_s = min(retry_s, self.most_s)
+        self.first_s = min(max(retry_s, LEAST_S), self.most_s)
 
     def reset(self) -> None:
         self.tries = 0

@@ -74,5 +74,6 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
         module = cast("Command", import_module(f"consumers.commands.{name}"))
         command = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.arguments(command)
+        command.add_argument("--corpus", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         command.set_defaults(module=module)
     return parser

@@ -16,10 +16,14 @@ from consumers.wikitext.structure import Section
 
 WIKI: Final = r"^[A-Za-z0-9_-]{1,64}\Z"
 """What a wiki may be called: names of files and folders are made of it."""
+MOST: Final = (1 << 63) - 1
+"""What SQLite and Parquet hold."""
+Whole = Annotated[int, Meta(ge=0, le=MOST)]
+Signed = Annotated[int, Meta(ge=-MOST, le=MOST)]
 
 
 class Namespace(Struct, frozen=True):
-    identifier: int
+    identifier: Signed
     name: str | None = None
 
 
@@ -56,13 +60,13 @@ class Visibility(Struct, frozen=True):
 
 
 class Reverts(Struct, frozen=True):
-    oldest_identifier: int
-    newest_identifier: int
-    restored_identifier: int | None = None
+    oldest_identifier: Whole
+    newest_identifier: Whole
+    restored_identifier: Whole | None = None
 
 
 class Version(Struct, frozen=True):
-    identifier: int
+    identifier: Whole
     tags: list[str] | None = None
     is_minor_edit: bool | None = None
     scores: Mapping[str, object] | None = None
@@ -82,7 +86,7 @@ class Body(Struct, frozen=True):
 class OfRevision(Struct, frozen=True):
     """Of a visibility change: which revision, and what can still be seen of it."""
 
-    identifier: int
+    identifier: Whole
     visibility: Visibility
 
 
@@ -92,7 +96,7 @@ class Happened(Struct, frozen=True):
     identifier: str
     type: Literal["update", "delete", "visibility-change"]
     kind: str
-    sequence: int
+    sequence: Whole
     """Of two events of a page the higher one is newer: microseconds, about when it was published."""
     date_created: str
     """When it happened on the wiki: RFC 3339, with milliseconds."""
@@ -100,15 +104,15 @@ class Happened(Struct, frozen=True):
     late: bool = False
     """A newer revision of the page came before: never to replace that one."""
     revision: OfRevision | None = None
-    partition: int | None = None
-    offset: int | None = None
+    partition: Whole | None = None
+    offset: Whole | None = None
 
 
 class Article(Struct, frozen=True):
     """One event of the feed. A page is its wiki (`is_part_of`) and its id there (`identifier`)."""
 
     name: str
-    identifier: int
+    identifier: Whole
     url: str
     namespace: Namespace
     is_part_of: Project

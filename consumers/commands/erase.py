@@ -11,6 +11,8 @@ from consumers.corpus.erase import erase, forget, withdraw
 from consumers.corpus.state import State
 from consumers.errors import UsageError
 
+ID_DIGITS: Final = 19
+"""What no page's id has."""
 HELP: Final = "remove what was withdrawn from the files of the corpus, of its snapshots, exports and indices"
 
 
@@ -33,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
             forget(state, options.forget)
         if options.page:
             wiki, page = options.page
-            if not page.isdecimal():
+            if not (page.isascii() and page.isdecimal() and len(page) < ID_DIGITS):
                 raise UsageError(f"--page {wiki} {page}: the second is the page's id, a number")
             withdraw(state, wiki, int(page), time.time_ns() // 1_000)
         report = erase(state)

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from consumers.corpus.page import WIKITEXT, Listed
-from consumers.corpus.site import Revision, Site, absolute, licences, page_of
+from consumers.corpus.site import Revision, Site, licences, page_of
+from consumers.credit import absolute
 from consumers.errors import WikiError
 from consumers.event import WIKI
 from consumers.wiki import Wiki

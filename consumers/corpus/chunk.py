@@ -14,14 +14,13 @@ from unicodedata import normalize
 from msgspec import Struct
 
 from consumers.corpus.cut import pieces
-from consumers.corpus.page import WIKITEXT, Page
-from consumers.wikitext.text import Make, plain_text
+from consumers.corpus.page import WIKITEXT, Page, headings_of
+from consumers.wikitext.text import ANYWHERE
 
 ID_CHARS: Final = 32
 """128 bits in hex."""
 MISSED: Final = 3
 """So far ahead a heading is looked for: a text that was made of HTML may lack one of the wikitext's."""
-_SECTIONS: Final = Make(text=False, sections=True)
 
 
 class Chunk(Struct, frozen=True):
@@ -82,10 +81,9 @@ def _sections(page: Page) -> Iterator[tuple[tuple[str, ...], str]]:
     if page.sections is not None:
         yield from ((tuple(section.path), section.text) for section in page.sections)
         return
-    headings: list[list[str]] = []
+    headings = page.headings or []
     if page.wikitext and page.content_model == WIKITEXT:
-        sections = plain_text(page.wikitext, make=_SECTIONS).sections or []
-        headings = [section.path for section in sections if section.path]
+        headings = headings_of(page.wikitext, ANYWHERE)
     path: tuple[str, ...] = ()
     blocks: list[str] = []
     passed = 0

@@ -9,13 +9,14 @@ from msgspec import Struct
 
 from consumers.event import Article, Licence
 from consumers.wikitext.structure import Section
-from consumers.wikitext.text import ANYWHERE, Origin, plain_text
+from consumers.wikitext.text import ANYWHERE, Make, Origin, plain_text
 
 WIKITEXT: Final = "wikitext"
 EXTRACTOR: Final = "wikitext-1"
 """Of a text made here; its number goes up where the same wikitext gives another text."""
 FROM_FEED: Final = "feed"
 """Of a text that the feed brought."""
+_SECTIONS: Final = Make(text=False, sections=True)
 UNKNOWN_REVISION: Final = 0
 """Of a removal that does not say which revision was the last."""
 
@@ -42,6 +43,8 @@ class Page(Struct, frozen=True, omit_defaults=True):
     """The revision's content whatever its model, where it was given and is kept."""
     sections: list[Section] | None = None
     """Where the feed brought them and no wikitext to make them of."""
+    headings: list[list[str]] | None = None
+    """Each with those above it, where there is neither of the two: of the wikitext, which was not kept."""
     wikidata: str | None = None
     date_created: str | None = None
     """When the page was made; only known of pages whose beginning was seen. RFC 3339."""
@@ -157,6 +160,9 @@ def _content(article: Article, origin: Callable[[Article], Origin], *, keep_wiki
         text, extractor = made or "", EXTRACTOR
     language = article.in_language or article.is_part_of.in_language
     sections = body.sections if body and (wikitext is None or not keep_wikitext) else None
+    headings = None
+    if wikitext and text and model == WIKITEXT and sections is None and not keep_wikitext:
+        headings = headings_of(wikitext, origin(article))
     return Page(
         wiki=article.is_part_of.identifier,
         page=article.identifier,
@@ -168,6 +174,7 @@ def _content(article: Article, origin: Callable[[Article], Origin], *, keep_wiki
         language=language.identifier if language else "",
         wikitext=wikitext if keep_wikitext else None,
         sections=sections,
+        headings=headings,
         wikidata=article.main_entity.identifier if article.main_entity else None,
         date_created=article.date_created,
         date_modified=article.date_modified,
@@ -186,6 +193,12 @@ def _content(article: Article, origin: Callable[[Article], Origin], *, keep_wiki
         is_revert=bool(version and version.reverts),
         is_reverted=bool(version and version.is_reverted),
     )
+
+
+def headings_of(wikitext: str, origin: Origin) -> list[list[str]]:
+    """In order, each with those above it."""
+    sections = plain_text(wikitext, origin, _SECTIONS).sections or []
+    return [section.path for section in sections if section.path]
 
 
 def _revert_risk(scores: Mapping[str, object]) -> float | None:

@@ -158,7 +158,10 @@ def withdrawals_of(was: Row | None, row: Row | None, change: Change) -> Iterator
     so whatever has become of the row since: texts lie elsewhere too.
     """
     if isinstance(change, Listed):
-        if was is not None and row is not None and was.gone is None and row.gone is not None:
+        if was is None or row is None or change.gone is None or row.gone != change.gone:
+            return
+        known = was.missing.revision if was.missing else was.revision
+        if was.gone != change.gone or (change.hidden and known != change.revision):
             yield (change.revision if change.hidden else 0), 0
         return
     if change.gone == "deleted":

@@ -4,24 +4,14 @@ A dump's head brings names and namespaces; the wiki's API also its language, its
 aliases. What neither says stays empty: better nothing than a guess.
 """
 
-import re
-import unicodedata
-from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from consumers.corpus.page import WIKITEXT, Page
+from consumers.corpus.page import WIKITEXT, Page, headings_of
+from consumers.credit import absolute, encode_title, licence_identifier, sentence
 from consumers.event import Licence
 from consumers.wikitext.text import Origin, origin_of, plain_text
-
-UNENCODED: Final = ";@$!*(),/~:"
-"""What MediaWiki leaves as it is in its links, beside letters, digits, `-`, `_` and `.`."""
-_CREATIVE_COMMONS: Final = re.compile(
-    r"creativecommons\.org/licenses/(by(?:-nc)?(?:-nd|-sa)?)/(\d\.\d)(?:/([a-z]{2,3})(?=/|$))?", re.IGNORECASE
-)
-_PUBLIC_DOMAIN: Final = re.compile(r"creativecommons\.org/publicdomain/zero/(\d\.\d)", re.IGNORECASE)
-_GFDL: Final = re.compile(r"gnu\.org/(?:copyleft/fdl|licenses/(?:old-licenses/)?fdl-(\d\.\d))", re.IGNORECASE)
 
 
 class Site(Struct, frozen=True):
@@ -42,20 +32,16 @@ class Site(Struct, frozen=True):
         return urlsplit(self.server).netloc
 
     def url(self, title: str) -> str:
-        return self.server + self.article_path.replace("$1", encoded(title))
+        return self.server + self.article_path.replace("$1", encode_title(title))
 
     def script(self, title: str, query: str) -> str:
-        return f"{self.server}{self.script_path}/index.php?title={encoded(title)}&{query}"
+        return f"{self.server}{self.script_path}/index.php?title={encode_title(title)}&{query}"
 
     def origin(self, title: str, namespace: int) -> Origin:
         return origin_of(title, self.namespaces, self.aliases, namespace)
 
     def attribution(self, title: str) -> str:
-        where = f"{isolated(self.name)} ({self.server_name})" if self.name else self.server_name
-        text = f"\u201c{isolated(title)}\u201d by the contributors to {where}"
-        if self.licence:
-            text += ", licensed under " + " and ".join(_named(one) for one in self.licence)
-        return f"{text}."
+        return sentence(title, self.name, self.server_name, self.licence)
 
 
 class Revision(Struct, frozen=True):
@@ -84,6 +70,8 @@ def page_of(site: Site, revision: Revision, *, keep_wikitext: bool = True) -> Pa
     """Of a revision whose content is there; its text is made here."""
     assert revision.content is not None
     title = revision.title
+    origin = site.origin(title, revision.namespace)
+    is_prose = revision.model == WIKITEXT and revision.redirect_target is None and bool(revision.content)
     return Page(
         wiki=site.wiki,
         page=revision.page,
@@ -91,9 +79,10 @@ def page_of(site: Site, revision: Revision, *, keep_wikitext: bool = True) -> Pa
         title=title,
         url=site.url(title),
         namespace=revision.namespace,
-        text=_text(site, revision),
+        text=plain_text(revision.content, origin).text or "" if is_prose else "",
         language=revision.language or site.language,
         wikitext=revision.content if keep_wikitext else None,
+        headings=headings_of(revision.content, origin) if is_prose and not keep_wikitext else None,
         wikidata=revision.wikidata,
         date_modified=revision.timestamp,
         licence=site.licence,
@@ -109,48 +98,10 @@ def page_of(site: Site, revision: Revision, *, keep_wikitext: bool = True) -> Pa
     )
 
 
-def _text(site: Site, revision: Revision) -> str:
-    if revision.model != WIKITEXT or revision.redirect_target is not None or not revision.content:
-        return ""
-    return plain_text(revision.content, site.origin(revision.title, revision.namespace)).text or ""
-
-
-def encoded(title: str) -> str:
-    return quote(title.replace(" ", "_"), safe=UNENCODED)
-
-
 def licences(name: str, url: str) -> list[Licence]:
     """Empty where the wiki states none."""
     if not name and not url:
         return []
     url = absolute(url)
-    identifier = _identifier(url)
+    identifier = licence_identifier(url)
     return [Licence(name or identifier or url, url, identifier or None)]
-
-
-def _identifier(url: str) -> str:
-    """SPDX-like; "" where the URL names no licence that is known."""
-    if match := _CREATIVE_COMMONS.search(url):
-        return f"CC-{match[1].upper()}-{match[2]}{f'-{match[3].upper()}' if match[3] else ''}"
-    if match := _PUBLIC_DOMAIN.search(url):
-        return f"CC0-{match[1]}"
-    if match := _GFDL.search(url):
-        return f"GFDL-{match[1]}" if match[1] else "GFDL"
-    return ""
-
-
-def absolute(url: str) -> str:
-    """Wikimedia's are protocol-relative (`//en.wikipedia.org`)."""
-    return f"https:{url}" if url.startswith("//") else url
-
-
-def _named(licence: Licence) -> str:
-    name = isolated(licence.name)
-    return f"{name} ({licence.url})" if licence.url and licence.url != licence.name else name
-
-
-def isolated(part: str) -> str:
-    """Of a name with letters from right to left: within an English sentence it moves nothing around it."""
-    if part.isascii() or all(unicodedata.bidirectional(letter) not in {"R", "AL"} for letter in part):
-        return part
-    return f"\u2068{part}\u2069"

@@ -1,16 +1,7 @@
 """Addresses on a wiki, encoded as MediaWiki encodes them, so that they equal its own links."""
 
-from typing import Final
-from urllib.parse import quote
-
+from consumers.credit import encode_title
 from streamer.origin.answer import SiteInfo
-
-UNENCODED: Final = ";@$!*(),/~:"
-"""What MediaWiki's wfUrlencode leaves as it is, beside letters, digits, `-`, `_` and `.`."""
-
-
-def encode_title(title: str) -> str:
-    return quote(title.replace(" ", "_"), safe=UNENCODED)
 
 
 def page_url(site: SiteInfo | None, server_name: str, title: str) -> str:

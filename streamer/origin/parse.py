@@ -14,13 +14,14 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from consumers.credit import absolute
 from streamer.errors import AnswerInvalid
 from streamer.model import Image, Protection
 from streamer.nameless import TEMPORARY_USER, is_address
 from streamer.origin.answer import Answer, Found, Missing, PageAnswer, RevisionAnswer, SiteInfo
 from streamer.origin.pagelists import Lists, PageLists, is_cut, left_of
 from streamer.origin.scheduler import By
-from streamer.origin.siteinfo import SiteQuery, absolute, site_info
+from streamer.origin.siteinfo import SiteQuery, site_info
 from streamer.partners import PageList
 
 

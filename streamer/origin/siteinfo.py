@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from consumers.credit import absolute
 from streamer.origin.answer import SiteInfo
 
 SITE_KEPT_MS: Final = 24 * 3_600_000
@@ -70,11 +71,6 @@ def site_info(query: SiteQuery, server_name: str, now_ms: int) -> SiteInfo | Non
         aliases={alias.alias: alias.id for alias in query.namespacealiases},
         cased=tuple(each.id for each in query.namespaces.values() if each.case == "case-sensitive"),
     )
-
-
-def absolute(url: str) -> str:
-    """Wikimedia's are protocol-relative (`//en.wikipedia.org`)."""
-    return f"https:{url}" if url.startswith("//") else url
 
 
 class Sites:

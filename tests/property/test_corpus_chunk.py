@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from consumers.corpus.chunk import Chunk, chunks, edit
 from consumers.corpus.cut import MAX_CHARS, pieces
 from consumers.corpus.page import Page
+from consumers.corpus.site import Revision, Site, page_of
 from consumers.wikitext.structure import Section
 from consumers.wikitext.text import Make, plain_text
 
@@ -164,3 +165,17 @@ def test_a_text_of_the_feed_stands_below_its_headings() -> None:
         (("Leben",), "A.\n\nB."),
         (("Werk",), "C."),
     ]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_page_without_its_wikitext_has_the_same_passages(language: str) -> None:
+    """Its headings are kept in place of it, be it of a dump or of the feed: nothing is embedded again when
+    one follows the other.
+    """
+    wikitext = article(language)
+    content = page(wikitext)
+    dump = Revision(1, "A title", 0, 1, wikitext)
+    site = Site("enwiki", "https://en.example")
+    of_dump = page_of(site, dump, keep_wikitext=False)
+    assert of_dump.wikitext is None
+    assert ids(chunks(of_dump)) == ids(chunks(content))

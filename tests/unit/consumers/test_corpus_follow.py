@@ -17,7 +17,7 @@ from consumers.corpus.follow import Follower
 from consumers.corpus.state import State
 from consumers.corpus.tally import Tally
 from consumers.errors import BadEvent, FeedError, PositionLost, StateBusy, StateError
-from consumers.event import Article, Batch
+from consumers.event import Article, Batch, decoded
 
 DEADLINE_S = 60
 
@@ -295,3 +295,15 @@ def test_errors_of_feeds_are_a_kind() -> None:
     """What ends a feed is told apart by its class, and each has a code for metrics."""
     assert issubclass(PositionLost, FeedError)
     assert PositionLost.code == "position_lost"
+
+
+@pytest.mark.parametrize("number", [1 << 63, -1, 1 << 70, 1.5, "7"])
+def test_a_number_that_no_wiki_has_is_no_article(number: object) -> None:
+    """Else one event would end the corpus at each start, where the file can't hold it."""
+    made = article(1)
+    for alter in (
+        lambda: made | {"identifier": number},
+        lambda: made | {"event": made["event"] | {"sequence": number}},  # type: ignore[operator]
+    ):
+        with pytest.raises(BadEvent, match="is not an article"):
+            decoded(json.dumps(alter()))

@@ -120,6 +120,22 @@ def test_withdrawals_are_kept_once_each(path: Path) -> None:
         ]  # fmt: skip
 
 
+def test_what_is_found_to_be_gone_is_withdrawn_once_for_each_thing_found(path: Path) -> None:
+    """Snapshots may hold an older text of a page that was hidden: that it is deleted since is news; the same
+    found again is none, nor what a page is that the corpus never had.
+    """
+    hidden = Told("enwiki", 1, 20, 2, gone="hidden")
+    with State(path, create=True) as state:
+        state.commit([told(1, 10), hidden, told(2, 10)])
+        for at in (100, 200):
+            state.commit(
+                [Listed("enwiki", 1, at), Listed("enwiki", 2, at, 7, hidden=True), Listed("enwiki", 3, at)]
+            )
+        state.commit([Listed("enwiki", 2, 300, 8, hidden=True)])
+        found = [(each.page, each.revision, each.sequence) for each in state.withdrawals()]
+    assert found == [(1, 2, 20), (1, 0, 0), (2, 7, 0), (2, 8, 0)]
+
+
 def test_no_text_is_left_in_the_row_of_what_is_gone(path: Path) -> None:
     """Nor its title."""
     with State(path, create=True) as state:

@@ -8,10 +8,9 @@ import pytest
 from harness.schema import checked_whole
 from msgspec.structs import replace
 
+from consumers.credit import encode_title, licence_identifier
 from consumers.wikitext.text import PlainText
-from streamer.enrich.address import encode_title
 from streamer.enrich.article import Stamp, article_of, removal_of, visibility_of
-from streamer.enrich.licence import licence_identifier
 from streamer.enrich.memory import Contents
 from streamer.enrich.signals import signal_of
 from streamer.model import EditorFigures, Hint, Signal, Visibility, encode_value

@@ -5,7 +5,8 @@ import unicodedata
 
 import pytest
 
-from streamer.enrich.attribution import END, ISOLATE, attribution_of, isolated, sentence
+from consumers.credit import END, ISOLATE, isolated, sentence
+from streamer.enrich.attribution import attribution_of
 from streamer.model import Licence
 from streamer.origin.answer import SiteInfo
 
