@@ -22,7 +22,7 @@ from consumers.corpus.sink import ERASED, SINK
 from consumers.corpus.state import State, Withdrawal
 from consumers.corpus.whole import SUFFIX
 from consumers.corpus.withdrawn import Withdrawn
-from consumers.errors import CorpusError, SinkError, UsageError
+from consumers.errors import CorpusError, NotThere, SinkError, UsageError
 from consumers.event import is_wiki
 
 FORGOTTEN: Final = ""
@@ -83,11 +83,18 @@ def forget(state: State, sink: Path) -> None:
 
 
 def withdraw(state: State, wiki: str, page: int, now_us: int) -> None:
-    """As if the wiki had deleted it: it stays away until the feed tells of it anew. Raises UsageError."""
+    """As if the wiki had deleted it: it stays away until the feed tells of it anew. Raises UsageError
+    and NotThere: whoever asks for it should know that nothing was removed.
+    """
     if not is_wiki(wiki):
         raise UsageError(f"{wiki[:80]!a} is no name of a wiki, as enwiki is")
     row = state.row(wiki, page)
-    sequence = max(now_us, row.sequence + 1 if row else 0)
+    if row is None:
+        known = ", ".join(state.wikis()) or "none"
+        raise NotThere(
+            f"{state.path} holds no page {page} of {wiki}, so nothing was removed; its wikis: {known}"
+        )
+    sequence = max(now_us, row.sequence + 1)
     state.commit([Told(wiki, page, sequence, UNKNOWN_REVISION, "deleted")])
 
 

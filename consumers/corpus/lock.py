@@ -24,6 +24,7 @@ def erasing(corpus: Path) -> AbstractContextManager[None]:
 
 @contextmanager
 def _held(corpus: Path, suffix: str, done: str, advice: str) -> Iterator[None]:
+    corpus = corpus.resolve()  # one file, whatever it is called by
     path = corpus.with_name(f"{corpus.name}.{suffix}")
     try:
         descriptor = os.open(folder_of(corpus) / path.name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)

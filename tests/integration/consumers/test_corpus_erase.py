@@ -266,11 +266,15 @@ def test_a_page_is_erased_on_demand(
     assert remains(world.folder, [canary("unasked")]) == []
     assert remains(world.folder, [canary("deleted")])
     (world.folder / "lines.jsonl").unlink()
-    code, report = run("--page", wiki, "8")
+    code, report = run("--page", wiki, "15")
     assert code == 1
     assert [sink["sink"] for sink in report["sinks"] if sink["error"]] == [str(world.folder / "lines.jsonl")]
     assert run("--forget", str(world.folder / "lines.jsonl"))[0] == 0
     assert run("--page", wiki, "eight")[0] == 2
+    for named in ((wiki, "9999"), ("xxwiki", "8")):
+        assert run("--page", *named) == (1, {})
+        with State(world.corpus) as state:
+            assert state.row(named[0], int(named[1])) is None
 
 
 def test_one_process_erases_at_a_time(
@@ -282,8 +286,9 @@ def test_one_process_erases_at_a_time(
     world = World(tmp_path, rng)
     with State(world.corpus) as state:
         world.withdraw(state)
+        (tmp_path / "link.db").symlink_to(world.corpus)  # the same corpus
         before = world.traces()
-        with erasing(world.corpus), pytest.raises(SystemExit) as ended:
+        with erasing(tmp_path / "link.db"), pytest.raises(SystemExit) as ended:
             main(["--corpus", str(world.corpus), "erase"])
         assert ended.value.code == 2
         assert "is erased by another process already" in capsys.readouterr().err
@@ -353,8 +358,11 @@ def test_a_reader_of_the_corpus_is_named(tmp_path: Path, rng: random.Random) -> 
         reader.execute("BEGIN")
         assert reader.execute("SELECT count(*) FROM page").fetchone() == (1,)
         state.commit([Told("dewiki", 1, 2, 0, "deleted")])
+        wal = tmp_path / "corpus.db-wal"
+        size = wal.stat().st_size
         with pytest.raises(StateError, match="being read by another"):
             scrub(path, busy_s=0.1)
+        assert wal.stat().st_size == size, "the file was copied into it, in vain"
         reader.execute("COMMIT")
         scrub(path, busy_s=0.1)
-        assert (tmp_path / "corpus.db-wal").stat().st_size == 0
+        assert wal.stat().st_size == 0
