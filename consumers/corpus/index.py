@@ -72,7 +72,7 @@ class Index:
         """Brings in the next changes. None: there are none."""
         with locked(self._folder):  # held over reading and writing: `erase` never runs between the two
             table = Table.made(self._folder, self._embedder)
-            changes = self._state.changes(table.cursor(self._of), limit)
+            changes = self._state.changes(self._since(table), limit)
             if not changes:
                 return None
             counts = self._write(table, changes)
@@ -119,6 +119,16 @@ class Index:
         table.add(added, embedded(self._embedder, passages))
         table.retitle(retitled)
         return Counts(len(changes), len(added), len(removed), kept, sum(map(len, passages)))
+
+    def _since(self, table: Table) -> int:
+        """From the beginning where the table knows changes that the corpus doesn't: an older copy of it was
+        brought back, or a power loss took them. Nothing is embedded twice by it.
+        """
+        cursor = table.cursor(self._of)
+        if cursor <= self._state.changed():
+            return cursor
+        self._drop_strangers(table)
+        return 0
 
     def _drop_strangers(self, table: Table) -> None:
         """Pages of another corpus that this one doesn't know. The others are compared in turn."""

@@ -23,7 +23,7 @@ from consumers.corpus.snapshot import EVERYTHING, IsWithdrawn, chosen_wikis, tak
 from consumers.corpus.split import SHARE, split_of
 from consumers.corpus.state import State
 from consumers.corpus.whole import alone, replaced, sweep, whole
-from consumers.errors import SinkError
+from consumers.errors import SinkError, UsageError
 
 KIND: Final = "jsonl"
 """As a sink."""
@@ -83,6 +83,11 @@ def told(
     rows = tombstones = 0
     with state.reading():
         changed = state.changed()
+        if since is not None and since > changed:
+            raise UsageError(
+                f"{state.path} has no change {since:,}, its last one is {changed:,}: it is another corpus,"
+                " or an older copy of it; take all of it"
+            )
         for line in lines(state, filters, since, share):
             if isinstance(line, Tombstone):
                 tombstones += 1
