@@ -8,11 +8,11 @@ from msgspec import Struct
 
 from consumers.corpus.site import Site
 from consumers.corpus.state import State
+from consumers.event import Article
+from consumers.wikitext.text import ANYWHERE, Origin
 
 SINCE: Final = "since"
 """RFC 3339: where the feeds are to begin that have no position yet. Of several dumps the earliest."""
-WHOLE_SINCE: Final = "whole_since"
-"""RFC 3339: from when on the feed tells all, be it because it keeps no older, or began then."""
 
 
 class Reading(Struct, frozen=True):
@@ -70,6 +70,16 @@ def hole_name(wiki: str) -> str:
     return f"hole:{wiki}"
 
 
+def whole_name(feed: str) -> str:
+    """RFC 3339: from when on the corpus is told all by a feed, of whichever wiki; "" where nobody knows."""
+    return f"whole:{feed}"
+
+
+def bad_name(feed: str) -> str:
+    """How many of its events were passed over."""
+    return f"bad:{feed}"
+
+
 def site_name(wiki: str) -> str:
     return f"site:{wiki}"
 
@@ -85,6 +95,12 @@ def known(state: State, name: str, kind: type[Fact]) -> Fact | None:
 
 def fact(value: Reading | Closing | Hole | Site) -> str:
     return msgspec.json.encode(value).decode()
+
+
+def origin_of(state: State, article: Article) -> Origin:
+    """As a bootstrap has learned the wiki's names; they are English ones else."""
+    site = known(state, site_name(article.is_part_of.identifier), Site)
+    return site.origin(article.name, article.namespace.identifier) if site else ANYWHERE
 
 
 def time_of(state: State, name: str) -> datetime | None:
