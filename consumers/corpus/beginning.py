@@ -21,7 +21,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from consumers.corpus.earliest import LONG_AGO, SAMPLE_S, earliest
+from consumers.corpus.earliest import LONG_AGO, QUIET_S, SAMPLE_S, earliest
 from consumers.corpus.gap import MARGIN_S
 from consumers.corpus.page import told
 from consumers.corpus.progress import (
@@ -61,6 +61,7 @@ async def begun(
     wikis: Sequence[str] = (),
     keep_wikitext: bool = True,
     wait_s: float = SAMPLE_S,
+    quiet_s: float = QUIET_S,
 ) -> datetime:
     """From when on the feeds tell all that the corpus hears of, once each has a position that holds: one that
     held already stays, one that is lost is replaced, and all wikis' gaps are open again up to where that one
@@ -74,7 +75,7 @@ async def begun(
     held = await asyncio.gather(*(_holds(feed, positions.get(feed.name)) for feed in feeds))
     anew = [feed for feed, holds in zip(feeds, held, strict=True) if not holds]
     if anew:
-        first = await earliest(anew, sample_s=wait_s)
+        first = await earliest(anew, sample_s=wait_s, quiet_s=quiet_s)
         begin, whole = _begin(since, first, now)
         names = {feed.name for feed in anew}
         again = [feed for feed in opened(begin) if feed.name in names]

@@ -18,8 +18,11 @@ from harness.scripted import article
 from harness.service import free_port
 
 from consumers.backoff import Backoff
+from consumers.corpus.beginning import begun
+from consumers.corpus.earliest import LONG_AGO, earliest
+from consumers.corpus.state import State
 from consumers.errors import PositionLost
-from consumers.event import Article, Batch
+from consumers.event import Article, Batch, Feed
 from consumers.kafka import Access, KafkaFeed
 from consumers.parts import Parts
 from consumers.sse import SseFeed
@@ -332,3 +335,31 @@ async def test_events_of_sixteen_megabytes_come(brokers: Brokers) -> None:
         await server.write(range(1, 4))
         found, _ = await read(feed_of(server), 4)
         assert len(found) == 4
+
+
+async def test_a_bootstrap_begins_on_a_topic(brokers: Brokers, tmp_path: Path) -> None:
+    """Its earliest is the latest of the partitions' first events. The position is of all partitions, also of
+    those without a record; where retention takes what follows it, it is replaced by the topic's earliest.
+    """
+    async with written_on(brokers) as server, asyncio.timeout(DEADLINE_S):
+        await server.write([1, 2])
+        with State(tmp_path / "corpus.db", create=True) as state:
+
+            def opened(since: datetime) -> list[Feed]:
+                return [feed_of(server, since=since)]
+
+            first = await earliest(opened(LONG_AGO), sample_s=10, quiet_s=0.5)
+            articles, _ = await read(feed_of(server), 2)
+            assert first == max(datetime.fromisoformat(each.event.date_published) for each in articles)
+            assert await begun(state, opened, EVER, now=first, quiet_s=0.5) == first
+            offsets = msgspec.json.decode(state.position("kafka") or "")["offsets"]
+            assert offsets == {str(number): 0 for number in range(10)}
+            file = str(deletion(server, tmp_path))
+            await brokers.tool(
+                "org.apache.kafka.tools.DeleteRecordsCommand",
+                "--bootstrap-server", brokers.bootstrap, "--offset-json-file", file,
+            )  # fmt: skip
+            await server.write([1])
+            await begun(state, opened, EVER, now=first, quiet_s=0.5)
+            taken = msgspec.json.decode(state.position("kafka") or "")["offsets"]
+            assert taken != offsets
