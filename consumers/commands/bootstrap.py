@@ -23,7 +23,7 @@ from consumers.corpus.asked import site_of
 from consumers.corpus.beginning import begun, whole_since
 from consumers.corpus.lock import feeding
 from consumers.corpus.pieces import Dump, opened
-from consumers.corpus.progress import Closing, closing_name, fact, written
+from consumers.corpus.progress import Closing, bootstrapped, closing_name, fact, stage_of, written
 from consumers.corpus.site import Site
 from consumers.corpus.state import State
 from consumers.errors import StateError, UsageError
@@ -99,11 +99,16 @@ def run(options: argparse.Namespace) -> int:
         totals = work.read(dumps, started)
         since = bootstrap.joined(state, started, totals.newest)
         closing = work.close(asked, since) if asked else None
+        others = [
+            wiki for wiki in bootstrapped(state) if wiki != site.wiki and stage_of(state, wiki) == "open"
+        ]
     result = {"wiki": site.wiki, "rows": totals.rows, "unreadable": totals.unreadable}
     result |= {"since": written(since), "gap": closing, "requests": asked.requests if asked else 0}
     print(msgspec.json.encode(result).decode())
     if asked is None:
         print("corpus: offline: what changed since the dump is not in the corpus", file=sys.stderr)
+    if others:
+        print(f"corpus: the gap of {', '.join(others)} is open: bootstrap again there too", file=sys.stderr)
     return 0
 
 

@@ -54,12 +54,13 @@ class Hole(Struct, frozen=True):
     until_s: int
 
 
+_READ: Final = "dump:"
 Stage = Literal["none", "reading", "open", "done"]
 Fact = TypeVar("Fact", Reading, Closing, Hole, Site)
 
 
 def reading_name(wiki: str, identity: str) -> str:
-    return f"dump:{wiki}:{identity}"
+    return f"{_READ}{wiki}:{identity}"
 
 
 def closing_name(wiki: str) -> str:
@@ -108,9 +109,14 @@ def time_of(state: State, name: str) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
+def bootstrapped(state: State) -> list[str]:
+    """Wikis of which a dump was read, if not to its end."""
+    return sorted({name.split(":")[1] for name in state.facts(_READ)})
+
+
 def stage_of(state: State, wiki: str) -> Stage:
     """How far its bootstrap is; `open` where nothing has closed what lies between dump and feed."""
-    found = [known(state, name, Reading) for name in state.facts(f"dump:{wiki}:")]
+    found = [known(state, name, Reading) for name in state.facts(f"{_READ}{wiki}:")]
     readings = [reading for reading in found if reading]
     if not readings:
         return "none"

@@ -19,7 +19,7 @@ from harness.dumps import dump, page, revision, written
 
 from consumers.backoff import Backoff
 from consumers.corpus.beginning import begun, whole_since
-from consumers.corpus.progress import SINCE, Closing, closing_name, fact, stage_of
+from consumers.corpus.progress import SINCE, Closing, Reading, closing_name, fact, reading_name, stage_of
 from consumers.corpus.state import State
 from consumers.event import Feed
 from consumers.parts import ALL, Parts
@@ -119,7 +119,7 @@ class Listing:
 @pytest.mark.timeout(240)
 async def test_killed_while_it_lists_it_goes_on(tmp_path: Path) -> None:
     """By -9: the position and what came before it are there, the gap is open. Called again it moves neither,
-    and lists what lies between.
+    and lists what lies between. Of another wiki whose gap is open it says so.
     """
     now = datetime.now(UTC)
     started = min(now, PUBLISHED) - timedelta(days=2)
@@ -154,8 +154,12 @@ async def test_killed_while_it_lists_it_goes_on(tmp_path: Path) -> None:
                 assert partitions(position) == set(range(10))
                 assert state.row(WIKI, 7)
                 assert stage_of(state, WIKI) == "open"
-            said = msgspec.json.decode(await corpus(tmp_path, *bootstrap))
-            assert said["gap"]["asked"] == 1
+                other = Reading("de.xml", 1, closed=True, finished=True)
+                state.commit(facts={reading_name("dewiki", "d"): fact(other)})
+            code, out, err = await ended(await command(tmp_path, *bootstrap))
+            assert code == 0
+            assert msgspec.json.decode(out)["gap"]["asked"] == 1
+            assert "the gap of dewiki is open" in err
         with State(tmp_path / "corpus.db") as state:
             assert state.position("sse:0-9") == position
             assert stage_of(state, WIKI) == "done"
