@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import msgspec
 from aiokafka import errors as kafka
+from msgspec.structs import replace
 
 from consumers.backoff import Backoff
 from consumers.errors import BadEvent, FeedRefused, PositionLost
@@ -112,7 +113,7 @@ class KafkaFeed:
             if record.value is None or TICK in record.headers:
                 continue
             try:
-                article = decoded(record.value)
+                article = _placed(decoded(record.value), record.partition, record.offset)
             except BadEvent as error:
                 bad.append(f"{error} ({record.partition}:{record.offset})")
                 continue
@@ -120,6 +121,11 @@ class KafkaFeed:
                 events.append(article)
                 size += len(record.value)
         return Batch(events, position, size, bad)
+
+
+def _placed(article: Article, partition: int, offset: int) -> Article:
+    """As SSE tells it: a record does not hold its own place."""
+    return replace(article, event=replace(article.event, partition=partition, offset=offset))
 
 
 def _text(position: Position) -> str:

@@ -12,9 +12,11 @@ from consumers.event import Article, Batch, Happened, Namespace, Project
 FIRST = datetime.fromisoformat("2026-01-01T00:00:00Z")
 
 
-def event(minute: int, partition: int | None) -> Article:
+def event(minute: int, partition: int | None, offset: int | None = None) -> Article:
     when = (FIRST + timedelta(minutes=minute)).isoformat()
-    happened = Happened(f"e{minute}", "update", "edit", minute, when, when, partition=partition)
+    happened = Happened(
+        f"e{minute}", "update", "edit", minute, when, when, partition=partition, offset=offset
+    )
     return Article("A", 1, "https://x.example", Namespace(0), Project("enwiki"), happened)
 
 
@@ -45,6 +47,13 @@ async def test_it_is_the_latest_of_the_first_events() -> None:
     assert await earliest([one, two]) == FIRST + timedelta(minutes=5)
     assert one.is_closed
     assert two.is_closed
+
+
+async def test_a_partition_that_lost_nothing_was_quiet() -> None:
+    """Its first event has the offset 0: it tells all since the topic had its first one, in any partition."""
+    quiet = [event(1, 0, 0), event(9, 1, 0)]
+    assert await earliest([Given("a", [quiet])]) == FIRST + timedelta(minutes=1)
+    assert await earliest([Given("a", [[*quiet, event(5, 2, 7)]])]) == FIRST + timedelta(minutes=5)
 
 
 async def test_a_feed_without_events_says_nothing() -> None:
