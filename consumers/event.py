@@ -131,13 +131,19 @@ class Article(Struct, frozen=True):
     is_disambiguation: bool | None = None
 
 
+TIME: Final = "since:"
+"""Begins a position that is a time still, before there is a better one: a feed that keeps nothing as old
+begins at its earliest then, and says nothing. Any other position is exact, and told when it is lost.
+"""
+
+
 class Batch(Struct, frozen=True):
     """Events in the order of the feed, and where it goes on after them: to be stored as one."""
 
     events: Sequence[Article]
     position: str
-    """Opaque to all but the feed that gave it: of SSE the last id, of Kafka the next offsets. Also without
-    events, where the feed moved past what is not for us.
+    """Opaque, but for TIME, to all but the feed that gave it: of SSE the last id, of Kafka the next offsets.
+    Also without events, where the feed moved past what is not for us.
     """
     received_bytes: int = 0
     """Of the events, as JSON."""

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from consumers.corpus.freshness import percentile
-from consumers.corpus.progress import Hole, Stage, hole_name, known, stage_of
+from consumers.corpus.progress import Hole, Stage, bad_name, hole_name, known, stage_of
 from consumers.corpus.reader import Total
 from consumers.corpus.state import State
 from consumers.terminal import visible_line
@@ -77,7 +77,7 @@ def status_of(state: State, now_s: float) -> Status:
         corpus=str(state.path),
         size_bytes=state.path.stat().st_size,
         feeds={
-            read.feed: FeedStatus(read.position, _time(read.at_s), int(state.fact(f"bad:{read.feed}") or 0))
+            read.feed: FeedStatus(read.position, _time(read.at_s), int(state.fact(bad_name(read.feed)) or 0))
             for read in state.reads()
         },
         wikis={wiki: _of_wiki(state, wiki, total) for wiki, total in state.totals().items()},

@@ -22,7 +22,7 @@ from typing import Final, Literal, cast
 
 from consumers.corpus import metrics
 from consumers.corpus.page import Told, told
-from consumers.corpus.progress import known, site_name
+from consumers.corpus.progress import bad_name, known, site_name
 from consumers.corpus.site import Site
 from consumers.corpus.state import Committed, State
 from consumers.corpus.tally import Came, Tally
@@ -72,7 +72,7 @@ class Follower:
         reason: Reason = "ended"
         self._stop = stop
         self._moved = asyncio.get_running_loop().time()
-        self._bad = {feed.name: int(self.state.fact(_fact(feed)) or 0) for feed in self.feeds}
+        self._bad = {feed.name: int(self.state.fact(bad_name(feed.name)) or 0) for feed in self.feeds}
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._write())
@@ -180,7 +180,7 @@ class Follower:
             positions[feed] = batch.position
             if batch.bad:
                 self._passed_over(feed, batch.bad)
-                facts[_fact(feed)] = str(self._bad[feed])
+                facts[bad_name(feed)] = str(self._bad[feed])
         committed = self.state.commit_when_free(changes, positions, facts, is_over=self._is_stopped)
         return changes, committed
 
@@ -201,11 +201,6 @@ class Follower:
             if number < BAD_TOLD:
                 logger.warning("an event was passed over", extra={"feed": feed, "reason": reason})
         self._bad[feed] += len(reasons)
-
-
-def _fact(feed: Feed | str) -> str:
-    """Under which it is kept how many events of a feed were passed over."""
-    return f"bad:{feed if isinstance(feed, str) else feed.name}"
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
