@@ -10,7 +10,8 @@ from consumers.errors import UsageError
 WEIGHED = "a Han ideograph counts as three, a kana or a Hangul syllable as two"
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def arguments(parser: argparse.ArgumentParser, *, of_rows: bool = True) -> None:
+    """`of_rows`: whole pages are written, which also may be empty, and are split."""
     taken = parser.add_argument_group(
         "which pages are taken", "Others than articles with a text are left out."
     )
@@ -29,6 +30,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     taken.add_argument("--min-chars", type=int, metavar="N", help=f"of text; {WEIGHED}")
     taken.add_argument("--max-chars", type=int, metavar="N")
+    if not of_rows:
+        parser.set_defaults(with_empty=False, validation=SHARE)
+        return
     taken.add_argument(
         "--with-empty", action="store_true", help="also pages without text: redirects, above all"
     )

@@ -1,13 +1,16 @@
 """The corpus in one SQLite file: a row for each page, and how far each feed was read, in one transaction.
 
 Killed at any instant, it holds exactly what some commit left. A power loss may take back the last commits,
-rows and positions alike, and the feeds go on from there. What is deleted is overwritten at once
+rows and positions alike, and the feeds go on from there; `sync` is for those who hand out numbers of changes.
+What is deleted is overwritten at once
 (`secure_delete`).
 """
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,6 +22,7 @@ from consumers.corpus.freshness import KEPT_S, step_of
 from consumers.corpus.page import Change, Told
 from consumers.corpus.reader import Changed, Key, Read, Reader, Stored, Total, Withdrawal
 from consumers.corpus.row import Row, applied, withdrawals_of
+from consumers.errors import StateError
 
 __all__ = ["Changed", "Committed", "Read", "State", "Total", "Withdrawal"]
 
@@ -70,6 +74,15 @@ class State(Reader):
                     self._db.execute("ROLLBACK")
                 raise
         return committed
+
+    def sync(self) -> None:
+        """What was committed until now, no power loss takes back: before somebody is told its number."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        try:
+            with suppress(FileNotFoundError), log.open("rb") as file:  # none: all is in the file itself
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StateError(f"{log}: {error.strerror}") from None
 
     def _apply(self, changes: Sequence[Change]) -> Committed:
         if not changes:
