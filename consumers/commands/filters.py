@@ -52,7 +52,7 @@ def filters_of(options: argparse.Namespace, *, duplicates: bool) -> Filters:
     return Filters(
         wikis=options.wikis,
         languages=options.languages,
-        namespaces=_namespaces(options.namespaces),
+        namespaces=namespaces_of(options.namespaces),
         content_models=None if options.content_models == "all" else _names(options.content_models),
         without=cast("list[Kind]", options.without),
         min_length=options.min_chars,
@@ -66,7 +66,8 @@ def _names(value: str) -> list[str]:
     return [name for name in value.replace(" ", "").split(",") if name]
 
 
-def _namespaces(value: str) -> list[int] | None:
+def namespaces_of(value: str) -> list[int] | None:
+    """None: all. Raises UsageError."""
     if value == "all":
         return None
     try:
