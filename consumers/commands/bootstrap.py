@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from consumers import feeds, wiki
+from consumers.commands.filters import namespaces_of
 from consumers.commands.shown import Shown
 from consumers.corpus import bootstrap, gap
 from consumers.corpus.asked import site_of
@@ -73,11 +74,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="that read the dump (default: %(default)s)",
     )
+    add(
+        "--namespaces",
+        default="0",
+        metavar="0,…|all",
+        help="pages of these only (default: %(default)s, articles); the feed's are those of the partner",
+    )
     wiki.arguments(parser)
     feeds.arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
+    options.namespaces = namespaces_of(options.namespaces)
     dumps = [opened(path) for path in options.files]
     head = bootstrap.site_of_all(dumps)
     started = options.dump_started or bootstrap.started_of(dumps)
@@ -141,6 +149,7 @@ class _Work(NamedTuple):
             started=started,
             keep_wikitext=self.keeps_wikitext,
             processes=max(1, self.options.processes),
+            namespaces=self.options.namespaces,
             advanced=lambda dump, done: self.shown.at(
                 before[dump.path] + done.piece.read_bytes, len(done.rows)
             ),
@@ -166,6 +175,7 @@ class _Work(NamedTuple):
             asked,
             self.site,
             keep_wikitext=self.keeps_wikitext,
+            namespaces=self.options.namespaces,
             advanced=lambda after: self.shown.at(
                 after.changes_s + after.logs_s - begin_s, 0, asked=after.asked
             ),

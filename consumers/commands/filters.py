@@ -10,7 +10,8 @@ from consumers.errors import UsageError
 WEIGHED = "a Han ideograph counts as three, a kana or a Hangul syllable as two"
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def arguments(parser: argparse.ArgumentParser, *, of_rows: bool = True) -> None:
+    """`of_rows`: whole pages are written, which also may be empty, and are split."""
     taken = parser.add_argument_group(
         "which pages are taken", "Others than articles with a text are left out."
     )
@@ -29,6 +30,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     taken.add_argument("--min-chars", type=int, metavar="N", help=f"of text; {WEIGHED}")
     taken.add_argument("--max-chars", type=int, metavar="N")
+    if not of_rows:
+        parser.set_defaults(with_empty=False, validation=SHARE)
+        return
     taken.add_argument(
         "--with-empty", action="store_true", help="also pages without text: redirects, above all"
     )
@@ -48,7 +52,7 @@ def filters_of(options: argparse.Namespace, *, duplicates: bool) -> Filters:
     return Filters(
         wikis=options.wikis,
         languages=options.languages,
-        namespaces=_namespaces(options.namespaces),
+        namespaces=namespaces_of(options.namespaces),
         content_models=None if options.content_models == "all" else _names(options.content_models),
         without=cast("list[Kind]", options.without),
         min_length=options.min_chars,
@@ -62,7 +66,8 @@ def _names(value: str) -> list[str]:
     return [name for name in value.replace(" ", "").split(",") if name]
 
 
-def _namespaces(value: str) -> list[int] | None:
+def namespaces_of(value: str) -> list[int] | None:
+    """None: all. Raises UsageError."""
     if value == "all":
         return None
     try:

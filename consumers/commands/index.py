@@ -8,6 +8,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from consumers.commands import filters
+
 if TYPE_CHECKING:
     from consumers.corpus.index import Counts
 
@@ -29,19 +31,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ann", action="store_true", help="index the vectors of a large table: faster, not exact"
     )
+    filters.arguments(parser, of_rows=False)
 
 
 def run(options: argparse.Namespace) -> int:
     from consumers.corpus.embed import embedder  # noqa: PLC0415  # heavy, and not for `corpus --help`
     from consumers.corpus.index import Counts, Index  # noqa: PLC0415
+    from consumers.corpus.snapshot import chosen_wikis  # noqa: PLC0415
     from consumers.corpus.state import State  # noqa: PLC0415
 
+    chosen = filters.filters_of(options, duplicates=True)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     total = Counts()
     with State(options.corpus) as state:
-        index = Index(state, options.folder, embedder(options.embedder), ann=options.ann)
+        chosen_wikis(state, chosen)
+        index = Index(state, options.folder, embedder(options.embedder), chosen, ann=options.ann)
         while not stopped.is_set():
             if counts := index.step():
                 total = total.plus(counts)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from consumers.corpus.freshness import percentile
-from consumers.corpus.progress import Hole, Stage, bad_name, hole_name, known, stage_of
+from consumers.corpus.progress import Hole, Stage, bad_name, hole_name, known, namespaces_of, stage_of
 from consumers.corpus.reader import Total
 from consumers.corpus.state import State
 from consumers.terminal import visible_line
@@ -41,6 +41,8 @@ class WikiStatus(Struct, frozen=True):
     """Whether a dump of it was read, and what lies between that and the feed closed."""
     hole: tuple[str, str] | None = None
     """From and to when edits may be missing: RFC 3339."""
+    namespaces: list[int] | None = None
+    """Of which the dump was read; None: of all, or there was none."""
 
 
 class Status(Struct, frozen=True):
@@ -90,7 +92,7 @@ def status_of(state: State, now_s: float) -> Status:
 def _of_wiki(state: State, wiki: str, total: Total) -> WikiStatus:
     hole = known(state, hole_name(wiki), Hole)
     span = (_time(hole.since_s), _time(hole.until_s)) if hole else None
-    return WikiStatus(total.live, total.gone, stage_of(state, wiki), span)
+    return WikiStatus(total.live, total.gone, stage_of(state, wiki), span, namespaces_of(state, wiki))
 
 
 def _text(status: Status) -> str:
@@ -100,7 +102,8 @@ def _text(status: Status) -> str:
         for name, feed in status.feeds.items()
     ] or ["  no feed was read yet"]
     lines += [
-        f"  {wiki}: {its.live:,} pages, {its.gone:,} tombstones{_BOOTSTRAP[its.bootstrap]}{_hole(its)}"
+        f"  {wiki}: {its.live:,} pages, {its.gone:,} tombstones"
+        f"{_namespaces(its)}{_BOOTSTRAP[its.bootstrap]}{_hole(its)}"
         for wiki, its in status.wikis.items()
     ]
     lines.append(f"  last event applied: {status.last_event or 'none'}")
@@ -118,6 +121,10 @@ _BOOTSTRAP: Final[dict[Stage, str]] = {
     "open": "; what changed between its dump and the feed is not in it: `corpus bootstrap` again",
     "done": "",
 }
+
+
+def _namespaces(its: WikiStatus) -> str:
+    return f"; of its dump namespaces {', '.join(map(str, its.namespaces))}" if its.namespaces else ""
 
 
 def _hole(its: WikiStatus) -> str:

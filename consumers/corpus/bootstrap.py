@@ -16,7 +16,17 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from consumers.corpus.pieces import Dump, pieces
-from consumers.corpus.progress import SINCE, Reading, fact, known, reading_name, site_name, time_of, written
+from consumers.corpus.progress import (
+    SINCE,
+    Reading,
+    closing_name,
+    fact,
+    known,
+    reading_name,
+    site_name,
+    time_of,
+    written,
+)
 from consumers.corpus.site import Site
 from consumers.corpus.state import State
 from consumers.corpus.workers import Done, Job, done
@@ -69,19 +79,24 @@ def read(
     started: datetime | None,
     keep_wikitext: bool = True,
     processes: int = 1,
+    namespaces: list[int] | None = None,
     advanced: Callable[[Dump, Done], object] = lambda _dump, _done: None,
 ) -> Totals:
-    """All pages of the dumps, from where an earlier call was ended. Raises DumpError; what was read until
-    then is in the corpus.
+    """All pages of the dumps (of these namespaces), from where an earlier call was ended; from the beginning,
+    and what lies between dump and feed again, where that one was of other namespaces. Raises DumpError; what
+    was read until then is in the corpus.
     """
     at = int(started.timestamp() * 1e6) if started else None
     state.commit(facts={site_name(site.wiki): fact(site)})
     readings = []
     for dump in dumps:
         name = reading_name(site.wiki, dump.identity)
-        reading = known(state, name, Reading) or Reading(dump.path.name, dump.size_bytes)
+        reading = known(state, name, Reading)
+        if reading is None or reading.namespaces != namespaces:
+            reading = Reading(dump.path.name, dump.size_bytes, namespaces=namespaces)
+            state.commit(facts={name: fact(reading), closing_name(site.wiki): ""})
         if not reading.finished:
-            job = Job(site, at, keep_wikitext)
+            job = Job(site, at, keep_wikitext, namespaces)
             for each in done(pieces(dump, reading.done), job, processes):
                 reading = _after(reading, each)
                 state.commit_when_free(each.rows, facts={name: fact(reading)})

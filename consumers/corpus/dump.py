@@ -5,7 +5,7 @@ process (consumers.corpus.pieces cuts them). Of a page the newest revision count
 XML's own five, no text above MAX_TEXT_CHARS: a dump is as hostile as whoever made it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -87,14 +87,23 @@ def head_of(file: str, data: bytes) -> Site:
 
 class Pages(Xml):
     """Of the parts' XML after the head. `at` is when the dump was begun, µs; None: a row is as of its
-    revision's time, before which the page was not so.
+    revision's time, before which the page was not so. Pages of other `namespaces` are passed over.
     """
 
     def __init__(
-        self, site: Site, file: str, where: str, start: int, *, at: int | None, keep_wikitext: bool = True
+        self,
+        site: Site,
+        file: str,
+        where: str,
+        start: int,
+        *,
+        at: int | None,
+        keep_wikitext: bool = True,
+        namespaces: Sequence[int] | None = None,
     ) -> None:
         super().__init__(file, where, start - len(ROOT), _FIELDS)
         self._site, self._at, self._keep_wikitext = site, at, keep_wikitext
+        self._namespaces = namespaces
         self._rows: list[Listed] = []
         self._unreadable = 0
         self._newest = ""
@@ -167,6 +176,8 @@ class Pages(Xml):
         if not self._page or not self._title or best is None or not best.number:
             raise self.error("a page without id, title or revision")
         self._newest = max(self._newest, best.timestamp)
+        if self._namespaces is not None and self._namespace not in self._namespaces:
+            return
         if best.is_unreadable:
             self._unreadable += 1
             return

@@ -7,6 +7,7 @@ can't be read is named, keeps its place, and the others are done.
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from consumers.corpus import mark
 from consumers.corpus.chunk import chunks
 from consumers.corpus.lock import erasing
 from consumers.corpus.page import UNKNOWN_REVISION, Told
@@ -99,7 +101,7 @@ def withdraw(state: State, wiki: str, page: int, now_us: int) -> None:
 
 
 def _erased(state: State, path: Path, kind: str) -> Erasure:
-    done = int(state.fact(f"{ERASED}{path}") or "0")
+    done = _done(state, path, kind)
     through = state.changed()
     withdrawals = state.withdrawals(done)
     if not withdrawals:
@@ -125,6 +127,17 @@ def _erased(state: State, path: Path, kind: str) -> Erasure:
         sum(1 for name, file in after.items() if before.get(name) != file),
         len(before.keys() - after.keys()),
     )
+
+
+def _done(state: State, path: Path, kind: str) -> int:
+    """Up to which change it was erased; 0 of a table that is not the one that was."""
+    if kind == "lance":
+        from consumers.corpus.table import Table  # noqa: PLC0415  # heavy, and not for those without one
+
+        with suppress(SinkError):  # there is none: said when it is to be erased
+            if not mark.is_known(state, Table(path)):
+                return 0
+    return int(state.fact(f"{ERASED}{path}") or "0")
 
 
 def _removed(state: State, path: Path, kind: str, is_withdrawn: Withdrawn) -> int:
@@ -154,6 +167,8 @@ def _removed_from_table(state: State, path: Path, is_withdrawn: Withdrawn) -> in
             doomed += (each.id for each in stored if each.id not in now)
         table.remove(doomed)
         table.purge()
+        if mark.is_known(state, table):
+            mark.renewed(state, table)  # a copy from before is not the one that was erased
     return len(doomed)
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from consumers.corpus.asked import BATCH, pages_of
-from consumers.corpus.page import Told
+from consumers.corpus.page import Listed, Told
 from consumers.corpus.progress import Closing, Hole, closing_name, fact, hole_name, known
 from consumers.corpus.site import Site
 from consumers.corpus.state import State
@@ -88,11 +88,13 @@ class Closer:
         site: Site,
         *,
         keep_wikitext: bool = True,
+        namespaces: Sequence[int] | None = None,
         advanced: Callable[[Closing], object] = lambda _closing: None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._state, self._wiki, self._site = state, wiki, site
         self._keep_wikitext, self._advanced, self._now_s = keep_wikitext, advanced, now_s
+        self._namespaces = namespaces
         self._known: set[int | str] = set()
         """Pages and titles that were asked for."""
 
@@ -137,9 +139,26 @@ class Closer:
         changes = [told for told in hides if (told.page, told.hides) not in shown]
         self._known |= ids | titles | {page.page for page in pages}
         after = replace(closing, asked=closing.asked + len(pages), **{kind: until_s})
-        self._state.commit_when_free([*changes, *pages], facts={closing_name(self._site.wiki): fact(after)})
+        self._state.commit_when_free(
+            [*changes, *self._wanted(pages)], facts={closing_name(self._site.wiki): fact(after)}
+        )
         self._advanced(after)
         return after
+
+    def _wanted(self, pages: Sequence[Listed]) -> list[Listed]:
+        """Of the namespaces in question, or there already: what moved out of them is no stale row. What is
+        gone is so in any.
+        """
+        if self._namespaces is None:
+            return list(pages)
+        held = self._state.stored((page.wiki, page.page) for page in pages)
+        return [
+            page
+            for page in pages
+            if page.content is None
+            or page.content.namespace in self._namespaces
+            or (page.wiki, page.page) in held
+        ]
 
 
 def _hides(wiki: str, row: Row) -> Iterable[Told]:

@@ -1,13 +1,19 @@
-"""Keeps a Lance table of chunks what the corpus is: only what changed is embedded."""
+"""Keeps a Lance table of chunks what the corpus is: only what changed is embedded.
 
-import secrets
+Of the pages that the filters take, articles by default; a page that they don't take any more leaves it.
+"""
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
+from consumers.corpus import mark
 from consumers.corpus.chunk import Chunk, chunks, edit
 from consumers.corpus.embed import Embedder, embedded
-from consumers.corpus.sink import SINK
+from consumers.corpus.quality import Filters, length
+from consumers.corpus.sink import ERASED, SINK
 from consumers.corpus.state import Changed, State
 from consumers.corpus.table import ANN_ROWS, Table, is_free, locked, of_page
 from consumers.errors import UsageError
@@ -21,8 +27,7 @@ SETTLE: Final = 50
 """Times that something was written, until files are joined and old versions dropped."""
 KIND: Final = "lance"
 """As a sink."""
-IDENTITY: Final = "identity"
-"""Fact of a corpus: random, so that a table knows whether it is of this one."""
+ARTICLES: Final = Filters(duplicates=True)
 
 
 class Counts(NamedTuple):
@@ -41,21 +46,26 @@ class Index:
     """Of one folder, which the corpus remembers, so that `erase` finds it."""
 
     def __init__(
-        self, state: State, folder: Path, embedder: Embedder, *, ann: bool = False, ann_rows: int = ANN_ROWS
+        self,
+        state: State,
+        folder: Path,
+        embedder: Embedder,
+        filters: Filters = ARTICLES,
+        *,
+        ann: bool = False,
+        ann_rows: int = ANN_ROWS,
     ) -> None:
         """Raises UsageError where the folder is of another embedder, or holds something else."""
         self._state = state
         self._folder = folder.resolve()
         self._check_folder()
         self._embedder = embedder
+        self._filters, self._taken_by = filters, msgspec.json.encode(filters).decode()
         self._ann, self._ann_rows = ann, ann_rows
         self._unsettled = 0
-        self._of = state.fact(IDENTITY) or secrets.token_hex(16)
-        state.commit(facts={IDENTITY: self._of, f"{SINK}{self._folder}": KIND})
+        state.commit(facts={f"{SINK}{self._folder}": KIND})
         with locked(self._folder):
-            table = Table.made(self._folder, embedder)
-            if not table.is_of(self._of):
-                self._drop_strangers(table)
+            Table.made(self._folder, embedder)
 
     def _check_folder(self) -> None:
         """What another command wrote stays known as what it is, so that it is erased as such."""
@@ -72,11 +82,13 @@ class Index:
         """Brings in the next changes. None: there are none."""
         with locked(self._folder):  # held over reading and writing: `erase` never runs between the two
             table = Table.made(self._folder, self._embedder)
-            changes = self._state.changes(self._since(table), limit)
+            if not mark.is_known(self._state, table) or table.filters != self._taken_by:
+                self._begin(table)
+            changes = self._state.changes(table.cursor, limit)
             if not changes:
                 return None
             counts = self._write(table, changes)
-            table.done(self._of, changes[-1].changed)
+            mark.moved(self._state, table, changes[-1].changed, self._taken_by)
             self._unsettled += 1
             if self._unsettled >= SETTLE:
                 self._settle(table)
@@ -106,7 +118,7 @@ class Index:
         retitled: dict[str, Page] = {}
         kept = 0
         for each in changes:
-            page = each.content
+            page = each.content if each.content and self._takes(each.content) else None
             was = {row.id: row.of_page for row in stored[each.wiki, each.page]}
             diff = edit(was.keys(), chunks(page) if page else ())
             removed += diff.removed
@@ -120,17 +132,16 @@ class Index:
         table.retitle(retitled)
         return Counts(len(changes), len(added), len(removed), kept, sum(map(len, passages)))
 
-    def _since(self, table: Table) -> int:
-        """From the beginning where the table knows changes that the corpus doesn't: an older copy of it was
-        brought back, or a power loss took them. Nothing is embedded twice by it.
-        """
-        cursor = table.cursor(self._of)
-        if cursor <= self._state.changed():
-            return cursor
-        self._drop_strangers(table)
-        return 0
+    def _takes(self, page: "Page") -> bool:
+        wikis = self._filters.wikis
+        if wikis is not None and page.wiki not in wikis:
+            return False
+        return self._filters.reason(page, length(page.text)) is None
 
-    def _drop_strangers(self, table: Table) -> None:
-        """Pages of another corpus that this one doesn't know. The others are compared in turn."""
+    def _begin(self, table: Table) -> None:
+        """Without the pages that this corpus doesn't know; the others are compared in turn. What was erased
+        may be in it again.
+        """
         strangers = {page for page in table.pages() if self._state.row(*page) is None}
         table.remove([row.id for rows in table.stored(strangers).values() for row in rows])
+        mark.begun(self._state, table, self._taken_by, {f"{ERASED}{self._folder}": "0"})

@@ -69,9 +69,11 @@ def jsonl(
 ) -> Exported:
     """To a file, complete or not at all; compressed as its name says: .gz, .zst.
 
-    Raises UsageError where it is there already or a wiki is unknown, SinkError where it can't be written.
+    Raises UsageError where it is there already, a wiki is unknown or `since` is yet to come, SinkError where
+    it can't be written.
     """
     chosen_wikis(state, filters)
+    _check(state, since)
     with recorded(state, path, KIND), whole(path) as place, writing(place, path.name) as file:
         return told(state, file, filters, since, share)
 
@@ -80,6 +82,7 @@ def told(
     state: State, file: IO[bytes], filters: Filters, since: int | None = None, share: float = SHARE
 ) -> Exported:
     """The same into an open file."""
+    _check(state, since)
     rows = tombstones = 0
     with state.reading():
         changed = state.changed()
@@ -94,7 +97,17 @@ def told(
             else:
                 rows += 1
             file.write(line_of(line) + b"\n")
+    state.sync()
     return Exported(rows, tombstones, changed)
+
+
+def _check(state: State, since: int | None) -> None:
+    if since is not None and not 0 <= since <= state.changed():
+        raise UsageError(
+            f"{state.path} has no change {since:,}, its last is {state.changed():,}: was it restored from a"
+            " copy, or made anew? What was exported until then may be of changes that are in it no more:"
+            " export all of it"
+        )
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import gzip
 import hashlib
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, Protocol, cast
 
@@ -89,13 +89,20 @@ def pieces(
     return _chunks(dump, since, chunk_bytes)
 
 
-def read(piece: Piece, site: Site, *, at: int | None, keep_wikitext: bool) -> Read:
+def read(
+    piece: Piece,
+    site: Site,
+    *,
+    at: int | None,
+    keep_wikitext: bool,
+    namespaces: Sequence[int] | None = None,
+) -> Read:
     """Raises DumpError."""
     if piece.xml is not None:
         where, begin = "byte of the XML", piece.begin
     else:
         where, begin = f"the bz2 streams from byte {piece.begin}, byte of their XML", 0
-    pages = Pages(site, piece.file, where, begin, at=at, keep_wikitext=keep_wikitext)
+    pages = Pages(site, piece.file, where, begin, at=at, keep_wikitext=keep_wikitext, namespaces=namespaces)
     try:
         for data in _unpacked(piece) if piece.xml is None else (piece.xml,):
             pages.feed(data)

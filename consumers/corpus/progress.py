@@ -28,6 +28,8 @@ class Reading(Struct, frozen=True):
     closed: bool = False
     """Its end was seen."""
     finished: bool = False
+    namespaces: list[int] | None = None
+    """That were asked for; None: all."""
 
 
 class Closing(Struct, frozen=True):
@@ -125,6 +127,17 @@ def stage_of(state: State, wiki: str) -> Stage:
         return "reading"
     closing = known(state, closing_name(wiki), Closing)
     return "done" if closing and closing.finished else "open"
+
+
+def namespaces_of(state: State, wiki: str) -> list[int] | None:
+    """Of which its dumps were read; None: of all, or there was none."""
+    found: set[int] = set()
+    for name in state.facts(f"dump:{wiki}:"):
+        if reading := known(state, name, Reading):
+            if reading.namespaces is None:
+                return None
+            found.update(reading.namespaces)
+    return sorted(found) or None
 
 
 def begins(state: State) -> datetime | None:

@@ -82,6 +82,7 @@ def snapshot(state: State, path: Path, filters: Filters = EVERYTHING, share: flo
             raise UsageError(
                 f"no page of {state.path} is left to write: {f'left out {why}' if why else 'it is empty'}"
             )
+        state.sync()
         made = counted(replace(made, left_out=dict(sorted(left_out.items()))), shards.files)
         manifests.write(place, made)
     return made

@@ -1,14 +1,17 @@
 """The corpus in one SQLite file: a row for each page, and how far each feed was read, in one transaction.
 
 Killed at any instant, it holds exactly what some commit left. A power loss may take back the last commits,
-rows and positions alike, and the feeds go on from there. What is deleted is overwritten at once
+rows and positions alike, and the feeds go on from there; `sync` is for those who hand out numbers of changes.
+What is deleted is overwritten at once
 (`secure_delete`).
 """
 
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,7 +23,7 @@ from consumers.corpus.freshness import KEPT_S, step_of
 from consumers.corpus.page import Change, Told
 from consumers.corpus.reader import Changed, Key, Read, Reader, Stored, Total, Withdrawal
 from consumers.corpus.row import Row, applied, withdrawals_of
-from consumers.errors import StateBusy
+from consumers.errors import StateBusy, StateError
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +102,15 @@ class State(Reader):
                 "the corpus is in use by another command, is it erased? Waiting",
                 extra={"corpus": str(self.path), "waited_s": waited_s},
             )
+
+    def sync(self) -> None:
+        """What was committed until now, no power loss takes back: before somebody is told its number."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        try:
+            with suppress(FileNotFoundError), log.open("rb") as file:  # none: all is in the file itself
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StateError(f"{log}: {error.strerror}") from None
 
     def _apply(self, changes: Sequence[Change]) -> Committed:
         if not changes:

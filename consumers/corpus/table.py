@@ -1,8 +1,9 @@
 """The Lance table of chunks and their vectors: what a retrieval index reads while we keep it current.
 
 A folder with the table and a lock. One process at a time writes, under the lock; readers need none and see a
-version of the table, whole. What the table is of (embedder, corpus) and how far it is (`cursor`) is in the
-table's own configuration, written after the rows: what is done twice changes nothing.
+version of the table, whole. What the table is of (embedder, filters) and how far it is (`cursor`, and the
+`mark` by which the corpus knows it) is in the table's own configuration, written after the rows: what is done
+twice changes nothing.
 
 A chunk's row says with which revision it came to be as it is. Later revisions that leave it alone don't touch
 its row: a page's edit writes what the edit changed, and no vector twice.
@@ -39,7 +40,8 @@ ANN_ROWS: Final = 50_000
 """Below, all vectors are compared, which is exact and takes some milliseconds."""
 _EMBEDDER: Final = "corpus.embedder"
 _DIMENSIONS: Final = "corpus.dimensions"
-_OF: Final = "corpus.of"
+_MARK: Final = "corpus.mark"
+_FILTERS: Final = "corpus.filters"
 _CURSOR: Final = "corpus.cursor"
 _PAGE_INDEX: Final = "page_id_idx"
 _VECTOR_INDEX: Final = "vector_idx"
@@ -100,15 +102,23 @@ class Table:
 
     # ── how far it is ──────────────────────────────────────────────────────────────────────────
 
-    def cursor(self, of: str) -> int:
-        """The number of the last change of that corpus that is in it; 0: none."""
-        return int(self._config.get(_CURSOR, "0")) if self._config.get(_OF) == of else 0
+    @property
+    def cursor(self) -> int:
+        """The number of the last change of the corpus that is in it; 0: none. See `mark` for which corpus."""
+        return int(self._config.get(_CURSOR, "0"))
 
-    def is_of(self, of: str) -> bool:
-        return self._config.get(_OF, of) == of
+    @property
+    def mark(self) -> str:
+        return str(self._config.get(_MARK, ""))
 
-    def done(self, of: str, cursor: int) -> None:
-        self._lance.update_config({_OF: of, _CURSOR: str(cursor)})
+    @property
+    def filters(self) -> str:
+        """Which pages are in it, as JSON of quality.Filters."""
+        return str(self._config.get(_FILTERS, ""))
+
+    def done(self, mark: str, cursor: int, filters: str) -> None:
+        """All three at once."""
+        self._lance.update_config({_MARK: mark, _CURSOR: str(cursor), _FILTERS: filters})
         self._config = self._lance.config()
 
     # ── rows ───────────────────────────────────────────────────────────────────────────────────

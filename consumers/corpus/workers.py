@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from consumers.corpus.dump import Read
 from consumers.corpus.page import Listed
 from consumers.corpus.pieces import Piece, read
 from consumers.corpus.site import Site
@@ -32,6 +33,14 @@ class Job(msgspec.Struct, frozen=True):
     at: int | None
     """µs: when the dump was begun, where that is known."""
     keep_wikitext: bool = True
+    namespaces: list[int] | None = None
+    """These only; None: all."""
+
+    def read(self, piece: Piece) -> Read:
+        """Raises DumpError."""
+        return read(
+            piece, self.site, at=self.at, keep_wikitext=self.keep_wikitext, namespaces=self.namespaces
+        )
 
 
 class Done(NamedTuple):
@@ -54,7 +63,7 @@ def done(pieces: Iterable[Piece], job: Job, processes: int) -> Iterator[Done]:
     """Of each piece, in their order; by this process where `processes` is 1. Raises DumpError."""
     if processes <= 1:
         for piece in pieces:
-            rows = read(piece, job.site, at=job.at, keep_wikitext=job.keep_wikitext)
+            rows = job.read(piece)
             yield Done(piece._replace(xml=None), *rows)
         return
     pool = ProcessPoolExecutor(
@@ -108,5 +117,5 @@ def _end_with_parent() -> None:
 
 
 def _read(piece: Piece) -> bytes:
-    rows = read(piece, _job.site, at=_job.at, keep_wikitext=_job.keep_wikitext)
+    rows = _job.read(piece)
     return msgspec.msgpack.encode(_Answer(*rows))

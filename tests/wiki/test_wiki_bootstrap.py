@@ -25,6 +25,7 @@ from consumers.corpus.page import EXTRACTOR
 from consumers.corpus.pieces import opened
 from consumers.corpus.state import State
 
+WHOLE = ("--namespaces", "all")
 FORMS = {
     "enproof": ("--full", "multistream.xml.bz2"),
     "deproof": ("--current", "xml.gz"),
@@ -124,7 +125,7 @@ async def test_a_dump_what_was_listed_and_the_feed_are_the_wiki(
         for wiki, file in files.items():
             said = await both(
                 deeds(farm, rng, deeds_each),
-                corpus(tmp_path, "bootstrap", str(file), *asking, *times, "--processes", "1"),
+                corpus(tmp_path, "bootstrap", str(file), *WHOLE, *asking, *times, "--processes", "1"),
             )
             told = msgspec.json.decode(said)
             assert (told["wiki"], told["unreadable"]) == (wiki, 0)
@@ -175,7 +176,7 @@ async def test_a_row_of_a_dump_equals_the_feeds(farm: WikiFarm, tmp_path: Path, 
             head, _, _ = file.read_text().partition("<page>")
             file.write_text(f"{head}</mediawiki>")  # so that each page is asked for
             times = ["--dump-started", begun.isoformat(), "--processes", "1"]
-            await corpus(tmp_path / "asked", "bootstrap", str(file), *asking, *feed, *times)
+            await corpus(tmp_path / "asked", "bootstrap", str(file), *WHOLE, *asking, *feed, *times)
         shutil.copyfile(tmp_path / "asked/corpus.db", tmp_path / "feed/corpus.db")
         await corpus(tmp_path / "feed", "follow", *feed, "--json", "--until-idle", "8")
     for name in ("dump", "asked", "feed"):

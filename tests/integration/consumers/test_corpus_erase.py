@@ -3,6 +3,7 @@
 import contextlib
 import json
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -188,6 +189,31 @@ def test_nothing_withdrawn_is_left_in_any_file(tmp_path: Path, rng: random.Rando
         assert len(kept) == PAGES - len(GONE) + 1
         files = (world.folder / "snapshot").rglob("*.parquet")
         assert sum(pq.read_metadata(file).num_rows for file in files) == PAGES - len(GONE)
+
+
+@pytest.mark.parametrize("is_followed", [True, False], ids=["and followed", "as it was"])
+def test_a_table_that_was_brought_back(tmp_path: Path, rng: random.Random, is_followed: bool) -> None:
+    """From a backup of before it was erased: whether or not it is brought up to date first, it is erased once
+    more, and the table then is what the corpus is.
+    """
+    world, aside = World(tmp_path, rng), tmp_path.parent / f"{tmp_path.name}-aside"
+    with State(world.corpus) as state:
+        shutil.copytree(world.table, aside)
+        world.withdraw(state)
+        assert erase(state).is_complete
+        assert world.traces() == []
+        shutil.rmtree(world.table)
+        shutil.copytree(aside, world.table)
+        if is_followed:
+            world.index(state).run()
+        assert world.traces()
+        assert erase(state).is_complete
+        assert world.traces() == []
+        world.index(state).run()
+        kept = {(each.wiki, each.page) for wiki in state.wikis() for each in state.pages(wiki)}
+        assert Table(world.table).pages() == kept
+        assert erase(state).is_complete
+        assert [sink.withdrawals for sink in erase(state).sinks] == [0] * 5
 
 
 def test_a_sink_that_is_missing_is_named(tmp_path: Path, rng: random.Random) -> None:

@@ -1,5 +1,6 @@
 """The table is what the corpus is, whatever happens to either; only what changed is embedded."""
 
+import contextlib
 import json
 import random
 import signal
@@ -22,6 +23,7 @@ from consumers.corpus.chunk import chunks
 from consumers.corpus.embed import Hashing
 from consumers.corpus.index import Index
 from consumers.corpus.page import Listed, Page, Told
+from consumers.corpus.quality import Filters
 from consumers.corpus.state import State
 from consumers.corpus.table import NAME, Table, of_page
 from consumers.errors import SinkError, UsageError
@@ -162,9 +164,8 @@ def test_what_is_done_twice_changes_nothing(tmp_path: Path, rng: random.Random) 
         index = Index(state, folder, embedder)
         index.run()
         before = held(folder)
-        identity = state.fact("identity")
-        assert identity
-        Table(folder).done(identity, 0)
+        table = Table(folder)
+        table.done(table.mark, 0, table.filters)
         embedder.texts.clear()
         total = index.run()
         assert total.kept == len(before)
@@ -232,6 +233,86 @@ def test_another_corpus_takes_the_table_over(tmp_path: Path, rng: random.Random)
         Index(state, folder, embedder).run()
         assert held(folder) == expected(state)
     assert embedder.texts == []
+
+
+@pytest.mark.parametrize("caught_up", [False, True])
+def test_a_corpus_that_went_back_in_time(tmp_path: Path, rng: random.Random, *, caught_up: bool) -> None:
+    """Restored from a copy, or after the power failed: the numbers of its changes are used again, and may
+    have caught up with the table's. What was deleted meanwhile leaves the table, what it no longer knows too;
+    nothing is embedded that is there.
+    """
+    wiki, embedder, folder, copy = Wiki(rng), Counting(), tmp_path / "index", tmp_path / "copy.db"
+    first, lost = wiki.founding[0], wiki.founding[-4:]
+    with State(tmp_path / "corpus.db", create=True) as state:
+        state.commit(wiki.founding[:-4])
+        Index(state, folder, embedder).run()
+        with contextlib.closing(sqlite3.connect(copy)) as to:
+            state._db.backup(to)
+        state.commit(lost)
+        Index(state, folder, embedder).run()
+    embedder.texts.clear()
+    with State(copy) as state:
+        index = Index(state, folder, embedder)
+        state.commit([Told(first.wiki, first.page, first.sequence + 1, 0, "deleted")])
+        if caught_up:
+            state.commit([wiki._told(wiki._page(number, "Harbour.")) for number in range(100, 110)])
+        assert (state.changed() > Table(folder).cursor) == caught_up
+        index.run()
+        assert held(folder) == expected(state)
+        assert embedder.texts == ["Harbour."] * 10 * caught_up
+        assert index.step() is None
+
+
+def test_killed_between_the_two_marks_it_goes_on(
+    tmp_path: Path, rng: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the corpus has the new one, before the table has: what was written is compared, nothing else."""
+    wiki, folder = Wiki(rng), tmp_path / "index"
+    with State(tmp_path / "corpus.db", create=True) as state:
+        state.commit(wiki.founding)
+        index = Index(state, folder, Hashing())
+        index.run()
+        state.commit([wiki.change()])
+        with monkeypatch.context() as patched:
+            patched.setattr(Table, "done", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                index.step()
+        counts = index.step()
+        assert counts
+        assert counts.pages == 1
+        assert index.step() is None
+        assert held(folder) == expected(state)
+
+
+def test_only_pages_that_are_taken(tmp_path: Path) -> None:
+    """Articles, unless other filters are chosen; a page that is moved out of its namespace leaves the table,
+    one that comes in is embedded, and with other filters the table becomes what they take.
+    """
+
+    def told(number: int, sequence: int, namespace: int = 0, **more: str) -> Told:
+        page = Page("enwiki", number, sequence, f"T{number}", "u", namespace, f"Text {number}.", **more)  # type: ignore[arg-type]
+        return Told("enwiki", number, sequence, sequence, None, page)
+
+    def pages() -> set[int]:
+        return {page for _, page in Table(folder).pages()}
+
+    folder = tmp_path / "index"
+    with State(tmp_path / "corpus.db", create=True) as state:
+        state.commit([told(1, 1), told(2, 2, 10), told(3, 3, 118), told(4, 4, content_model="json")])
+        Index(state, folder, Hashing()).run()
+        assert pages() == {1}
+        state.commit([told(1, 11, 118), told(3, 13, 0)])
+        Index(state, folder, Hashing()).run()
+        assert pages() == {3}
+        Index(state, folder, Hashing(), Filters(namespaces=(10, 118))).run()
+        assert pages() == {1, 2}
+        Index(state, folder, Hashing(), Filters(wikis=["dewiki"])).run()
+        assert pages() == set()
+    for arguments, taken in (((), {3}), (("--namespaces", "all"), {1, 2, 3})):
+        with pytest.raises(SystemExit) as ended:
+            main(["--corpus", str(tmp_path / "corpus.db"), "index", str(folder), *arguments])
+        assert ended.value.code == 0
+        assert pages() == taken
 
 
 def test_another_embedder_is_refused(tmp_path: Path, rng: random.Random) -> None:

@@ -18,7 +18,7 @@ from consumers.commands.status import WikiStatus, status_of
 from consumers.corpus import bootstrap, gap
 from consumers.corpus.page import Listed, Page
 from consumers.corpus.pieces import opened
-from consumers.corpus.progress import SINCE, Closing, begins, hole_name
+from consumers.corpus.progress import SINCE, Closing, begins, closing_name, fact, hole_name
 from consumers.corpus.site import Site
 from consumers.corpus.state import State
 from consumers.errors import DumpError, UsageError, WikiError
@@ -66,6 +66,58 @@ def test_of_a_dump_that_is_not_whole_the_rest_is_kept(tmp_path: Path, path: Path
         file.write_bytes(whole)
         assert bootstrap.read(state, [opened(file)], SITE, started=STARTED).rows == 30
         assert len(held(state)) == 30
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_only_namespaces_that_are_asked_for(tmp_path: Path, path: Path, processes: int) -> None:
+    """The corpus says which. Asked for others, the same dump is read again, and the gap is open again."""
+    of = {1: 0, 2: 10, 3: 0, 4: 118}
+    pages = [page(number, f"Page {number}", revision(number, "x"), namespace=ns) for number, ns in of.items()]
+    file = written(tmp_path, dump(pages))
+
+    def read(state: State, namespaces: list[int] | None) -> int:
+        totals = bootstrap.read(
+            state, [opened(file)], SITE, started=STARTED, namespaces=namespaces, processes=processes
+        )
+        return totals.rows
+
+    with State(path, create=True) as state:
+        assert read(state, [0]) == 2
+        assert sorted(held(state)) == [1, 3]
+        closing = Closing(1, 2, 2, 2)
+        state.commit(facts={closing_name("enwiki"): fact(closing)})
+        told = status_of(state, 0).wikis["enwiki"]
+        assert (told.namespaces, told.bootstrap) == ([0], "done")
+        assert read(state, [0]) == 2
+        assert read(state, [0, 10]) == 3
+        assert sorted(held(state)) == [1, 2, 3]
+        told = status_of(state, 0).wikis["enwiki"]
+        assert (told.namespaces, told.bootstrap) == ([0, 10], "open")
+        assert read(state, None) == 4
+        assert status_of(state, 0).wikis["enwiki"].namespaces is None
+
+
+def test_a_gap_is_closed_in_those_namespaces(path: Path) -> None:
+    """Pages of others are not taken, unless they are there: an article that became a draft is a draft."""
+    of = {1: 0, 2: 10, 3: 118}
+    one = World([change(minute, number) for minute, number in enumerate([1, 2, 3], 1)], [])
+    one.pages = {number: f"Page {number}" for number in of}
+    one.namespaces = of
+    begin = int(STARTED.timestamp())
+    with State(path, create=True) as state, serving(one.answer) as api:
+        state.commit([Listed("enwiki", 3, 1, 1, page_held(3, 1))])
+        with Wiki(SITE.server, "ops@x.example", endpoint=api.endpoint, requests_per_minute=1e9) as wiki:
+            gap.Closer(state, wiki, SITE, namespaces=[0]).close(Closing(begin, begin + 3_600, begin, begin))
+        assert {page.page: page.namespace for page in state.pages("enwiki")} == {1: 0, 3: 118}
+
+
+async def test_a_bootstrap_takes_articles(tmp_path: Path) -> None:
+    """By its command, unless it is told otherwise; `corpus status` says so."""
+    pages = [page(n, f"Page {n}", revision(n, "x"), namespace=10 * (n == 2)) for n in (1, 2)]
+    command = ("bootstrap", str(written(tmp_path, dump(pages))), "--offline", "--processes", "1")
+    assert msgspec.json.decode(await corpus(tmp_path, *command))["rows"] == 1
+    assert "; of its dump namespaces 0;" in await corpus(tmp_path, "status")
+    assert msgspec.json.decode(await corpus(tmp_path, *command, "--namespaces", "all"))["rows"] == 2
 
 
 def test_several_files_are_one_dump(tmp_path: Path, path: Path) -> None:
@@ -212,6 +264,8 @@ class World:
     def __init__(self, changes: Sequence[Mapping[str, Any]], logs: Sequence[Mapping[str, Any]]) -> None:
         self.lists = {"recentchanges": changes, "logevents": logs}
         self.pages: dict[int, str] = {}
+        self.namespaces: Mapping[int, int] = {}
+        """Of pages that are no articles."""
         self.fails_at = 0
         """The number of the list's answer that is refused; 0: none."""
         self.listed = 0
@@ -248,7 +302,7 @@ class World:
             return {"pageid": number, "missing": True}
         slot = {"content": f"Now {title}.", "contentmodel": "wikitext"}
         newest = {"revid": 1_000 + number, "timestamp": "2026-01-02T00:00:00Z", "slots": {"main": slot}}
-        return {"pageid": number, "ns": 0, "title": title, "revisions": [newest]}
+        return {"pageid": number, "ns": self.namespaces.get(number, 0), "title": title, "revisions": [newest]}
 
 
 def change(minute: int, number: int) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import random
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,43 @@ def test_a_line_ends_where_readers_think_so(tmp_path: Path) -> None:
         jsonl(state, tmp_path / "c.jsonl")
     (line,) = (tmp_path / "c.jsonl").read_text("utf-8").splitlines()
     assert json.loads(line)["text"] == text
+
+
+@pytest.mark.parametrize("since", [25, -1])
+def test_an_increment_of_changes_that_are_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], since: int
+) -> None:
+    """As of a corpus that was restored from a copy: no empty increment, but exit 2 with what to do, to a file
+    as to stdout. The number of the last change is one that is there.
+    """
+    with corpus(tmp_path / "c.db", in_all_languages(3)) as state:
+        assert state.changed() == 24
+        assert jsonl(state, tmp_path / "0.jsonl", since=24) == (0, 0, 24)
+    for file in (str(tmp_path / "1.jsonl"), "-"):
+        with pytest.raises(SystemExit) as ended:
+            main(["--corpus", str(tmp_path / "c.db"), "jsonl", file, "--since", str(since)])
+        assert ended.value.code == 2
+        said = capsys.readouterr()
+        assert f"has no change {since}, its last is 24" in said.err
+        assert said.out == ""
+    assert not (tmp_path / "1.jsonl").exists()
+
+
+@pytest.mark.parametrize("write", [snapshot, jsonl])
+def test_what_names_a_change_is_written_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[State, Path], object]
+) -> None:
+    """The corpus is on the disk first: no power loss leaves an export of changes that are not there."""
+    synced: list[tuple[int, bool]] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_ino, (tmp_path / "out").exists()))
+
+    with corpus(tmp_path / "c.db", in_all_languages(1)) as state:
+        log = (tmp_path / "c.db-wal").stat().st_ino
+        monkeypatch.setattr(os, "fsync", fsync)
+        write(state, tmp_path / "out")
+    assert (log, False) in synced
 
 
 def test_increments_lead_from_one_export_to_the_next(tmp_path: Path, rng: random.Random) -> None:
