@@ -84,14 +84,16 @@ def started(command: Sequence[str], folder: Path, *, core: int, talks: bool = Fa
 
 
 def _started(command: Sequence[str], core: int, errors: IO[bytes], *, talks: bool) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    """On this core, as all that it starts from then on: it has hardly begun when it is told so."""
+    process = subprocess.Popen(
         [*LEASH, *command],
         stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=errors,
         text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),  # noqa: PLW1509 - there are no threads here
     )
+    os.sched_setaffinity(process.pid, {core})
+    return process
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

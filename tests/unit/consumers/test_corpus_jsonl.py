@@ -128,7 +128,7 @@ def test_an_increment_of_what_is_not_known_is_refused(tmp_path: Path) -> None:
     with corpus(tmp_path / "c.db", in_all_languages(1)) as state:
         last = state.changed()
         assert jsonl(state, tmp_path / "none.jsonl", ALL, last).rows == 0
-        with pytest.raises(UsageError, match="an older copy"):
+        with pytest.raises(UsageError, match="restored from a copy"):
             jsonl(state, tmp_path / "more.jsonl", ALL, last + 1)
     assert not (tmp_path / "more.jsonl").exists()
 
