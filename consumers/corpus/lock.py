@@ -15,6 +15,7 @@ def feeding(corpus: Path) -> Iterator[None]:
     """For who keeps positions. Others may read, erase and bootstrap beside, for rows are the same in any
     order. The kernel frees it, however the process ends. Raises StateError where another one holds it.
     """
+    corpus = corpus.resolve()  # by whatever name it is called
     path = corpus.with_name(f"{corpus.name}.lock")
     try:
         descriptor = os.open(folder_of(corpus) / path.name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
