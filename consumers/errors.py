@@ -9,6 +9,7 @@
     ├── DumpError         a dump can't be read
     ├── WikiError         a wiki's API did not answer, or not as it should
     ├── StateError        the corpus file: not one, of a newer version, or in use
+    │   └── StateBusy     another command is at it just now
     ├── SinkError         what a corpus is written out to can't be written, or is not what we wrote
     └── NotThere          what was asked for is not in the corpus, or was withdrawn
 
@@ -59,6 +60,11 @@ class WikiError(CorpusError):
 
 class StateError(CorpusError):
     code = "state"
+
+
+class StateBusy(StateError):
+    code = "state_busy"
+    retriable = True
 
 
 class SinkError(CorpusError):

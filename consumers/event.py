@@ -4,6 +4,7 @@ What is not named here is not read: a feed may add fields. Absent is None. Comme
 in at all, so that there is nothing of them to lose.
 """
 
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Annotated, Final, Literal, Protocol
 
@@ -13,6 +14,8 @@ from msgspec import Meta, Struct
 from consumers.errors import BadEvent
 from consumers.wikitext.structure import Section
 
+WIKI: Final = r"^[A-Za-z0-9_-]{1,64}\Z"
+"""What a wiki may be called: names of files and folders are made of it."""
 MOST: Final = (1 << 63) - 1
 """What SQLite and Parquet hold."""
 Whole = Annotated[int, Meta(ge=0, le=MOST)]
@@ -30,7 +33,7 @@ class Language(Struct, frozen=True):
 
 
 class Project(Struct, frozen=True):
-    identifier: str
+    identifier: Annotated[str, Meta(pattern=WIKI)]
     """The wiki's database name, e.g. `enwiki`."""
     url: str | None = None
     in_language: Language | None = None
@@ -128,13 +131,19 @@ class Article(Struct, frozen=True):
     is_disambiguation: bool | None = None
 
 
+TIME: Final = "since:"
+"""Begins a position that is a time still, before there is a better one: a feed that keeps nothing as old
+begins at its earliest then, and says nothing. Any other position is exact, and told when it is lost.
+"""
+
+
 class Batch(Struct, frozen=True):
     """Events in the order of the feed, and where it goes on after them: to be stored as one."""
 
     events: Sequence[Article]
     position: str
-    """Opaque to all but the feed that gave it: of SSE the last id, of Kafka the next offsets. Also without
-    events, where the feed moved past what is not for us.
+    """Opaque, but for TIME, to all but the feed that gave it: of SSE the last id, of Kafka the next offsets.
+    Also without events, where the feed moved past what is not for us.
     """
     received_bytes: int = 0
     """Of the events, as JSON."""
@@ -158,6 +167,10 @@ class Feed(Protocol):
         what is no article.
         """
         ...
+
+
+def is_wiki(name: str) -> bool:
+    return re.match(WIKI, name) is not None
 
 
 _DECODER = msgspec.json.Decoder(Article)

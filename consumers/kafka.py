@@ -17,10 +17,11 @@ from typing import Any, Final
 
 import msgspec
 from aiokafka import errors as kafka
+from msgspec.structs import replace
 
 from consumers.backoff import Backoff
 from consumers.errors import BadEvent, FeedRefused, PositionLost
-from consumers.event import Article, Batch, decoded
+from consumers.event import TIME, Article, Batch, decoded
 from consumers.kafka_reader import CHECK_S, Beyond, Position, Stuck, TopicReader
 from consumers.kafka_topic import BROKEN, Access
 from consumers.parts import ALL, Parts
@@ -29,8 +30,6 @@ __all__ = ["Access", "KafkaFeed"]
 
 logger = logging.getLogger(__name__)
 
-SINCE: Final = "since:"
-"""Begins a position that is a time, before there is one of offsets."""
 BEYOND_S: Final = 60.0
 """So long a cluster has to catch up with the position; after that it has lost records."""
 TICK: Final = ("ce_type", b"wiki.tick")
@@ -58,7 +57,7 @@ class KafkaFeed:
     async def batches(self, position: str | None) -> AsyncGenerator[Batch, None]:
         """See Feed. The first batch may be empty: its position says where a feed began that had none."""
         if position is None and self.since is not None:
-            position = SINCE + self.since.isoformat()
+            position = TIME + self.since.isoformat()
             yield Batch((), position)
         whole_s = time.monotonic()
         while True:
@@ -89,7 +88,7 @@ class KafkaFeed:
         self.connections += 1
         async with TopicReader(self.access, self.topic, self.check_s) as reader:
             await self._begin(reader, position)
-            if position is None or position.startswith(SINCE):
+            if position is None or position.startswith(TIME):
                 yield Batch((), _text(reader.position))
             while True:
                 records = await reader.read()
@@ -100,8 +99,8 @@ class KafkaFeed:
         numbers = self.parts.of(reader.partitions)
         if position is None:
             await reader.begin_since(numbers, None)
-        elif position.startswith(SINCE):
-            since = datetime.fromisoformat(position.removeprefix(SINCE))
+        elif position.startswith(TIME):
+            since = datetime.fromisoformat(position.removeprefix(TIME))
             await reader.begin_since(numbers, int(since.timestamp() * 1_000))
         elif not await reader.begin_at(numbers, _position(position), goes_on=self.goes_on):
             logger.warning("the topic no longer holds what followed the position", extra={"feed": self.name})
@@ -114,7 +113,7 @@ class KafkaFeed:
             if record.value is None or TICK in record.headers:
                 continue
             try:
-                article = decoded(record.value)
+                article = _placed(decoded(record.value), record.partition, record.offset)
             except BadEvent as error:
                 bad.append(f"{error} ({record.partition}:{record.offset})")
                 continue
@@ -122,6 +121,11 @@ class KafkaFeed:
                 events.append(article)
                 size += len(record.value)
         return Batch(events, position, size, bad)
+
+
+def _placed(article: Article, partition: int, offset: int) -> Article:
+    """As SSE tells it: a record does not hold its own place."""
+    return replace(article, event=replace(article.event, partition=partition, offset=offset))
 
 
 def _text(position: Position) -> str:

@@ -28,14 +28,13 @@ from msgspec import Struct
 from consumers.backoff import Backoff
 from consumers.connection import BROKEN, SILENCE_S, Connection, Expired, Unavailable
 from consumers.errors import BadEvent, FeedError, FeedRefused, PositionLost, UsageError
-from consumers.event import Article, Batch, decoded
+from consumers.event import TIME, Article, Batch, decoded
 from consumers.framing import BLANK, Framing
 from consumers.handover import Closed, Handover
 from consumers.parts import ALL, Parts
 
 logger = logging.getLogger(__name__)
 
-SINCE: Final = "since:"
 END_S: Final = 1.0
 """So long a thread has to end; then it is left behind, to find out by itself that nobody takes any more."""
 REASON_CHARS: Final = 40
@@ -98,7 +97,7 @@ class SseFeed:
     async def batches(self, position: str | None) -> AsyncGenerator[Batch, None]:
         """See Feed. The first batch may be empty: its position says when a feed began that had none."""
         if position is None and self.since is not None:
-            position = SINCE + self.since.isoformat().replace("+00:00", "Z")
+            position = TIME + self.since.isoformat().replace("+00:00", "Z")
             yield Batch((), position)
         while True:
             key = self._key()
@@ -112,7 +111,7 @@ class SseFeed:
             try:
                 while batch := await handover.take():
                     position = batch.position
-                    if not position.startswith(SINCE):
+                    if not position.startswith(TIME):
                         self.backoff.reset()
                     yield batch
             except (FeedError, Bye, *BROKEN) as error:
@@ -158,8 +157,8 @@ class SseFeed:
     def _connection(self, key: str, position: str | None) -> Connection:
         parameters: dict[str, str] = {}
         last_id = ""
-        if position and position.startswith(SINCE):
-            parameters["since"] = position.removeprefix(SINCE)
+        if position and position.startswith(TIME):
+            parameters["since"] = position.removeprefix(TIME)
         elif position:
             last_id = position
         if not self.parts.is_all:
@@ -184,7 +183,7 @@ class SseFeed:
             with connection:
                 self._was_open = True
                 if not (connection.last_id or "since" in connection.parameters):
-                    handover.put(Batch((), SINCE + connection.date))
+                    handover.put(Batch((), TIME + connection.date))
                 framing = Framing()
                 for chunk in connection.chunks():
                     if events := framing.whole(chunk):

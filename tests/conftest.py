@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ from xdist.scheduler import LoadGroupScheduling
 from deploy.kafka import Brokers
 
 ROOT = Path(__file__).resolve().parent.parent
+# hundreds of processes of the service are started, and where Python may keep nothing each compiles all of it
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# a shell's background jobs ignore Ctrl-C, and so would all that they start
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 SEED = int(os.environ.get("STREAMER_TEST_SEED") or random.SystemRandom().randrange(1_000_000))
 
 
@@ -49,17 +55,37 @@ BY_MODULE = (
     "tests/browser/",
     "tests/wiki/",
     "tests/integration/test_provision.py",
-    "tests/integration/test_parking_on_kafka.py",
 )
+ON_THE_BROKER = (
+    "tests/e2e/test_fleet_budget.py",
+    "tests/e2e/test_raised_partitions.py",
+    "tests/integration/deliver/test_deliver_bad_topics.py",
+    "tests/unit/enrich/test_enrich_hides.py",
+    "tests/unit/route/test_route_narrowed.py",
+    "tests/unit/route/test_route_since_withdrawn.py",
+)
+"""And whatever says `kafka` in its name."""
+BESIDE_IT = (
+    "tests/e2e/test_drain_on_kafka.py",
+    "tests/e2e/test_on_kafka.py::test_service_waits_for_its_cluster",
+    "tests/integration/log/test_kafka_outages.py",
+    "tests/integration/test_provision.py",
+    "tests/prove/",
+)
+"""With brokers of their own."""
 
 
 class _ByModule(LoadGroupScheduling):
-    """Each of these modules goes to one worker as a whole: the wikis, brokers or browser that its tests look
-    at are made once. (The mark `xdist_group` would say so, and has no effect with pytest 9.2: xdist 3.8
-    writes it into a node's id, which that no longer reads.)
+    """Each of these modules goes to one worker as a whole: the wikis or browser that its tests look at are
+    made once. So do all that are on the one broker, first of all, since they are the most: a broker takes a
+    tenth of a core though nobody asks it anything. (The mark `xdist_group` would say so, and has no effect
+    with pytest 9.2: xdist 3.8 writes it into a node's id, which that no longer reads.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
+        on_the_broker = nodeid.startswith(ON_THE_BROKER) or "kafka" in nodeid
+        if on_the_broker and not nodeid.startswith(BESIDE_IT):
+            return "kafka"
         if nodeid.startswith(BY_MODULE):
             return nodeid.partition("::")[0]
         scope: str = super()._split_scope(nodeid)

@@ -21,12 +21,14 @@ from consumers.commands.filters import namespaces_of
 from consumers.commands.shown import Shown
 from consumers.corpus import bootstrap, gap
 from consumers.corpus.asked import site_of
-from consumers.corpus.earliest import LONG_AGO, earliest
+from consumers.corpus.beginning import begun, whole_since
+from consumers.corpus.lock import feeding
 from consumers.corpus.pieces import Dump, opened
-from consumers.corpus.progress import WHOLE_SINCE, Closing, closing_name, fact, time_of, written
+from consumers.corpus.progress import Closing, bootstrapped, closing_name, fact, stage_of, written
 from consumers.corpus.site import Site
 from consumers.corpus.state import State
-from consumers.errors import UsageError
+from consumers.errors import StateError, UsageError
+from consumers.event import Feed
 from consumers.wiki import Wiki
 
 HELP: Final = "read a public dump of a wiki, and close what lies between it and the feed"
@@ -96,6 +98,8 @@ def run(options: argparse.Namespace) -> int:
         asked, site = None, head
         if not options.offline:
             asked = stack.enter_context(wiki.opened(options, head.server))
+            if options.kept_since is None:
+                feeds.opened(options, state.positions())  # refused before a day's reading
             site = _same(site_of(asked), head)
         work = _Work(options, state, site, stack.enter_context(Shown()))
         if started is not None:
@@ -103,11 +107,16 @@ def run(options: argparse.Namespace) -> int:
         totals = work.read(dumps, started)
         since = bootstrap.joined(state, started, totals.newest)
         closing = work.close(asked, since) if asked else None
+        others = [
+            wiki for wiki in bootstrapped(state) if wiki != site.wiki and stage_of(state, wiki) == "open"
+        ]
     result = {"wiki": site.wiki, "rows": totals.rows, "unreadable": totals.unreadable}
     result |= {"since": written(since), "gap": closing, "requests": asked.requests if asked else 0}
     print(msgspec.json.encode(result).decode())
     if asked is None:
         print("corpus: offline: what changed since the dump is not in the corpus", file=sys.stderr)
+    if others:
+        print(f"corpus: the gap of {', '.join(others)} is open: bootstrap again there too", file=sys.stderr)
     return 0
 
 
@@ -174,19 +183,28 @@ class _Work(NamedTuple):
         return closer.close(closing)
 
     def _whole_since(self, since: datetime, now: datetime) -> datetime:
-        """From when on the corpus is told all by the feed. Of one that was followed so far that it goes on
-        within what the feed keeps, what an earlier call stored.
+        """From when on the corpus is told all by the feed, which has its position from here on. One that is
+        being followed by another process keeps its own.
         """
-        earliest = self._earliest() or now
-        reads = self.state.reads()
-        if reads and min(read.at_s for read in reads) >= earliest.timestamp():
-            return time_of(self.state, WHOLE_SINCE) or now
-        self.state.commit(facts={WHOLE_SINCE: written(max(since, earliest))})
-        return earliest
-
-    def _earliest(self) -> datetime | None:
-        if self.options.kept_since is not None:
-            given: datetime = self.options.kept_since
+        given: datetime | None = self.options.kept_since
+        if given is not None:
             return given
-        sampled = feeds.opened(argparse.Namespace(**{**vars(self.options), "since": LONG_AGO}))
-        return asyncio.run(earliest(sampled))
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(feeding(self.options.corpus))
+            except StateError:
+                return whole_since(self.state, self._opened(since)) or now
+            return asyncio.run(
+                begun(
+                    self.state,
+                    self._opened,
+                    since,
+                    now=now,
+                    wikis=self.options.wikis,
+                    keep_wikitext=self.keeps_wikitext,
+                )
+            )
+
+    def _opened(self, since: datetime) -> Sequence[Feed]:
+        options = {**vars(self.options), "since": since, "on_gap": "fail"}
+        return feeds.opened(argparse.Namespace(**options))

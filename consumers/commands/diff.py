@@ -10,7 +10,7 @@ from typing import Final
 
 from consumers.corpus import jsonl, snapshot
 from consumers.corpus.diff import diff, diff_lines, patched
-from consumers.corpus.sink import Kind, recorded
+from consumers.corpus.sink import Kind, erased_through, recorded
 from consumers.corpus.state import State
 
 HELP: Final = "write what leads from one snapshot to another, or apply it"
@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     of_lines = options.out.name.endswith(OF_LINES) and not options.apply
-    with _recorded(options.corpus, options.out, jsonl.KIND if of_lines else snapshot.KIND):
+    with _recorded(options, jsonl.KIND if of_lines else snapshot.KIND):
         print(json.dumps(_made(options, of_lines=of_lines)))
 
 
@@ -47,12 +47,15 @@ def _made(options: argparse.Namespace, *, of_lines: bool) -> dict[str, str | int
 
 
 @contextmanager
-def _recorded(corpus: Path, out: Path, kind: Kind) -> Iterator[None]:
-    """The snapshots may be far from their corpus."""
+def _recorded(options: argparse.Namespace, kind: Kind) -> Iterator[None]:
+    """The snapshots may be far from their corpus, or not be as far erased as it is."""
+    corpus, out = options.corpus, options.out
     if not corpus.exists():
         why = f"there is no corpus at {corpus}, so `corpus erase` won't know of {out}"
         print(f"corpus: {why}", file=sys.stderr)
         yield
         return
-    with State(corpus) as state, recorded(state, out, kind):
-        yield
+    with State(corpus) as state:
+        through = min(erased_through(state, path) for path in (options.before, options.after))
+        with recorded(state, out, kind, through):
+            yield

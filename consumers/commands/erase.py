@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--page",
         nargs=2,
         metavar=("WIKI", "ID"),
-        help="and all of this page, e.g. enwiki 42, until the wiki tells of it anew",
+        help="and all of this page, e.g. enwiki 42, until the feed, or `verify --repair`, tells of it anew",
     )
     parser.add_argument(
         "--forget", type=Path, metavar="PATH", help="first: what was written there is no more, and no sink"

@@ -5,24 +5,27 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Final
 
 from consumers import feeds, logs
-from consumers.corpus import display, metrics
+from consumers.corpus import beginning, display, metrics
 from consumers.corpus.follow import Follower, Reason
 from consumers.corpus.lock import feeding
 from consumers.corpus.progress import begins
 from consumers.corpus.start import since_of, started
 from consumers.corpus.state import State
 from consumers.errors import BadEvent, FeedError, FeedRefused, PositionLost, UsageError
+from consumers.event import Feed
 
 logger = logging.getLogger(__name__)
 
 HELP: Final = "keep the corpus current: apply the feed as it comes"
 _WHAT_TO_DO: Final[dict[type[FeedError], str]] = {
-    PositionLost: "`corpus bootstrap` again closes the gap; then follow once with --on-gap continue",
+    PositionLost: "`corpus bootstrap` again closes the gap, and follow goes on from there; without a dump,"
+    " follow once with --on-gap continue, and what is lost stays missing",
     FeedRefused: "what was committed is kept; mend it and start again",
     BadEvent: "what came before it is committed",
 }
@@ -54,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
         if options.since is None and new:
             options.since = since_of(state, new) if positions else begins(state)
         opened = feeds.opened(options, positions)
+        _checked(state, options, opened)
         started(state, new, options.since)
         follower = Follower(
             state,
@@ -70,6 +74,24 @@ def run(options: argparse.Namespace) -> int:
     if is_live:
         print(f"{reason}: {follower.tally.events:,} events are in {options.corpus}")
     return 0
+
+
+def _checked(state: State, options: argparse.Namespace, opened: Sequence[Feed]) -> None:
+    """That nothing is lost in silence between the bootstraps and where the feeds begin."""
+    if options.on_gap == "continue":
+        beginning.forgotten(state, opened)
+        return
+
+    def begun_at(since: datetime) -> Sequence[Feed]:
+        return feeds.opened(argparse.Namespace(**{**vars(options), "since": since}))
+
+    since = options.since or begins(state)
+    if since is None:
+        return
+    try:
+        asyncio.run(beginning.reaches_back(state, begun_at, since, wikis=options.wikis))
+    except FeedError as error:
+        raise _with_advice(error) from None
 
 
 async def _follow(follower: Follower, options: argparse.Namespace, *, is_live: bool) -> Reason:

@@ -9,6 +9,7 @@ import msgspec
 from consumers.corpus.page import Page
 from consumers.corpus.state import State
 from consumers.errors import NotThere
+from consumers.terminal import visible
 
 HELP: Final = "one article, by its title or its page id"
 
@@ -35,6 +36,8 @@ def run(options: argparse.Namespace) -> int:
         said = page.wikitext.encode()
     else:
         said = page.text.encode()
+    if sys.stdout.isatty():  # to a file or a program it goes as it is
+        said = visible(said.decode()).encode()
     sys.stdout.buffer.write(said + b"\n")
     sys.stdout.buffer.flush()
     return 0

@@ -3,10 +3,12 @@
 import argparse
 import json
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from consumers.errors import UsageError
+from consumers.terminal import visible, visible_line
 
 HELP: Final = "show the passages of an index that are nearest to a text"
 WIDTH: Final = 100
@@ -36,8 +38,16 @@ def run(options: argparse.Namespace) -> int:
         if options.json:
             print(json.dumps({"distance": found.distance, **row}, ensure_ascii=False))
             continue
-        print(f"{1 - found.distance:.3f}  {' > '.join([row['title'], *row['path']])}")
-        print(f"       {row['url']}")
-        print(textwrap.indent(textwrap.fill(row["text"], WIDTH, max_lines=4, placeholder=" …"), " " * 7))
-        print(f"       {row['attribution']}\n")
+        print(_text(found.distance, row))
     return 0
+
+
+def _text(distance: float, row: Mapping[str, Any]) -> str:
+    passage = textwrap.fill(visible(row["text"]), WIDTH, max_lines=4, placeholder=" …")
+    lines = (
+        f"{1 - distance:.3f}  {visible_line(' > '.join([row['title'], *row['path']]))}",
+        f"       {visible_line(row['url'])}",
+        textwrap.indent(passage, " " * 7),
+        f"       {visible_line(row['attribution'])}\n",
+    )
+    return "\n".join(lines)

@@ -7,6 +7,8 @@ from typing import IO, TYPE_CHECKING, Final, Self
 
 import msgspec
 
+from consumers.terminal import visible_line
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -40,7 +42,7 @@ class Shown:
     def begin(self, name: str, total: int, unit: str) -> None:
         self._name, self._total, self._unit, self._rows = name, total, unit, 0
         if self._bar:
-            self._task = self._bar.add_task(name, total=total, rows="")
+            self._task = self._bar.add_task(visible_line(name), total=total, rows="")
 
     def at(self, done: int, rows: int, **more: int) -> None:
         """So much of the total; so many rows since the last call."""
@@ -76,7 +78,7 @@ def _bar(stream: IO[str]) -> "Progress":
     )
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[rows]}"),

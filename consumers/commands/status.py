@@ -9,9 +9,10 @@ import msgspec
 from msgspec import Struct
 
 from consumers.corpus.freshness import percentile
-from consumers.corpus.progress import Hole, Stage, hole_name, known, namespaces_of, stage_of
+from consumers.corpus.progress import Hole, Stage, bad_name, hole_name, known, namespaces_of, stage_of
 from consumers.corpus.reader import Total
 from consumers.corpus.state import State
+from consumers.terminal import visible_line
 
 HELP: Final = "positions, pages of each wiki, last change, freshness"
 SPANS_S: Final = {"hour": 3_600, "day": 86_400, "week": 7 * 86_400}
@@ -78,7 +79,7 @@ def status_of(state: State, now_s: float) -> Status:
         corpus=str(state.path),
         size_bytes=state.path.stat().st_size,
         feeds={
-            read.feed: FeedStatus(read.position, _time(read.at_s), int(state.fact(f"bad:{read.feed}") or 0))
+            read.feed: FeedStatus(read.position, _time(read.at_s), int(state.fact(bad_name(read.feed)) or 0))
             for read in state.reads()
         },
         wikis={wiki: _of_wiki(state, wiki, total) for wiki, total in state.totals().items()},
@@ -111,7 +112,7 @@ def _text(status: Status) -> str:
         for name, fresh in status.freshness.items()
         if fresh.p50_s is not None and fresh.p99_s is not None
     ]
-    return "\n".join(lines)
+    return "\n".join(map(visible_line, lines))
 
 
 _BOOTSTRAP: Final[dict[Stage, str]] = {

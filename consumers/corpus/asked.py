@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -12,6 +12,7 @@ from consumers.corpus.page import WIKITEXT, Listed
 from consumers.corpus.site import Revision, Site, licences, page_of
 from consumers.credit import absolute
 from consumers.errors import WikiError
+from consumers.event import WIKI
 from consumers.wiki import Wiki
 
 BATCH: Final = 50
@@ -147,7 +148,7 @@ def _micros(timestamp: object) -> int:
 
 
 class _General(msgspec.Struct):
-    wikiid: str
+    wikiid: Annotated[str, msgspec.Meta(pattern=WIKI)]
     server: str = ""
     sitename: str = ""
     lang: str = ""

@@ -1,8 +1,8 @@
 """Dumps into the corpus, and the place where the feed goes on.
 
-    dump's start - margin          the feed's earliest                    now
+    dump's start - margin               the feed's position                 now
           │ listing changes (consumers.corpus.gap) │ the feed, from here on │
-          └── `since`: where the feeds begin ──────┘
+          └── `since`: from when on it is wanted   └── kept before anything is listed (beginning)
 
 A dump is read in pieces, each committed with how far that is: killed at any instant, it goes on there. Pages
 are rows as of the dump's start, so it does no harm that the feed tells some of it again, or told it before.
@@ -99,7 +99,7 @@ def read(
             job = Job(site, at, keep_wikitext, namespaces)
             for each in done(pieces(dump, reading.done), job, processes):
                 reading = _after(reading, each)
-                state.commit(each.rows, facts={name: fact(reading)})
+                state.commit_when_free(each.rows, facts={name: fact(reading)})
                 advanced(dump, each)
             if not reading.closed:
                 raise DumpError(f"{dump.path} has no </mediawiki> at its end: is it whole?")

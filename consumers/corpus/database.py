@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from consumers.errors import StateError
+from consumers.errors import StateBusy, StateError
 
 VERSION: Final = 1
 APPLICATION: Final = 0x636F7270
 """In the file's head: that it is a corpus ("corp"), and nobody else's database."""
 BUSY_S: Final = 60.0
-"""So long a command waits for another one's commit."""
+"""So long a command waits for another one's commit; `follow` and `bootstrap` go on waiting."""
 CACHE_KIB: Final = 64 * 1024
 CHECKPOINT_PAGES: Final = 4_000
 WAL_BYTES: Final = 64 << 20
@@ -107,7 +107,8 @@ def named(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorname", "")
-        raise StateError(_reason(path, code, str(error))) from None
+        kind = StateBusy if code.startswith("SQLITE_BUSY") else StateError
+        raise kind(_reason(path, code, str(error))) from None
 
 
 _REASONS: Final = {

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from consumers.corpus import manifest as manifests
 from consumers.corpus.columns import Entry, Tombstone, line_of
 from consumers.corpus.jsonl import writing
-from consumers.corpus.manifest import Change, Manifest, counted
+from consumers.corpus.manifest import Change, Manifest, checked, counted
 from consumers.corpus.shards import Shards, of_wiki
 from consumers.corpus.split import SPLITS
 from consumers.corpus.whole import whole
@@ -158,7 +158,7 @@ class Deletes:
         table = pa.table({name: [getattr(gone, name) for gone in written] for name in columns})
         if self._writer is None:
             self._folder.mkdir(exist_ok=True)
-            path = self._folder / f"{written[0].wiki}.parquet"
+            path = self._folder / f"{checked(written[0].wiki)}.parquet"
             self._writer = pq.ParquetWriter(path, table.schema, compression="zstd")
         self._writer.write_table(table)
 
@@ -185,7 +185,7 @@ class Deletes:
 def _deletes(folder: Path, wiki: str) -> Iterator[int]:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    path = folder / FOLDER / f"{wiki}.parquet"
+    path = folder / FOLDER / f"{checked(wiki)}.parquet"
     if not path.exists():
         return
     try:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from consumers.corpus.tally import Tally
+from consumers.terminal import visible_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -86,12 +87,13 @@ async def live(tally: Tally, what: str, clock: Callable[[], float] = time.time) 
 
 
 def table(tally: Tally, rates: Rates, now_s: float, begun_s: float, what: str) -> "Table":
+    from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     events_per_s, bytes_per_s = rates.of(tally, now_s)
     lag = "unknown" if tally.lag_s is None else f"{tally.lag_s:,.1f} s"
     shown = Table(
-        title=f"{what} · {_span(now_s - begun_s)}",
+        title=escape(visible_line(f"{what} · {_span(now_s - begun_s)}")),
         caption=(
             f"behind the last edit {lag} · {events_per_s:,.0f} events/s · {_size(bytes_per_s)}/s"
             f" · {tally.bad:,} bad"
@@ -104,7 +106,7 @@ def table(tally: Tally, rates: Rates, now_s: float, begun_s: float, what: str) -
     for name in ("events", "removals"):
         shown.add_column(name, justify="right")
     for wiki, events in tally.wikis.most_common(WIKIS):
-        shown.add_row(wiki, f"{events:,}", f"{tally.deletions[wiki]:,}")
+        shown.add_row(escape(visible_line(wiki)), f"{events:,}", f"{tally.deletions[wiki]:,}")
     if len(tally.wikis) > WIKIS:
         shown.add_row(f"and {len(tally.wikis) - WIKIS} more", "", "")
     shown.add_section()

@@ -14,6 +14,7 @@ from consumers.corpus.page import WIKITEXT, Listed
 from consumers.corpus.site import Revision, Site, page_of
 from consumers.corpus.xml import Path, Xml
 from consumers.errors import DumpError
+from consumers.event import is_wiki
 
 MAX_HEAD_BYTES: Final = 1 << 20
 LAG_US: Final = 3_600_000_000
@@ -71,6 +72,8 @@ def head_of(file: str, data: bytes) -> Site:
     wiki, base = head.values.get("dbname", ""), urlsplit(head.values.get("base", ""))
     if not wiki:
         raise head.error("<siteinfo> names no wiki (<dbname>): dumps of schema 0.10 and newer do")
+    if not is_wiki(wiki):
+        raise head.error(f"<siteinfo> calls its wiki {wiki[:80]!a}, which is no database name")
     path, _, _ = base.path.rpartition("/")
     return Site(
         wiki,

@@ -1,8 +1,9 @@
 """From when on a feed still tells all: the latest of its partitions' earliest events.
 
 A feed that is begun before its earliest event begins there, by SSE and on Kafka alike; so its first events
-say it. A partition where nothing comes for a while is a quiet one, and says nothing: who lists changes up to
-this time lists an hour more (consumers.corpus.gap).
+say it. One at offset 0 was never preceded by another: its partition was quiet until then and has lost nothing
+since the topic had its first event. A partition where nothing comes for a while is a quiet one, and says
+nothing: who lists changes up to this time lists an hour more (consumers.corpus.gap).
 """
 
 import asyncio
@@ -27,12 +28,14 @@ async def earliest(
 ) -> datetime | None:
     """Of feeds that were begun LONG_AGO; None where there was no event. Raises FeedError."""
     sampled = await asyncio.gather(*(_sampled(feed, sample_s, quiet_s) for feed in feeds))
-    return max((moment for first in sampled for moment in first.values()), default=None)
+    found = [each for first in sampled for each in first.values()]
+    made = min((moment for moment, _ in found), default=None)
+    return max((moment for moment, offset in found if offset != 0), default=made)
 
 
-async def _sampled(feed: Feed, sample_s: float, quiet_s: float) -> dict[int, datetime]:
-    """By partition."""
-    first: dict[int, datetime] = {}
+async def _sampled(feed: Feed, sample_s: float, quiet_s: float) -> dict[int, tuple[datetime, int | None]]:
+    """By partition: when, and at which offset."""
+    first: dict[int, tuple[datetime, int | None]] = {}
     seen = 0
     loop = asyncio.get_running_loop()
     try:
@@ -44,7 +47,7 @@ async def _sampled(feed: Feed, sample_s: float, quiet_s: float) -> dict[int, dat
                 known = len(first)
                 for article in batch.events:
                     moment = datetime.fromisoformat(article.event.date_published)
-                    first.setdefault(article.event.partition or 0, moment)
+                    first.setdefault(article.event.partition or 0, (moment, article.event.offset))
                 seen += len(batch.events)
                 if seen >= SAMPLE_EVENTS:
                     break

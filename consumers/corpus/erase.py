@@ -17,13 +17,15 @@ from msgspec import Struct
 
 from consumers.corpus import mark
 from consumers.corpus.chunk import chunks
+from consumers.corpus.lock import erasing
 from consumers.corpus.page import UNKNOWN_REVISION, Told
 from consumers.corpus.scrub import scrub
 from consumers.corpus.sink import ERASED, SINK
 from consumers.corpus.state import State, Withdrawal
 from consumers.corpus.whole import SUFFIX
 from consumers.corpus.withdrawn import Withdrawn
-from consumers.errors import CorpusError, SinkError, UsageError
+from consumers.errors import CorpusError, NotThere, SinkError, UsageError
+from consumers.event import is_wiki
 
 FORGOTTEN: Final = ""
 """The kind of a sink that is no more."""
@@ -58,9 +60,13 @@ class Report(Struct, frozen=True):
 
 
 def erase(state: State) -> Report:
-    """Everything withdrawn that was not erased yet, from every sink."""
+    """Everything withdrawn that was not erased yet, from every sink. Raises StateError where another process
+    is at it.
+    """
     at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return Report(at, str(state.path.resolve()), [_erased(state, path, kind) for path, kind in sinks(state)])
+    corpus = state.path.resolve()
+    with erasing(corpus):
+        return Report(at, str(corpus), [_erased(state, path, kind) for path, kind in sinks(state)])
 
 
 def sinks(state: State) -> list[tuple[Path, str]]:
@@ -79,9 +85,18 @@ def forget(state: State, sink: Path) -> None:
 
 
 def withdraw(state: State, wiki: str, page: int, now_us: int) -> None:
-    """As if the wiki had deleted it: it stays away until the feed tells of it anew."""
+    """As if the wiki had deleted it: it stays away until the feed tells of it anew. Raises UsageError
+    and NotThere: whoever asks for it should know that nothing was removed.
+    """
+    if not is_wiki(wiki):
+        raise UsageError(f"{wiki[:80]!a} is no name of a wiki, as enwiki is")
     row = state.row(wiki, page)
-    sequence = max(now_us, row.sequence + 1 if row else 0)
+    if row is None:
+        known = ", ".join(state.wikis()) or "none"
+        raise NotThere(
+            f"{state.path} holds no page {page} of {wiki}, so nothing was removed; its wikis: {known}"
+        )
+    sequence = max(now_us, row.sequence + 1)
     state.commit([Told(wiki, page, sequence, UNKNOWN_REVISION, "deleted")])
 
 

@@ -6,7 +6,7 @@
 
 Where the writer is behind, `waiting` is full, the readers stand still, and with them the feeds. A feed's
 position is committed with the rows of its batch and never without them, so that it doesn't matter when the
-process ends, or how.
+process ends, or how. So it is while `corpus erase` writes the file anew: the writer waits.
 
 To stop, readers are cancelled first; what they had handed over is committed; then it ends. So it is when a
 feed can't be read any more: the rest is committed before its error is raised.
@@ -16,17 +16,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Final, Literal, cast
 
 from consumers.corpus import metrics
 from consumers.corpus.page import Told, told
-from consumers.corpus.progress import known, site_name
+from consumers.corpus.progress import bad_name, known, site_name
 from consumers.corpus.site import Site
 from consumers.corpus.state import Committed, State
 from consumers.corpus.tally import Came, Tally
-from consumers.errors import BadEvent, CorpusError, FeedError
+from consumers.errors import BadEvent, CorpusError, FeedError, StateBusy
 from consumers.event import Article, Feed
 from consumers.wikitext.text import ANYWHERE, Origin
 
@@ -63,13 +63,16 @@ class Follower:
     _moved: float = 0.0
     """When something last came or was committed, by the loop's clock."""
     _is_writing: bool = False
+    _stop: asyncio.Event | None = None
+    _is_cancelled: bool = False
 
     async def run(self, stop: asyncio.Event) -> Reason:
         """Until `stop`; or all feeds have ended, as those of tests do. Raises FeedError and StateError."""
         failure: FeedError | None = None
         reason: Reason = "ended"
+        self._stop = stop
         self._moved = asyncio.get_running_loop().time()
-        self._bad = {feed.name: int(self.state.fact(_fact(feed)) or 0) for feed in self.feeds}
+        self._bad = {feed.name: int(self.state.fact(bad_name(feed.name)) or 0) for feed in self.feeds}
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._write())
@@ -139,7 +142,9 @@ class Follower:
             try:
                 changes, committed = await asyncio.shield(commit)
             except asyncio.CancelledError:
-                await commit  # a file is not closed under a thread that writes it
+                self._is_cancelled = True
+                with suppress(StateBusy):
+                    await commit  # a file is not closed under a thread that writes it
                 raise
             self.tally.add(came, changes, committed, time.perf_counter() - begun, self.clock())
             self._moved = asyncio.get_running_loop().time()
@@ -175,8 +180,13 @@ class Follower:
             positions[feed] = batch.position
             if batch.bad:
                 self._passed_over(feed, batch.bad)
-                facts[_fact(feed)] = str(self._bad[feed])
-        return changes, self.state.commit(changes, positions, facts)
+                facts[bad_name(feed)] = str(self._bad[feed])
+        committed = self.state.commit_when_free(changes, positions, facts, is_over=self._is_stopped)
+        return changes, committed
+
+    def _is_stopped(self) -> bool:
+        """Then it waits for no other command: what is not committed comes again."""
+        return self._is_cancelled or (self._stop is not None and self._stop.is_set())
 
     def _origin(self, article: Article) -> Origin:
         """As a bootstrap has learned the wiki's names; they are English ones else."""
@@ -191,11 +201,6 @@ class Follower:
             if number < BAD_TOLD:
                 logger.warning("an event was passed over", extra={"feed": feed, "reason": reason})
         self._bad[feed] += len(reasons)
-
-
-def _fact(feed: Feed | str) -> str:
-    """Under which it is kept how many events of a feed were passed over."""
-    return f"bad:{feed if isinstance(feed, str) else feed.name}"
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -139,7 +139,7 @@ class Closer:
         changes = [told for told in hides if (told.page, told.hides) not in shown]
         self._known |= ids | titles | {page.page for page in pages}
         after = replace(closing, asked=closing.asked + len(pages), **{kind: until_s})
-        self._state.commit(
+        self._state.commit_when_free(
             [*changes, *self._wanted(pages)], facts={closing_name(self._site.wiki): fact(after)}
         )
         self._advanced(after)

@@ -15,7 +15,8 @@ from consumers.corpus.embed import Embedder, embedded
 from consumers.corpus.quality import Filters, length
 from consumers.corpus.sink import ERASED, SINK
 from consumers.corpus.state import Changed, State
-from consumers.corpus.table import ANN_ROWS, Table, locked, of_page
+from consumers.corpus.table import ANN_ROWS, Table, is_free, locked, of_page
+from consumers.errors import UsageError
 
 if TYPE_CHECKING:
     from consumers.corpus.page import Page
@@ -24,6 +25,8 @@ PAGES: Final = 200
 """That are written at once."""
 SETTLE: Final = 50
 """Times that something was written, until files are joined and old versions dropped."""
+KIND: Final = "lance"
+"""As a sink."""
 ARTICLES: Final = Filters(duplicates=True)
 
 
@@ -52,16 +55,28 @@ class Index:
         ann: bool = False,
         ann_rows: int = ANN_ROWS,
     ) -> None:
-        """Raises UsageError where the folder is of another embedder, StateError where it is no index."""
+        """Raises UsageError where the folder is of another embedder, or holds something else."""
         self._state = state
         self._folder = folder.resolve()
+        self._check_folder()
         self._embedder = embedder
         self._filters, self._taken_by = filters, msgspec.json.encode(filters).decode()
         self._ann, self._ann_rows = ann, ann_rows
         self._unsettled = 0
-        state.commit(facts={f"{SINK}{self._folder}": "lance"})
+        state.commit(facts={f"{SINK}{self._folder}": KIND})
         with locked(self._folder):
             Table.made(self._folder, embedder)
+
+    def _check_folder(self) -> None:
+        """What another command wrote stays known as what it is, so that it is erased as such."""
+        kind = self._state.fact(f"{SINK}{self._folder}")
+        if kind and kind != KIND:
+            raise UsageError(
+                f"{self._folder} is of the kind {kind!r} already: name another folder for the index; if that"
+                f" is no more, `corpus erase --forget {self._folder}` first"
+            )
+        if not is_free(self._folder):
+            raise UsageError(f"{self._folder} holds something else than an index: name another folder")
 
     def step(self, limit: int = PAGES) -> Counts | None:
         """Brings in the next changes. None: there are none."""

@@ -22,7 +22,7 @@ from consumers.corpus.sink import recorded
 from consumers.corpus.snapshot import EVERYTHING, IsWithdrawn, chosen_wikis, taken
 from consumers.corpus.split import SHARE, split_of
 from consumers.corpus.state import State
-from consumers.corpus.whole import replaced, sweep, whole
+from consumers.corpus.whole import alone, replaced, sweep, whole
 from consumers.errors import SinkError, UsageError
 
 KIND: Final = "jsonl"
@@ -86,6 +86,11 @@ def told(
     rows = tombstones = 0
     with state.reading():
         changed = state.changed()
+        if since is not None and since > changed:
+            raise UsageError(
+                f"{state.path} has no change {since:,}, its last one is {changed:,}: it is another corpus,"
+                " or an older copy of it; take all of it"
+            )
         for line in lines(state, filters, since, share):
             if isinstance(line, Tombstone):
                 tombstones += 1
@@ -151,15 +156,17 @@ def erased(path: Path, is_withdrawn: IsWithdrawn) -> int:
 
     Raises SinkError where it is being written, or is none of ours.
     """
-    sweep(path)
     if not path.exists():
+        sweep(path)
         return 0
-    rows = sum(gone for _, gone in _judged(path, is_withdrawn))
-    if rows:
-        with replaced(path) as place, writing(place, path.name) as file:
-            for line, gone in _judged(path, is_withdrawn):
-                if not gone:
-                    file.write(line)
+    with alone(path):
+        sweep(path)
+        rows = sum(gone for _, gone in _judged(path, is_withdrawn))
+        if rows:
+            with replaced(path) as place, writing(place, path.name) as file:
+                for line, gone in _judged(path, is_withdrawn):
+                    if not gone:
+                        file.write(line)
     return rows
 
 

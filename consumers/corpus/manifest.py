@@ -19,10 +19,12 @@ from consumers.corpus.quality import Filters
 from consumers.corpus.split import SALT, SHARE, SPLITS
 from consumers.corpus.whole import replaced
 from consumers.errors import SinkError
+from consumers.event import is_wiki
 
 FORMAT: Final = 1
 NAME: Final = "manifest.json"
 CARD: Final = "README.md"
+_FILE: Final = re.compile(r"data/[A-Za-z0-9_-]{1,64}/[a-z]+-[0-9]{5,9}\.parquet")
 
 
 class File(Struct, frozen=True):
@@ -132,6 +134,11 @@ def read(folder: Path) -> Manifest:
         raise SinkError(f"{folder} is no snapshot of ours: its {NAME} can't be read ({error})") from None
     if manifest.format > FORMAT:
         raise SinkError(f"{folder} was written by a newer version (its format is {manifest.format})")
+    for name in (*manifest.files, *manifest.erasing):
+        if not _FILE.fullmatch(name):
+            raise SinkError(f"{folder}: its {NAME} names {name[:80]!a}, which is no file of a snapshot")
+    for wiki in {*manifest.wikis, *(file.wiki for file in manifest.files.values())}:
+        checked(wiki)
     return manifest
 
 
@@ -149,10 +156,15 @@ def files_of(manifest: Manifest, wiki: str, split: str) -> list[str]:
 
 
 def folder_of(wiki: str) -> str:
-    """Where its files lie. Raises SinkError of what is no database name, as it may come from anywhere."""
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", wiki, re.ASCII):
-        raise SinkError(f"{wiki!a} is no name of a wiki: no folder is made of it")
-    return f"data/{wiki}"
+    """Where its files lie. Raises SinkError."""
+    return f"data/{checked(wiki)}"
+
+
+def checked(wiki: str) -> str:
+    """Raises SinkError of what is no database name, as it may come from anywhere."""
+    if not is_wiki(wiki):
+        raise SinkError(f"{wiki[:80]!a} is no name of a wiki: no file or folder is called by it")
+    return wiki
 
 
 def _card(manifest: Manifest) -> Iterator[str]:

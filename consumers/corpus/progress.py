@@ -8,11 +8,11 @@ from msgspec import Struct
 
 from consumers.corpus.site import Site
 from consumers.corpus.state import State
+from consumers.event import Article
+from consumers.wikitext.text import ANYWHERE, Origin
 
 SINCE: Final = "since"
 """RFC 3339: where the feeds are to begin that have no position yet. Of several dumps the earliest."""
-WHOLE_SINCE: Final = "whole_since"
-"""RFC 3339: from when on the feed tells all, be it because it keeps no older, or began then."""
 
 
 class Reading(Struct, frozen=True):
@@ -56,12 +56,13 @@ class Hole(Struct, frozen=True):
     until_s: int
 
 
+_READ: Final = "dump:"
 Stage = Literal["none", "reading", "open", "done"]
 Fact = TypeVar("Fact", Reading, Closing, Hole, Site)
 
 
 def reading_name(wiki: str, identity: str) -> str:
-    return f"dump:{wiki}:{identity}"
+    return f"{_READ}{wiki}:{identity}"
 
 
 def closing_name(wiki: str) -> str:
@@ -70,6 +71,16 @@ def closing_name(wiki: str) -> str:
 
 def hole_name(wiki: str) -> str:
     return f"hole:{wiki}"
+
+
+def whole_name(feed: str) -> str:
+    """RFC 3339: from when on the corpus is told all by a feed, of whichever wiki; "" where nobody knows."""
+    return f"whole:{feed}"
+
+
+def bad_name(feed: str) -> str:
+    """How many of its events were passed over."""
+    return f"bad:{feed}"
 
 
 def site_name(wiki: str) -> str:
@@ -89,14 +100,25 @@ def fact(value: Reading | Closing | Hole | Site) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def origin_of(state: State, article: Article) -> Origin:
+    """As a bootstrap has learned the wiki's names; they are English ones else."""
+    site = known(state, site_name(article.is_part_of.identifier), Site)
+    return site.origin(article.name, article.namespace.identifier) if site else ANYWHERE
+
+
 def time_of(state: State, name: str) -> datetime | None:
     text = state.fact(name)
     return datetime.fromisoformat(text) if text else None
 
 
+def bootstrapped(state: State) -> list[str]:
+    """Wikis of which a dump was read, if not to its end."""
+    return sorted({name.split(":")[1] for name in state.facts(_READ)})
+
+
 def stage_of(state: State, wiki: str) -> Stage:
     """How far its bootstrap is; `open` where nothing has closed what lies between dump and feed."""
-    found = [known(state, name, Reading) for name in state.facts(f"dump:{wiki}:")]
+    found = [known(state, name, Reading) for name in state.facts(f"{_READ}{wiki}:")]
     readings = [reading for reading in found if reading]
     if not readings:
         return "none"

@@ -18,7 +18,7 @@ from consumers.corpus.shards import BATCH, Counts, Shard, Shards, entries
 from consumers.corpus.sink import recorded
 from consumers.corpus.split import SHARE, split_of
 from consumers.corpus.state import State
-from consumers.corpus.whole import replaced, sweep, whole
+from consumers.corpus.whole import alone, replaced, sweep, whole
 from consumers.errors import SinkError, UsageError
 
 KIND: Final = "snapshot"
@@ -109,9 +109,15 @@ def erased(path: Path, is_withdrawn: IsWithdrawn) -> int:
 
     0 where there is no such folder; raises SinkError where it is being written, or is none of ours.
     """
-    sweep(path)
     if not path.exists():
+        sweep(path)
         return 0
+    with alone(path):
+        sweep(path)
+        return _erased(path, is_withdrawn)
+
+
+def _erased(path: Path, is_withdrawn: IsWithdrawn) -> int:
     manifest = _mended(path, manifests.read(path))
     found = [name for name in manifest.files if any(_withdrawn(path / name, is_withdrawn))]
     if not found:

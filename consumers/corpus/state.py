@@ -6,6 +6,7 @@ What is deleted is overwritten at once
 (`secure_delete`).
 """
 
+import logging
 import os
 import time
 from collections import Counter
@@ -22,7 +23,9 @@ from consumers.corpus.freshness import KEPT_S, step_of
 from consumers.corpus.page import Change, Told
 from consumers.corpus.reader import Changed, Key, Read, Reader, Stored, Total, Withdrawal
 from consumers.corpus.row import Row, applied, withdrawals_of
-from consumers.errors import StateError
+from consumers.errors import StateBusy, StateError
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["Changed", "Committed", "Read", "State", "Total", "Withdrawal"]
 
@@ -74,6 +77,31 @@ class State(Reader):
                     self._db.execute("ROLLBACK")
                 raise
         return committed
+
+    def commit_when_free(
+        self,
+        changes: Iterable[Change] = (),
+        positions: Mapping[str, str] | None = None,
+        facts: Mapping[str, str] | None = None,
+        *,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> Committed:
+        """For those who run long: waits for as long as another command has the file, as `erase` does while it
+        writes it anew. Raises StateBusy only where `is_over`.
+        """
+        changes = list(changes)
+        begun_s = time.monotonic()
+        while True:
+            try:
+                return self.commit(changes, positions, facts)
+            except StateBusy:
+                if is_over():
+                    raise
+            waited_s = round(time.monotonic() - begun_s)
+            logger.warning(
+                "the corpus is in use by another command, is it erased? Waiting",
+                extra={"corpus": str(self.path), "waited_s": waited_s},
+            )
 
     def sync(self) -> None:
         """What was committed until now, no power loss takes back: before somebody is told its number."""

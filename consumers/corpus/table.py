@@ -11,6 +11,7 @@ its row: a page's edit writes what the edit changed, and no vector twice.
 
 import fcntl
 import os
+import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -30,6 +31,8 @@ os.environ.setdefault("LANCE_LOG", "error")  # its advice about clusters is not 
 import lance
 
 NAME: Final = "chunks.lance"
+BEGUN: Final = "chunks.begun"
+"""As it is called until it says what it is of: killed before, it is made anew."""
 LOCK: Final = "lock"
 READ_FOR: Final = timedelta(minutes=10)
 """So long a reader may go on with a version that is no longer the newest."""
@@ -78,9 +81,12 @@ class Table:
         lock.
         """
         if not (folder / NAME).is_dir():
+            begun = folder / BEGUN
+            shutil.rmtree(begun, ignore_errors=True)
             empty = schema(embedder.dimensions).empty_table()
-            made = lance.write_dataset(empty, str(folder / NAME), mode="create")
+            made = lance.write_dataset(empty, str(begun), mode="create")
             made.update_config({_EMBEDDER: embedder.name, _DIMENSIONS: str(embedder.dimensions)})
+            begun.rename(folder / NAME)
         table = cls(folder)
         table.check(embedder)
         return table
@@ -217,6 +223,13 @@ def locked(folder: Path) -> Iterator[None]:
     with (folder / LOCK).open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # ends with the process, however it ends
         yield
+
+
+def is_free(folder: Path) -> bool:
+    """Whether there is a table, or may be: nothing of anybody else's."""
+    if not folder.exists() or (folder / NAME).is_dir():
+        return True
+    return folder.is_dir() and all(path.name in {NAME, BEGUN, LOCK} for path in folder.iterdir())
 
 
 def schema(dimensions: int) -> "pa.Schema":

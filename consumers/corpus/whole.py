@@ -51,7 +51,7 @@ def whole(path: Path, *, folder: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Where to write what takes the place of the file `path` at the end. For who is alone with it."""
+    """Where to write what takes the place of the file `path` at the end. For who is `alone` with it."""
     partial = path.with_name(path.name + SUFFIX)
     try:
         yield partial
@@ -62,6 +62,26 @@ def replaced(path: Path) -> Iterator[Path]:
         raise SinkError(f"{path} can't be written anew: {error.strerror or error}") from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """With a file or folder that is whole, to rewrite it. Raises SinkError where another process is."""
+    try:
+        lock = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise SinkError(f"{path} can't be read: {error.strerror or error}") from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_there = os.fstat(lock).st_ino == path.stat().st_ino  # and was not replaced meanwhile
+        except (BlockingIOError, FileNotFoundError):
+            is_there = False
+        if not is_there:
+            raise SinkError(f"{path} is being rewritten by another process: repeat this when it is done")
+        yield
+    finally:
+        os.close(lock)
 
 
 def sweep(path: Path) -> None:

@@ -57,7 +57,7 @@ SETTINGS: Final = {
     # what is due goes at once, so that tests need not wait for minutes
     "log.initial.task.delay.ms": "500",
     "log.retention.check.interval.ms": "500",
-    "log.cleaner.backoff.ms": "200",
+    "log.cleaner.backoff.ms": "500",  # a look at a thousand partitions is work
     "log.cleaner.dedupe.buffer.size": "16777216",
     "log.segment.delete.delay.ms": "100",
     "num.network.threads": "2",

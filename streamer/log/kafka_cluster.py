@@ -81,6 +81,9 @@ class Cluster:
         self._asked: set[str] = set()
         self._asked_s = float("-inf")
         self._asking = asyncio.Lock()
+        self._changes = 0
+        """Of topics, that are known to have been made: an answer to what was asked before one is none to
+        what is asked after."""
         self._doubted: dict[str, float] = {}
         """Topics that were missing when they were last looked for, and since when."""
 
@@ -146,6 +149,11 @@ class Cluster:
         self._asked_s = float("-inf")
         self._known.topics.pop(gone, None)
         self._coordinators.clear()
+
+    def changed(self) -> None:
+        """As `forget`, and what others are being told just now is not remembered either."""
+        self._changes += 1
+        self.forget()
 
     async def topic(self, name: str) -> Topic | None:
         """As of KNOWN_S ago at the most. Raises TopicRefused."""
@@ -240,7 +248,7 @@ class Cluster:
         """What was there a moment ago is gone when it is missing twice: who hears of it gives up for good.
         Until then it is believed to be there, so that nobody waits whom it does not concern.
         """
-        asked_s = time.monotonic()
+        asked_s, changes = time.monotonic(), self._changes
         found = await self._seen(names)
         missing = (names & self._known.topics.keys()) - found.topics.keys() - found.hidden
         doubted = {name: self._doubted.get(name, asked_s) for name in missing}
@@ -248,7 +256,8 @@ class Cluster:
         believed = {name: self._known.topics[name] for name in self._doubted}
         self._known = View(found.topics | believed, found.hidden)
         self._asked = names
-        self._asked_s = asked_s - (KNOWN_S - CONFIRM_S if believed else 0.0)
+        if changes == self._changes:
+            self._asked_s = asked_s - (KNOWN_S - CONFIRM_S if believed else 0.0)
 
     async def _seen(self, names: set[str]) -> View:
         found = await self.tried("topics", lambda: self._metadata(sorted(names)))

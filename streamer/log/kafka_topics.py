@@ -97,10 +97,10 @@ async def _make(cluster: Cluster, specs: Sequence[TopicSpec], replication: int, 
                 raise error(f"{name}: {message}")
 
     await cluster.tried("making topics", once)
-    cluster.forget()
+    cluster.changed()
     # leaders are named before they answer: wait until they do
     await cluster.tried("new topics", lambda: _all_named(cluster, {spec.name for spec in specs}))
-    cluster.forget()  # others may have asked meanwhile, and been told that there are none
+    cluster.changed()  # others may have asked meanwhile, and been told that there are none
     await cluster.offsets({TopicPartition(s.name, p): LATEST for s in specs for p in range(s.partitions)})
 
 
@@ -158,7 +158,7 @@ async def _alter(cluster: Cluster, changes: dict[str, dict[str, str]]) -> None:
 
 async def check(cluster: Cluster, name: str, batch_bytes: int) -> None:
     """See Log.check_topic. A limit that is not ours to see is not looked at."""
-    cluster.forget()  # what is mended is mended for the next commit too
+    cluster.changed()  # what is mended is mended for the next commit too
     await cluster.check({TopicPartition(name, 0): READ | WRITE})
     if not batch_bytes:
         return

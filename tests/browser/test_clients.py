@@ -119,7 +119,7 @@ async def over_breaks(
         await page.wait_for_function("cut => window.opened > cut", arg=cut)
         hop.cut_after(rng.randrange(40, 400), abort=cut % 2 == 0)  # packed, six articles are some 500 bytes
         await server.write(told[6 * cut : 6 * cut + 6])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while hop.cuts <= cut:
                 await asyncio.sleep(0.01)
     await server.write(told[6 * cuts :])

@@ -31,7 +31,7 @@ async def typed(line: str, count: int) -> list[str]:
     assert process.stdout
     found: list[str] = []
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(found) < count:
                 raw = await process.stdout.readline()
                 assert raw, "the feed ended"

@@ -20,7 +20,7 @@ from streamer.runtime import Runtime
 
 CUTS = 10
 PAGES = 12
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 LIVE_S = 1.0
 """From the commit to the client, though nothing follows that would push it out of a buffer."""
 LARGE_BYTES = 300_000

@@ -129,7 +129,7 @@ async def by_python(base: str, count: int, **request: Any) -> list[dict[str, Any
         return len(got) < count
 
     sdk = PythonSdk(base, KEY)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await asyncio.to_thread(sdk.stream_articles, each, **request)
     assert not sdk.skipped
     return got
@@ -139,7 +139,7 @@ async def by_go(base: str, count: int, **request: Any) -> list[dict[str, Any]]:
     asked = json.dumps(request, default=lambda time: time.isoformat())
     settings = {"url": base, "token": KEY, "encoding": "gzip", "request": json.loads(asked)}
     got: list[dict[str, Any]] = []
-    async with asyncio.timeout(10), aclosing(programs.lines(programs.go(), settings)) as told:
+    async with asyncio.timeout(30), aclosing(programs.lines(programs.go(), settings)) as told:
         async for line in told:
             assert "error" not in line, line
             if "article" in line:

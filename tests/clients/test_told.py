@@ -43,7 +43,7 @@ async def reading(name: str, target: Target) -> AsyncIterator[Sink]:
 
 
 async def until(sink: Sink, *, refused: int = 0, got: int = 0, **controls: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (
             len(sink.refused) < refused
             or len(sink.got) < got
@@ -116,7 +116,7 @@ async def test_control_events(
 async def heartbeats() -> None:
     """Waits for some."""
     before = metric("streamer_deliver_bytes_total", partner="acme")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while metric("streamer_deliver_bytes_total", partner="acme") < before + HEARTBEATS * 4:
             await asyncio.sleep(0.005)
 
@@ -143,7 +143,7 @@ async def test_a_goodbye_does_not_move_a_client_past_what_broke_off() -> None:
         port = server.sockets[0].getsockname()[1]
         sink = Sink()
         reading = asyncio.create_task(by_requests_sse(Target(f"http://127.0.0.1:{port}/"), sink))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(asked) < 3:
                 await asyncio.sleep(0.005)
         sink.stopped = True
@@ -154,7 +154,7 @@ async def test_a_goodbye_does_not_move_a_client_past_what_broke_off() -> None:
 async def lines_of_curl(server: Delivering, last: str, *more: str) -> list[str]:
     """Up to the line in which `last` stands."""
     lines: list[str] = []
-    async with running(command(Target(server.url), *more)) as process, asyncio.timeout(10):
+    async with running(command(Target(server.url), *more)) as process, asyncio.timeout(30):
         assert process.stdout is not None
         while not lines or last not in lines[-1]:
             lines.append((await process.stdout.readline()).decode().rstrip("\r\n"))

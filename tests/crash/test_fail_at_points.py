@@ -58,7 +58,10 @@ CASES: Final = {
 async def test_an_error_at_this_place_loses_and_doubles_nothing(
     name: str, material: Material, tmp_path: Path
 ) -> None:
-    """What fired says that each error happened; the process lives; partners and sums are right afterwards."""
+    """What fired says that each error happened; the process lives; partners and sums are right afterwards.
+
+    Whether a client sees the half of a frame that it was sent, its system decides: a reset may overtake it.
+    """
     case = CASES[name]
     async with crashing(material, getattr(material, case.log), tmp_path) as crash:
         crash.service.environ = crash.faults.arm("fail", case.times)
@@ -70,8 +73,6 @@ async def test_an_error_at_this_place_loses_and_doubles_nothing(
         assert {one.pid for one in fired} == {pid}
         if case.sign:
             assert (await crash.service.metrics())[case.sign] >= 1
-        if name == "deliver":
-            assert any(feed.torn for feed in crash.readers.feeds.values()), "nobody had half a frame"
         if case.log == "aged":
             assert any("cleaning failed" in line for line in crash.service.lines)
         assert crash.service.running

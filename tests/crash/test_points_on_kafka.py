@@ -22,7 +22,7 @@ from deploy.kafka import Brokers
 from streamer.faultpoints import Point
 from streamer.log.base import TopicSpec
 
-pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(600)]
 
 WORKER: Final = str(Path(__file__).with_name("lane_worker.py"))
 LAST: Final = 40

@@ -47,6 +47,6 @@ async def test_the_next_process_empties_the_wal_that_a_kill_left(tmp_path: Path)
     with closing(sqlite3.connect(path)) as other:
         other.execute("SELECT count(*) FROM records").fetchone()
         assert MARK in wal.read_bytes()
-        async with LocalLog(path, clean_every_s=3600), asyncio.timeout(20):
+        async with LocalLog(path, clean_every_s=3600), asyncio.timeout(60):
             while MARK in wal.read_bytes() + path.read_bytes():
                 await asyncio.sleep(0.01)

@@ -46,7 +46,7 @@ requests_per_minute = 6000
 [deliver]
 port = {port}
 admin_port = 0
-heartbeat_s = 1
+heartbeat_s = 0.3
 """
 
 

@@ -128,7 +128,7 @@ async def test_wrong_answers_are_counted_and_pass(tmp_path: Path, fault: Fault) 
             total = sum(v for name, v in metrics.items() if name.startswith("streamer_origin_requests_total"))
             return sandbox.requests[f"fault:{fault.kind}"] >= 1 and total >= 1
 
-        await service.until(failed, timeout_s=20)
+        await service.until(failed, timeout_s=60)
         sandbox.faults.clear()
         after = await write(sandbox, "Page after", "Text of the page after.")
         outcomes = await accounted(service, 4)

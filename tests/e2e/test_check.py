@@ -83,7 +83,7 @@ async def test_what_hangs_is_given_up(tmp_path: Path) -> None:
     async with Sandbox(SandboxOptions(seed=3, edits_per_s=0, faults=faults)) as sandbox:
         began_s = time.monotonic()
         lines = await checked(tmp_path, live_config(sandbox), 2)
-        assert time.monotonic() - began_s < 10
+        assert time.monotonic() - began_s < 25, "less than the deadlines of a service, 30 s each"
     assert told(lines, "PROBLEM", "source.url", "TimeoutError")
     assert told(lines, "PROBLEM", "mediawiki.endpoint", "no answer within")
 

@@ -23,11 +23,11 @@ from streamer.sandbox.server import Sandbox, SandboxOptions
 DRAIN_S = 1.0
 MARGIN_S = 1.0
 """What `drain_s` may be exceeded by."""
-SLACK_S = 3.0
+SLACK_S = 15.0
 """For a machine that has other things to do than to end a process and to tell us."""
-PATIENT_S = 20.0
+PATIENT_S = 60.0
 """A drain_s that nobody is seen to wait for."""
-AT_ONCE_S = 5.0
+AT_ONCE_S = 20.0
 LONG = 4
 """Pages of a megabyte: a client that stops reading at the second has two in no buffer."""
 EVENTS = 'streamer_source_events_total{family="recentchange"}'
@@ -127,7 +127,7 @@ async def test_a_stream_that_never_answers(tmp_path: Path) -> None:
         sandbox,
         service,
     ):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not sandbox.requests["fault:silent"]:
                 await asyncio.sleep(0.02)
         await gone(service, most_s=AT_ONCE_S)

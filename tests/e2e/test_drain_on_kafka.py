@@ -16,7 +16,9 @@ from streamer.config import DeliverSettings
 from streamer.sandbox.server import Sandbox, SandboxOptions
 from streamer.stop import MARGIN_S
 
-pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(120)]
+SLACK_S = 15.0
+"""For a machine that has other things to do than to end a process and to tell us."""
+pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(600)]
 
 
 async def test_a_drain_without_an_answer_is_no_failure(tmp_path: Path, rng: random.Random) -> None:
@@ -40,4 +42,4 @@ async def test_a_drain_without_an_answer_is_no_failure(tmp_path: Path, rng: rand
             assert await service.terminate() == 0, service.lines[-10:]
             took_s = time.monotonic() - began_s
         brokers.resume(1)
-    assert took_s < DeliverSettings().drain_s + MARGIN_S
+    assert took_s < DeliverSettings().drain_s + MARGIN_S + SLACK_S

@@ -23,7 +23,7 @@ async def test_what_the_disk_refuses_is_done_once_there_is_room(tmp_path: Path) 
         for number in range(5):
             await write(sandbox, f"Page {number}", "x")
         refused = 'streamer_log_lane_restarts_total{code="log_unavailable",group="source"}'
-        await service.until(lambda m: m.get(refused, 0) >= 2, timeout_s=20)
+        await service.until(lambda m: m.get(refused, 0) >= 2, timeout_s=60)
         assert "the log takes no commit" in (await service.ready())[1]["source_log"]
         assert any("quota or limit" in line for line in service.lines)
         again = Feed(

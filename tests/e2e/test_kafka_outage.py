@@ -20,6 +20,7 @@ from recording_oracle import expected
 from recording_setup import KEYS, config, until_routed_from_the_start, write_partners
 
 from deploy.kafka import Brokers
+from streamer.config import DeliverSettings
 from streamer.health import LOOP_STALL_S
 from streamer.lag import LOOK_S
 from streamer.log.kafka_cluster import ASK_S
@@ -27,12 +28,12 @@ from streamer.log.kafka_groups import SESSION_MS
 from streamer.log.kafka_lane import COMMIT_S
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
-pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(600)]
 
 AWAY_S = max(ASK_S, COMMIT_S) + 2.0
 SLOW_S = 10.0
-BACK_S = 45.0
-"""A lane tries again every ten seconds, and a try may take its deadline."""
+BACK_S = 90.0
+"""A lane tries again every ten seconds, and a try may take its deadline; of a quick machine a half."""
 NAMES = ("deliver", "route", "enrich", "source")
 GROWN_KB = 40_000
 """What a process may grow by while its cluster is away: a client that is being made, a batch that waits."""
@@ -84,7 +85,7 @@ async def test_cluster_that_is_away_for_long_and_then_slow(tmp_path: Path, rng: 
         assert not (await late.ready())[0]
         began_s = time.monotonic()
         assert await late.terminate() == 0
-        assert time.monotonic() - began_s < 3.0
+        assert time.monotonic() - began_s < DeliverSettings().drain_s
         await asyncio.sleep(max(0.0, away_s + AWAY_S - time.monotonic()))
         await all_live(services.values())
         grown = {name: rss_kb(service) - before[name] for name, service in services.items()}
@@ -100,7 +101,7 @@ async def test_cluster_that_is_away_for_long_and_then_slow(tmp_path: Path, rng: 
         brokers.resume(1)
         await all_ready(services)
 
-        await services["route"].until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=90)
+        await services["route"].until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=240)
         sums = await settled(services, KEYS, total)
         assert sums.wrong(total) == []
         await told_by_metrics(services)
@@ -152,7 +153,7 @@ async def all_ready(services: Mapping[str, Service]) -> None:
 async def none_ready(services: Mapping[str, Service]) -> None:
     """Each says of the log that it can't be read."""
     for service in services.values():
-        await service.until_ready("log", "the log cannot be read", timeout_s=15)
+        await service.until_ready("log", "the log cannot be read")
         assert not (await service.ready())[0]
 
 

@@ -101,7 +101,6 @@ async def survive(folder: Path, log: str, topics: Topics, lose: Deletion, opened
             assert f"streamer_lane_lost_offsets_total{label}" not in metrics
 
 
-@pytest.mark.timeout(120)
 async def test_a_lane_stops_on_the_local_log(tmp_path: Path) -> None:
     """Only the lane whose changes are gone stops, and says what and where; the process stays and drains. With
     `skip` it goes on, once, and counts how many; without it afterwards it goes on from there.
@@ -118,7 +117,6 @@ async def test_a_lane_stops_on_the_local_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.xdist_group("kafka")
-@pytest.mark.timeout(240)
 async def test_a_lane_stops_on_kafka(tmp_path: Path, brokers: Brokers) -> None:
     """The same where Kafka's own command has deleted them."""
     kafka = OnKafka(brokers)

@@ -79,7 +79,6 @@ class Editor:
             self.done += response.status == 200
 
 
-@pytest.mark.timeout(180)
 async def test_the_mirror_is_the_wiki(tmp_path: Path, rng: random.Random) -> None:
     """250 random deeds of every kind, 4 kills, cuts of the stream: the mirror is equal."""
     write_partners(tmp_path / "partners.toml")

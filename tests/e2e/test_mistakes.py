@@ -111,7 +111,7 @@ async def test_a_spoilt_partners_file_keeps_the_rules(tmp_path: Path) -> None:
 
         async def served() -> None:
             stream = Feed(url, KEYS["words"]).events()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 async for event in stream:
                     assert event.name in {"heartbeat", "cursor"}
                     break
@@ -121,12 +121,8 @@ async def test_a_spoilt_partners_file_keeps_the_rules(tmp_path: Path) -> None:
         await served()
         for spoilt in ("", whole[: len(whole) // 2 + 7], "[words]\nkyes = []\n"):
             file.write_text(spoilt)
-            await service.until(
-                lambda metrics: metrics.get("streamer_partners_file_invalid") == 1, timeout_s=6
-            )
+            await service.until(lambda metrics: metrics.get("streamer_partners_file_invalid") == 1)
             await served()
             file.write_text(whole)
-            await service.until(
-                lambda metrics: metrics.get("streamer_partners_file_invalid") == 0, timeout_s=6
-            )
+            await service.until(lambda metrics: metrics.get("streamer_partners_file_invalid") == 0)
         assert await service.terminate() == 0

@@ -39,7 +39,6 @@ KILLED_AT: Final = (
 )
 
 
-@pytest.mark.timeout(240)
 async def test_own_recording_reaches_each_partner_exactly(
     tmp_path: Path, rng: random.Random, brokers: Brokers
 ) -> None:
@@ -49,8 +48,8 @@ async def test_own_recording_reaches_each_partner_exactly(
     await run_through(recording, tmp_path, "full", OnKafka(brokers).settings)
 
 
-@pytest.mark.timeout(580)
-@pytest.mark.parametrize("kills", [18, pytest.param(30, marks=pytest.mark.soak)])
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kills", [len(KILLED_AT) + 1, pytest.param(30, marks=pytest.mark.soak)])
 async def test_own_recording_survives_kills(
     tmp_path: Path, rng: random.Random, brokers: Brokers, kills: int
 ) -> None:
@@ -84,7 +83,6 @@ def published(metrics: Mapping[str, float]) -> float:
     )
 
 
-@pytest.mark.timeout(240)
 async def test_enrich_killed_in_its_transaction_goes_on_at_once(
     tmp_path: Path, rng: random.Random, brokers: Brokers
 ) -> None:
@@ -111,13 +109,13 @@ async def test_enrich_killed_in_its_transaction_goes_on_at_once(
             assert await enrich.wait() == -signal.SIGKILL, enrich.lines[-10:]
             enrich.environ = {}
             await enrich.start()
-            await enrich.until(lambda metrics: published(metrics) == total, timeout_s=90)
+            await enrich.until(lambda metrics: published(metrics) == total, timeout_s=240)
             # a question that was asked until its deadline takes its client along
             replaced = 'streamer_log_clients_replaced_total{client="questions"}'
             assert not (await enrich.metrics()).get(replaced)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_roles_apart_with_two_workers(tmp_path: Path, rng: random.Random, brokers: Brokers) -> None:
     """Five processes, two of them share enrich: each is killed several times, one worker sleeps until its
     lanes are the other's; each partner gets what the file says, once, and the fleet's counts agree.
@@ -127,7 +125,7 @@ async def test_roles_apart_with_two_workers(tmp_path: Path, rng: random.Random, 
 
 async def until_log(service: Service, *, ready: bool) -> None:
     url = f"http://127.0.0.1:{await service.admin_port()}/readyz"
-    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(120), aiohttp.ClientSession() as session:
         while True:
             assert service.running, service.lines[-10:]
             async with session.get(url) as response:
@@ -138,13 +136,13 @@ async def until_log(service: Service, *, ready: bool) -> None:
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_service_waits_for_its_cluster(tmp_path: Path, rng: random.Random) -> None:
     """With the broker down at its start, and again for a while in the middle, the service stays, is not
     ready, and goes on by itself: nothing is lost or doubled.
     """
     recording = tmp_path / "own.sse"
-    write_recording(recording, rng, seconds=20)
+    write_recording(recording, rng, seconds=8)
     wanted = expected(recording)
     total = len(wanted["everything"])
     write_partners(tmp_path / "partners.toml")
@@ -157,12 +155,12 @@ async def test_service_waits_for_its_cluster(tmp_path: Path, rng: random.Random)
         async with Service(tmp_path, text) as service:
             await until_log(service, ready=False)
             await brokers.start(1)
-            await service.until(lambda metrics: routed(metrics) >= total, timeout_s=90)
+            await service.until(lambda metrics: routed(metrics) >= total, timeout_s=240)
             await brokers.kill(1)
             await until_log(service, ready=False)
             await brokers.start(1)
             await until_log(service, ready=True)
-            await service.until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=90)
+            await service.until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=240)
             url = f"http://127.0.0.1:{await service.port()}/v2/articles"
             for partner, rows in wanted.items():
                 feed = Feed(url, KEYS[partner], since="2020-01-01T00:00:00Z")

@@ -44,7 +44,7 @@ async def edit(sandbox: Sandbox, service: Service, title: str, number: int) -> i
 
 async def applied(service: Service, times: int) -> None:
     reloads = 'streamer_partners_reloads_total{result="applied"}'
-    await service.until(lambda told: told.get(reloads, 0) == times, timeout_s=20)
+    await service.until(lambda told: told.get(reloads, 0) == times)
 
 
 async def test_lists_come_and_go_with_who_asks_for_them(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 from harness.feed import Feed
 from harness.sandboxed import live_config
 from harness.service import Service, free_port
@@ -180,11 +179,10 @@ async def world(
 ACTIONS = ("edit",) * 5 + ("create",) * 2 + ("move", "delete", "restore", "hide", "suppress", "protect")
 
 
-@pytest.mark.timeout(240)
 async def test_what_is_lost_is_found_repaired_and_found_once(tmp_path: Path, rng: random.Random) -> None:
-    """120 random deeds of which a random fourth is not told: afterwards a partner's pages are not the wiki's;
-    after the command they are, a second one finds nothing, and what it found is of pages of which something
-    was lost.
+    """120 random deeds of which a random fourth is not told, and one more: afterwards a partner's pages are
+    not the wiki's; after the command they are, a second one finds nothing, and what it found is of pages of
+    which something was lost.
     """
     async with world(tmp_path) as (wiki, mirror):
         await wiki.followed()
@@ -204,9 +202,9 @@ async def test_what_is_lost_is_found_repaired_and_found_once(tmp_path: Path, rng
                     continue
                 more["revision"] = rng.choice(page.revisions[:-1]).identifier
             if action == "delete" and not told:
-                await asyncio.sleep(
-                    1.1
-                )  # what is out before the second of a deletion is known to be from before
+                # what is out before the second of a deletion is known to be from before
+                await wiki.settled()
+                await asyncio.sleep(1.1)
             page_id = await wiki.do(action, title, told=told, **more)
             if page_id and not told:
                 lost.add(page_id)
@@ -215,8 +213,9 @@ async def test_what_is_lost_is_found_repaired_and_found_once(tmp_path: Path, rng
                 lost |= {left.identifier} if left else set()
                 wiki.touched |= {left.identifier} if left else set()
             await asyncio.sleep(rng.random() * 0.03)
+        # of the others it may be that each was followed by something that was told
+        lost.add(await wiki.do("create", "Lost for good", told=False, text="Nobody was told."))
         await wiki.settled()
-        assert lost
         wrong = mirror.differs(wiki.sandbox, wiki.touched)
         code, out, error = await streamer(tmp_path, "reconcile", WIKI)
         assert code == 0, error
@@ -229,7 +228,7 @@ async def test_what_is_lost_is_found_repaired_and_found_once(tmp_path: Path, rng
             return not mirror.differs(wiki.sandbox, wiki.touched)
 
         try:
-            await wiki.until(is_equal, 20)
+            await wiki.until(is_equal)
         except TimeoutError:
             raise AssertionError((mirror.differs(wiki.sandbox, wiki.touched), out)) from None
         assert {page for _, page in mirror.refreshed} & lost or not wrong
@@ -241,7 +240,6 @@ async def test_what_is_lost_is_found_repaired_and_found_once(tmp_path: Path, rng
         assert not outcomes.get("deadletter")
 
 
-@pytest.mark.timeout(180)
 async def test_where_nothing_is_lost_nothing_is_found(tmp_path: Path, rng: random.Random) -> None:
     """While everything happens and is told, with the stream cut and the service killed in between."""
     async with world(tmp_path) as (wiki, _):
@@ -266,15 +264,14 @@ async def test_where_nothing_is_lost_nothing_is_found(tmp_path: Path, rng: rando
         assert (code, found(out)) == (0, 0), (out, error)
 
 
-@pytest.mark.timeout(180)
 async def test_editors_who_do_everything_lose_nothing(tmp_path: Path) -> None:
-    """Five wikis at 12 actions a second, all kinds, some told 5 s late: nothing is found, however often it is
+    """Five wikis at 20 actions a second, all kinds, some told 5 s late: nothing is found, however often it is
     looked for.
     """
-    async with world(tmp_path, edits_per_s=12.0, **{"lag_s = 0": "lag_s = 7"}) as (wiki, _):
+    async with world(tmp_path, edits_per_s=20.0, **{"lag_s = 0": "lag_s = 7"}) as (wiki, _):
         listed = 0
         async with asyncio.timeout(120):
-            while listed < 400:
+            while listed < 250:
                 await asyncio.sleep(2.0)
                 code, out, error = await streamer(tmp_path, "reconcile")
                 assert (code, found(out)) == (0, 0), (out, error)
@@ -282,7 +279,6 @@ async def test_editors_who_do_everything_lose_nothing(tmp_path: Path) -> None:
         assert sum((await wiki.service.committed("reconcile")).values()) == 0
 
 
-@pytest.mark.timeout(120)
 async def test_by_itself_it_repairs_too(tmp_path: Path) -> None:
     """Every second here: nobody asks, and what was lost comes."""
     often = {"every_hours = 0\n": "every_hours = 0.0003\nlook_back_hours = 1\n"}
@@ -298,7 +294,6 @@ async def test_by_itself_it_repairs_too(tmp_path: Path) -> None:
         assert await wiki.service.committed("reconcile") == {"create": 1}
 
 
-@pytest.mark.timeout(120)
 async def test_bad_input(tmp_path: Path) -> None:
     """Each mistake is named, with 2; without the role there is an end to waiting, with 1; and what was asked
     for is done once the role runs.

@@ -22,7 +22,7 @@ async def run_through(recording: Path, folder: Path, speed: str, log: str = LOCA
         text = config(recording, sandbox.endpoint, speed=speed, log=log)
         async with Service(folder, text) as service:
             url = f"http://127.0.0.1:{await service.port()}/v2/articles"
-            await service.until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=100)
+            await service.until(lambda metrics: routed(metrics) >= 3 * total, timeout_s=240)
             admitted = (await service.committed("source"))["admitted"]
             outcomes = await service.committed("enrich")
             assert admitted == total
@@ -45,7 +45,6 @@ async def test_own_recording_reaches_each_partner_exactly(tmp_path: Path, rng: r
     await run_through(recording, tmp_path, "full")
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("speed", ["full", pytest.param("recorded", marks=pytest.mark.soak)])
 async def test_real_recording_reaches_each_partner_exactly(
     shared_data: Path, tmp_path: Path, speed: str

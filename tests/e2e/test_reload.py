@@ -10,7 +10,7 @@ from test_bad_input import accounted, articles, write
 
 FAILED = "streamer_config_reload_failed"
 BUDGET = "streamer_origin_budget_requests"
-SOON_S = 5.0
+SOON_S = 30.0
 
 
 async def reload(service: Service, text: str) -> None:
@@ -91,7 +91,7 @@ async def test_at_any_time_it_kills_nobody(tmp_path: Path) -> None:
     async with on_sandbox(tmp_path) as (_, service):
         assert await service.terminate() == 0
         await service.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while "admin listening" not in service.told:
                 if hears(service.pid):
                     service.signal(signal.SIGHUP)

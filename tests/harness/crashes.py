@@ -124,7 +124,7 @@ class Crash:
         *,
         thinned: bool = False,
         lacking: bool = False,
-        timeout_s: float = 20.0,
+        timeout_s: float = 60.0,
     ) -> list[str]:
         """What is wrong, in words. `others` are the roles that run apart. `lacking`: records went for want
         of room, so none has to be there.
@@ -157,9 +157,7 @@ async def crashing(
     async with AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(Sandbox(SandboxOptions(recording=material.recording)))
         text = config(material.recording, sandbox.endpoint, speed=speed, port=port)
-        text = text.replace("heartbeat_s = 1", "heartbeat_s = 0.2").replace(
-            "[log]", f"[log]\nretention_gb = {retention_gb:.6f}"
-        )
+        text = text.replace("[log]", f"[log]\nretention_gb = {retention_gb:.6f}")
         text = text.replace('"streamer.db"', f'"{folder / LOG}"')
         text += f'[partners]\nfile = "{folder / "partners.toml"}"\n'
         service = Service(folder, text, *command, program=program)

@@ -40,6 +40,8 @@ from streamer.runtime import Runtime, article_spec, topic_specs
 KEY = "wrs_test-key-of-acme"
 OTHER_KEY = "wrs_test-key-of-globex"
 PARTITIONS = 10
+HEARTBEAT_S = 120.0
+"""None helps out what ought to come by itself, and sets nothing to rights."""
 
 
 def partners_toml(*, acme: str = KEY, limits: str = "") -> str:
@@ -155,7 +157,7 @@ async def delivering(
     file.write_text(partners_toml(limits=limits))
     settings = Settings(
         log=LogSettings(path=str(folder / "log.db"), prefix=kafka.prefix if kafka else "wiki"),
-        deliver=replace(deliver or DeliverSettings(), port=0),
+        deliver=replace(deliver or DeliverSettings(heartbeat_s=HEARTBEAT_S), port=0),
     )
     opening: AbstractAsyncContextManager[LocalLog | KafkaLog]
     opening = kafka.open() if kafka else LocalLog(folder / "log.db", clock=log_clock)
@@ -182,7 +184,7 @@ async def serving(server: Delivering) -> AsyncIterator[None]:
         role = group.create_task(run_deliver(server.runtime, server.partners, on_listening=listening))
         watching = group.create_task(server.partners.run())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await bound.wait()
             yield
         finally:
@@ -196,7 +198,7 @@ def metric(name: str, **labels: str) -> float:
 
 async def streams_open(count: int) -> None:
     """Waits until acme has so many SSE streams."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while metric("streamer_deliver_connections", partner="acme", format="sse") != count:
             await asyncio.sleep(0.01)
 
@@ -245,7 +247,7 @@ async def problem(
     """The problem that this request gets; asserts its shape."""
     headers = bearer() if headers is None else headers
     async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
         session.request(method, server.url, headers=headers, params=params, data=data) as answer,
     ):
         assert answer.status == status, (answer.status, await answer.text())

@@ -38,14 +38,14 @@ class Faults:
             return []
         return [Fired.of(line) for line in self.file.read_text(encoding="utf-8").splitlines()]
 
-    async def until_fired(self, times: int = 1, timeout_s: float = 20.0) -> list[Fired]:
+    async def until_fired(self, times: int = 1, timeout_s: float = 60.0) -> list[Fired]:
         async with asyncio.timeout(timeout_s):
             while len(fired := self.fired()) < times:
                 await asyncio.sleep(0.01)
         return fired
 
 
-async def until_standing(pid: int, timeout_s: float = 20.0) -> None:
+async def until_standing(pid: int, timeout_s: float = 60.0) -> None:
     """Until the kernel says that the process is stopped: what fired was told a moment before."""
     stat = Path(f"/proc/{pid}/stat")
     async with asyncio.timeout(timeout_s):

@@ -87,7 +87,7 @@ class Feed:
             headers["Last-Event-ID"] = self.last_id
         elif self.since:
             params["since"] = self.since
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=CUT_S)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=CUT_S)
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.get(self.url, headers=headers, params=params) as response,
@@ -99,8 +99,15 @@ class Feed:
                 raise Refused(self.answer, again_s(response.headers))
             assert response.status == 200, self.answer
             assert response.content_type == "text/event-stream"
-            while chunk := await response.content.readany():
-                yield chunk
+            content = response.content
+            try:
+                while chunk := await content.readany():
+                    yield chunk
+            except (aiohttp.ClientError, ConnectionError):
+                # what came before a reset, and was not asked for yet: aiohttp would keep it to itself
+                if rest := b"".join(content._buffer)[content._buffer_offset :]:
+                    yield rest
+                raise
 
     _name: str = ""
     _id: str = ""

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from harness.feed import Feed, Received
-from harness.service import Service
+from harness.service import Service, committed
 
 BEGINNING = "2020-01-01T00:00:00Z"
 QUIET_S = 8.0
@@ -172,17 +172,24 @@ class Readers:
                     await asyncio.sleep(0.05)
 
     async def judged(
-        self, wanted: Mapping[str, Sequence[Row]], *, thinned: bool = False, timeout_s: float = 20.0
+        self, wanted: Mapping[str, Sequence[Row]], *, thinned: bool = False, timeout_s: float = 60.0
     ) -> list[Verdict]:
         """Of what came live, and of what is read again from the log's beginning."""
         must = {partner: needed(rows, thinned=thinned) for partner, rows in wanted.items()}
         await self._until_all(must, timeout_s)
+        async with asyncio.TaskGroup() as group:
+            reading = {
+                partner: group.create_task(
+                    read_all(Feed(self.url, self.keys[partner], since=BEGINNING), len(names), timeout_s)
+                )
+                for partner, names in must.items()
+            }
         verdicts = []
         for partner, rows in wanted.items():
             verdicts.append(judge(f"{partner} across the breaks", self.rows[partner], rows, thinned=thinned))
-            feed = Feed(self.url, self.keys[partner], since=BEGINNING)
-            again = await read_all(feed, len(must[partner]), timeout_s)
-            verdicts.append(judge(f"{partner} from the log", again, rows, thinned=thinned))
+            verdicts.append(
+                judge(f"{partner} from the log", reading[partner].result(), rows, thinned=thinned)
+            )
         return verdicts
 
 
@@ -218,10 +225,11 @@ class Accounts:
 
 async def accounts(services: Mapping[str, Service], partners: Iterable[str]) -> Accounts:
     """`services` by role; one process may stand for all of them."""
+    told = {service: await service.metrics() for service in set(services.values())}
     return Accounts(
-        await services["source"].committed("source"),
-        await services["enrich"].committed("enrich"),
-        {partner: await services["route"].committed("route", partner) for partner in partners},
+        committed(told[services["source"]], "source"),
+        committed(told[services["enrich"]], "enrich"),
+        {partner: committed(told[services["route"]], "route", partner) for partner in partners},
     )
 
 
@@ -234,7 +242,7 @@ async def settled(
     async with asyncio.timeout(timeout_s):
         seen, since_s = await accounts(services, names), loop.time()
         while seen.wrong(total) and loop.time() - since_s < QUIET_S:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
             now = await accounts(services, names)
             if now != seen:
                 seen, since_s = now, loop.time()

@@ -28,7 +28,7 @@ from confluent_kafka.admin import (
 from deploy.kafka import Brokers
 from streamer.config import SecuritySettings
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 SILENCE_S = 2.0
 """Ten times as long as a record takes."""
 

@@ -24,7 +24,7 @@ from harness.feed import Feed
 from harness.malformed import MARK
 from streamer.runtime import article_spec
 
-DEADLINE_S = 15.0
+DEADLINE_S = 60.0
 """For each answer, or the end of the connection."""
 QUIET_S = 0.25
 """A server that has said nothing for so long after an answer waits for more of the request."""

@@ -25,9 +25,12 @@ from harness.patience import TIMES, again_s, answered
 from harness.schema import checked
 
 EVER: Final = "2020-01-01T00:00:00Z"
-READ_S: Final = 30.0
+READ_S: Final = 60.0
 SLOW_BYTES: Final = 4_096
 """Of a receive buffer: the rest waits at the service."""
+SIP_BYTES: Final = 8_192
+SIP_EVERY_S: Final = 5.0
+"""A client that takes nothing for a minute is gone; a busy machine has not read all else by then."""
 NAME: Final = re.compile(rb'"name":"([^"]*)"')
 ARTICLE: Final = re.compile(rb'(?:data: | *)\{"name":')
 QUIET: Final = frozenset({"status", "openapi", "page"})
@@ -180,10 +183,13 @@ async def read_lines(
 
 
 class Slow:
-    """Of what it asked for, live, it takes a few kB until it is told to read on: the rest lags behind."""
+    """Of what it asked for, live, it takes a few kB now and then until it is told to read on: the rest lags
+    behind.
+    """
 
     def __init__(self, feed: PartnersFeed) -> None:
         self._feed = feed
+        self._sipped = b""
 
     async def __aenter__(self) -> Self:
         """Once the stream has begun."""
@@ -191,6 +197,7 @@ class Slow:
             for _ in range(TIMES):
                 headers = await self._connect()
                 if headers is None:
+                    self._sipping = asyncio.create_task(self._sip())
                     return self
                 self._writer.transport.abort()
                 await asyncio.sleep(again_s(headers))
@@ -202,7 +209,7 @@ class Slow:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_BYTES)
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self._feed.port))
-        self._reader, self._writer = await asyncio.open_connection(sock=sock, limit=65_536)
+        self._reader, self._writer = await asyncio.open_connection(sock=sock, limit=SIP_BYTES)
         # 1.0 has no chunks, which would cut words in two
         head = f"GET /v2/articles HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer {self._feed.key}\r\n\r\n"
         self._writer.write(head.encode())
@@ -215,14 +222,23 @@ class Slow:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._sipping.cancel()
         self._writer.transport.abort()
 
+    async def _sip(self) -> None:
+        while sip := await self._reader.read(2 * SIP_BYTES):
+            self._sipped += sip
+            await asyncio.sleep(SIP_EVERY_S)
+
     async def read(self, words: Words, borders: Collection[str]) -> set[str]:
+        self._sipping.cancel()
+        await asyncio.wait([self._sipping])
         sock = self._writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         async with asyncio.timeout(READ_S):
             return await read_lines("slow", self._chunks(), words, borders)
 
     async def _chunks(self) -> AsyncIterator[bytes]:
+        yield self._sipped
         while chunk := await self._reader.read(1 << 20):
             yield chunk

@@ -18,8 +18,8 @@ import aiohttp
 
 from streamer.faultpoints import VARIABLE
 
-START_S = 60.0
-"""A second where the machine has nothing else to do; half a minute was seen where it had too much."""
+START_S = 120.0
+"""A second where the machine has nothing else to do; a minute and more where it has far too much."""
 LEASH = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 """Whatever ends the tests ends what they have started: a -9 leaves no `async with` time to."""
 
@@ -41,6 +41,16 @@ def in_short(error: BaseException) -> Iterator[str]:
         first, _, _ = str(error).partition("\n")
         yield f"{type(error).__name__}: {first}"
         yield from (note.rpartition("\n")[2] for note in getattr(error, "__notes__", ()))
+
+
+def committed(metrics: Mapping[str, float], role: str, scope: str = "") -> dict[str, int]:
+    """Outcome → committed count of a role, or of a partner, as metrics tell it."""
+    pattern = re.compile(
+        rf'streamer_committed_changes_total{{outcome="(\w+)",role="{role}",scope="{scope}"}}'
+        rf'|streamer_committed_changes_total{{role="{role}",scope="{scope}",outcome="(\w+)"}}'
+    )
+    found = ((pattern.fullmatch(name), value) for name, value in metrics.items())
+    return {match[1] or match[2]: int(value) for match, value in found if match}
 
 
 class Service:
@@ -200,7 +210,7 @@ class Service:
             for match in re.finditer(r"^([a-z_]+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)
         }
 
-    async def admin(self, route: str, timeout_s: float = 5.0) -> tuple[int, str]:
+    async def admin(self, route: str, timeout_s: float = 30.0) -> tuple[int, str]:
         """Status and body of a route of the admin port."""
         url = f"http://127.0.0.1:{await self.admin_port()}/{route}"
         timeout = aiohttp.ClientTimeout(total=timeout_s)
@@ -232,24 +242,15 @@ class Service:
 
     async def committed(self, role: str, scope: str = "") -> dict[str, int]:
         """Outcome → committed count of a role, or of a partner."""
-        pattern = re.compile(
-            rf'streamer_committed_changes_total{{outcome="(\w+)",role="{role}",scope="{scope}"}}'
-            rf'|streamer_committed_changes_total{{role="{role}",scope="{scope}",outcome="(\w+)"}}'
-        )
-        counts: dict[str, int] = {}
-        for name, value in (await self.metrics()).items():
-            match = pattern.fullmatch(name)
-            if match:
-                counts[match[1] or match[2]] = int(value)
-        return counts
+        return committed(await self.metrics(), role, scope)
 
-    async def until(self, holds: Callable[[dict[str, float]], bool], timeout_s: float = 60.0) -> None:
+    async def until(self, holds: Callable[[dict[str, float]], bool], timeout_s: float = 120.0) -> None:
         """Waits for the metrics to say so; a failure tells what they said instead."""
         seen: dict[str, float] = {}
         try:
             async with asyncio.timeout(timeout_s):
                 while not holds(seen := await self.metrics()):
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(0.2)  # what is told costs the service some milliseconds each time
         except TimeoutError:
             told = {name: value for name, value in seen.items() if value and "bucket" not in name}
             raise AssertionError(

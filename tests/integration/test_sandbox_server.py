@@ -20,7 +20,7 @@ from streamer.sandbox.server import Sandbox, SandboxOptions
 
 AGENT = {"User-Agent": "sandbox-test/1 (test@example.org)"}
 EN = {"Host": "en.sandbox.example"}
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 QUIET = SandboxOptions(seed=1, edits_per_s=0, pages_per_wiki=5, canary_every_s=0)
 ASK = {
     "action": "query",
@@ -119,7 +119,7 @@ async def test_a_silence_says_nothing_and_closes_nothing(client: aiohttp.ClientS
     ):
         assert await mute.content.readline() == b":ok\n"
         await mute.content.readline()
-        told = await post(client, sandbox, "silence", {"seconds": 0.6})
+        told = await post(client, sandbox, "silence", {"seconds": 3.0})
         assert told == {"silences": 1}
         async with client.get(f"{sandbox.stream_url}/recentchange") as served:
             await edit(client, sandbox, action="create", title="Unheard", text="Words.")
@@ -283,8 +283,13 @@ async def test_connections_that_fail(client: aiohttp.ClientSession) -> None:
         async with client.get(url, params=params, headers=EN, allow_redirects=False) as answer:
             assert (answer.status, answer.headers["Location"]) == (302, "https://elsewhere.example/w/api.php")
         sandbox.faults.add(Fault("silent", count=1))
-        with pytest.raises(TimeoutError):
-            await client.get(url, params=params, headers=EN, timeout=aiohttp.ClientTimeout(total=0.1))
+        asking = asyncio.ensure_future(client.get(url, params=params, headers=EN))
+        async with asyncio.timeout(DEADLINE_S):
+            while not sandbox.requests["fault:silent"]:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert not asking.done()
+        asking.cancel()
         sandbox.faults.add(Fault("latency", count=1, seconds=0.05))
         begun_s = time.monotonic()
         assert "query" in await api(client, sandbox, revids="1001")
@@ -374,7 +379,7 @@ async def test_a_recording_can_be_played_at_its_own_pace(
         await frames(answer, 1)
         begun_s = time.monotonic()
         await frames(answer, 1)
-        assert 0.1 < time.monotonic() - begun_s < 5
+        assert time.monotonic() - begun_s > 0.1
 
 
 async def test_a_port_in_use_is_said(tmp_path: Path) -> None:
@@ -426,6 +431,6 @@ async def test_it_stops_at_once_with_streams_open(client: aiohttp.ClientSession)
         answer = await client.get(f"{sandbox.stream_url}/recentchange")
         assert await answer.content.readline() == b":ok\n"
         begun_s = time.monotonic()
-    assert time.monotonic() - begun_s < 3
+    assert time.monotonic() - begun_s < DEADLINE_S
     assert await answer.content.read() == b"\n"
     answer.release()

@@ -5,7 +5,7 @@ again, and the feed is made anew at the end.
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,8 +139,8 @@ async def ordered(fleet: Fleet, partner: str) -> dict[str, list[int]]:
     return found
 
 
-async def settle_under_kills(fleet: Fleet) -> None:
-    """Killed at each place in passes of both kinds; each article once, each page in order, and the fates are
+async def settle_under_kills(fleet: Fleet, points: Sequence[Point]) -> None:
+    """Killed at each of these places; each article once, each page in order, and the fates are
     those of a role that was never killed. Then the feed is made anew, and the same stands in it.
     """
     partners = fleet.folder / "partners.toml"
@@ -149,7 +149,7 @@ async def settle_under_kills(fleet: Fleet) -> None:
     story, faults = Story(fleet.topics), Faults(fleet.folder / "fired")
     async with AsyncExitStack() as stack:
         service = await fleet.start(stack, "route", "route")
-        for number, point in enumerate((*POINTS, *POINTS)):
+        for number, point in enumerate(points):
             await tell(fleet, story, 2)
             assert await service.terminate() == 0
             service.environ = {**faults.arm("kill", {point: str(3 + 7 * number)})}
@@ -162,7 +162,7 @@ async def settle_under_kills(fleet: Fleet) -> None:
         began_s = time.monotonic()
         await judged(fleet, story)
         assert time.monotonic() - began_s >= SETTLE_S / 2, "nothing was held"
-        assert [fired.point for fired in faults.fired()] == [point.label for point in (*POINTS, *POINTS)]
+        assert [fired.point for fired in faults.fired()] == [point.label for point in points]
         async with fleet.command("rebuild", "acme") as command:
             assert await command.wait(60) == 0, command.lines
         assert any("done: routed" in line for line in command.lines), command.lines
@@ -177,16 +177,15 @@ def no_trouble(services: Mapping[str, Service]) -> bool:
     ]
 
 
-@pytest.mark.timeout(180)
 async def test_settle_on_the_local_log(tmp_path: Path) -> None:
-    """On one machine."""
+    """On one machine; in passes of both kinds."""
     async with on_local(tmp_path) as fleet:
-        await settle_under_kills(fleet)
+        await settle_under_kills(fleet, (*POINTS, *POINTS))
 
 
 @pytest.mark.xdist_group("kafka")
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_settle_on_kafka(tmp_path: Path, brokers: Brokers) -> None:
-    """The same on a cluster."""
+    """The same on a cluster, at each place once."""
     async with on_kafka(tmp_path, brokers) as fleet:
-        await settle_under_kills(fleet)
+        await settle_under_kills(fleet, POINTS)

@@ -25,6 +25,12 @@ from prove.wiki import Json, Wiki
 
 CHANGES, CUTS, KILLS = 50, 5, 4
 STOPPED = 130
+TOGETHER, APART = pytest.param(False, id="together"), pytest.param(True, id="apart")
+TOGETHER_SOAKED, APART_SOAKED = (
+    pytest.param(apart, id=name, marks=pytest.mark.soak)
+    for apart, name in ((False, "together"), (True, "apart"))
+)
+"""Each layout is run on one of the two wikis; on the other as well by `make soak`."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -47,8 +53,8 @@ async def short_run(
     return outcome
 
 
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("apart", [TOGETHER_SOAKED, APART])
 async def test_real_wikis_are_mirrored_under_kills_and_cuts(
     tmp_path: Path, rng: random.Random, *, apart: bool
 ) -> None:
@@ -61,8 +67,8 @@ async def test_real_wikis_are_mirrored_under_kills_and_cuts(
     await short_run(Real(tmp_path / "wikis"), engine, tmp_path, short(rng))
 
 
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("apart", [TOGETHER, APART_SOAKED])
 async def test_the_invented_wiki_is_mirrored_under_kills_and_cuts(
     tmp_path: Path, rng: random.Random, *, apart: bool
 ) -> None:
@@ -73,7 +79,7 @@ async def test_the_invented_wiki_is_mirrored_under_kills_and_cuts(
         would_be_seen(outcome.evidence, partner, rng)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_the_fleet_on_kafka_is_right_under_all_that_befalls_it(
     tmp_path: Path, rng: random.Random
 ) -> None:
@@ -112,7 +118,6 @@ def would_be_seen(evidence: Evidence, partner: str, rng: random.Random, client: 
     assert lost.lost or lost.withdrawn > judged(received).withdrawn
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 async def test_no_process_remains(number: signal.Signals, tmp_path: Path) -> None:
     """However it is stopped in the midst of its work."""
@@ -126,12 +131,12 @@ async def test_no_process_remains(number: signal.Signals, tmp_path: Path) -> Non
     )
     begun: set[int] = set()
     try:
-        async with asyncio.timeout(150):
+        async with asyncio.timeout(300):
             while not any(command(pid) == "curl" for pid in begun):
                 begun |= descendants(driver.pid)
                 await asyncio.sleep(0.05)
         driver.send_signal(number)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             code = await driver.wait()
             while remaining := [pid for pid in begun if command(pid)]:
                 await asyncio.sleep(0.05)

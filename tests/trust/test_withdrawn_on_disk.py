@@ -3,7 +3,6 @@
 import asyncio
 import time
 
-import pytest
 from harness.canaries import found_in, found_in_any
 from harness.kafka_readers import records_by_librdkafka
 from harness.mediawiki.taken import letters, pages
@@ -39,7 +38,6 @@ async def consumed(stage: Withdrawals, topic: str) -> set[str] | None:
     return found_in_any(values, stage.words)
 
 
-@pytest.mark.timeout(240)
 async def test_it_leaves_every_disk(on: OnALog) -> None:
     """A deletion, a suppressed page, and a revision's hidden text, comment and editor: no record, live or
     compacted, no free page and no WAL holds them; nor what was a dead letter meanwhile, and is replayed.

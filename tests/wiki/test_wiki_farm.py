@@ -10,7 +10,7 @@ import aiohttp
 from harness.mediawiki import WikiFarm
 
 ROOT = Path(__file__).resolve().parents[2]
-GONE_S = 10.0
+GONE_S = 30.0
 STARTS = """
 import asyncio, sys
 from pathlib import Path

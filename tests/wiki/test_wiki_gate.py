@@ -12,7 +12,7 @@ from harness.mediawiki import Asked, EventLost, WikiFarm
 
 WIKI = "enproof"
 HOST = {"Host": "en.proof.example", "User-Agent": "proof/1 (proof@example.org)"}
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from streamer.origin.rendered import revision_of
 from streamer.sandbox.pages import HIDDEN_TEXT
 from streamer.sandbox.server import Sandbox, SandboxOptions
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 WIKI, SANDBOX, SERVER = "enproof", "ensandbox", "en.sandbox.example"
 STEWARD, WRITER = "Steward", "Writer"

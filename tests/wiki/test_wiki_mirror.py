@@ -18,7 +18,7 @@ FIRST = ("create", "edit", "edit", "create", "edit", "create", "edit")
 """So that there is something to do the others to."""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_each_deed_once_and_the_mirror_is_the_wiki(
     farm: WikiFarm, tmp_path: Path, rng: random.Random
 ) -> None:

@@ -144,14 +144,12 @@ async def told_of_nobody(farm: WikiFarm, folder: Path, rng: random.Random, kafka
     assert not [article for article in got["nobody"] if "editor" in article.get("version", {})]
 
 
-@pytest.mark.timeout(240)
 async def test_told_of_nobody_on_the_local_log(farm: WikiFarm, tmp_path: Path, rng: random.Random) -> None:
     """By pseudonyms, or without editors."""
     await told_of_nobody(farm, tmp_path, rng, None)
 
 
 @pytest.mark.xdist_group("kafka")
-@pytest.mark.timeout(240)
 async def test_told_of_nobody_on_kafka(
     farm: WikiFarm, tmp_path: Path, rng: random.Random, brokers: Brokers
 ) -> None:

@@ -14,7 +14,7 @@ from tests.conformance.endpoint.reading import TYPES, Format, digest
 from tests.conformance.endpoint.wire import Answer, Endpoint
 
 AT_ONCE = 16
-SILENCE_EVERY = 50
+SILENCE_EVERY = 15
 A_FEW = 60
 """Articles that follow a border: what is wrong at it is wrong there."""
 RESUME_S = 60.0
@@ -153,19 +153,19 @@ async def resume_all(
     endpoint: Endpoint, fmt: Format, whole: Whole, borders: Iterable[int], *, to_the_end_every: int = 1
 ) -> int:
     """How many were tried. All that follow are read of every so-manieth, of the rest A_FEW."""
-    todo = iter(borders)
+    todo = enumerate(borders)
     done = 0
 
     async def work() -> None:
         nonlocal done
-        for after in todo:
+        for number, after in todo:
             await resume(
                 endpoint,
                 fmt,
                 whole,
                 after,
-                at_most=0 if after % to_the_end_every == 0 else A_FEW,
-                to_silence=after % SILENCE_EVERY == 0,
+                at_most=0 if number % to_the_end_every == 0 else A_FEW,
+                to_silence=number % SILENCE_EVERY == 0,
                 **_named(fmt, whole, after),
             )
             done += 1

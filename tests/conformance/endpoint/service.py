@@ -112,7 +112,7 @@ class Service:
             for name, (k, table) in self._keys.items()
         ]
         self.server.file.write_text("\n".join(lines))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self.server.partners.changed(generation)
 
     async def revoke(self, name: str) -> None:
@@ -176,7 +176,7 @@ class Behind:
                 await admin.delete_records(places)
             finally:
                 await admin.close()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while any(bounds.earliest < bounds.end for bounds in await self.bounds()):
                 await asyncio.sleep(0.02)
 
@@ -279,7 +279,7 @@ class Prepared:
         try:
 
             async def bound() -> Delivering:
-                async with asyncio.timeout(15):
+                async with asyncio.timeout(60):
                     return await up
 
             server = await service.do(bound())

@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode, urlsplit
 
-CONNECT_S = 10.0
-ANSWER_S = 15.0
+CONNECT_S = 30.0
+ANSWER_S = 30.0
 READ_BYTES = 1 << 18
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3}) [^\r\n]*\r\n")
 HEADER_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): *([^\r\n]*?) *\r\n")

@@ -22,7 +22,6 @@ ROOT = Path(__file__).resolve().parents[3]
 KILLS = 20
 
 
-@pytest.mark.timeout(180)
 async def test_kill_leaves_whole_commits(tmp_path: Path, rng: Random) -> None:
     """After each of 20 kills records and position agree in all topics; the next process goes on."""
     path = tmp_path / "log.db"

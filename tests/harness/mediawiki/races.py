@@ -35,7 +35,7 @@ from harness.service import Service, free_port
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 WIKI: Final = "enproof"
-TOLD_S: Final = 30.0
+TOLD_S: Final = 60.0
 POLL_S: Final = 0.05
 OUTCOMES: Final = ("published", "gone", "superseded", "deadletter")
 CUTOFFS: Final = 'streamer_enrich_cutoffs_total{scope="revision"}'

@@ -22,7 +22,7 @@ from streamer.sandbox.feed import Feed
 
 LARGEST: Final = 1 << 20
 """Bytes of a datagram; the kernel's own limit is lower."""
-ARRIVE_S: Final = 10.0
+ARRIVE_S: Final = 30.0
 
 
 class Told(msgspec.Struct, frozen=True):

@@ -39,7 +39,7 @@ from streamer.model import Topics, page_key
 ROOT: Final = Path(__file__).resolve().parents[3]
 WIKI: Final = "enproof"
 PARTITIONS: Final = 10
-TOLD_S: Final = 30.0
+TOLD_S: Final = 60.0
 FILLER_BYTES: Final = 1_900_000
 """Of a page that nobody looks at; a wiki takes 2 MiB."""
 FILLERS: Final = 3

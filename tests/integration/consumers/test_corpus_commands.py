@@ -125,8 +125,8 @@ async def test_a_feed_is_followed_until_nothing_comes_any_more(
     code, out, _ = called(path, capsys, "status", "--json")
     status = json.loads(out)
     assert code == 0
-    nothing = {"bootstrap": "none", "hole": None, "namespaces": None}
-    assert status["wikis"] == {"enwiki": {"live": 1, "gone": 1, **nothing}}
+    nothing_read = {"bootstrap": "none", "hole": None, "namespaces": None}
+    assert status["wikis"] == {"enwiki": {"live": 1, "gone": 1} | nothing_read}
     assert status["feeds"]["sse:0-9"]["position"] == "id-3"
     assert status["freshness"]["hour"]["events"] == 3
     assert status["freshness"]["hour"]["p99_s"] > 0

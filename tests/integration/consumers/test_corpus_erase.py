@@ -22,11 +22,13 @@ from consumers.corpus.embed import Hashing
 from consumers.corpus.erase import erase, forget, withdraw
 from consumers.corpus.index import Index
 from consumers.corpus.jsonl import jsonl
+from consumers.corpus.lock import erasing
 from consumers.corpus.page import Listed, Page, Told
 from consumers.corpus.scrub import scrub
 from consumers.corpus.snapshot import snapshot
 from consumers.corpus.state import State
 from consumers.corpus.table import Table
+from consumers.corpus.whole import alone
 from consumers.errors import StateError, UsageError
 
 WORDS = {
@@ -290,11 +292,88 @@ def test_a_page_is_erased_on_demand(
     assert remains(world.folder, [canary("unasked")]) == []
     assert remains(world.folder, [canary("deleted")])
     (world.folder / "lines.jsonl").unlink()
-    code, report = run("--page", wiki, "8")
+    code, report = run("--page", wiki, "15")
     assert code == 1
     assert [sink["sink"] for sink in report["sinks"] if sink["error"]] == [str(world.folder / "lines.jsonl")]
     assert run("--forget", str(world.folder / "lines.jsonl"))[0] == 0
     assert run("--page", wiki, "eight")[0] == 2
+    for named in ((wiki, "9999"), ("xxwiki", "8")):
+        assert run("--page", *named) == (1, {})
+        with State(world.corpus) as state:
+            assert state.row(named[0], int(named[1])) is None
+
+
+def test_one_process_erases_at_a_time(
+    tmp_path: Path, rng: random.Random, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second one is told so and changes nothing: of the whole, and of a sink that another one rewrites,
+    as of two corpora. Once the first one is done, all is erased.
+    """
+    world = World(tmp_path, rng)
+    with State(world.corpus) as state:
+        world.withdraw(state)
+        (tmp_path / "link.db").symlink_to(world.corpus)  # the same corpus
+        before = world.traces()
+        with erasing(tmp_path / "link.db"), pytest.raises(SystemExit) as ended:
+            main(["--corpus", str(world.corpus), "erase"])
+        assert ended.value.code == 2
+        assert "is erased by another process already" in capsys.readouterr().err
+        assert world.traces() == before
+        names = ("snapshot", "lines.jsonl")
+        with alone(world.folder / names[0]), alone(world.folder / names[1]):
+            report = erase(state)
+        errors = {Path(sink.sink).name: sink.error for sink in report.sinks if sink.error}
+        assert errors.keys() == set(names)
+        assert all("is being rewritten by another process" in (error or "") for error in errors.values())
+        assert erase(state).is_complete
+    assert world.traces() == []
+
+
+@pytest.mark.parametrize("by", ["listing", "feed"])
+def test_what_came_back_stays_in_what_is_written_then(tmp_path: Path, rng: random.Random, by: str) -> None:
+    """A page is withdrawn and comes back: what is written out afterwards keeps it, also when the page has
+    changed again since. What was written before loses what it held of it.
+    """
+    old, back, after = (page(1, revision, rng, said) for revision, said in ((1, "a"), (2, "b"), (3, "c")))
+    gone = Listed(old.wiki, 1, 2_000) if by == "listing" else Told(old.wiki, 1, 2_000, 0, "deleted")
+    with State(tmp_path / "c.db", create=True) as state:
+        state.commit([told(old, 1_000)])
+        snapshot(state, tmp_path / "before")
+        state.commit([told(page(2, 20, rng), 1_500), gone])
+        state.commit([told(back, 3_000)])
+        for name in ("snapshot", "later"):
+            snapshot(state, tmp_path / name)
+        jsonl(state, tmp_path / "lines.jsonl")
+        state.commit([told(after, 4_000)])
+        report = erase(state)
+        assert report.is_complete
+        removed = {Path(sink.sink).name: sink.rows_removed for sink in report.sinks}
+        assert removed == {"c.db": 0, "before": 1, "snapshot": 0, "later": 0, "lines.jsonl": 0}
+        state.commit([Told(old.wiki, 1, 5_000, 0, "deleted")])
+        removed = {Path(sink.sink).name: sink.rows_removed for sink in erase(state).sinks}
+        assert removed == {"c.db": 0, "before": 0, "snapshot": 1, "later": 1, "lines.jsonl": 1}
+
+
+def test_an_index_takes_no_other_place(tmp_path: Path, rng: random.Random) -> None:
+    """Where a snapshot or an export stands, or was recorded, or anything else: it stays what it is, and
+    `erase` finds it.
+    """
+    world = World(tmp_path, rng)
+    with State(world.corpus) as state:
+        for name, kind in {"snapshot": "snapshot", "lines.jsonl": "jsonl"}.items():
+            with pytest.raises(UsageError, match=f"is of the kind '{kind}' already"):
+                Index(state, world.folder / name, Hashing())
+            assert state.fact(f"sink:{world.folder / name}") == kind
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "notes").touch()
+        (tmp_path / "file").touch()
+        for name in ("mine", "file"):
+            with pytest.raises(UsageError, match="holds something else than an index"):
+                Index(state, tmp_path / name, Hashing())
+            assert not state.fact(f"sink:{tmp_path / name}")
+        world.withdraw(state)
+        assert erase(state).is_complete
+    assert world.traces() == []
 
 
 def test_a_reader_of_the_corpus_is_named(tmp_path: Path, rng: random.Random) -> None:
@@ -305,8 +384,11 @@ def test_a_reader_of_the_corpus_is_named(tmp_path: Path, rng: random.Random) -> 
         reader.execute("BEGIN")
         assert reader.execute("SELECT count(*) FROM page").fetchone() == (1,)
         state.commit([Told("dewiki", 1, 2, 0, "deleted")])
+        wal = tmp_path / "corpus.db-wal"
+        size = wal.stat().st_size
         with pytest.raises(StateError, match="being read by another"):
             scrub(path, busy_s=0.1)
+        assert wal.stat().st_size == size, "the file was copied into it, in vain"
         reader.execute("COMMIT")
         scrub(path, busy_s=0.1)
-        assert (tmp_path / "corpus.db-wal").stat().st_size == 0
+        assert wal.stat().st_size == 0

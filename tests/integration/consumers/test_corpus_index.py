@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -170,6 +171,54 @@ def test_what_is_done_twice_changes_nothing(tmp_path: Path, rng: random.Random) 
         assert total.kept == len(before)
         assert embedder.texts == []
         assert held(folder) == before
+
+
+def test_an_older_copy_of_the_corpus_is_followed_too(tmp_path: Path, rng: random.Random) -> None:
+    """The table knows changes, and a page, that the copy does not: it is what the copy is, at once, and
+    nothing is embedded that is in it.
+    """
+    wiki, embedder, folder = Wiki(rng), Counting(), tmp_path / "index"
+    path, copy = tmp_path / "corpus.db", tmp_path / "copy.db"
+    with State(path, create=True) as state:
+        state.commit(wiki.founding)
+        Index(state, folder, embedder).run()
+        with closing(sqlite3.connect(copy)) as db:
+            state._db.backup(db)
+        was = held(folder)
+        page = wiki.pages[1]
+        state.commit([wiki._told(wiki._page(99, wiki._text(99))), *(wiki.change() for _ in range(5))])
+        Index(state, folder, embedder).run()
+        before = held(folder)
+        assert before.keys() != was.keys()
+    with State(copy) as state:
+        state.commit([Told(page.wiki, page.page, 1 << 40, 0, "deleted")])
+        embedder.texts.clear()
+        Index(state, folder, embedder).run()
+        assert held(folder) == expected(state)
+        assert len(embedder.texts) <= len(was.keys() - before.keys())
+        assert not any(number == 99 for _, number in Table(folder).pages())
+
+
+def test_killed_while_it_is_made_it_is_made_anew(
+    tmp_path: Path, rng: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table that doesn't say yet what it is of is none."""
+    wiki, folder = Wiki(rng), tmp_path / "index"
+    with State(tmp_path / "corpus.db", create=True) as state:
+        state.commit(wiki.founding)
+        with monkeypatch.context() as patch:
+            patch.setattr(lance.LanceDataset, "update_config", _killed)
+            with pytest.raises(KeyboardInterrupt):
+                Index(state, folder, Hashing())
+        with pytest.raises(SinkError, match="there is no index"):
+            Table(folder)
+        Index(state, folder, Hashing()).run()
+        assert held(folder) == expected(state)
+        assert {path.name for path in folder.iterdir()} == {NAME, "lock"}
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_another_corpus_takes_the_table_over(tmp_path: Path, rng: random.Random) -> None:

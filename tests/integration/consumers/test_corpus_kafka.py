@@ -19,8 +19,11 @@ from harness.scripted import article
 from harness.service import free_port
 
 from consumers.backoff import Backoff
+from consumers.corpus.beginning import begun
+from consumers.corpus.earliest import LONG_AGO, earliest
+from consumers.corpus.state import State
 from consumers.errors import PositionLost
-from consumers.event import Article, Batch
+from consumers.event import Article, Batch, Feed
 from consumers.kafka import Access, KafkaFeed
 from consumers.kafka_reader import TopicReader
 from consumers.parts import Parts
@@ -107,8 +110,8 @@ async def read(
 
 
 async def test_both_ways_yield_the_same_events(brokers: Brokers, tmp_path: Path) -> None:
-    """One partner's topic, by SSE and from Kafka: the same typed events in the same order of each page; what
-    only SSE can say is the place in the topic. Tombstones and ticks are no events of either.
+    """One partner's topic, by SSE and from Kafka: the same typed events in the same order of each page, with
+    their places in the topic. Tombstones and ticks are no events of either.
     """
     async with delivering_on_kafka(brokers, tmp_path) as server:
         written = await server.write(range(1, 31), text="ünï")
@@ -118,15 +121,12 @@ async def test_both_ways_yield_the_same_events(brokers: Brokers, tmp_path: Path)
         sse = SseFeed("sse", server.url, lambda: KEY, since=EVER)
         by_sse, _ = await read(sse, 60)
         assert sequences(by_kafka) == sorted(written)
-        places = {one.event.sequence: (one.event.partition, one.event.offset) for one in by_sse}
-        assert None not in {offset for _, offset in places.values()}
+        assert None not in {one.event.offset for one in by_sse}
 
         def by_page(found: list[Article]) -> dict[int, list[Article]]:
             pages: dict[int, list[Article]] = {}
             for one in found:
-                place = {"partition": None, "offset": None}
-                plain = msgspec.structs.replace(one, event=msgspec.structs.replace(one.event, **place))
-                pages.setdefault(one.identifier, []).append(plain)
+                pages.setdefault(one.identifier, []).append(one)
             return pages
 
         assert by_page(by_kafka) == by_page(by_sse)
@@ -352,3 +352,31 @@ async def test_events_of_sixteen_megabytes_come(brokers: Brokers) -> None:
         await server.write(range(1, 4))
         found, _ = await read(feed_of(server), 4)
         assert len(found) == 4
+
+
+async def test_a_bootstrap_begins_on_a_topic(brokers: Brokers, tmp_path: Path) -> None:
+    """Its earliest is the latest of the partitions' first events. The position is of all partitions, also of
+    those without a record; where retention takes what follows it, it is replaced by the topic's earliest.
+    """
+    async with written_on(brokers) as server, asyncio.timeout(DEADLINE_S):
+        await server.write([1, 2])
+        with State(tmp_path / "corpus.db", create=True) as state:
+
+            def opened(since: datetime) -> list[Feed]:
+                return [feed_of(server, since=since)]
+
+            first = await earliest(opened(LONG_AGO), sample_s=10, quiet_s=0.5)
+            articles, _ = await read(feed_of(server), 2)
+            assert first == max(datetime.fromisoformat(each.event.date_published) for each in articles)
+            assert await begun(state, opened, EVER, now=first, quiet_s=0.5) == first
+            offsets = msgspec.json.decode(state.position("kafka") or "")["offsets"]
+            assert offsets == {str(number): 0 for number in range(10)}
+            file = str(deletion(server, tmp_path))
+            await brokers.tool(
+                "org.apache.kafka.tools.DeleteRecordsCommand",
+                "--bootstrap-server", brokers.bootstrap, "--offset-json-file", file,
+            )  # fmt: skip
+            await server.write([1])
+            await begun(state, opened, EVER, now=first, quiet_s=0.5)
+            taken = msgspec.json.decode(state.position("kafka") or "")["offsets"]
+            assert taken != offsets

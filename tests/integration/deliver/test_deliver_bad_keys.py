@@ -40,7 +40,7 @@ async def everything(server: Delivering, request: bytes) -> tuple[Answer, bytes]
         return answer, answer.body
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1 << 24)
     writer.write(request)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         got = await reader.readuntil(b":hb\n")
     writer.transport.abort()
     return answer, got

@@ -44,7 +44,7 @@ async def asked(
     """Status, headers, and what there is of a body within its head."""
     url = f"http://127.0.0.1:{server.port}{path}"
     async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
         session.request(method, url, headers=headers) as answer,
     ):
         return answer.status, answer.headers, b"" if answer.status == 200 else await answer.read()
@@ -112,7 +112,7 @@ async def test_every_answer_can_be_read_by_any_page(tmp_path: Path, monkeypatch:
             assert_open(said)
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"no HTTP\r\n\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             answer_bytes = await reader.read()
         writer.close()
         assert b" 400 " in answer_bytes.splitlines()[0]
@@ -162,7 +162,7 @@ async def test_a_head_leaves_the_connection_usable(tmp_path: Path) -> None:
     """What follows a HEAD, an OPTIONS or a refusal on the same connection is answered, in its order; also a
     pipelined one, and a HEAD whose body nobody reads.
     """
-    async with delivering(tmp_path) as server, asyncio.timeout(10):
+    async with delivering(tmp_path) as server, asyncio.timeout(30):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         key = f"Authorization: {bearer()['Authorization']}\r\n"
         requests = [
@@ -191,7 +191,7 @@ async def test_a_head_leaves_the_connection_usable(tmp_path: Path) -> None:
 
 async def test_a_body_is_waited_for_by_its_leave(tmp_path: Path) -> None:
     """`Expect: 100-continue` is answered before the body is sent."""
-    async with delivering(tmp_path) as server, asyncio.timeout(10):
+    async with delivering(tmp_path) as server, asyncio.timeout(30):
         head = "Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 14\r\n"
         async with raw(server, head) as (reader, writer):
             assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"

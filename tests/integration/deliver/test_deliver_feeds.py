@@ -26,7 +26,7 @@ async def come(
 
 async def channels(count: int) -> None:
     """Waits until there are so many, each with its log."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while metric("streamer_deliver_channels") != count:
             await asyncio.sleep(0.005)
 

@@ -74,7 +74,7 @@ async def publish(server: Delivering, written: Sequence[Page]) -> None:
 @asynccontextmanager
 async def articles(server: Delivering, filters: object, **more: object) -> AsyncIterator[Lines]:
     """A connection, answered; what it gets."""
-    timeout = aiohttp.ClientTimeout(total=20)
+    timeout = aiohttp.ClientTimeout(total=60)
     body = {"filters": filters, **more}
     headers = bearer(Accept="application/x-ndjson")
     async with (
@@ -119,7 +119,7 @@ async def test_live_and_catch_up_get_the_same(tmp_path: Path, rng: Random) -> No
 
             done.append(group.create_task(follow(filters, early + late, since=EVER)))
             done.append(group.create_task(follow(filters, late)))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while metric("streamer_deliver_connections", partner="acme", format="ndjson") != len(done):
                 await asyncio.sleep(0.01)
             await publish(server, after)
@@ -132,7 +132,7 @@ async def test_live_and_catch_up_get_the_same(tmp_path: Path, rng: Random) -> No
 async def test_equal_filters_by_any_way(tmp_path: Path) -> None:
     """In the query as JSON text, in a body, `[]` for none; with `fields` without what is filtered by."""
     filters = [{"field": "version.comment", "value": "why"}, {"field": "identifier", "value": 3}]
-    async with delivering(tmp_path) as server, asyncio.timeout(10):
+    async with delivering(tmp_path) as server, asyncio.timeout(30):
         await server.write([1, 2, 3])
         async with articles(server, filters, since=EVER, fields=["url"]) as lines:
             article = await anext(lines)
@@ -165,7 +165,7 @@ async def test_what_can_never_be_given_is_403(tmp_path: Path) -> None:
 async def test_a_hidden_comment_is_not_matched(tmp_path: Path) -> None:
     """Caught up or live, once it is hidden: that it was there once is nobody's to find out."""
     filters = [{"field": "version.comment", "value": "why"}]
-    async with delivering(tmp_path) as server, asyncio.timeout(10):
+    async with delivering(tmp_path) as server, asyncio.timeout(30):
         await server.write([1, 2])
         await server.withdraw(1, ("comment",))
         async with articles(server, filters, since=EVER) as lines:
@@ -215,7 +215,7 @@ async def test_a_quiet_filter_is_told_how_far_it_is(tmp_path: Path, monkeypatch:
     adopted = Adopted(monkeypatch)
     quiet = "filters=" + json.dumps([{"field": "identifier", "value": 7}]).replace(" ", "%20")
     settings = DeliverSettings(heartbeat_s=0.1)
-    async with delivering(tmp_path, deliver=settings) as server, asyncio.timeout(20):
+    async with delivering(tmp_path, deliver=settings) as server, asyncio.timeout(60):
         await server.write([1] * 200)
         ids: list[str] = []
         async for event in Feed(f"{server.url}?{quiet}", KEY, since=EVER).events():
@@ -244,7 +244,7 @@ async def test_a_quiet_filter_hears_heartbeats(tmp_path: Path) -> None:
     async with delivering(tmp_path, deliver=DeliverSettings(heartbeat_s=0.03)) as server:
         await server.write([1] * 50)
         head = "Accept: application/x-ndjson\r\n"
-        async with asyncio.timeout(10), raw(server, head, target=target) as (reader, _):
+        async with asyncio.timeout(30), raw(server, head, target=target) as (reader, _):
             await reader.readuntil(b"\r\n\r\n")
             for beat in range(10):
                 assert await reader.readexactly(6) == b"1\r\n \r\n"
@@ -258,7 +258,7 @@ async def test_a_quiet_filter_hears_heartbeats(tmp_path: Path) -> None:
 async def test_freshness_is_of_what_is_delivered(tmp_path: Path) -> None:
     """An article that nobody's filter lets pass was delivered to nobody."""
     name = "streamer_edit_to_delivery_seconds_count"
-    async with delivering(tmp_path) as server, asyncio.timeout(10):
+    async with delivering(tmp_path) as server, asyncio.timeout(30):
         before = metric(name, partner="acme")
         async with articles(server, [{"field": "identifier", "value": 7}]) as lines:
             while metric("streamer_deliver_connections", partner="acme", format="ndjson") != 1:

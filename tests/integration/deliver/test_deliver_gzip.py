@@ -56,7 +56,7 @@ class Body:
 
 @asynccontextmanager
 async def gunzipped(server: Delivering, head: str = "", target: str = "/v2/articles") -> AsyncIterator[Body]:
-    async with asyncio.timeout(10), raw(server, GZIP + head, target=target) as (reader, _):
+    async with asyncio.timeout(30), raw(server, GZIP + head, target=target) as (reader, _):
         body = Body(reader)
         body.head = await reader.readuntil(b"\r\n\r\n")
         assert b" 200 " in body.head
@@ -89,7 +89,7 @@ async def test_who_does_not_ask_gets_it_as_it_is(tmp_path: Path) -> None:
     """Without the header, or where identity is liked better; `Vary` is said to all. Neither is 406."""
     async with delivering(tmp_path) as server:
         for accept in ("", "Accept-Encoding: gzip;q=0.1, identity\r\n", "Accept-Encoding: br, deflate\r\n"):
-            async with asyncio.timeout(5), raw(server, accept) as (reader, _):
+            async with asyncio.timeout(30), raw(server, accept) as (reader, _):
                 head = await reader.readuntil(b"\r\n\r\n")
                 assert b"Content-Encoding" not in head
                 assert b"Vary: Accept, Accept-Encoding\r\n" in head
@@ -151,7 +151,7 @@ async def test_a_stream_that_is_reset_has_no_end(tmp_path: Path, monkeypatch: py
 
 async def test_an_http_1_0_client_reads_to_the_end(tmp_path: Path) -> None:
     """Without chunks: the connection's end is the body's, and the trailer says that it is whole."""
-    async with delivering(tmp_path) as server, asyncio.timeout(5):
+    async with delivering(tmp_path) as server, asyncio.timeout(30):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         key = bearer()["Authorization"]
         writer.write(f"GET /v2/articles HTTP/1.0\r\nAuthorization: {key}\r\n{GZIP}\r\n".encode())
@@ -203,7 +203,7 @@ async def test_a_resume_gives_what_identity_gives(tmp_path: Path) -> None:
     """At every border, byte for byte."""
     async with delivering(tmp_path, limits="limits = { requests_per_minute = 0 }") as server:
         await server.write([1, 2, 3, 4] * 5, text="ü" * 50)
-        async with asyncio.timeout(10), raw(server, target=f"/v2/articles?since={EVER}") as (reader, _):
+        async with asyncio.timeout(30), raw(server, target=f"/v2/articles?since={EVER}") as (reader, _):
             events = [await _event(reader) for _ in range(20)]
         for border in range(0, 20, 3):
             position = events[border].split(b"\n")[0].removeprefix(b"id: ").decode()

@@ -20,7 +20,7 @@ from harness.following import Follower, Habit
 
 from tests.conformance.endpoint.wire import Endpoint, Key
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 PACED: Final = NO_LIMITS.replace(" }", ", bytes_per_second = 6_000_000 }")
 SETTINGS: Final = "heartbeat_s = 1\nretained_mb = 2"

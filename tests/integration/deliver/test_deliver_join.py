@@ -99,7 +99,7 @@ async def test_a_resume_holds_across_a_restart_of_the_server(tmp_path: Path) -> 
         feed = Feed(server.url, KEY, since="2020-01-01T00:00:00Z")
         first = await server.write(range(1, 11))
         got: list[object] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             async for event in feed.events():
                 got.append(event.article["event"]["sequence"])  # type: ignore[index] # an object
                 if len(got) == 4:
@@ -108,7 +108,7 @@ async def test_a_resume_holds_across_a_restart_of_the_server(tmp_path: Path) -> 
         async with serving(server):  # a second process on the same log
             feed.url = server.url
             second = await server.write(range(1, 6))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 async for event in feed.events():
                     got.append(event.article["event"]["sequence"])  # type: ignore[index] # an object
                     if len(got) == 15:
@@ -132,7 +132,7 @@ async def test_an_id_from_a_faster_process_is_waited_for(
             yield reader
 
     monkeypatch.setattr(LocalLog, "reader", gated)
-    async with delivering(tmp_path) as server, asyncio.timeout(10), raw(server) as (other, _):
+    async with delivering(tmp_path) as server, asyncio.timeout(30), raw(server) as (other, _):
         await other.readuntil(b":ok\n")  # the feed stands where the log ended
         await server.write([1, 1])
         info = await server.log.topic(server.topic)
@@ -152,7 +152,7 @@ async def test_catch_up_beats_and_ends_while_the_log_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For as long as it takes: a client must not take it for dead, nor a drain wait for it."""
-    async with delivering(tmp_path, deliver=DeliverSettings(heartbeat_s=0.1)) as server, asyncio.timeout(20):
+    async with delivering(tmp_path, deliver=DeliverSettings(heartbeat_s=0.1)) as server, asyncio.timeout(60):
         await server.write([1])
         async with raw(server) as (live, _):  # the feed is read before the log fails
             await live.readuntil(b":ok\n\r\n")

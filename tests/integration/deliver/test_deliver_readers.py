@@ -15,7 +15,7 @@ async def test_a_reader_that_fails_tells_what_it_was_answered(tmp_path: Path) ->
     """The last line has the status, the headers and the problem; none has the key."""
     async with delivering(tmp_path) as server:
         with pytest.raises(ExceptionGroup) as caught:
-            async with asyncio.timeout(10), Readers(server.url, {"nobody": WRONG}):
+            async with asyncio.timeout(30), Readers(server.url, {"nobody": WRONG}):
                 await asyncio.Event().wait()
     *_, last = said = list(in_short(caught.value))
     assert last.startswith("the reader of nobody: 0 breaks, last id '', last answer 401 {")

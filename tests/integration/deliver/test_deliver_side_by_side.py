@@ -14,7 +14,6 @@ from streamer.config import LogSettings, Settings
 from streamer.log.local import LocalLog
 from streamer.runtime import Runtime, article_spec, topic_specs
 
-pytestmark = pytest.mark.timeout(180)
 CLIENTS = 12
 ARTICLES = 30
 

@@ -54,7 +54,7 @@ async def streamed(tmp_path: Path, pair: Pair) -> None:
     tls.set_alpn_protocols(["h2", "http/1.1"])
     async with (
         delivering(tmp_path, deliver=settings_of(pair, heartbeat_s=0.1)) as server,
-        asyncio.timeout(10),
+        asyncio.timeout(30),
         raw(server, tls=tls) as (reader, writer),
     ):
         connection = writer.get_extra_info("ssl_object")
@@ -79,7 +79,7 @@ def test_who_takes_nothing_is_reset_over_tls(tmp_path: Path, pair: Pair, loop: N
 
 
 async def stalled_and_cut(tmp_path: Path, pair: Pair) -> None:
-    async with delivering(tmp_path, deliver=settings_of(pair, retained_mb=4)) as server, asyncio.timeout(20):
+    async with delivering(tmp_path, deliver=settings_of(pair, retained_mb=4)) as server, asyncio.timeout(60):
         for end in ("expired", "slow"):
             before = ended(end)
             async with raw(server, tls=pair.trusting(), receive_buffer=4_096) as (stalled, _):
@@ -108,7 +108,7 @@ async def test_who_never_finishes_the_handshake_is_not_waited_for(
 ) -> None:
     """A connection on which nothing is said is closed after some seconds, not after a minute."""
     monkeypatch.setattr("streamer.deliver.bind.HANDSHAKE_S", 0.2)
-    async with delivering(tmp_path, deliver=settings_of(pair)) as server, asyncio.timeout(5):
+    async with delivering(tmp_path, deliver=settings_of(pair)) as server, asyncio.timeout(30):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         assert await reader.read() == b""
         writer.close()
@@ -126,7 +126,7 @@ def test_a_renewed_certificate_needs_no_restart(tmp_path: Path, loop: NewLoop) -
 async def renewed_meanwhile(tmp_path: Path) -> None:
     current, renewed = self_signed(tmp_path), self_signed(tmp_path, "renewed")
     before, after = current.trusting(), renewed.trusting()
-    async with delivering(tmp_path, deliver=settings_of(current)) as server, asyncio.timeout(15):
+    async with delivering(tmp_path, deliver=settings_of(current)) as server, asyncio.timeout(60):
         wished = asyncio.Event()
         reload = Reload(server.runtime, lambda: server.runtime.settings, wished)
         task = asyncio.get_running_loop().create_task(reload.run())
@@ -163,7 +163,7 @@ def test_over_tls_browsers_are_told_to_stay_with_it(tmp_path: Path, pair: Pair, 
 
 async def told_to_stay(tmp_path: Path, pair: Pair) -> None:
     said = b"\r\nStrict-Transport-Security: max-age=31536000\r\n"
-    async with delivering(tmp_path, deliver=settings_of(pair)) as server, asyncio.timeout(10):
+    async with delivering(tmp_path, deliver=settings_of(pair)) as server, asyncio.timeout(30):
         for target, status in [
             ("/v2/articles", b"200"),
             ("/openapi.json", b"200"),
@@ -181,7 +181,7 @@ async def test_with_a_certificate_any_address_will_do(tmp_path: Path, pair: Pair
     settings = replace(settings_of(pair), host="0.0.0.0")
     async with (
         delivering(tmp_path, deliver=settings) as server,
-        asyncio.timeout(5),
+        asyncio.timeout(30),
         raw(server, tls=pair.trusting()) as (reader, _),
     ):
         assert b" 200 " in await reader.readline()

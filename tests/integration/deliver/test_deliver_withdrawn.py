@@ -18,7 +18,7 @@ EVER = "2020-01-01T00:00:00Z"
 
 async def take(feed: Feed, count: int) -> list[Received]:
     got: list[Received] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         async for event in feed.events():
             if event.name == "message":
                 got.append(event)
@@ -69,7 +69,7 @@ async def test_a_cut_off_in_the_same_commit_order_hides_live(tmp_path: Path) -> 
     async with delivering(tmp_path) as server:
         feed = Feed(server.url, KEY)
         await server.write([9])
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             feed.since = EVER
             reading = group.create_task(take(feed, 3))
             server.sequence = 100
@@ -88,7 +88,7 @@ async def test_the_retained_window_forgets_at_once(tmp_path: Path) -> None:
     """
     async with (
         delivering(tmp_path) as server,
-        asyncio.timeout(20),
+        asyncio.timeout(60),
         raw(server, receive_buffer=4096) as (reader, _),
     ):
         await reader.readuntil(b":ok\n")
@@ -143,7 +143,7 @@ async def test_articles_wait_for_the_cut_offs_before_them(
     gate = gate_of_cut_offs(monkeypatch)
     monkeypatch.setattr("streamer.deliver.connection.CUTOFFS_S", 0.05)
     settings = DeliverSettings(heartbeat_s=0.05)
-    async with delivering(tmp_path, deliver=settings) as server, asyncio.timeout(10):
+    async with delivering(tmp_path, deliver=settings) as server, asyncio.timeout(30):
         server.sequence = 100
         if "since" not in target:
             reading = raw(server)
@@ -178,7 +178,7 @@ async def test_what_is_retained_waits_for_cut_offs_that_are_behind(
     monkeypatch.setattr("streamer.deliver.withdrawals.MAX_LAG_S", 0.1)
     async with (
         delivering(tmp_path, deliver=DeliverSettings(heartbeat_s=0.05)) as server,
-        asyncio.timeout(20),
+        asyncio.timeout(60),
         raw(server, receive_buffer=4096) as (reader, _),
     ):
         await reader.readuntil(b":ok\n")

@@ -84,7 +84,7 @@ async def reading(
     if last_id:
         headers["Last-Event-ID"] = last_id
     async with (
-        asyncio.timeout(20),
+        asyncio.timeout(60),
         aiohttp.ClientSession() as session,
         session.get(server.url, headers=headers, params=params) as response,
     ):
@@ -191,7 +191,7 @@ async def test_retained(
 
 async def paused(server: Delivering) -> None:
     """Streams are, since cut-offs are behind."""
-    async with asyncio.timeout(10), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(30), aiohttp.ClientSession() as session:
         status = server.url.replace("/articles", "/status")
         while True:
             async with session.get(status, headers=bearer()) as answer:

@@ -14,7 +14,7 @@ from streamer.lost import Stops
 from streamer.runtime import Runtime
 from tests.integration.log.test_kafka_log import SPECS, opened
 
-pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(600)]
 
 
 async def test_a_topic_made_anew_stops_its_lanes(tmp_path: Path, brokers: Brokers) -> None:

@@ -17,7 +17,7 @@ from streamer.log.position import Position
 from tests.conformance.log.checks import read_all, values
 from tests.integration.log.test_kafka_log import SPECS, at, opened
 
-pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(600)]
 
 
 async def test_broker_restart_loses_and_doubles_nothing(tmp_path: Path) -> None:

@@ -177,11 +177,9 @@ async def test_who_does_not_answer_in_time_delays_nothing(stub: Stub) -> None:
         return web.json_response({"predictions": []})
 
     stub.answer = hang
-    loop = asyncio.get_running_loop()
     async with lift_wing(stub, deadline_s=0.3) as scorer:
-        began_s = loop.time()
-        assert await scorer.scores(*EN, [1]) == {}
-        assert loop.time() - began_s < 5
+        async with asyncio.timeout(30):
+            assert await scorer.scores(*EN, [1]) == {}
         assert (await counted(scorer.scores(*EN, [2])))["failing"] == 1
     assert len(stub.asked) == 1
     released.set()
@@ -198,7 +196,7 @@ async def test_at_the_end_who_waits_is_told(stub: Stub) -> None:
     stub.answer = hang
     async with lift_wing(stub) as scorer:
         asking = asyncio.create_task(scorer.scores(*EN, [1]))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not stub.asked:
                 await asyncio.sleep(0.01)
     assert await asking == {}

@@ -175,7 +175,7 @@ async def test_a_batch_is_one_request(wiki: Wiki) -> None:
 
 async def test_titles_pages_and_logs(wiki: Wiki) -> None:
     """Each way of asking in requests of its own; long ones as POST that says it writes nothing."""
-    async with origin_of(wiki) as origin, asyncio.timeout(10):
+    async with origin_of(wiki) as origin, asyncio.timeout(30):
         by_title, by_page, deleted = await asyncio.gather(
             origin.title(WIKI, HOST, "Über_uns"),
             origin.page(WIKI, HOST, 9),
@@ -224,7 +224,7 @@ async def test_a_host_that_is_not_allowed_is_never_contacted(wiki: Wiki) -> None
 
 async def test_another_wikis_host(wiki: Wiki) -> None:
     """A change that names enwiki and dewiki's server is refused by dewiki's own word, once asked."""
-    async with origin_of(wiki) as origin, asyncio.timeout(10):
+    async with origin_of(wiki) as origin, asyncio.timeout(30):
         for _ in range(3):
             with pytest.raises(AnswerInvalid, match="another_wiki"):
                 await origin.revision(WIKI, "de.wikipedia.org", 1)
@@ -325,7 +325,7 @@ async def test_too_many_requests_halve_the_budget(
         budget = REGISTRY.get_sample_value("streamer_origin_budget_requests")
         assert budget is not None
         assert 3_000 <= budget < 3_200
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert text((await many(origin, [2]))[0]) == "text of 2"
 
 
@@ -524,7 +524,10 @@ async def test_the_budget_holds_on_the_wire(wiki: Wiki) -> None:
             asyncio.ensure_future(origin.revision(f"{name}wiki", f"{name}.wikipedia.org", 1))
             for name in ("de", "fr", "it", "nl", "pl", "sv")
         ]
-        await asyncio.sleep(1.6)
+        async with asyncio.timeout(30):
+            while len(wiki.requests) < 5:
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.5)
         assert len(wiki.requests) == 5
         for caller in callers:
             caller.cancel()
@@ -571,7 +574,7 @@ async def test_a_request_that_has_not_begun_is_told_too(wiki: Wiki) -> None:
         while not origin.budget_used:
             await asyncio.sleep(0)
     with pytest.raises(OriginUnavailable, match="closed"):
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             await caller
 
 

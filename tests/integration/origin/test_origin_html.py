@@ -185,7 +185,7 @@ async def test_too_many_requests_is_heeded_by_all_that_is_asked_of_the_host() ->
 
 async def asked(purse: Purse, number: int) -> Ask:
     """What a keeper hears, once so many wait."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while purse.html_wanted < number:
             await asyncio.sleep(0.001)
         while True:

@@ -21,7 +21,7 @@ from streamer.source.stage import run_source
 CHANGES = Topics().changes
 TOPIC = "eqiad.mediawiki.recentchange"
 BASE_MS = 1_767_225_600_000
-DEADLINE_S = 15.0
+DEADLINE_S = 30.0
 
 
 def edit(revision: int, at_ms: int, topic: str = TOPIC) -> dict[str, object]:

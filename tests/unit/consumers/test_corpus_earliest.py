@@ -2,26 +2,21 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from consumers.commands.bootstrap import _Work
 from consumers.corpus.earliest import earliest
-from consumers.corpus.progress import WHOLE_SINCE, time_of
-from consumers.corpus.site import Site
-from consumers.corpus.state import State
 from consumers.errors import FeedRefused
 from consumers.event import Article, Batch, Happened, Namespace, Project
 
 FIRST = datetime.fromisoformat("2026-01-01T00:00:00Z")
 
 
-def event(minute: int, partition: int | None) -> Article:
+def event(minute: int, partition: int | None, offset: int | None = None) -> Article:
     when = (FIRST + timedelta(minutes=minute)).isoformat()
-    happened = Happened(f"e{minute}", "update", "edit", minute, when, when, partition=partition)
+    happened = Happened(
+        f"e{minute}", "update", "edit", minute, when, when, partition=partition, offset=offset
+    )
     return Article("A", 1, "https://x.example", Namespace(0), Project("enwiki"), happened)
 
 
@@ -54,28 +49,15 @@ async def test_it_is_the_latest_of_the_first_events() -> None:
     assert two.is_closed
 
 
+async def test_a_partition_that_lost_nothing_was_quiet() -> None:
+    """Its first event has the offset 0: it tells all since the topic had its first one, in any partition."""
+    quiet = [event(1, 0, 0), event(9, 1, 0)]
+    assert await earliest([Given("a", [quiet])]) == FIRST + timedelta(minutes=1)
+    assert await earliest([Given("a", [[*quiet, event(5, 2, 7)]])]) == FIRST + timedelta(minutes=5)
+
+
 async def test_a_feed_without_events_says_nothing() -> None:
     """And one that refuses says why."""
     assert await earliest([Given("a", [[], []])]) is None
     with pytest.raises(FeedRefused, match="no such key"):
         await earliest([Given("a", [[event(1, 0)]], fails=True)])
-
-
-def test_a_corpus_that_is_followed_lacks_only_what_its_feed_lost(tmp_path: Path) -> None:
-    """As long as it goes on within what the feed keeps, it has all since its feed began; who comes too late
-    has it from the feed's new beginning on.
-    """
-    clock = [FIRST.timestamp()]
-    with State(tmp_path / "corpus.db", create=True, clock=lambda: clock[0]) as state:
-
-        def whole_since(kept_since: datetime) -> datetime:
-            options: Any = SimpleNamespace(kept_since=kept_since)
-            work = _Work(options, state, Site("enwiki", "https://x.example"), None)  # type: ignore[arg-type]
-            return work._whole_since(FIRST - timedelta(days=2), FIRST)
-
-        day = timedelta(days=1)
-        assert whole_since(FIRST - day) == FIRST - day
-        state.commit(positions={"sse:0-9": "p"})
-        assert whole_since(FIRST - timedelta(hours=1)) == FIRST - day
-        assert whole_since(FIRST + day) == FIRST + day
-        assert time_of(state, WHOLE_SINCE) == FIRST + day

@@ -16,7 +16,7 @@ from consumers.corpus.display import Rates, line, table
 from consumers.corpus.follow import Follower
 from consumers.corpus.state import State
 from consumers.corpus.tally import Tally
-from consumers.errors import BadEvent, FeedError, PositionLost, StateError
+from consumers.errors import BadEvent, FeedError, PositionLost, StateBusy, StateError
 from consumers.event import Article, Batch, decoded
 
 DEADLINE_S = 60
@@ -205,21 +205,67 @@ async def test_where_the_writer_is_behind_feeds_wait(path: Path, monkeypatch: py
         assert state.position("one") == "199"
 
 
-async def test_a_file_that_cannot_be_written_ends_it_by_name(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_while_the_corpus_is_in_use_it_waits(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And the feeds are closed."""
+    """Longer than SQLite does, as `corpus erase` may take it: says so now and then, takes no more than it can
+    hold, and goes on where it was; what was passed over is counted once.
+    """
+    monkeypatch.setattr("consumers.corpus.database.BUSY_S", 0.05)
+    State(path, create=True).close()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    given = [Batch([event(number)], str(number), bad=["no article"]) for number in range(1, 200)]
+    feed = Listed("one", given)
+
+    def waits() -> int:
+        return sum(record.message.startswith("the corpus is in use") for record in caplog.records)
+
+    async def release() -> None:
+        while waits() < 3:
+            await asyncio.sleep(0.005)
+        assert feed.taken < 199
+        other.execute("ROLLBACK")
+        other.close()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(release())
+        monkeypatch.setattr("consumers.corpus.follow.EVENTS", 2)
+        tally, _ = await run(path, feed)
+    with State(path) as state:
+        assert state.position("one") == "199"
+        assert len(list(state.pages("enwiki"))) == 199
+        assert state.fact("bad:one") == "199"
+    assert tally.bad == 199
+
+
+async def test_told_to_stop_it_waits_no_longer(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For a corpus in use: it ends by that name, and what it could not commit comes again."""
     monkeypatch.setattr("consumers.corpus.database.BUSY_S", 0.05)
     State(path, create=True).close()
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     feed = Listed("one", batches(*[[event(number)] for number in range(1, 200)]), holds=True)
-    error = await failure(path, feed)
-    assert isinstance(error, StateError)
+    error = await failure(path, feed, stop=lambda: "the corpus is in use" in caplog.text)
+    assert isinstance(error, StateBusy)
     assert "in use" in str(error)
     assert feed.is_closed
     other.execute("ROLLBACK")
     other.close()
+    with State(path) as state:
+        assert state.position("one") is None
+
+
+async def test_a_file_that_cannot_be_written_ends_it_by_name(path: Path) -> None:
+    """And the feeds are closed."""
+    feed = Listed("one", batches(*[[event(number)] for number in range(1, 200)]), holds=True)
+    with State(path, create=True) as state:
+        state._db.execute("PRAGMA query_only = ON")
+        with pytest.raises(StateError, match="read-only"):
+            await Follower(state, [feed]).run(asyncio.Event())
+    assert feed.is_closed
 
 
 def test_a_line_for_services_is_json_and_holds_no_title() -> None:

@@ -121,6 +121,18 @@ def test_increments_lead_from_one_export_to_the_next(tmp_path: Path, rng: random
         assert jsonl(state, tmp_path / "none.jsonl", filters, exported.changed) == (0, 0, exported.changed)
 
 
+def test_an_increment_of_what_is_not_known_is_refused(tmp_path: Path) -> None:
+    """A number from another corpus, or from before an older copy was brought back: nothing would be told of
+    what changed since.
+    """
+    with corpus(tmp_path / "c.db", in_all_languages(1)) as state:
+        last = state.changed()
+        assert jsonl(state, tmp_path / "none.jsonl", ALL, last).rows == 0
+        with pytest.raises(UsageError, match="an older copy"):
+            jsonl(state, tmp_path / "more.jsonl", ALL, last + 1)
+    assert not (tmp_path / "more.jsonl").exists()
+
+
 def test_a_tombstone_has_ids_only(tmp_path: Path) -> None:
     """Nothing of what the page was."""
     with corpus(tmp_path / "c.db", [page("he", 1), page("he", 2)]) as state:

@@ -240,13 +240,6 @@ def test_the_command_tells_what_it_made(tmp_path: Path, capsys: pytest.CaptureFi
     assert {row.language for row in rows(tmp_path / "s")} == {"en", "th"}
 
 
-def test_a_wiki_whose_name_is_a_path_gets_no_folder(tmp_path: Path) -> None:
-    """A feed may say what it will: nothing is written outside."""
-    with corpus(tmp_path / "c.db", [page("en", 1, wiki="../../x")]) as state, pytest.raises(SinkError):
-        snapshot(state, tmp_path / "s")
-    assert not (tmp_path / "s").exists()
-
-
 # ── erasing ────────────────────────────────────────────────────────────────────────────────────
 
 MARK = "Überholtes-Wort-"

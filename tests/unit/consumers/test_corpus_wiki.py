@@ -204,6 +204,9 @@ def test_a_site_is_what_it_says_of_itself() -> None:
     assert [licence.identifier for licence in site.licence] == ["CC-BY-SA-4.0"]
     with asked(lambda _: ok({})) as (wiki, _, _), pytest.raises(WikiError, match="siteinfo"):
         site_of(wiki)
+    query["general"] = {"wikiid": "../../evil"}
+    with asked(lambda _: ok(query)) as (wiki, _, _), pytest.raises(WikiError, match="wikiid"):
+        site_of(wiki)
 
 
 @pytest.mark.parametrize(

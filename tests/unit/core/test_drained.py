@@ -34,7 +34,7 @@ async def test_route_that_waits_for_a_refused_table_drains(tmp_path: Path) -> No
         log=LogSettings(path=str(tmp_path / "log.db")),
         partners=PartnersSettings(file=str(tmp_path / "partners.toml")),
     )
-    async with Refuses(tmp_path / "log.db", clean_every_s=3600) as log, asyncio.timeout(5):
+    async with Refuses(tmp_path / "log.db", clean_every_s=3600) as log, asyncio.timeout(30):
         await log.ensure_topics(topic_specs(settings))
         runtime = Runtime(settings, log)
         async with asyncio.TaskGroup() as tasks:
@@ -56,7 +56,7 @@ async def test_a_lane_that_fails_again_and_again_drains(tmp_path: Path) -> None:
             draining.set()
         raise TopicRefused("for a test", "t")
 
-    async with LocalLog(tmp_path / "log.db", clean_every_s=3600) as log, asyncio.timeout(5):
+    async with LocalLog(tmp_path / "log.db", clean_every_s=3600) as log, asyncio.timeout(30):
         await log.ensure_topics([TopicSpec("t", 1, compact=False, retention_ms=None)])
         await log.run_lanes("g", "t", fails, draining=draining)
     assert starts == 2

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from harness.schema import checked_whole
 from msgspec.structs import replace
 
 from streamer.config import LogSettings, MediaWikiSettings, Settings
+from streamer.enrich.textpool import TextPool
 from streamer.errors import HostNotAllowed
 from streamer.log.base import Record, Stored, TopicPartition, partition_of
 from streamer.log.local import LocalLog
@@ -222,7 +224,7 @@ class Bench:
                 totals[outcome] = totals.get(outcome, 0) + count
         return totals
 
-    async def until(self, condition: Callable[[], Any], deadline_s: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], Any], deadline_s: float = 60.0) -> None:
         """Waits for a condition (a function or a coroutine function) to be true."""
         async with asyncio.timeout(deadline_s):
             while True:
@@ -239,6 +241,12 @@ class Bench:
 
         await self.until(enough)
         return await self.counts()
+
+
+@pytest.fixture(autouse=True)
+def patient_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seconds for a text are too few where ten other things run."""
+    monkeypatch.setattr("streamer.enrich.stage.TextPool", partial(TextPool, timeout_s=60.0))
 
 
 @pytest.fixture

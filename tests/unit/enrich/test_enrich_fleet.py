@@ -71,7 +71,7 @@ async def test_of_a_topic_that_was_made_anew_it_knows_no_offsets(monkeypatch: py
     health = SimpleNamespace(forget=lambda _: None)
     runtime: Any = SimpleNamespace(topics=SimpleNamespace(budget="b"), log=log, clock=Clock(), health=health)
     following = asyncio.create_task(Fleet(runtime, purse)._follow())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(log.begun) < 2:
             await asyncio.sleep(0)
     following.cancel()

@@ -170,7 +170,7 @@ async def test_a_hint_that_never_comes_holds_nothing_for_long(
         await bench.until_admitted(2)
         took_s = loop.time() - began_s
     assert [a["version"]["identifier"] for a in await articles(bench)] == [5, 6]
-    assert WAIT_S * 0.9 < took_s < WAIT_S + 5
+    assert WAIT_S * 0.9 < took_s < WAIT_S + 30
     assert waited() == before + 1
     assert metric("streamer_enrich_hinted_total", hinted="no") == missing + 1
 

@@ -1,5 +1,6 @@
 """Plain text of Parsoid's HTML: what a reader sees, judged by another program; what hostile markup costs."""
 
+import asyncio
 import random
 import statistics
 import time
@@ -160,9 +161,8 @@ async def test_hostile_markup_costs_a_bounded_time(name: str) -> None:
     """Whatever it is made of, the next page has its text; where it took too long that worker is gone."""
     async with TextPool(workers=1, timeout_s=0.5) as pool:
         assert await pool.extract_html("<p>first") is not None
-        begun_s = time.monotonic()
-        await pool.extract_html(HOSTILE[name])
-        assert time.monotonic() - begun_s < 20.0
+        async with asyncio.timeout(60):
+            await pool.extract_html(HOSTILE[name])
         found = await pool.extract_html("<p>next")
         assert found is not None
         assert found.text == "next"
@@ -174,7 +174,7 @@ def test_what_nests_too_deep_is_not_parsed() -> None:
     for html in ("<div>" * 40_000, "<i>" * 40_000 + "</i>" * 40_000, '<DIV title="<">' * 40_000):
         with pytest.raises(ValueError, match="too deep"):
             plain_html(html)
-    assert time.process_time() - begun_s < 0.5
+    assert time.process_time() - begun_s < 2.0
     flat = "<p>a<br>b<img><link /><meta><wbr/><math><mspace /></math> <i title='/'>c</i></p>"
     assert plain_html(flat * 2_000).text == "\n\n".join(["a\nb c"] * 2_000)
     assert plain_html("<div>" * MAX_DEPTH + "x" + "</div>" * MAX_DEPTH).text == "x"

@@ -118,7 +118,7 @@ def test_hostile_markup_costs_little(unit: str) -> None:
     wikitext = unit * (2_000_000 // len(unit))
     began = time.process_time()
     found = counts(wikitext)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 4
     assert found["citation_needed_count"] <= TEMPLATES_MOST
 
 

@@ -172,7 +172,7 @@ async def test_the_article_waits_for_its_score_and_never_longer_than_for_its_hin
     told = {a["identifier"]: a["version"] for a in await articles(bench)}
     assert told[13]["scores"]["revertrisk"]["probability"]["true"] == 0.9
     assert "scores" not in told[14]
-    assert WAIT_S * 0.9 < took_s < WAIT_S + 5
+    assert WAIT_S * 0.9 < took_s < WAIT_S + 30
     assert metric("streamer_enrich_scored_total", scored="yes") == yes + 2
     assert metric("streamer_enrich_scored_total", scored="no") == no + 1
 

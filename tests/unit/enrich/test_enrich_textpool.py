@@ -16,7 +16,7 @@ from streamer.enrich.textpool import MAX_INPUT_CHARS, MAX_SLOW, SLOW_FOR_S, Text
 from streamer.enrich.textworker import WORKER_BYTES
 
 ALL = Make(text=True, sections=True, infoboxes=True)
-BOUND_S = 2.0
+BOUND_S = 4.0
 """Of a processor, for a megabyte; wide, for slow machines. What is quadratic takes minutes."""
 
 REPEATED = (
@@ -45,7 +45,7 @@ def seconds(markup: str) -> float:
 def test_what_is_repeated_is_read_in_bounded_time() -> None:
     """Markup that takes parsers seconds to minutes, with all that can be made: a tenth of the worst."""
     slow = {piece: seconds(piece * (MEGABYTE // 10 // len(piece))) for piece in REPEATED}
-    assert max(slow.values()) < BOUND_S / 2, slow
+    assert max(slow.values()) < BOUND_S, slow
 
 
 def test_what_is_nested_in_itself_is_read_in_bounded_time() -> None:
@@ -53,7 +53,7 @@ def test_what_is_nested_in_itself_is_read_in_bounded_time() -> None:
     for begin, end in NESTED:
         count = MEGABYTE // 10 // len(begin + end)
         slow[begin, end] = seconds(begin * count + end * count)
-    assert max(slow.values()) < BOUND_S / 2, slow
+    assert max(slow.values()) < BOUND_S, slow
 
 
 @pytest.mark.soak

@@ -14,19 +14,22 @@ def short(mix: Mix, edits_per_s: float, *, batch: int = 50) -> Scenario:
     return Scenario(mix, edits_per_s=edits_per_s, batch=batch, warm_s=60, judged_s=80, tail_s=40)
 
 
-@pytest.mark.parametrize("name", ["recorded", "invented"])
-def test_ten_minutes_at_live_rate_stay_fresh_within_the_budget(
-    name: str, request: pytest.FixtureRequest
+@pytest.mark.parametrize(
+    ("name", "is_long"),
+    [
+        pytest.param("recorded", False, id="recorded"),
+        pytest.param("invented", False, id="invented"),
+        pytest.param("recorded", True, id="ten minutes", marks=pytest.mark.soak),
+    ],
+)
+def test_at_live_rate_all_stays_fresh_within_the_budget(
+    name: str, is_long: bool, request: pytest.FixtureRequest
 ) -> None:
     """19 edits a second of 73 wikis, 200 requests a minute, three at once: all that is asked is counted where
     the wikis would count it.
     """
-    if name == "recorded":
-        mix = recorded(request.getfixturevalue("shared_data") / RECORDING)
-        scenario = Scenario(mix, judged_s=390.0)
-    else:
-        mix = invented()
-        scenario = short(mix, 19.0)
+    mix = recorded(request.getfixturevalue("shared_data") / RECORDING) if name == "recorded" else invented()
+    scenario = Scenario(mix, judged_s=390.0) if is_long else short(mix, 19.0)
     assert mix.wikis >= 55
     figures = measured(scenario)
     assert figures.edits > 18.5 * scenario.judged_s

@@ -36,7 +36,7 @@ from streamer.route.starts import append_start, record_start
 from streamer.runtime import DAY_MS, Runtime, article_spec, topic_specs
 from streamer.ticks import QUIET_SEGMENTS
 
-DEADLINE_S = 15.0
+DEADLINE_S = 60.0
 SETTINGS = Settings(log=LogSettings(kind="local", partitions=PARTITIONS))
 POLL_S = 0.01
 

@@ -297,7 +297,7 @@ def arrival(events: int) -> Arrival:
 async def test_the_inbox_holds_the_reader_back() -> None:
     """While a full batch waits, `put` does not return; once it is taken, it does."""
     inbox = Inbox(linger_s=60.0)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         putting = tasks.create_task(inbox.put(arrival(BATCH_EVENTS + 1)))
         taken = await inbox.take(wait_s=1)  # a full batch is given at once, whatever the linger
         await putting

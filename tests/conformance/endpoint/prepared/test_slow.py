@@ -43,7 +43,7 @@ async def test_a_reader_that_stops(prepared: Prepared, fmt: Format) -> None:
             had: list[Item] = []
             for number in range(ROUNDS):
                 await prepared.write(Varied(number * A_ROUND + n, text=TEXT) for n in range(A_ROUND))
-                everything += await fast.articles(A_ROUND, within_s=10)
+                everything += await fast.articles(A_ROUND, within_s=30)
                 if number == 0:
                     had += await slow.articles(A_ROUND)
             had += await slow.end()
