@@ -14,7 +14,7 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
@@ -70,7 +70,7 @@ class Connection:
     """Open it with `with`; `abort` may be called from another thread."""
 
     url: str
-    key: str
+    key: str = field(repr=False)
     parameters: Mapping[str, str]
     last_id: str = ""
     ca_file: Path | None = None

@@ -27,7 +27,7 @@ from msgspec import Struct
 
 from consumers.backoff import Backoff
 from consumers.connection import BROKEN, SILENCE_S, Connection, Expired, Unavailable
-from consumers.errors import BadEvent, FeedError, FeedRefused, PositionLost
+from consumers.errors import BadEvent, FeedError, FeedRefused, PositionLost, UsageError
 from consumers.event import TIME, Article, Batch, decoded
 from consumers.framing import BLANK, Framing
 from consumers.handover import Closed, Handover
@@ -92,6 +92,7 @@ class SseFeed:
     backoff: Backoff = field(default_factory=Backoff)
     connections: int = 0
     """That were tried so far."""
+    _was_open: bool = False
 
     async def batches(self, position: str | None) -> AsyncGenerator[Batch, None]:
         """See Feed. The first batch may be empty: its position says when a feed began that had none."""
@@ -99,7 +100,10 @@ class SseFeed:
             position = TIME + self.since.isoformat().replace("+00:00", "Z")
             yield Batch((), position)
         while True:
-            key = self.key()
+            key = self._key()
+            if not key:
+                await self._wait(Again("the key can't be read"))
+                continue
             connection = self._connection(key, position)
             handover = Handover(position or "")
             self._start(connection, handover)
@@ -115,17 +119,29 @@ class SseFeed:
             finally:
                 await _end(connection, handover)
             position = again.position or position
-            wait_s = self.backoff.next_s(again.asked_s)
-            told = {"feed": self.name, "reason": again.why, "wait_s": round(wait_s, 3)}
-            logger.info("the feed is read again soon", extra=told)
-            await asyncio.sleep(wait_s)
+            await self._wait(again)
+
+    def _key(self) -> str:
+        """Empty where it can't be read once it could, and a stream was open by it: it's being rewritten."""
+        try:
+            return self.key()
+        except UsageError:
+            if not self._was_open:
+                raise
+            return ""
+
+    async def _wait(self, again: Again) -> None:
+        wait_s = self.backoff.next_s(again.asked_s)
+        told = {"feed": self.name, "reason": again.why, "wait_s": round(wait_s, 3)}
+        logger.info("the feed is read again soon", extra=told)
+        await asyncio.sleep(wait_s)
 
     def _judged(self, error: Exception, key: str) -> Again:
         """What waiting mends; raises the rest."""
         if isinstance(error, Unavailable):
             return Again(str(error), error.asked_s)
         if isinstance(error, Bye):
-            if error.reason == "expired" and self.key() == key:
+            if error.reason == "expired" and self._key() == key:
                 raise FeedRefused("the service says that the key has expired: ask for another one")
             return Again(f"the service said `{error.reason}`")
         if isinstance(error, Expired) and self.goes_on and _ID.fullmatch(error.earliest):
@@ -165,6 +181,7 @@ class SseFeed:
         """One connection, to its end."""
         try:
             with connection:
+                self._was_open = True
                 if not (connection.last_id or "since" in connection.parameters):
                     handover.put(Batch((), TIME + connection.date))
                 framing = Framing()

@@ -15,6 +15,7 @@ from consumers.corpus import beginning, display, metrics
 from consumers.corpus.follow import Follower, Reason
 from consumers.corpus.lock import feeding
 from consumers.corpus.progress import begins
+from consumers.corpus.start import since_of, started
 from consumers.corpus.state import State
 from consumers.errors import BadEvent, FeedError, FeedRefused, PositionLost, UsageError
 from consumers.event import Feed
@@ -52,10 +53,12 @@ def run(options: argparse.Namespace) -> int:
     logs.set_up(as_json=not is_live)
     with feeding(options.corpus), State(options.corpus, create=True) as state:
         positions = state.positions()
-        if options.since is None and not positions:
-            options.since = begins(state)
+        new = {feed.name for feed in feeds.opened(options)}.difference(positions)
+        if options.since is None and new:
+            options.since = since_of(state, new) if positions else begins(state)
         opened = feeds.opened(options, positions)
         _checked(state, options, opened)
+        started(state, new, options.since)
         follower = Follower(
             state,
             opened,

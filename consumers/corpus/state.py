@@ -105,7 +105,8 @@ class State(Reader):
 
     def sync(self) -> None:
         """What was committed until now, no power loss takes back: before somebody is told its number."""
-        log = self.path.with_name(f"{self.path.name}-wal")
+        path = self.path.resolve()  # beside which SQLite keeps it
+        log = path.with_name(f"{path.name}-wal")
         try:
             with suppress(FileNotFoundError), log.open("rb") as file:  # none: all is in the file itself
                 os.fsync(file.fileno())

@@ -10,11 +10,13 @@ import sys
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.scripted import PREAMBLE, Answer, Scripted, article, event
+from harness.service import free_port
 
 from consumers.cli import main
 from consumers.corpus.lock import feeding
@@ -248,3 +250,42 @@ def test_a_command_loads_no_other_commands_libraries() -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert process.stdout == "[]\n"
+
+
+def test_a_start_that_was_ended_before_all_feeds_began(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has a position, two have none, as after a kill or a refusal: the same command goes on, these from
+    where they were to begin. Another set of feeds is refused as ever.
+    """
+
+    def follow(connections: int) -> tuple[int, str, str]:
+        url = f"http://127.0.0.1:{free_port()}"
+        asked = ("follow", "--url", url, "--connections", str(connections), "--until-idle", "0.2", "--json")
+        return called(path, capsys, *asked)
+
+    monkeypatch.setenv("CORPUS_KEY", KEY)
+    before = datetime.now(UTC)
+    assert follow(3)[0] == 0
+    with State(path) as state:
+        assert state.positions() == {}
+        state.commit(positions={"sse:0-2": "id-1"})
+    code, _, err = follow(2)
+    assert code == 2
+    assert "has no position of sse:0-4, sse:5-9" in err
+    code, _, err = follow(3)
+    assert code == 0, err
+    with State(path) as state:
+        positions = state.positions()
+    assert positions.pop("sse:0-2") == "id-1"
+    assert positions.keys() == {"sse:3-5", "sse:6-9"}
+    for position in positions.values():
+        assert datetime.fromisoformat(position.removeprefix("since:")) <= before
+
+
+def test_a_corpus_is_fed_by_one_process_whatever_its_name(path: Path) -> None:
+    """A link to it is the same corpus."""
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    with feeding(path), pytest.raises(StateError, match="is fed by another process"), feeding(link):
+        pass

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiokafka import AIOKafkaProducer
 from harness.cutting import Hop
 from harness.delivering import KEY, Delivering, article_record
 from harness.delivering_on_kafka import delivering_on_kafka
@@ -24,6 +25,7 @@ from consumers.corpus.state import State
 from consumers.errors import PositionLost
 from consumers.event import Article, Batch, Feed
 from consumers.kafka import Access, KafkaFeed
+from consumers.kafka_reader import TopicReader
 from consumers.parts import Parts
 from consumers.sse import SseFeed
 from deploy.kafka import Brokers
@@ -264,6 +266,24 @@ async def test_a_cluster_that_can_not_be_reached_is_waited_for(brokers: Brokers)
             hop.target = real
             await reading
         assert sequences(found) == sorted(server_sequences(server))
+
+
+async def test_a_position_is_behind_the_marks_of_transactions(brokers: Brokers) -> None:
+    """It reaches the end of each partition, where they stand: else retention, which takes them too, would
+    seem to have taken what was not read.
+    """
+    async with asyncio.timeout(DEADLINE_S), written_on(brokers) as server:
+        bootstrap = list(server.place.bootstrap)
+        async with TopicReader(Access(server.place.bootstrap, is_encrypted=False), server.topic) as reader:
+            await reader.begin_since(range(10), None)
+            producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=server.topic)
+            async with producer, producer.transaction():
+                for number in range(10):
+                    await producer.send(server.topic, b"{}", partition=number)
+            ends = await reader._consumer.end_offsets(list(reader.offsets))
+            assert set(ends.values()) == {2}
+            while reader.offsets != ends:
+                await reader.read()
 
 
 async def test_what_retention_took_is_lost_by_name(brokers: Brokers, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from harness.scripted import PREAMBLE, Answer, Scripted, control, event
 
 from consumers import connection
 from consumers.backoff import Backoff
-from consumers.errors import BadEvent, FeedError, FeedRefused, PositionLost
+from consumers.errors import BadEvent, FeedError, FeedRefused, PositionLost, UsageError
 from consumers.event import Batch
 from consumers.parts import Parts
 from consumers.sse import SseFeed
@@ -480,6 +480,36 @@ async def test_a_key_that_was_changed_is_taken() -> None:
         async with aclosing(feed.batches("id-0")) as batches:
             assert await pages(batches, 2) == [1, 2]
     assert server.requests[1].headers["authorization"] == "Bearer wrs_new"
+
+
+async def test_a_key_file_that_is_being_rewritten_is_read_again() -> None:
+    """Empty for a moment, once a stream was open: the next try has it. Before that it's an error."""
+    keys = [KEY, "", "", "wrs_new"]
+
+    def key() -> str:
+        if found := keys.pop(0):
+            return found
+        raise UsageError("there is no key")
+
+    answers = [Answer(PREAMBLE + event(1)), Answer(event(2), then="hold")]
+    async with asyncio.timeout(DEADLINE_S), Scripted(answers) as server:
+        feed = feed_of(server)
+        feed.key = key
+        async with aclosing(feed.batches("id-0")) as batches:
+            assert await pages(batches, 2) == [1, 2]
+        assert [asked.headers["authorization"] for asked in server.requests] == [
+            f"Bearer {KEY}",
+            "Bearer wrs_new",
+        ]
+        other = feed_of(server)
+        other.key, keys[:] = key, [""]
+        with pytest.raises(UsageError, match="there is no key"):
+            await anext(other.batches("id-0"))
+
+
+def test_a_connection_does_not_show_its_key() -> None:
+    """Wherever it may be printed."""
+    assert KEY not in repr(connection.Connection("http://127.0.0.1:1", KEY, {}))
 
 
 async def test_the_key_stands_in_no_log_and_no_repr(caplog: pytest.LogCaptureFixture) -> None:
