@@ -60,6 +60,7 @@ async def test_malformed_requests(tmp_path: Path, rng: random.Random) -> None:
     statuses = await onslaught(tmp_path, rng, REQUESTS)
     assert {200, 400, 401, 404, 405, 417, 422} <= statuses.keys(), "they no longer reach what they should"
     assert statuses[0] < REQUESTS / 5
+    assert statuses[503] <= REQUESTS / 50, "the log is slow on a busy machine, but now and then"
 
 
 @pytest.mark.soak
