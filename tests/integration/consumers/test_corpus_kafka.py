@@ -301,7 +301,7 @@ async def test_what_retention_took_is_lost_by_name(brokers: Brokers, tmp_path: P
 
         everything, _ = await read(feed_of(server), 20, at(0))
         assert sequences(everything) == sequences(found)
-        beyond = feed_of(server, beyond_s=0.2)
+        beyond = feed_of(server, beyond_s=5.0)
         with pytest.raises(PositionLost, match="end before the position"):
             await read(beyond, 1, at(1_000))
         assert beyond.connections > 1
