@@ -49,7 +49,7 @@ async def test_own_recording_reaches_each_partner_exactly(
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("kills", [len(KILLED_AT) + 1, pytest.param(30, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [8, pytest.param(30, marks=pytest.mark.soak)])
 async def test_own_recording_survives_kills(
     tmp_path: Path, rng: random.Random, brokers: Brokers, kills: int
 ) -> None:
@@ -60,7 +60,7 @@ async def test_own_recording_survives_kills(
     recording = tmp_path / "own.sse"
     write_recording(recording, rng, seconds=2 * kills, events=30 * kills)
     kafka = OnKafka(brokers)
-    points = rng.sample(KILLED_AT, len(KILLED_AT))
+    points = rng.sample(KILLED_AT, min(len(KILLED_AT), kills // 2))
     await run_under_kills(recording, tmp_path, rng, kafka, points, kills=kills)
 
     async def check(partner: str, rows: list[Row], read: Callable[..., Awaitable[list[Any]]]) -> None:
@@ -115,6 +115,7 @@ async def test_enrich_killed_in_its_transaction_goes_on_at_once(
             assert not (await enrich.metrics()).get(replaced)
 
 
+@pytest.mark.soak  # tests/prove has such a fleet too
 @pytest.mark.timeout(600)
 async def test_roles_apart_with_two_workers(tmp_path: Path, rng: random.Random, brokers: Brokers) -> None:
     """Five processes, two of them share enrich: each is killed several times, one worker sleeps until its

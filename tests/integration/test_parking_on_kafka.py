@@ -260,14 +260,12 @@ async def test_too_small_topic(place: Place) -> None:
         await place.operator._cluster.ask(AlterTopics({topic: {"max.message.bytes": "200"}}))
         await until(lambda: is_parked("bad"))
         await place.others_go_on(2.0)
-        assert 1 <= place.restarts <= PARTITIONS
-        ended = place.restarts
         await place.others_go_on()
-        assert place.restarts == ended
+        assert 1 <= place.restarts <= PARTITIONS  # some lanes learn of it later than others, each once
         await place.operator._cluster.ask(AlterTopics({topic: {"max.message.bytes": "16842752"}}))
         await until(lambda: not is_parked("bad"))
         await place.caught_up("bad", "good")
-        assert place.restarts == ended
+        assert place.restarts <= PARTITIONS
         for partner in PARTNERS:
             place.judge_whole(await place.got(partner))
     assert max(place.delays_s) < DELAY_S

@@ -130,6 +130,9 @@ async def test_a_dump_what_was_listed_and_the_feed_are_the_wiki(
             assert (told["wiki"], told["unreadable"]) == (wiki, 0)
             assert told["gap"]["asked"] > 0
         await deeds(farm, rng, 3 * deeds_each)
+        await farm.settled()
+        for wiki in farm.wikis:
+            await everything_is_told(farm, articles, wiki)
         truth = await farm.truth()
         since = ["--since", kept_since, "--url", url, "--key-file", str(tmp_path / "key")]
         await corpus(tmp_path, "follow", *since, "--json", "--until-idle", "8")
@@ -142,6 +145,7 @@ async def test_a_dump_what_was_listed_and_the_feed_are_the_wiki(
         assert not report["findings"], report
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 async def test_a_row_of_a_dump_equals_the_feeds(farm: WikiFarm, tmp_path: Path, rng: random.Random) -> None:
     """Of the same revision: addresses, text, licence, attribution and all else that both can know, in three
@@ -194,14 +198,19 @@ async def test_a_row_of_a_dump_equals_the_feeds(farm: WikiFarm, tmp_path: Path, 
         assert replace(rows["dump"][key], attribution="", language="") == offline
 
 
-async def everything_is_told(farm: WikiFarm, feed: Feed) -> str:
-    """The time of an event that came after all that has happened: from then on a feed may be read that keeps
+async def everything_is_told(farm: WikiFarm, feed: Feed, wiki: str = "enproof") -> str:
+    """The time of an event that came after all that has happened there: from then on a feed may be read that keeps
     nothing before it.
     """
-    answer = await farm.wikis["enproof"].act("Writer", "edit", title="Boundary", text="here it begins")
-    page = answer["edit"]["pageid"]
+    answer = await farm.wikis[wiki].act(
+        "Writer", "edit", title="Boundary", text=f"here it begins, {datetime.now(UTC)}"
+    )
+    page, revision = answer["edit"]["pageid"], answer["edit"]["newrevid"]
     async with asyncio.timeout(60):
         async for event in feed.articles(asyncio.Event()):
-            if (event.article["is_part_of"]["identifier"], event.article["identifier"]) == ("enproof", page):
+            about = event.article
+            if (about["is_part_of"]["identifier"], about["identifier"]) != (wiki, page):
+                continue
+            if about["version"]["identifier"] == revision:
                 return str(event.article["event"]["date_published"])
     raise AssertionError("the feed ended")

@@ -155,6 +155,7 @@ async def test_a_known_set_is_lost_on_the_local_log(
     await _found_repaired_and_found_once(farm, tmp_path, rng)
 
 
+@pytest.mark.soak  # that a log is a log, the rest of the suite shows
 @pytest.mark.xdist_group("kafka")
 @pytest.mark.timeout(600)
 async def test_a_known_set_is_lost_on_kafka(
