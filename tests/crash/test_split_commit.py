@@ -21,7 +21,7 @@ async def killed_in_the_middle(crash: Crash, time: int) -> None:
     await crash.service.start()
 
 
-@pytest.mark.parametrize("group", ["enrich", "route"])
+@pytest.mark.parametrize("group", [pytest.param("enrich", marks=pytest.mark.soak), "route"])
 async def test_records_before_positions_is_found_out_as_doubled(
     group: str, material: Material, tmp_path: Path
 ) -> None:
@@ -32,7 +32,7 @@ async def test_records_before_positions_is_found_out_as_doubled(
         assert "doubled" in " ".join(await crash.judge())
 
 
-@pytest.mark.parametrize("group", ["source", "enrich", "route"])
+@pytest.mark.parametrize("group", ["source", pytest.param("enrich", marks=pytest.mark.soak), "route"])
 async def test_positions_before_records_is_found_out_as_loss(
     group: str, material: Material, tmp_path: Path
 ) -> None:

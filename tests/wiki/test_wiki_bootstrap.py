@@ -199,8 +199,8 @@ async def test_a_row_of_a_dump_equals_the_feeds(farm: WikiFarm, tmp_path: Path, 
 
 
 async def everything_is_told(farm: WikiFarm, feed: Feed, wiki: str = "enproof") -> str:
-    """The time of an event that came after all that has happened there: from then on a feed may be read that keeps
-    nothing before it.
+    """The time of an event that came after all that has happened there: from then on a feed may be read that
+    keeps nothing before it.
     """
     answer = await farm.wikis[wiki].act(
         "Writer", "edit", title="Boundary", text=f"here it begins, {datetime.now(UTC)}"
