@@ -494,6 +494,7 @@ async def test_rebuild_beside_others_on_the_local_log(tmp_path: Path) -> None:
         await rebuild_beside(fleet, 1)
 
 
+@pytest.mark.soak  # the rebuild itself is judged on both logs
 @pytest.mark.xdist_group("kafka")
 async def test_rebuild_beside_others_on_kafka(tmp_path: Path, brokers: Brokers) -> None:
     """The same with two processes that share the lanes."""

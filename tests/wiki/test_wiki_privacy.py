@@ -149,6 +149,7 @@ async def test_told_of_nobody_on_the_local_log(farm: WikiFarm, tmp_path: Path, r
     await told_of_nobody(farm, tmp_path, rng, None)
 
 
+@pytest.mark.soak  # the policy is applied before any log
 @pytest.mark.xdist_group("kafka")
 async def test_told_of_nobody_on_kafka(
     farm: WikiFarm, tmp_path: Path, rng: random.Random, brokers: Brokers
