@@ -20,6 +20,7 @@ from tests.integration.log.test_kafka_log import SPECS, at, opened
 pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.timeout(600)]
 
 
+@pytest.mark.soak  # a service that waits for its cluster has such a restart, and is judged by its partners
 async def test_broker_restart_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """Kill -9 of the only broker, twice, under a lane that commits: each number comes out once."""
     async with Brokers(tmp_path) as brokers, opened(brokers) as log:
