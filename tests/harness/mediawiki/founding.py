@@ -168,7 +168,11 @@ def _empty(database: Path) -> None:
 
 
 async def _run(origin: Path, script: str, *arguments: str, **environ: str) -> None:
-    """Raises AssertionError with what it said."""
+    await ran(origin, script, *arguments, env={**environment(origin, origin), **environ}, within_s=INSTALL_S)
+
+
+async def ran(origin: Path, script: str, *arguments: str, env: Mapping[str, str], within_s: float) -> None:
+    """A script of MediaWiki's own, which ends with us. Raises AssertionError with what it said."""
     process = await asyncio.create_subprocess_exec(
         "setpriv",
         "--pdeathsig",
@@ -176,13 +180,13 @@ async def _run(origin: Path, script: str, *arguments: str, **environ: str) -> No
         *compiled(origin),
         script,
         *arguments,
-        env={**environment(origin, origin), **environ},
+        env=env,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        async with asyncio.timeout(INSTALL_S):
+        async with asyncio.timeout(within_s):
             said, _ = await process.communicate()
     finally:
         if process.returncode is None:
