@@ -29,6 +29,7 @@ from harness.brokers import standing
 from harness.certificates import self_signed
 from harness.feed import Feed
 from harness.kafka_users import User, ask
+from harness.patience import answered
 from harness.service import Service, free_port
 
 from consumers import feeds
@@ -654,10 +655,8 @@ def of_topic(user: User, topic: str, group: str, wanted: set[str]) -> set[str]:
 
 async def status_of(url: str, key: str) -> dict[str, Any]:
     async with (
-        aiohttp.ClientSession() as session,
-        session.get(
-            url.replace("/articles", "/status"), headers={"Authorization": f"Bearer {key}"}
-        ) as answer,
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as session,
+        answered(session, "GET", url.replace("/articles", "/status")) as answer,
     ):
         assert answer.status == 200
         status: dict[str, Any] = await answer.json()

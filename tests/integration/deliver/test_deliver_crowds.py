@@ -23,10 +23,10 @@ LIVE: Final = 5
 ARTICLES: Final = 15
 """In a phase: each is awaited by all who are well before the next is written."""
 PHASES: Final = 4
-RATIO: Final = 1.5
-SLACK_S: Final = 0.002
-"""Of a turn of this process's own loop, in which the crowd lives too, on a busy machine. A write to each of
-two thousand would be ten times that."""
+RATIO: Final = 3
+SLACK_S: Final = 0.01
+"""Of some turns of this process's own loop, in which the crowd lives too, on a machine that does other things.
+A write to each of two thousand before theirs would be several times that."""
 CLIENT_BYTES: Final = 32_768
 """At most, for one who is connected."""
 GROWN_BYTES: Final = 16_000_000
