@@ -25,7 +25,7 @@ ARTICLES: Final = 15
 PHASES: Final = 4
 RATIO: Final = 3
 SLACK_S: Final = 0.01
-"""Of some turns of this process's own loop, in which the crowd lives too, on a machine that does other things.
+"""Of some turns of this process's own loop, in which the crowd lives too, on a busy machine.
 A write to each of two thousand before theirs would be several times that."""
 CLIENT_BYTES: Final = 32_768
 """At most, for one who is connected."""
