@@ -8,6 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, get_type_hints
 
@@ -34,6 +35,10 @@ SCORES_URL: Final = re.compile(
 RPM_UNIDENTIFIED: Final = 10
 RPM_IDENTIFIED: Final = 200
 """Wikimedia's rate tiers for clients without and with a contact in the User-Agent."""
+MOST_REWIND_S: Final = 3_600
+"""What was told is remembered for as long, and each cut, four an hour, brings it again. A longer past is what
+`since` is for: with a rewind of days a source that catches up would never get beyond its first cut.
+"""
 KNOWN_STREAMS: Final = re.compile(
     r"(mediawiki\.)?recentchange|mediawiki\.page_change\.v1|mediawiki\.revision-(visibility|tags)-change"
     r"|mediawiki\.page_[a-z_]*prediction_change[a-z_]*\.v1"
@@ -59,7 +64,9 @@ class SourceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     streams: tuple[str, ...] = STREAMS
     contact: str = ""
     """Mail address or page of the operator; goes into the User-Agent."""
-    rewind_s: NonNegative = 10.0
+    since: Annotated[datetime, Meta(tz=True)] | None = None
+    """Where a log that holds nothing begins; None: with what comes now. One that holds something goes on."""
+    rewind_s: Annotated[float, Meta(ge=0, le=MOST_REWIND_S)] = 10.0
     silence_s: Positive = 60.0
     """A connection without a byte for so long is given up."""
     speed: Literal["recorded", "full"] = "full"

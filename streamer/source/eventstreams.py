@@ -35,6 +35,10 @@ CONNECT_S: Final = 30.0
 """Until the status line is there."""
 RETRY_AFTER_MOST_S: Final = 3_600.0
 """Longer than this no server means; a mistake there must not stop us for a day."""
+BEGINNING_EVENTS: Final = 500
+"""Ten seconds of all wikis."""
+BEGINNING_MS: Final = 60_000
+"""By so much the earliest of them may be younger than what was asked for."""
 SETTLED_S: Final = 5.0
 """A connection that lived so long, or brought anything, was a good one: the backoff starts over."""
 
@@ -52,10 +56,14 @@ class EventStreams:
     """False: nothing was ever read, and the feed begins with what comes now."""
     health: Health
     backoff: Backoff
+    since_ms: int = 0
+    """Where nothing was read yet and the feed begins in the past: there; 0 else."""
     clock: Clock = field(default_factory=Clock)
     _missing: dict[str, int] = field(default_factory=dict)
     """After a resume, per topic the time by which its first event must be (see `_watch_for_gap`)."""
 
+    _begun: list[int] = field(default_factory=list)
+    """The times of the first events of such a feed."""
     _arrived: int = 0
     _newest_ms: int = 0
     _was_silent: bool = False
@@ -163,6 +171,8 @@ class EventStreams:
             one = interpret(frame.data, rules)
             if self._missing:
                 self._watch_for_gap(one)
+            if self.since_ms:
+                self._watch_the_beginning(one)
             told.append(one)
             # each, not the last one only: ids step back, and a mark must lie behind all that was read
             if frame.last_id and not self.marks.advance_by_id(frame.last_id):
@@ -184,6 +194,22 @@ class EventStreams:
             "upstream no longer has all that followed: a gap",
             extra={"topic": told.topic, "missing_s": (told.upstream_ms - by_ms) / 1_000},
         )
+
+    def _watch_the_beginning(self, told: Told) -> None:
+        """Whoever asks for more than upstream keeps gets the earliest that there is, without a word. A topic
+        may be quiet for a while, all of them together are not.
+        """
+        self._begun.append(told.upstream_ms)
+        if len(self._begun) < BEGINNING_EVENTS:
+            return
+        late_ms = min(self._begun) - self.since_ms
+        if late_ms > BEGINNING_MS:
+            SOURCE_GAPS.inc()
+            logger.error(
+                "upstream does not reach back to source.since: a gap", extra={"missing_s": late_ms / 1_000}
+            )
+        self.since_ms = 0
+        self._begun.clear()
 
 
 def _check(response: aiohttp.ClientResponse) -> None:

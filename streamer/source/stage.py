@@ -128,7 +128,8 @@ def _from_stream(runtime: Runtime, standing: Standing) -> tuple[Read, Standing]:
     settings = runtime.settings
     rewind_ms = int(settings.source.rewind_s * 1_000)
     is_resumed = standing.started_ms > 0
-    started_ms = standing.started_ms or runtime.clock.now_ms()
+    since_ms = 0 if is_resumed else _since_ms(runtime)
+    started_ms = standing.started_ms or since_ms or runtime.clock.now_ms()
     # what was remembered for a shorter rewind doesn't cover a longer one; the next start will
     first_rewind_ms = min(rewind_ms, standing.rewind_ms) if is_resumed else rewind_ms
     client = EventStreams(
@@ -138,13 +139,23 @@ def _from_stream(runtime: Runtime, standing: Standing) -> tuple[Read, Standing]:
         marks=Marks(standing.upstream, standing.idle),
         started_ms=started_ms,
         rewind_ms=first_rewind_ms,
-        is_resumed=is_resumed,
+        is_resumed=is_resumed or since_ms > 0,
+        since_ms=since_ms,
         health=runtime.health,
         backoff=Backoff(),
         clock=runtime.clock,
     )
     standing = standing.with_stream(started_ms=started_ms, rewind_ms=rewind_ms)
     return client.run, standing
+
+
+def _since_ms(runtime: Runtime) -> int:
+    """0: with what comes now."""
+    since = runtime.settings.source.since
+    if since is None:
+        return 0
+    logger.info("the source begins in the past", extra={"since": since.isoformat()})
+    return min(int(since.timestamp() * 1_000), runtime.clock.now_ms())
 
 
 def _from_file(runtime: Runtime, recording: Recording, standing: Standing) -> tuple[Read, Standing]:

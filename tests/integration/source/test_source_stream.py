@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -197,6 +198,35 @@ async def test_live_from_now_with_a_proper_user_agent(tmp_path: Path) -> None:
         assert upstream.asked == [""]
         assert "me@example.org" in upstream.agents[0]
     assert await identifiers(tmp_path / "log.db") == expected(2)
+
+
+async def test_an_empty_log_begins_where_it_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With `since` the first start asks for the past, over cuts, and each event comes once; a log that holds
+    something goes on from there, whatever `since` says; and that upstream doesn't reach back so far is a gap.
+    """
+    path, since = tmp_path / "log.db", datetime.fromtimestamp(BASE_MS / 1_000 + 60, UTC)
+    gaps = REGISTRY.get_sample_value("streamer_source_gaps_total") or 0
+    async with serving() as upstream:
+        times = [BASE_MS + n * 1_000 for n in range(700)]
+        upstream.tell(*((at_ms, edit(n + 1, at_ms)) for n, at_ms in enumerate(times)))
+        upstream.cut_after = [200, 300]
+        async with running(path, upstream, since=since):
+            await until(lambda: admitted() == 650)  # the rewind is 10 s
+        asked = msgspec.json.decode(upstream.asked[0])
+        assert {entry["timestamp"] for entry in asked} == {BASE_MS + 50_000}
+        async with running(path, upstream, since=since - timedelta(days=7)):
+            upstream.tell((times[-1] + 1, edit(701, times[-1] + 1)))
+            await until(lambda: admitted() == 651)
+        assert sorted(await identifiers(path)) == expected(*range(51, 702))
+        assert REGISTRY.get_sample_value("streamer_source_gaps_total") == gaps
+
+        with caplog.at_level(logging.ERROR):
+            async with running(tmp_path / "2.db", upstream, since=since - timedelta(days=7)):
+                await until(lambda: admitted() == 701)
+        assert REGISTRY.get_sample_value("streamer_source_gaps_total") == gaps + 1
+        assert "does not reach back to source.since" in caplog.text
 
 
 async def test_cuts_lose_and_repeat_nothing(tmp_path: Path) -> None:
