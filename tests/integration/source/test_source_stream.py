@@ -200,9 +200,7 @@ async def test_live_from_now_with_a_proper_user_agent(tmp_path: Path) -> None:
     assert await identifiers(tmp_path / "log.db") == expected(2)
 
 
-async def test_an_empty_log_begins_where_it_is_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_an_empty_log_begins_where_it_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """With `since` the first start asks for the past, over cuts, and each event comes once; a log that holds
     something goes on from there, whatever `since` says; and that upstream doesn't reach back so far is a gap.
     """
