@@ -117,7 +117,7 @@ class Service:
             str(self.config),
             *self._command,
             cwd=self.folder,
-            env={**environ, **self.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+            env={**environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), **self.environ},
             stdout=stdout,
             stderr=asyncio.subprocess.PIPE,
         )
