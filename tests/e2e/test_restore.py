@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 from harness.corpora import Follows
 from harness.mediawiki.truth import Truth
+from harness.on_kafka import OnKafka
 from harness.service import Service, free_port
 from recording_setup import KEYS, PARTITIONS, until_routed_from_the_start, write_partners
 from test_mirror import WIKI, Editor, wiki_of
@@ -53,6 +54,7 @@ class Place:
     rng: random.Random
     port: int = field(default_factory=free_port)
     since: datetime | None = None
+    kafka: OnKafka | None = None
 
     @property
     def log(self) -> Path:
@@ -71,7 +73,7 @@ endpoint = "{self.sandbox.endpoint}"
 requests_per_minute = 6000
 missing_retry_s = 0.5
 [log]
-path = "{self.log}"
+{self.kafka.settings if self.kafka else f'path = "{self.log}"'}
 [deliver]
 port = {self.port}
 admin_port = 0
@@ -86,8 +88,22 @@ file = "{self.folder / "partners.toml"}"
         return Service(folder, self.config, *command)
 
     def corpus(self, *more: str) -> Follows:
-        feed = ("--url", f"http://127.0.0.1:{self.port}", "--since", "2020-01-01T00:00:00Z", "--json")
-        return Follows(self.folder / "corpus.db", [*feed, *more], {"CORPUS_KEY": KEYS["everything"]})
+        return Follows(
+            self.folder / "corpus.db",
+            ["--json", *(self.on_kafka or self.by_sse), *more],
+            {"CORPUS_KEY": KEYS["everything"]},
+        )
+
+    @property
+    def by_sse(self) -> list[str]:
+        return ["--url", f"http://127.0.0.1:{self.port}", "--since", "2020-01-01T00:00:00Z"]
+
+    @property
+    def on_kafka(self) -> list[str]:
+        if self.kafka is None:
+            return []
+        topic = Topics(self.kafka.prefix).of_partner("everything")
+        return ["--kafka", ",".join(self.kafka.bootstrap), "--topic", topic]
 
     async def deeds(self) -> None:
         editor = Editor(self.session, self.sandbox.endpoint, self.rng)
