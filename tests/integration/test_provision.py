@@ -670,7 +670,7 @@ async def test_a_fleet_under_its_own_users_serves_and_lets_go_of_a_partner(
     partners, by SSE and by Kafka under the partners' own users, with no refusal anywhere, and deliver may
     read the accounts for `/v2/status`; what the stream loses meanwhile is reconciled. Purging one, while
     its articles flow, takes user, rights, quota, groups, topic and positions away, cuts it off, and the other
-    notices nothing: no lane starts anew.
+    notices nothing: no lane starts anew. A role gets another password, and goes on.
     """
     operator = Operator(brokers, tmp_path, "fleet", "partner_bytes_per_second = 50_000_000")
     operator.add("eve", "frank")
@@ -738,6 +738,8 @@ async def test_a_fleet_under_its_own_users_serves_and_lets_go_of_a_partner(
         assert [line for line in rest if not line.startswith("right")][:-1] == [changed]
         rest, _ = operator.run("provision")
         assert rest[-1].startswith("nothing to do")
+        await new_password(operator, services["route"], "fleet-route")
+        await until_articles(frank, 15)
         for service in services.values():
             told = [line for line in service.lines if '"warning"' in line or '"error"' in line]
             assert not [line for line in told if "uthorization" in line or "lane restarts" in line], told
@@ -745,6 +747,19 @@ async def test_a_fleet_under_its_own_users_serves_and_lets_go_of_a_partner(
             service.signal(signal.SIGTERM)
         for role, service in services.items():
             assert await service.wait() == 0, (role, service.lines[-5:])
+
+
+async def new_password(operator: Operator, service: Service, user: str) -> None:
+    """Of a role, as README's "Users and rights" says it; what is connected stays so until it is restarted."""
+    before = operator.user(user).password
+    lines, _ = await ask(operator.run, "provision", "--new-password", user)
+    assert begun(lines, "change") == [f"change user {user}: a new password"]
+    after = operator.user(user).password
+    assert after != before
+    assert await service.terminate() == 0, service.lines[-5:]
+    service.environ = operator.environ(user, after)
+    await service.start()
+    await service.until_ready()
 
 
 async def test_mistakes_are_told_by_name(operator: Operator) -> None:

@@ -14,6 +14,8 @@ from consumers.errors import FeedRefused, PositionLost
 from consumers.parts import Parts
 from consumers.sse import SseFeed
 from streamer.config import DeliverSettings
+from streamer.partners import hash_key
+from streamer.partners_edit import rotate_partner
 from streamer.runtime import article_spec
 
 DEADLINE_S = 60
@@ -70,6 +72,39 @@ async def test_a_key_that_is_revoked_ends_it(tmp_path: Path) -> None:
                     await anext(batches)
         with pytest.raises(FeedRefused, match=r"answers 401 .*look at the key"):
             await read(feed_of(server), 1)
+
+
+async def test_a_key_is_rotated_without_a_break(tmp_path: Path) -> None:
+    """As `streamer partner rotate` does it: both keys are good; who has the new one goes on when the old one
+    is taken out, by itself and where it was.
+    """
+    keys = [KEY]
+    expired = metric("streamer_deliver_ended_streams_total", partner="acme", reason="expired")
+    async with delivering(tmp_path) as server, asyncio.timeout(DEADLINE_S):
+        first = await server.write(range(1, 11))
+        feed = feed_of(server)
+        feed.key = lambda: keys[-1]
+        found: list[int] = []
+        async with aclosing(feed.batches(None)) as batches:
+
+            async def until(count: int) -> None:
+                while len(found) < count:
+                    found.extend(one.event.sequence for one in (await anext(batches)).events)
+
+            await until(10)
+            keys.append(rotate_partner(server.file, "acme"))
+            second = await server.write(range(11, 21))
+            await until(20)
+            assert feed.connections == 1
+            newest = hash_key(keys[-1])
+            server.file.write_text(f'[acme]\nkeys = ["{newest}"]\n')
+            third = await server.write(range(21, 31))
+            while metric("streamer_deliver_ended_streams_total", partner="acme", reason="expired") == expired:
+                await asyncio.sleep(0.01)
+            fourth = await server.write(range(31, 41))
+            await until(40)
+        assert feed.connections == 2
+        assert sorted(found) == sorted([*first, *second, *third, *fourth])
 
 
 async def test_what_the_service_refuses_is_said_in_its_words(tmp_path: Path) -> None:
