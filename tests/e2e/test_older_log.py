@@ -53,8 +53,10 @@ heartbeat_s = 0.3
 
 
 async def counted(service: Service) -> dict[str, dict[str, int]]:
-    return {
+    """What is not 0: there may be outcomes that the older program did not know."""
+    told = {
         "source": await service.committed("source"),
         "enrich": await service.committed("enrich"),
         PARTNER: await service.committed("route", PARTNER),
     }
+    return {whose: {name: count for name, count in counts.items() if count} for whose, counts in told.items()}
