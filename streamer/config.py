@@ -66,7 +66,7 @@ class SourceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Mail address or page of the operator; goes into the User-Agent."""
     since: Annotated[datetime, Meta(tz=True)] | None = None
     """Where a log that holds nothing begins; None: with what comes now. One that holds something goes on."""
-    rewind_s: Annotated[float, Meta(ge=0, le=MOST_REWIND_S)] = 10.0
+    rewind_s: NonNegative = 10.0
     silence_s: Positive = 60.0
     """A connection without a byte for so long is given up."""
     speed: Literal["recorded", "full"] = "full"
@@ -83,6 +83,11 @@ class SourceSettings(Struct, frozen=True, forbid_unknown_fields=True):
                 )
         if not self.streams:
             raise ValueError("streams is empty: name at least recentchange")
+        if self.rewind_s > MOST_REWIND_S:
+            raise ValueError(
+                f"rewind_s is more than an hour ({MOST_REWIND_S}), which each cut of the stream would bring"
+                " again: a log that holds nothing begins at `since`"
+            )
 
 
 class AdmitSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,5 +1,6 @@
 """Settings: every key has a default that works, and a mistake is named with its path."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,9 @@ def test_a_file_that_is_gone_is_no_wish_for_the_defaults(
         ('[source]\nurl = "stream.example"', "source", "neither an http(s) URL nor file:PATH"),
         ('[source]\nstreams = ["recentchanges"]', "source", "'recentchanges' is none that is understood"),
         ("[source]\nstreams = []", "source", "streams is empty"),
+        ("[source]\nrewind_s = 604800", "source", "rewind_s is more than an hour (3600)"),
+        ('[source]\nsince = "yesterday"', "source.since", "RFC3339"),
+        ("[source]\nsince = 2026-11-21T12:00:00", "source.since", "timezone"),
         ('[mediawiki]\nendpoint = "foo"', "mediawiki", "no http(s) URL"),
         ('[deliver]\ncertificate = "c.pem"', "deliver", "certificate is given and private_key is not"),
         ('[deliver]\nprivate_key = "k.pem"', "deliver", "private_key is given and certificate is not"),
@@ -144,6 +148,7 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
             "STREAMER_SOURCE__CONTACT": "ops@example.org",
             "STREAMER_LOG__SECURITY__USERNAME": "12345",
             "STREAMER_DELIVER__BEHIND_TLS": "true",
+            "STREAMER_SOURCE__SINCE": "2026-11-21T12:00:00Z",
         },
     )
     assert settings.admit.wikis == ("enwiki", "frwiki")
@@ -151,6 +156,7 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
     assert settings.log.partitions == 20
     assert settings.log.security.username == "12345"
     assert settings.deliver.behind_tls
+    assert settings.source.since == datetime(2026, 11, 21, 12, tzinfo=UTC)
     assert "ops@example.org" in settings.user_agent
 
 
