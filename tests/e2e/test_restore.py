@@ -19,7 +19,7 @@ from harness.mediawiki.truth import Truth
 from harness.on_kafka import OnKafka
 from harness.service import Service, free_port
 from recording_setup import KEYS, PARTITIONS, until_routed_from_the_start, write_partners
-from test_mirror import WIKI, Editor, wiki_of
+from test_mirror import TITLES, WIKI, Editor, digest
 
 from streamer.log.base import TopicPartition
 from streamer.log.local import LocalLog
@@ -29,8 +29,9 @@ from streamer.sandbox.server import Sandbox, SandboxOptions
 DEEDS: Final = 60
 PATIENCE_S: Final = 90.0
 SECRET: Final = "What nobody may read any more."
-TITLE: Final = "Mirror 0"
-"""The page that has it, for a while."""
+TITLE: Final = "A page that somebody regrets"
+"""It has that, for a while; no random deed is done to it."""
+TEXT_HIDDEN: Final = 1
 LOST: Final = ("", "-wal", "-shm")
 
 
@@ -38,9 +39,11 @@ def truth(sandbox: Sandbox) -> dict[tuple[str, int], Truth]:
     assert sandbox.world
     wiki = sandbox.world.wikis[WIKI]
     found = {}
-    for page, (title, deleted, sha1) in wiki_of(sandbox).items():
-        current = {**wiki.pages, **wiki.deleted}[page].current
-        found[WIKI, page] = Truth(title, deleted, current.identifier, sha1)
+    for page in (*wiki.pages.values(), *wiki.deleted.values()):
+        if page.title in (*TITLES, TITLE):
+            gone, current = page.identifier in wiki.deleted, page.current
+            sha1 = None if gone or current.hidden & TEXT_HIDDEN else digest(current.text)
+            found[WIKI, page.identifier] = Truth(page.title, gone, current.identifier, sha1)
     return found
 
 
