@@ -41,7 +41,8 @@ prove: $(READY) system wiki $(if $(KAFKA),apt-java)
 	@$(BIN)/python -m tests.prove $(if $(KAFKA),--kafka --brokers $(KAFKA) --kills 30) --json build/prove.json $(ARGS)
 
 soak: $(READY) system wiki apt-java
-	@$(BIN)/python -m pytest -m soak
+	@STREAMER_TEST_SEED=random $(BIN)/python -m pytest -m soak
+	@STREAMER_TEST_SEED=random $(BIN)/python -m pytest tests/property
 	@$(BIN)/python -m tests.prove --changes 5000 --kills 500 --cuts 200 --json build/soak.json $(ARGS)
 	@$(BIN)/python -m tests.prove --kafka --brokers 3 --changes 2000 --kills 300 --rounds 20 --cuts 100 \
 	  --json build/soak-kafka.json $(ARGS)
