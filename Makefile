@@ -15,6 +15,7 @@ run: $(READY)
 test: $(READY) system wiki
 	@$(MAKE) -s apt-java || echo "the tests on Kafka are skipped"
 	@$(MAKE) -s apt-chromium || echo "the tests in a browser are skipped"
+	@$(MAKE) -s apt-nginx || echo "the tests behind nginx are skipped"
 	@$(MAKE) -s clients
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
@@ -76,6 +77,13 @@ apt-chromium:
 	@command -v chromium >/dev/null || { \
 	  echo "installing Chromium for the tests of the page (once, about a minute)"; \
 	  $(MAKE) -s apt PACKAGES="--no-install-recommends chromium fonts-dejavu-core"; }
+
+# The edge, as it is in deploy/nginx.
+.PHONY: apt-nginx
+apt-nginx:
+	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || { \
+	  echo "installing nginx for the tests of the edge (once, a moment)"; \
+	  $(MAKE) -s apt-stopped PACKAGES=nginx; }
 
 # Clients in other languages for tests/clients, where there is a Node and a Go. These are not installed for
 # them: npm alone is some 400 Debian packages.

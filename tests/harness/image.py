@@ -185,7 +185,7 @@ def _copy(image: Image, step: Step, images: Mapping[str, Image], context: Path) 
 
 
 class Container:
-    """Read-only but for /data and /tmp, by the image's user, without a capability; the process is number 1."""
+    """Read-only but for /data and /tmp, by the image's user, with no capability; the process is number 1."""
 
     def __init__(self, image: Image, data: Path, environ: Mapping[str, str] | None = None) -> None:
         self._image = image
