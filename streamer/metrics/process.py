@@ -19,6 +19,13 @@ BUILD_INFO: Final = Gauge(
     "streamer_build_info", "1, with the version that this process runs.", ["version"], registry=REGISTRY
 )
 BUILD_INFO.labels(_version()).set(1)
+COMPONENT_READY: Final = Gauge(
+    "streamer_component_ready",
+    "1 while a component is ready, 0 while `/readyz` says why it isn't; none where this process has no such"
+    " component.",
+    ["component"],
+    registry=REGISTRY,
+)
 ERRORS: Final = Counter(
     "streamer_errors", "Errors by stage and code (streamer.errors).", ["stage", "code"], registry=REGISTRY
 )
