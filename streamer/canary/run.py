@@ -138,7 +138,7 @@ async def _metrics(host: str, port: int) -> AsyncIterator[None]:
             if error.errno != errno.EADDRINUSE:
                 raise ConfigError("--host", f"{where}; name an address of this machine") from None
             raise PortInUse("--port", f"{where}; stop what holds it or choose another, 0 for any") from None
-        logger.info("canary listening", extra={"host": host, "port": runner.addresses[0][1]})
+        logger.info("admin listening", extra={"host": host, "port": runner.addresses[0][1]})
         yield
     finally:
         await runner.cleanup()

@@ -33,7 +33,7 @@ from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.faultpoints import Point, reached
 from streamer.groups import alone_by_name
 from streamer.log.base import Log, Reader, Stored, TopicPartition
-from streamer.metrics import EDIT_TO_DELIVERY, ERRORS
+from streamer.metrics import EDIT_TO_DELIVERY, ERRORS, discarded, received, sent
 
 REPLAY_RECORDS: Final = 100
 REPLAY_BYTES: Final = 262_144
@@ -302,18 +302,25 @@ class Connection:
     def _judged(self, pending: deque[Stored], vector: Vector, most_bytes: int) -> list[Frame]:
         """The next chunk's frames; takes their records, and those that give none, from the left."""
         frames: list[Frame] = []
-        size = 0
+        size = made = 0
+        withheld_before = self._feed.judge.withheld
         while pending and size < most_bytes:
             record = pending.popleft()
             vector.step(record.partition, record.offset + 1)
             self._appended_ms = record.timestamp_ms
             frame = self._feed.judge.frame(record, vector.id())
-            if frame is None or (self._ask.filters is not None and not passes(frame, self._ask.filters)):
+            if frame is None:
+                continue
+            made += 1
+            if self._ask.filters is not None and not passes(frame, self._ask.filters):
                 continue
             shown = frame if self._ask.projection is None else project(frame, self._ask.projection)
             if shown is not None:
                 frames.append(shown)
                 size += len(shown.sse)
+        received("deliver", made + self._feed.judge.withheld - withheld_before)
+        discarded("deliver", "filtered", made - len(frames))
+        sent("deliver", len(frames))
         return frames
 
     def _parts(self, frames: list[Frame]) -> list[Part]:
