@@ -1,4 +1,4 @@
-"""All dashboards, and where the alerts have their pages."""
+"""All dashboards."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,5 +6,4 @@ from typing import Final
 from deploy.grafana import delivery, log, overview, partner, source
 from deploy.grafana.panels import Board
 
-RUNBOOKS: Final = "https://example.org/streamer/runbooks"
 BOARDS: Final[Sequence[Board]] = (overview.BOARD, source.BOARD, log.BOARD, delivery.BOARD, partner.BOARD)

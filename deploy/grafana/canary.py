@@ -18,12 +18,12 @@ CANARY: Final = Row(
     "The canary, which looks from outside",
     [
         Plot(
-            title="Its runs, by outcome",
+            title="Its runs in half an hour, by outcome",
             says="It edits, and waits for the article as a partner does. lost, late: partners see the"
             " same, whatever all else here says. failed: it could not even try.",
             alerts=["CanaryFails"],
             unit=COUNT,
-            lines=[Line("sum by (outcome) (increase(streamer_canary_runs_total[$__range]))", "{{outcome}}")],
+            lines=[Line("sum by (outcome) (increase(streamer_canary_runs_total[30m]))", "{{outcome}}")],
             empty="No canary runs: `streamer canary`.",
         ),
         Plot(
@@ -33,11 +33,11 @@ CANARY: Final = Row(
             unit=SECONDS,
             lines=[
                 Line(
-                    "histogram_quantile(0.5, sum by (le) (rate(streamer_canary_seconds_bucket[$__range])))",
+                    "histogram_quantile(0.5, sum by (le) (rate(streamer_canary_seconds_bucket[30m])))",
                     "p50",
                 ),
                 Line(
-                    "histogram_quantile(0.99, sum by (le) (rate(streamer_canary_seconds_bucket[$__range])))",
+                    "histogram_quantile(0.99, sum by (le) (rate(streamer_canary_seconds_bucket[30m])))",
                     "p99",
                 ),
             ],

@@ -16,7 +16,7 @@ from deploy.grafana.panels import (
     Plot,
     Row,
 )
-from deploy.grafana.promql import each_second, grown, most, quantile, ratio, total
+from deploy.grafana.promql import each_second, most, quantile, ratio, so_far, total
 
 COMMITS: Final = Row(
     "Commits",
@@ -127,14 +127,12 @@ LANES: Final = Row(
             stacked=True,
         ),
         Plot(
-            title="Lanes started anew, by group and reason",
+            title="Lanes started anew since their process began, by reason",
             says="A lane restarts after an error, and reads again from its position: nothing is lost."
             " Again and again: the error is one that stays.",
             alerts=["LaneRestarts"],
-            unit=COUNTS_PER_SECOND,
-            lines=[
-                Line(each_second("streamer_log_lane_restarts_total", by="group,code"), "{{group}}: {{code}}")
-            ],
+            unit=COUNT,
+            lines=[Line(so_far("streamer_log_lane_restarts_total", by="group,code"), "{{group}}: {{code}}")],
             empty="None was.",
         ),
         Plot(
@@ -169,7 +167,9 @@ LANES: Final = Row(
             alerts=["LaneLostRecords"],
             unit=COUNT,
             lines=[
-                Line(grown("streamer_lane_lost_offsets_total", by="role,partition"), "{{role}} {{partition}}")
+                Line(
+                    so_far("streamer_lane_lost_offsets_total", by="role,partition"), "{{role}} {{partition}}"
+                )
             ],
             limit=Limit(0.5),
             width=12,

@@ -21,45 +21,82 @@ from deploy.grafana.processes import PROCESSES
 from deploy.grafana.promises import (
     COMPLETENESS,
     CONNECTS,
-    CONNECTS_ACCEPTED,
     FRESH_WITHIN_S,
     FRESHNESS,
-    NOT_DEAD,
-    PUBLISHED_FRESH,
+    OBJECTIVES,
+    PAGES_AT,
+    burn,
+    kept,
 )
-from deploy.grafana.promql import age, each_second, grown, quantile, total
+from deploy.grafana.promql import age, each_minute, each_second, quantile, total
 
 PROMISES: Final = Row(
-    "Promises",
+    "Promises, of all processes",
     [
         Figure(
-            title="Published in time",
-            says=f"Promised: {FRESHNESS:.0%} of admitted edits within {FRESH_WITHIN_S:.0f} s. What is"
-            " still open does not count yet: see the oldest open change.",
+            title="Budget left, of thirty days",
+            says="100 %: nothing went wrong. 0 %: as much as was promised. Below: the promise is broken.",
+            alerts=["FreshnessBudgetBurn", "CompletenessBudgetBurn", "ConnectsBudgetBurn"],
+            unit=SHARE,
+            line=Line("streamer:slo_budget:remaining_30d", "{{slo}}"),
+            limit=Limit(0.0, bad="below"),
+            decimals=1,
+            width=24,
+            empty="The rules of deploy/prometheus are not loaded, or not for long.",
+        ),
+        Figure(
+            title="Published in time, in the last hour",
+            says=f"Promised: {FRESHNESS:.0%} of admitted edits within {FRESH_WITHIN_S:.0f} s. Time in"
+            " which edits are stuck counts as late.",
             alerts=["FreshnessBudgetBurn"],
             unit=SHARE,
-            line=Line(PUBLISHED_FRESH, "in time"),
+            line=Line(kept("freshness"), "in time"),
             limit=Limit(FRESHNESS, bad="below"),
             decimals=2,
         ),
         Figure(
-            title="Complete",
-            says=f"Promised: {COMPLETENESS:.2%} of admitted changes don't end as dead letters.",
+            title="Came out, in the last hour",
+            says=f"Promised: {COMPLETENESS:.2%} of admitted edits. Lost are those that became nothing"
+            " though no rule says so: dead letters, events that can't be read.",
             alerts=["CompletenessBudgetBurn", "DeadLetters"],
             unit=SHARE,
-            line=Line(NOT_DEAD, "complete"),
+            line=Line(kept("completeness"), "came out"),
             limit=Limit(COMPLETENESS, bad="below"),
             decimals=3,
         ),
         Figure(
-            title="Connects that we did not fail",
-            says=f"Promised: {CONNECTS:.1%} of requests for a stream.",
+            title="Connects that we did not fail, in the last hour",
+            says=f"Promised: {CONNECTS:.1%} of requests for a stream. What is the client's fault does"
+            " not count.",
             alerts=["ConnectsBudgetBurn"],
             unit=SHARE,
-            line=Line(CONNECTS_ACCEPTED, "not failed"),
+            line=Line(kept("connects"), "not failed"),
             limit=Limit(CONNECTS, bad="below"),
             decimals=3,
             empty="Nobody came.",
+        ),
+        Plot(
+            title="How fast the budgets burn",
+            says="1 uses a month's budget up in a month. 6 for six hours and 14.4 for one call a person.",
+            alerts=["FreshnessBudgetBurn", "CompletenessBudgetBurn", "ConnectsBudgetBurn"],
+            unit=COUNT,
+            lines=[
+                Line(burn(slo, objective, window), f"{slo}, {window}")
+                for slo, objective in OBJECTIVES.items()
+                for window in ("1h", "6h")
+            ],
+            limit=Limit(PAGES_AT),
+            width=12,
+        ),
+        Plot(
+            title="What stands still",
+            says="The share of each part that does not move, which counts against freshness: what is"
+            " stuck tells no histogram of itself.",
+            alerts=["SourceStalled", "EnrichStalled", "ProcessDown"],
+            unit=SHARE,
+            lines=[Line("streamer:freshness_stuck:ratio", "{{where}}")],
+            top=1.0,
+            width=12,
         ),
     ],
 )
@@ -145,14 +182,14 @@ FLOW: Final = Row(
             ],
         ),
         Plot(
-            title="Lost to a fault",
+            title="Lost to a fault, a minute",
             says="Records that a stage received, did not hand on, and should have. Each has to be"
             " looked at: dead letters are listed by `streamer deadletter`.",
             alerts=["DeadLetters", "CompletenessBudgetBurn", "AccountingBroken"],
             unit=COUNT,
             lines=[
                 Line(
-                    grown("streamer_discarded_records_total", 'intentional="false"', by="stage,reason"),
+                    each_minute("streamer_discarded_records_total", 'intentional="false"', by="stage,reason"),
                     "{{stage}}: {{reason}}",
                 )
             ],

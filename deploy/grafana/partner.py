@@ -16,7 +16,7 @@ from deploy.grafana.panels import (
     Plot,
     Row,
 )
-from deploy.grafana.promql import PARTNER, each_second, grown, most, quantile, ratio, total
+from deploy.grafana.promql import PARTNER, each_second, most, quantile, so_far, total
 
 SCOPE: Final = 'scope=~"$partner"'
 """What the committed counts call a partner."""
@@ -48,13 +48,7 @@ GETS: Final = Row(
             " is an alert.",
             alerts=["PartnerBehindRetention"],
             unit=SHARE,
-            line=Line(
-                ratio(
-                    most("streamer_partner_behind_seconds", PARTNER, by="partner"),
-                    most("streamer_partner_retained_seconds", PARTNER, by="partner"),
-                ),
-                "{{partner}}",
-            ),
+            line=Line(f"streamer:partner_behind:ratio{{{PARTNER}}}", "{{partner}} ({{reader}})"),
             limit=Limit(0.5),
             empty="Nobody reads.",
             width=6,
@@ -123,13 +117,13 @@ GETS: Final = Row(
             ],
         ),
         Plot(
-            title="Streams that ended, by reason",
+            title="Streams that ended since our processes began, by reason",
             says="slow, stalled: it took too little for too long. drain: we restarted. failed: our fault.",
             alerts=["SlowPartner", "ReconnectStorm"],
             unit=COUNT,
             lines=[
                 Line(
-                    grown("streamer_deliver_ended_streams_total", PARTNER, by="reason"),
+                    so_far("streamer_deliver_ended_streams_total", PARTNER, by="reason"),
                     "{{reason}}",
                 )
             ],
@@ -169,7 +163,7 @@ GETS: Final = Row(
             lines=[
                 Line(total("streamer_route_settling_records", PARTNER), "held until settled"),
                 Line(
-                    grown("streamer_deliver_withheld_records_total", PARTNER, by="reason"),
+                    so_far("streamer_deliver_withheld_records_total", PARTNER, by="reason"),
                     "withheld: {{reason}}",
                 ),
             ],

@@ -10,7 +10,7 @@ from deploy.grafana.panels import (
     Plot,
     Row,
 )
-from deploy.grafana.promql import age, grown, most, of, quantile, total
+from deploy.grafana.promql import age, most, of, quantile, so_far, total
 
 LATE_LOOP_S: Final = 0.5
 """A loop that lags so is felt by all its clients."""
@@ -42,6 +42,14 @@ PROCESSES: Final = Row(
             stacked=True,
         ),
         Plot(
+            title="Components that are ready, by process",
+            says="0 while /readyz of that process says why the component isn't.",
+            alerts=["LogFails", "SourceStalled", "ProcessDown"],
+            unit=COUNT,
+            lines=[Line(of("streamer_component_ready"), "{{component}} at {{instance}}")],
+            top=1.0,
+        ),
+        Plot(
             title="Configuration that is not in force",
             says="A wrong streamer.toml or partners.toml changes nothing, and what was there before"
             " stays in force. Settings that wait for a restart are none of the faults.",
@@ -61,11 +69,11 @@ PROCESSES: Final = Row(
             lines=[Line(age("streamer_config_loaded_timestamp_seconds"), "longest ago")],
         ),
         Plot(
-            title="Changes of partners.toml",
+            title="Changes of partners.toml since the processes began",
             says="By result. invalid: somebody made a mistake, and the rules before it are in force.",
             alerts=["PartnersFileInvalid"],
             unit=COUNT,
-            lines=[Line(grown("streamer_partners_reloads_total", by="result"), "{{result}}")],
+            lines=[Line(so_far("streamer_partners_reloads_total", by="result"), "{{result}}")],
             empty="None.",
         ),
         Plot(

@@ -1,31 +1,26 @@
-"""What the service promises its partners, and how far it keeps it, as deploy/prometheus judges it."""
+"""What the service promises its partners. How far it keeps it is told by the rules of deploy/prometheus, by
+which the alerts judge too: of all processes together.
+"""
 
 from typing import Final
-
-from deploy.grafana.promql import each_second
 
 FRESHNESS: Final = 0.99
 """Share of admitted edits that are published within `FRESH_WITHIN_S`."""
 FRESH_WITHIN_S: Final = 30.0
-"""A bound of a bucket of `streamer_edit_to_publish_seconds`."""
 COMPLETENESS: Final = 0.9999
-"""Share of admitted changes that don't end as dead letters."""
+"""Share of admitted edits that come out."""
 CONNECTS: Final = 0.999
 """Share of requests for a stream that don't fail by our fault."""
+OBJECTIVES: Final = {"freshness": FRESHNESS, "completeness": COMPLETENESS, "connects": CONNECTS}
+"""By `slo`, the label of the rules."""
+PAGES_AT: Final = 6.0
+"""Times the rate that would use a month's budget up in a month: held for six hours it calls a person."""
 
-PUBLISHED_FRESH: Final = (
-    each_second("streamer_edit_to_publish_seconds_bucket", f'le="{FRESH_WITHIN_S}"')
-    + " / "
-    + each_second("streamer_edit_to_publish_seconds_count")
-)
-NOT_DEAD: Final = (
-    "1 - "
-    + each_second("streamer_committed_changes_total", 'role="enrich"', 'outcome="deadletter"')
-    + " / "
-    + each_second("streamer_committed_changes_total", 'role="enrich"', 'outcome="admitted"')
-)
-CONNECTS_ACCEPTED: Final = (
-    each_second("streamer_deliver_connects_total", 'outcome="accepted"')
-    + " / "
-    + each_second("streamer_deliver_connects_total", 'outcome=~"accepted|failed"')
-)
+
+def kept(promise: str) -> str:
+    """The share in which it was kept in the last hour."""
+    return f'1 - streamer:slo_errors:ratio_1h{{slo="{promise}"}}'
+
+
+def burn(promise: str, objective: float, window: str) -> str:
+    return f'streamer:slo_errors:ratio_{window}{{slo="{promise}"}} / {1 - objective:.6g}'

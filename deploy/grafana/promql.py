@@ -36,8 +36,15 @@ def each_minute(counter: str, *where: str, by: str = "") -> str:
     return f"60 * {each_second(counter, *where, by=by)}"
 
 
+def so_far(counter: str, *where: str, by: str = "") -> str:
+    """Since the processes began. Of what hardly ever happens: a series that begins with its first event shows
+    that one here, and in no rate.
+    """
+    return total(counter, *where, by=by)
+
+
 def grown(counter: str, *where: str, by: str = "") -> str:
-    """By how much, over all the time that is shown: of what hardly ever happens each time counts."""
+    """By how much, over all the time that is shown, of a counter that is there from the start."""
     return f"sum{_by(by)}(increase({of(counter, *where)}[$__range]))"
 
 
