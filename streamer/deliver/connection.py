@@ -116,11 +116,7 @@ class Connection:
 
     def standing(self) -> Standing:
         """As it is now."""
-        channel, number = self._channel, self._number
-        has_all = number is not None and number == channel.next and not self._outlet.writing
-        appended_ms = self._appended_ms
-        if number is not None and channel.first <= number < channel.next:
-            appended_ms = channel.appended_ms_at(number) or appended_ms
+        has_all, appended_ms = self._has_all, self._next_ms
         lag_s = max(0, self._clock.now_ms() - appended_ms) / 1000 if appended_ms else None
         return Standing(
             format=self._ask.format,
@@ -132,6 +128,23 @@ class Connection:
             lag_s=0.0 if has_all else lag_s,
             state=self._state(),
         )
+
+    @property
+    def _has_all(self) -> bool:
+        return self._number == self._channel.next and not self._outlet.writing
+
+    @property
+    def _next_ms(self) -> int:
+        """When the article was appended that comes next, or, of a replay, that was read last; 0: unknown."""
+        channel, number = self._channel, self._number
+        if number is not None and channel.first <= number < channel.next:
+            return channel.appended_ms_at(number) or self._appended_ms
+        return self._appended_ms
+
+    @property
+    def unsent_ms(self) -> int:
+        """The same; 0 where none waits, too."""
+        return 0 if self._has_all else self._next_ms
 
     def _state(self) -> State:
         if self._feed.judge.withdrawals.behind:
