@@ -6,7 +6,7 @@ error the lane is started anew from its committed position, so nothing here is p
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -19,7 +19,7 @@ from streamer.errors import LaneLost, LogError
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, TopicPartition
 from streamer.log.position import Position, Progress
-from streamer.metrics import COMMITTED, ENRICH_OPEN, LAG, QUEUE_DEPTH
+from streamer.metrics import COMMITTED, ENRICH_OPEN, LAG, QUEUE_DEPTH, discarded, sent
 from streamer.runtime import Runtime, article_spec
 from streamer.ticks import Ticks
 
@@ -139,6 +139,7 @@ class Outbox:
             self._progress.finish(offset)
         self._ticks.committed((record for record in records if record.topic == self._articles), self._now_s())
         self._committed = position
+        _count(self._state.counts, batch.counts)
         self._state = state
         for work in batch.works:
             self._on_committed(work)
@@ -153,3 +154,10 @@ class Outbox:
     def _export(self) -> None:
         LAG.at(GROUP, *self._tp, self._committed.next)
         export(self._tp.partition, self._state)
+
+
+def _count(before: Mapping[str, int], after: Mapping[str, int]) -> None:
+    """What a commit adds to the outcomes."""
+    sent("enrich", after["published"] - before.get("published", 0))
+    for reason in ("gone", "superseded", "deadletter"):
+        discarded("enrich", reason, after[reason] - before.get(reason, 0))
