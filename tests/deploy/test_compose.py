@@ -206,6 +206,16 @@ def test_grafana_finds_dashboards_and_prometheus(compose: Composed) -> None:
     assert (DEPLOY / mounted[folder] / Path(home).name).exists()
 
 
+def test_edge_of_compose_is_the_edge(compose: Composed) -> None:
+    """It differs from the one that is tested in the name of its upstream alone."""
+    texts = [(DEPLOY / "nginx" / name).read_text() for name in ("upstream.conf", "upstream.compose.conf")]
+    plain, composed_ = ([line.partition("#")[0].split() for line in text.splitlines()] for text in texts)
+    named = [[word.replace("127.0.0.1:8080", "deliver:8080") for word in line] for line in plain]
+    assert [line for line in named if line] == [line for line in composed_ if line]
+    inside = {volume["target"] for volume in compose.services["edge"]["volumes"]}
+    assert inside == {f"/etc/streamer/{name}.conf" for name in ("nginx", "edge", "problem", "upstream")}
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("env", ["", "wikimedia.env"])
 def test_loader_of_docker_compose_takes_it(env: str, compose: Composed) -> None:
