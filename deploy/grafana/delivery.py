@@ -20,7 +20,7 @@ from deploy.grafana.panels import (
     Row,
 )
 from deploy.grafana.promises import CONNECTS, kept
-from deploy.grafana.promql import each_second, of, quantile, total
+from deploy.grafana.promql import each_second, quantile, total
 
 LATE_LOOP_S: Final = 0.5
 """A loop that lags so is felt by all its clients."""
@@ -150,22 +150,6 @@ STREAMS: Final = Row(
             unit=COUNTS_PER_SECOND,
             lines=[Line(each_second("streamer_errors_total", 'stage="deliver"', by="code"), "{{code}}")],
             empty="None.",
-            width=12,
-        ),
-        Plot(
-            title="Certificates: time left",
-            says="Of TLS in the process itself. Renew the file and send SIGHUP: nobody is disconnected.",
-            alerts=["CertificateExpires"],
-            unit=SECONDS,
-            lines=[
-                Line(
-                    f"({of('streamer_deliver_certificate_expiry_timestamp_seconds')} > 0) - time()",
-                    "{{instance}}",
-                )
-            ],
-            limit=Limit(14 * 86_400.0, bad="below"),
-            empty="No TLS in these processes: a proxy has the certificates.",
-            width=12,
         ),
     ],
 )
@@ -204,7 +188,7 @@ PROCESS: Final = Row(
             lines=[Line(total("streamer_deliver_retained_bytes"), "frames")],
         ),
         Plot(
-            title="Streams that ended, by reason",
+            title="Its streams that ended, by reason",
             says="All of one process at once: it restarted, or the proxy cut it off.",
             alerts=["ReconnectStorm"],
             unit=COUNTS_PER_SECOND,
@@ -213,7 +197,7 @@ PROCESS: Final = Row(
             width=12,
         ),
         Plot(
-            title="Bytes to clients",
+            title="Bytes from it to clients",
             says="Of this process. See deploy/CAPACITY.md for what one carries.",
             unit=BYTES_PER_SECOND,
             lines=[Line(each_second("streamer_deliver_bytes_total"), "bytes")],

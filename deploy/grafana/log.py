@@ -220,6 +220,7 @@ LOCAL: Final = Row(
             says="Of the local log, and of its write-ahead log. Both have bounds: log.retention_gb, and"
             " some tens of megabytes.",
             alerts=["LogOverBudget"],
+            width=12,
             unit=BYTES,
             lines=[
                 Line(total("streamer_log_file_bytes", by="instance"), "file at {{instance}}"),
@@ -230,6 +231,7 @@ LOCAL: Final = Row(
             title="Records removed by the cleaner",
             says="By reason. None for hours beside a file that grows: the cleaner does not get to it.",
             alerts=["LogOverBudget"],
+            width=12,
             unit=RECORDS_PER_SECOND,
             lines=[Line(each_second("streamer_log_deleted_records_total", by="reason"), "{{reason}}")],
         ),
@@ -237,6 +239,7 @@ LOCAL: Final = Row(
             title="Over its bound",
             says="1 while all that it holds is still to be read: the source waits, and partners get no news.",
             alerts=["LogOverBudget"],
+            width=12,
             unit=COUNT,
             line=Line(most("streamer_log_over_budget"), "over its bound"),
             limit=Limit(0.5),
@@ -245,9 +248,9 @@ LOCAL: Final = Row(
             title="Jobs that wait for its writer",
             says="One thread writes. Many for long: the disk is slow.",
             alerts=["LogFails"],
+            width=12,
             unit=COUNT,
             line=Line(total("streamer_queue_depth", 'queue="log_writer"'), "jobs"),
-            width=24,
         ),
     ],
 )
