@@ -15,36 +15,32 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from harness.grafana import FOLDER, asked, dashboards, panels, queries
 from harness.prometheus import program
 from harness.promql import groupings, metrics
-from prometheus_client.metrics import MetricWrapperBase
 
 import streamer.canary.metrics
-import streamer.metrics
 from deploy.grafana.__main__ import PROMETHEUS, files, runbooks_of
 from deploy.grafana.panels import COLUMNS
+from streamer.metrics_table import SECTIONS, rows
 
 BOARDS = dashboards()
 RULES = PROMETHEUS.parent / "rules"
 OF_SCRAPES = frozenset({"job", "instance"})
-SUFFIXES = {
-    "counter": {"_total": ()},
-    "gauge": {"": ()},
-    "histogram": {"_bucket": ("le",), "_sum": (), "_count": ()},
-}
+ON_NONE = frozenset({"streamer_source_exhausted"})
+"""Of recordings, which end: no dashboard shows it."""
 
 
 def exported() -> dict[str, frozenset[str]]:
-    """The labels of each series that the service and its canary export, as declared."""
-    found = {
-        "streamer_committed_changes_total": frozenset({"role", "scope", "outcome"}),
-        "streamer_log_lag_offsets": frozenset({"group", "partition"}),
-        "up": frozenset[str](),
-    }
-    for module in (streamer.metrics, streamer.canary.metrics):
-        for metric in vars(module).values():
-            if isinstance(metric, MetricWrapperBase):
-                for suffix, labels in SUFFIXES[metric._type].items():
-                    found[metric._name + suffix] = frozenset({*metric._labelnames, *labels})
-    return {name: labels | OF_SCRAPES for name, labels in found.items()}
+    """The labels of each metric of the service and its canary, as declared; histograms by what they consist of."""
+    declared = [row for section in SECTIONS[:-1] for module in section[2] for row in rows(module)]
+    found = {"up": OF_SCRAPES}
+    for row in [*declared, *rows(streamer.canary.metrics)]:
+        labels = OF_SCRAPES | row.labels.keys()
+        if row.kind == "histogram":
+            found[f"{row.name}_bucket"] = labels | {"le"}
+            found[f"{row.name}_sum"] = found[f"{row.name}_count"] = labels
+        else:
+            found[row.name] = labels
+    found["streamer_canary_runs_total"] |= {"outcome"}
+    return found
 
 
 def recorded() -> dict[str, frozenset[str]]:
@@ -144,6 +140,16 @@ def test_queries_name_what_is_exported() -> None:
             assert each.labels <= labels, f"{query.where}: {each.metric} has no {set(each.labels - labels)}"
             missing = groupings(query.text) - labels
             assert not missing, f"{query.where}: {each.metric} has no {missing}"
+
+
+def test_nothing_that_is_exported_is_left_out() -> None:
+    """Whatever the service tells can be seen on a dashboard."""
+    shown = {
+        each.metric for board in BOARDS.values() for query in queries(board) for each in metrics(query.text)
+    }
+    # of a histogram its buckets will do, or its sum
+    whole = {re.sub(r"_(bucket|sum|count)$", "", name) for name in shown}
+    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in exported()} - whole == ON_NONE
 
 
 def test_variables_name_what_is_exported() -> None:
