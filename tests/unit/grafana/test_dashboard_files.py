@@ -22,6 +22,8 @@ from deploy.grafana.panels import COLUMNS
 from streamer.metrics_table import SECTIONS, rows
 
 BOARDS = dashboards()
+QUERIES = [query for board in BOARDS.values() for query in queries(board)]
+VARIABLES = ("job", "instance", "partner")
 RULES = PROMETHEUS.parent / "rules"
 OF_SCRAPES = frozenset({"job", "instance"})
 ON_NONE = frozenset({"streamer_source_exhausted"})
@@ -29,7 +31,7 @@ ON_NONE = frozenset({"streamer_source_exhausted"})
 
 
 def exported() -> dict[str, frozenset[str]]:
-    """The labels of each metric of the service and its canary, as declared; histograms by what they consist of."""
+    """The labels of each series of the service and its canary, as declared."""
     declared = [row for section in SECTIONS[:-1] for module in section[2] for row in rows(module)]
     found = {"up": OF_SCRAPES}
     for row in [*declared, *rows(streamer.canary.metrics)]:
@@ -131,7 +133,7 @@ def test_runbooks_are_those_of_the_alerts() -> None:
 
 def test_queries_name_what_is_exported() -> None:
     """Each metric and label is one that the service, its canary or the rules declare."""
-    for query in (query for board in BOARDS.values() for query in queries(board)):
+    for query in QUERIES:
         named = metrics(query.text)
         assert named, query
         for each in named:
@@ -172,7 +174,7 @@ def test_queries_parse(tmp_path: Path) -> None:
     """Prometheus itself takes each of them."""
     rules = [
         {"record": f"query:{number}", "expr": asked(query.text, {name: ["x"] for name in VARIABLES})}
-        for number, query in enumerate(query for board in BOARDS.values() for query in queries(board))
+        for number, query in enumerate(QUERIES)
     ]
     file = tmp_path / "rules.yml"
     file.write_text(json.dumps({"groups": [{"name": "queries", "rules": rules}]}), encoding="utf-8")
@@ -181,9 +183,6 @@ def test_queries_parse(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(rules)} rules found" in done.stdout
-
-
-VARIABLES = ("job", "instance", "partner")
 
 
 @pytest.mark.parametrize("name", BOARDS)
