@@ -32,7 +32,10 @@ SECTIONS: Final[Sequence[tuple[str, str, Sequence[ModuleType]]]] = (
 UNITS: Final[Mapping[str, str]] = {
     "timestamp_seconds": "s, Unix time",
     "seconds": "s",
-    **{word: word for word in ("bytes", "changes", "events", "hosts", "letters", "offsets", "records", "requests")},
+    **{
+        word: word
+        for word in ("bytes", "changes", "events", "hosts", "letters", "offsets", "records", "requests")
+    },
 }
 """By the end of the name; what counts things has the things there, or says in its meaning what they are."""
 ABOUT: Final = """\

@@ -6,7 +6,7 @@ error the lane is started anew from its committed position, so nothing here is p
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -19,7 +19,7 @@ from streamer.errors import LaneLost, LogError
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, TopicPartition
 from streamer.log.position import Position, Progress
-from streamer.metrics import COMMITTED, ENRICH_OPEN, LAG, QUEUE_DEPTH, discarded, sent
+from streamer.metrics import COMMITTED, LAG, QUEUE_DEPTH, discarded, sent
 from streamer.model import DEFERRED
 from streamer.runtime import Runtime, article_spec
 from streamer.ticks import Ticks
@@ -63,7 +63,7 @@ class Outbox:
         *,
         position: Position,
         progress: Progress,
-        on_committed: Callable[[Work], None],
+        on_committed: Callable[[Sequence[Work]], None],
     ) -> None:
         """`progress` is shared with who reads: he takes offsets, this finishes them."""
         self._lane = lane
@@ -142,11 +142,9 @@ class Outbox:
         self._committed = position
         _count(self._state.counts, batch)
         self._state = state
-        for work in batch.works:
-            self._on_committed(work)
+        self._on_committed(batch.works)
         self._export()
         QUEUE_DEPTH.labels(f"enrich_finished_{self._tp.partition}").set(len(self._finished))
-        ENRICH_OPEN.labels(str(self._tp.partition)).set(self._progress.open_count)
         batch.committed()
 
     def _now_s(self) -> float:

@@ -35,6 +35,7 @@ COMPONENT_READY: Final = Gauge(
     ["component"],
     registry=REGISTRY,
 )
+bounded(COMPONENT_READY, component="roles and what they depend on, as `/readyz` names them")
 ERRORS: Final = Counter(
     "streamer_errors", "Errors by stage and code (streamer.errors).", ["stage", "code"], registry=REGISTRY
 )
