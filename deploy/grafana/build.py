@@ -139,7 +139,7 @@ def _plot(plot: Plot) -> TimeSeries:
         .targets(_targets(plot.lines))
         .line_width(1)
         .fill_opacity(25 if plot.stacked else 8)
-        .show_points(common.VisibilityMode.NEVER)
+        .show_points(common.VisibilityMode.AUTO)
         .legend(
             common_builders.VizLegendOptions()
             .display_mode(common.LegendDisplayMode.TABLE)

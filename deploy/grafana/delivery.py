@@ -20,7 +20,7 @@ from deploy.grafana.panels import (
     Row,
 )
 from deploy.grafana.promises import CONNECTS, kept
-from deploy.grafana.promql import each_second, of, quantile, total
+from deploy.grafana.promql import each_second, happening, quantile, total
 
 LATE_LOOP_S: Final = 0.5
 """A loop that lags so is felt by all its clients."""
@@ -85,11 +85,13 @@ STREAMS: Final = Row(
         ),
         Plot(
             title="Refusals, by code",
-            says="unauthorized: a wrong key. Those of limits: a partner wants more than it may."
-            " unavailable: the log, or a process that is full.",
+            says="unauthorized: a wrong key. too_many_…: a partner wants more than it may. full,"
+            " log_unavailable: our fault.",
             alerts=["ConnectsBudgetBurn"],
             unit=REQUESTS_PER_SECOND,
-            lines=[Line(each_second("streamer_deliver_refused_requests_total", by="code"), "{{code}}")],
+            lines=[
+                Line(happening(each_second("streamer_deliver_refused_requests_total", by="code")), "{{code}}")
+            ],
             empty="None was refused.",
         ),
         Plot(
@@ -99,7 +101,11 @@ STREAMS: Final = Row(
             " frame.",
             alerts=["ReconnectStorm", "SlowPartner"],
             unit=COUNTS_PER_SECOND,
-            lines=[Line(each_second("streamer_deliver_ended_streams_total", by="reason"), "{{reason}}")],
+            lines=[
+                Line(
+                    happening(each_second("streamer_deliver_ended_streams_total", by="reason")), "{{reason}}"
+                )
+            ],
             empty="None has ended.",
         ),
         Plot(
@@ -138,7 +144,7 @@ STREAMS: Final = Row(
             unit=RECORDS_PER_SECOND,
             lines=[
                 Line(
-                    each_second("streamer_deliver_withheld_records_total", by="partner,reason"),
+                    happening(each_second("streamer_deliver_withheld_records_total", by="partner,reason")),
                     "{{partner}}: {{reason}}",
                 )
             ],
@@ -148,24 +154,12 @@ STREAMS: Final = Row(
             title="Errors of delivery, by code",
             says="internal: a fault of ours, whose log line says more.",
             unit=COUNTS_PER_SECOND,
-            lines=[Line(each_second("streamer_errors_total", 'stage="deliver"', by="code"), "{{code}}")],
-            empty="None.",
-            width=12,
-        ),
-        Plot(
-            title="Certificates: time left",
-            says="Of TLS in the process itself. Renew the file and send SIGHUP: nobody is disconnected.",
-            alerts=["CertificateExpires"],
-            unit=SECONDS,
             lines=[
                 Line(
-                    f"({of('streamer_deliver_certificate_expiry_timestamp_seconds')} > 0) - time()",
-                    "{{instance}}",
+                    happening(each_second("streamer_errors_total", 'stage="deliver"', by="code")), "{{code}}"
                 )
             ],
-            limit=Limit(14 * 86_400.0, bad="below"),
-            empty="No TLS in these processes: a proxy has the certificates.",
-            width=12,
+            empty="None.",
         ),
     ],
 )
@@ -204,16 +198,20 @@ PROCESS: Final = Row(
             lines=[Line(total("streamer_deliver_retained_bytes"), "frames")],
         ),
         Plot(
-            title="Streams that ended, by reason",
+            title="Its streams that ended, by reason",
             says="All of one process at once: it restarted, or the proxy cut it off.",
             alerts=["ReconnectStorm"],
             unit=COUNTS_PER_SECOND,
-            lines=[Line(each_second("streamer_deliver_ended_streams_total", by="reason"), "{{reason}}")],
+            lines=[
+                Line(
+                    happening(each_second("streamer_deliver_ended_streams_total", by="reason")), "{{reason}}"
+                )
+            ],
             empty="None has ended.",
             width=12,
         ),
         Plot(
-            title="Bytes to clients",
+            title="Bytes from it to clients",
             says="Of this process. See deploy/CAPACITY.md for what one carries.",
             unit=BYTES_PER_SECOND,
             lines=[Line(each_second("streamer_deliver_bytes_total"), "bytes")],

@@ -77,6 +77,20 @@ PROCESSES: Final = Row(
             empty="None.",
         ),
         Plot(
+            title="Certificates: time left",
+            says="Of TLS in the process itself. Renew the file and send SIGHUP: nobody is disconnected.",
+            alerts=["CertificateExpires"],
+            unit=SECONDS,
+            lines=[
+                Line(
+                    f"({of('streamer_deliver_certificate_expiry_timestamp_seconds')} > 0) - time()",
+                    "{{instance}}",
+                )
+            ],
+            limit=Limit(14 * 86_400.0, bad="below"),
+            empty="No TLS in these processes: a proxy has the certificates.",
+        ),
+        Plot(
             title="Queues, by process",
             says="Each is bounded, and who fills it waits. One that stays full: what empties it is too slow.",
             alerts=["EnrichStalled", "LogFails"],
@@ -87,7 +101,6 @@ PROCESSES: Final = Row(
                     "{{queue}} at {{instance}}",
                 )
             ],
-            width=24,
         ),
     ],
 )
