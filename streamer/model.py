@@ -640,12 +640,6 @@ of a withdrawn text, and is counted nowhere itself.
 """
 
 
-def traceparent_of(identifier: str) -> str:
-    """W3C trace context; the same on every run, so that a trace can be found by the identifier."""
-    trace = identifier.replace("-", "")
-    return f"00-{trace}-{trace[16:]}-01"
-
-
 def article_headers(
     article: Article, *, key: str, server_name: str, edited_ms: int, traceparent: str = ""
 ) -> Headers:

@@ -6,7 +6,7 @@ error the lane is started anew from its committed position, so nothing here is p
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from streamer.accounts import ENRICH_GROUP
 from streamer.enrich.commit import Batch, Item, Memory
-from streamer.enrich.outcome import Work
+from streamer.enrich.outcome import Answered, Work
 from streamer.errors import LaneLost, LogError
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, TopicPartition
@@ -22,6 +22,7 @@ from streamer.log.position import Position, Progress
 from streamer.metrics import COMMITTED, ENRICH_OPEN, LAG, QUEUE_DEPTH
 from streamer.runtime import Runtime, article_spec
 from streamer.ticks import Ticks
+from streamer.tracing import Tracing
 
 GROUP: Final = ENRICH_GROUP
 LOG_COMPONENT: Final = "enrich_log"
@@ -109,6 +110,8 @@ class Outbox:
                 await self._commit()
 
     async def _commit(self) -> None:
+        tracing = self._runtime.tracing
+        began_ns = tracing.now_ns() if tracing is not None else 0
         batch = Batch(
             self._memory,
             self._runtime.topics,
@@ -140,6 +143,8 @@ class Outbox:
         self._ticks.committed((record for record in records if record.topic == self._articles), self._now_s())
         self._committed = position
         self._state = state
+        if tracing is not None:
+            _trace(tracing, batch.works, began_ns)
         for work in batch.works:
             self._on_committed(work)
         self._export()
@@ -153,3 +158,11 @@ class Outbox:
     def _export(self) -> None:
         LAG.at(GROUP, *self._tp, self._committed.next)
         export(self._tp.partition, self._state)
+
+
+def _trace(tracing: Tracing, works: Sequence[Work], began_ns: int) -> None:
+    """Those that were sampled, committed just now."""
+    for work in works:
+        if work.journey is not None:
+            found = work.outcome.found if isinstance(work.outcome, Answered) else None
+            tracing.enriched(work.change, work.journey, found.revision.size if found else 0, began_ns)

@@ -109,6 +109,8 @@ class Passes:
     ) -> None:
         """Does nothing where the rules have changed: it is read again under the new."""
         began_s = time.monotonic()
+        tracing = self._shared.runtime.tracing
+        began_ns = tracing.now_ns() if tracing is not None else 0
         if self._intake.is_overtaken():
             return
         whole: list[Draft] = []
@@ -119,15 +121,21 @@ class Passes:
             whole.append(draft)
             size += draft.size
             if size >= COMMIT_BYTES:
-                await self._outbox.commit(whole, following)
+                await self._write(whole, following, began_ns)
                 whole, size = [], 0
                 for _, article in judged:
                     if article is not None:
                         article.forget()
                 if self._intake.is_overtaken():  # while the commit was waited for
                     return
-        await self._outbox.commit(whole, following)
+        await self._write(whole, following, began_ns)
         ROUTE_PASS.observe(time.monotonic() - began_s)
+
+    async def _write(self, drafts: list[Draft], following: int | None, began_ns: int) -> None:
+        taken = await self._outbox.commit(drafts, following)
+        if (tracing := self._shared.runtime.tracing) is not None:
+            for draft in taken:
+                tracing.routed(draft.feed.routing.name, draft.records, began_ns)
 
     def articles(self, records: Iterable[Stored]) -> list[Article | None]:
         """None for what is none: ticks, tombstones, and values that no article stands in (an alarm)."""
