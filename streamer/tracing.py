@@ -288,5 +288,9 @@ async def opened(settings: Settings) -> AsyncIterator[Tracing | None]:
             "tracing.endpoint",
             "needs what is not installed: pip install 'streamer[tracing]', or leave it empty",
         ) from None
-    async with Exporting(wanted.url) as exporting:
+    try:
+        exporting = Exporting(wanted.url)
+    except (ValueError, OSError) as error:
+        raise ConfigError("$OTEL_*", f"a variable of OpenTelemetry's is wrong: {error}") from None
+    async with exporting:
         yield Tracing(wanted.sample, exporting.put)

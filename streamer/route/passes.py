@@ -135,7 +135,8 @@ class Passes:
         taken = await self._outbox.commit(drafts, following)
         if (tracing := self._shared.runtime.tracing) is not None:
             for draft in taken:
-                tracing.routed(draft.feed.routing.name, draft.records, began_ns)
+                if draft.feed.mark.phase != "behind":  # what is made anew was told by spans in its time
+                    tracing.routed(draft.feed.routing.name, draft.records, began_ns)
 
     def articles(self, records: Iterable[Stored]) -> list[Article | None]:
         """None for what is none: ticks, tombstones, and values that no article stands in (an alarm)."""
