@@ -483,7 +483,9 @@ class Event(Struct, frozen=True):
     """What happened, and in which order."""
 
     identifier: str
-    """The same on every run and for all partners: a second event with it is a repetition."""
+    """The same on every run and for all partners: a second event with it is a repetition. Without its hyphens
+    it is the id of the trace that the header `traceparent` of a record names (W3C trace context).
+    """
     type: EventType
     """`delete`: remove the page. `visibility-change`: something was hidden, or shown again."""
     kind: Kind

@@ -40,6 +40,7 @@ T = TypeVar("T")
 LINKS_MOST: Final = 50
 """As many as may share a request with usual limits."""
 LIBRARY: Final = "opentelemetry"
+NOT_INSTALLED: Final = "is set, and what it needs isn't installed: pip install 'streamer[tracing]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,10 +285,7 @@ async def opened(settings: Settings) -> AsyncIterator[Tracing | None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != LIBRARY:
             raise
-        raise ConfigError(
-            "tracing.endpoint",
-            "needs what is not installed: pip install 'streamer[tracing]', or leave it empty",
-        ) from None
+        raise ConfigError("tracing.endpoint", NOT_INSTALLED) from None
     try:
         exporting = Exporting(wanted.url)
     except (ValueError, OSError) as error:
