@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from prometheus_client import Counter
 
-from streamer.metrics.registry import REGISTRY
+from streamer.metrics.registry import LABELS, REGISTRY, bounded
 
 Stage = Literal["source", "enrich", "route", "deliver"]
 
@@ -57,7 +57,7 @@ REASONS: Final[Mapping[Stage, Mapping[str, bool]]] = {
         "out_of_range": False,
         "frame_too_large": False,
     },
-    "enrich": {"gone": True, "superseded": True, "read_again": True, "deadletter": False},
+    "enrich": {"gone": True, "superseded": True, "deferred": True, "read_again": True, "deadletter": False},
     "route": {
         "filtered": True,
         "reverted": True,
@@ -71,19 +71,31 @@ REASONS: Final[Mapping[Stage, Mapping[str, bool]]] = {
 
 
 def received(stage: Stage, count: int) -> None:
-    RECEIVED.labels(stage).inc(count)
+    if count:
+        RECEIVED.labels(stage).inc(count)
 
 
 def sent(stage: Stage, count: int) -> None:
-    SENT.labels(stage).inc(count)
+    if count:
+        SENT.labels(stage).inc(count)
 
 
 def discarded(stage: Stage, reason: str, count: int = 1) -> None:
-    DISCARDED.labels(stage, reason, "true" if REASONS[stage][reason] else "false").inc(count)
+    if count:
+        DISCARDED.labels(stage, reason, _is_intentional(stage, reason)).inc(count)
 
 
-for _stage, _reasons in REASONS.items():  # an increase from nothing is none to Prometheus
-    received(_stage, 0)
-    sent(_stage, 0)
+def _is_intentional(stage: Stage, reason: str) -> str:
+    return "true" if REASONS[stage][reason] else "false"
+
+
+bounded(RECEIVED, stage=tuple(REASONS))
+bounded(SENT, stage=tuple(REASONS))
+LABELS["streamer_discarded_records"] = {
+    "stage": tuple(REASONS),
+    "reason": "; ".join(f"of {stage} {', '.join(reasons)}" for stage, reasons in REASONS.items()),
+    "intentional": ("true", "false"),
+}
+for _stage, _reasons in REASONS.items():
     for _reason in _reasons:
-        discarded(_stage, _reason, 0)
+        DISCARDED.labels(_stage, _reason, _is_intentional(_stage, _reason))

@@ -4,20 +4,23 @@ One commit is one step for all who have a part in it. Whoever the log names as t
 parked (streamer.route.parking), and the others are committed without it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from operator import itemgetter
 from typing import Final
 
-from streamer.accounts import GROUP
+from streamer.accounts import COUNTED, GROUP
 from streamer.errors import ConfigError, InputLost, TopicError
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, TopicPartition
-from streamer.metrics import COMMITTED, ROUTE_BEHIND, ROUTE_SETTLING
+from streamer.metrics import COMMITTED, ROUTE_BEHIND, ROUTE_SETTLING, discarded, sent
 from streamer.route.feed import Draft, Feed, Routing
 from streamer.route.shared import Shared
 from streamer.runtime import article_spec
 from streamer.ticks import Ticks
 
+OUTCOMES: Final = {outcome: itemgetter(outcome) for outcome in COUNTED}
+"""For thousands of partners in each pass."""
 IDLE_COMMIT_S: Final = 5.0
 """Of a lane that reads nothing but holes, as the ends of transactions are."""
 
@@ -71,6 +74,7 @@ class Outbox:
             return await self.commit(rest, following)
         self._committed_s = self._now_s()
         self._ticks.committed(records, self._now_s())
+        _count(drafts)
         for draft, end in zip(drafts, ends, strict=True):
             draft.feed.committed(end, draft.counts, draft.hold)
             self._parking.written(draft.feed.routing.name, self._lane.partition)
@@ -148,3 +152,21 @@ class Outbox:
 
     def _now_s(self) -> float:
         return self._shared.runtime.clock.monotonic_s()
+
+
+def _count(drafts: Sequence[Draft]) -> None:
+    """What they add to the outcomes of their feeds, which have yet to be told that they were committed."""
+    after = [draft.counts for draft in drafts]
+    before = [draft.feed.counts for draft in drafts]
+    for outcome, of in OUTCOMES.items():
+        count = sum(map(of, after)) - sum(map(of, before))
+        if outcome == "published":
+            sent(GROUP, count)
+        else:
+            discarded(GROUP, outcome, count)
+    discarded(GROUP, "invalid", sum(map(_invalid, after)) - sum(map(_invalid, before)))
+
+
+def _invalid(counts: Mapping[str, int]) -> int:
+    """Which few have at all."""
+    return counts.get("invalid", 0) if len(counts) > len(COUNTED) else 0

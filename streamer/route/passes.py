@@ -15,7 +15,7 @@ from streamer.accounts import GROUP
 from streamer.errors import OffsetOutOfRange
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, Reader, Stored, TopicPartition
-from streamer.metrics import ERRORS, ROUTE_PASS
+from streamer.metrics import ERRORS, ROUTE_PASS, received
 from streamer.model import is_tick
 from streamer.route.feed import Article, Draft, Feed
 from streamer.route.intake import Intake
@@ -113,6 +113,7 @@ class Passes:
         began_ns = tracing.now_ns() if tracing is not None else 0
         if self._intake.is_overtaken():
             return
+        new = 0 if following is None else _counted(judged)
         whole: list[Draft] = []
         size = 0
         for draft in drafts:
@@ -121,22 +122,24 @@ class Passes:
             whole.append(draft)
             size += draft.size
             if size >= COMMIT_BYTES:
-                await self._write(whole, following, began_ns)
+                received(GROUP, new * await self._write(whole, following, began_ns))
                 whole, size = [], 0
                 for _, article in judged:
                     if article is not None:
                         article.forget()
                 if self._intake.is_overtaken():  # while the commit was waited for
                     return
-        await self._write(whole, following, began_ns)
+        received(GROUP, new * await self._write(whole, following, began_ns))
         ROUTE_PASS.observe(time.monotonic() - began_s)
 
-    async def _write(self, drafts: list[Draft], following: int | None, began_ns: int) -> None:
+    async def _write(self, drafts: list[Draft], following: int | None, began_ns: int) -> int:
+        """How many of them were."""
         taken = await self._outbox.commit(drafts, following)
         if (tracing := self._shared.runtime.tracing) is not None:
             for draft in taken:
                 if draft.feed.mark.phase != "behind":  # what is made anew was told by spans in its time
                     tracing.routed(draft.feed.routing.name, draft.records, began_ns)
+        return len(taken)
 
     def articles(self, records: Iterable[Stored]) -> list[Article | None]:
         """None for what is none: ticks, tombstones, and values that no article stands in (an alarm)."""
@@ -158,9 +161,11 @@ class Passes:
     async def expire(self, feeds: Sequence[Feed], error: OffsetOutOfRange) -> None:
         """Retention was faster than these partners: what they lost is counted, and they go on behind it."""
         drafts = []
+        unread: dict[int, int] = {}
         for feed in feeds:
             lost = max(0, error.earliest - feed.next)
             draft = Draft.of(feed)
+            unread[id(draft)] = lost
             if feed.hold is not None:
                 lost += self._held_before(feed, min(error.earliest, feed.next))
                 draft.hold = feed.hold.at(error.earliest)
@@ -173,7 +178,9 @@ class Passes:
         ERRORS.labels(GROUP, error.code).inc()
         ends = [max(draft.feed.next, error.earliest) for draft in drafts]
         for end in sorted(set(ends)):
-            await self._outbox.commit([d for d, its in zip(drafts, ends, strict=True) if its == end], end)
+            overtaken = [d for d, its in zip(drafts, ends, strict=True) if its == end]
+            for draft in await self._outbox.commit(overtaken, end):
+                received(GROUP, unread[id(draft)])
 
     def _held_before(self, feed: Feed, offset: int) -> int:
         """How many that settle, where that is known; else how many offsets they have at most."""
@@ -182,3 +189,11 @@ class Passes:
             return max(0, offset - feed.hold.released)
         told = sum(left < offset for left in feed.hold.left)
         return feed.ahead.count(feed.hold.released, offset) - told
+
+
+def _counted(judged: Judged) -> int:
+    """How many of them each partner has an outcome for, now or once it is settled."""
+    return sum(
+        article.is_counted if article is not None else stored.value is not None and not is_tick(stored)
+        for stored, article in judged
+    )

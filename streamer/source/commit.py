@@ -20,6 +20,9 @@ from streamer.metrics import (
     SOURCE_HELD,
     SOURCE_NEWEST,
     SOURCE_RECORDS,
+    discarded,
+    received,
+    sent,
 )
 from streamer.model import Change
 from streamer.runtime import Runtime
@@ -104,7 +107,7 @@ class Committer:
                 for change in told.records:
                     identifier = identity(change, told)
                     if identifier in batch or identifier in self._seen:
-                        SOURCE_DROPPED.labels("duplicate").inc()
+                        _dropped("duplicate")
                         continue
                     record = record_of(
                         change,
@@ -115,7 +118,7 @@ class Committer:
                         sampled=self._sampled,
                     )
                     if len(record.value or b"") > MAX_VALUE_BYTES:
-                        SOURCE_DROPPED.labels("out_of_range").inc()
+                        _dropped("out_of_range")
                         self._tell("out_of_range")
                         continue
                     batch.add(identifier)
@@ -137,13 +140,7 @@ class Committer:
             seen_from=self._seen.floors(),
         )
         position = Position(self._next_event + self._uncommitted_events, (), standing.as_state())
-        try:
-            reached(Point.SOURCE_COMMITTING)
-            offsets = await self._lane.commit(records, {self._home: position})
-            reached(Point.SOURCE_COMMITTED)
-        except LogError as error:
-            self._refused(error)
-            raise
+        offsets = await self._append(records, position)
         self._runtime.health.ready(LOG_COMPONENT)
         self._committed(position, standing, records, remembered, offsets)
         _count_records(kinds)
@@ -151,6 +148,23 @@ class Committer:
             SOURCE_NEWEST.set(newest_ms / 1_000)
         self._committed_s = now_s
         return records
+
+    async def _append(self, records: list[Record], position: Position) -> list[int]:
+        is_committed = False
+        try:
+            reached(Point.SOURCE_COMMITTING)
+            offsets = await self._lane.commit(records, {self._home: position})
+            is_committed = True
+            reached(Point.SOURCE_COMMITTED)
+        except LogError as error:
+            self._refused(error)
+            raise
+        finally:
+            if is_committed:
+                sent("source", len(records))
+            else:
+                discarded("source", "read_again", len(records))
+        return offsets
 
     def _refused(self, error: LogError) -> None:
         if isinstance(error, LaneLost):
@@ -196,8 +210,9 @@ class Committer:
     def _count(self, arrival: Arrival) -> None:
         for family, count in Counter(told.family for told in arrival.told).items():
             SOURCE_EVENTS.labels(family).inc(count)
+        received("source", sum(len(told.records) or 1 for told in arrival.told))
         for reason, count in Counter(told.dropped for told in arrival.told if told.dropped).items():
-            SOURCE_DROPPED.labels(reason).inc(count)
+            _dropped(reason, count)
             if reason in ERRONEOUS:
                 self._tell(reason)
 
@@ -220,6 +235,11 @@ def _read_ns(arrivals: Iterable[Arrival], identifier: str) -> int:
 
 def _under(told: Told, topic: str) -> Told:
     return told if told.topic == topic else told._replace(topic=topic)
+
+
+def _dropped(reason: str, count: int = 1) -> None:
+    SOURCE_DROPPED.labels(reason).inc(count)
+    discarded("source", reason, count)
 
 
 def _count_records(kinds: Mapping[str, int]) -> None:
