@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TextIO
 
 from deploy.gameday.process import ROOT
@@ -49,7 +50,7 @@ class Drill:
         """One after another, each from a world that is well."""
         results = []
         for scenario in scenarios:
-            if not await self._until(self._is_quiet):
+            if not await self._until(partial(self._is_quiet, scenario)):
                 self.say(f"{scenario.name}: not begun, alerts do not end: {', '.join(await self._firing())}")
                 results.append(Result(scenario))
                 continue
@@ -60,13 +61,14 @@ class Drill:
 
     async def _one(self, scenario: Scenario) -> Result:
         result = Result(scenario)
+        before = await self._firing()
 
         async def is_seen() -> bool:
             result.seen = await self._seen(scenario, result.beside)
             return bool(result.seen)
 
         async def is_over() -> bool:
-            return not await self._seen(scenario, result.beside)
+            return not await self._seen(scenario, set())
 
         began_s = time.monotonic()
         try:
@@ -75,6 +77,7 @@ class Drill:
                 result.detected_s = time.monotonic() - began_s
         finally:
             await scenario.heals(self._world)
+        result.beside -= before
         began_s = time.monotonic()
         if result.detected_s is not None and await self._until(is_over):
             result.cleared_s = time.monotonic() - began_s
@@ -91,10 +94,14 @@ class Drill:
     async def _firing(self) -> frozenset[str]:
         return frozenset() if self._world.prometheus is None else await self._world.prometheus.firing()
 
-    async def _is_quiet(self) -> bool:
+    async def _is_quiet(self, scenario: Scenario) -> bool:
+        """Nobody is called, and its own alerts don't fire; a ticket of what was before may, for its hour."""
         quiet_s = time.monotonic() + QUIET_S
+        prometheus = self._world.prometheus
         while time.monotonic() < quiet_s:
-            if await self._firing() or not await self._world.samples():
+            if not await self._world.samples() or await self._firing() & scenario.alerts:
+                return False
+            if prometheus is not None and await prometheus.firing(pages=True):
                 return False
             await asyncio.sleep(LOOK_S)
         return True

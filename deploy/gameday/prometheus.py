@@ -63,8 +63,8 @@ class Prometheus:
             await self._session.close()
         await self._process.kill()  # what it has gathered goes with the folder
 
-    async def firing(self) -> frozenset[str]:
-        """The names of the alerts, without the one that always fires."""
+    async def firing(self, *, pages: bool = False) -> frozenset[str]:
+        """Names, without the one that always fires; `pages`: of those that call someone now."""
         assert self._session is not None
         try:
             async with self._session.get("/api/v1/alerts") as answer:
@@ -75,7 +75,9 @@ class Prometheus:
         return frozenset(
             alert["labels"]["alertname"]
             for alert in alerts
-            if alert["state"] == "firing" and alert["labels"]["alertname"] != ALWAYS
+            if alert["state"] == "firing"
+            and alert["labels"]["alertname"] != ALWAYS
+            and (not pages or alert["labels"].get("severity") == "page")
         )
 
     def _write(self) -> None:

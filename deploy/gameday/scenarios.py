@@ -147,10 +147,10 @@ SCENARIOS: Final = (
     ),
     Scenario(
         "wikis-down",
-        "the wikis reset most connections",
+        "the wikis reset every connection",
         frozenset({"OriginFails"}),
         above(0, "streamer_origin_failing_hosts"),
-        _faults(Fault("reset", probability=0.8)),
+        _faults(Fault("reset")),
         _clear_faults,
     ),
     Scenario(
