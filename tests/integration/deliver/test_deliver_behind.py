@@ -68,15 +68,17 @@ async def test_a_slow_stream_is_as_far_behind_as_what_it_is_sent_next(
         await until_behind(None, None)
 
 
-async def test_a_topic_reaches_back_to_its_oldest_record(tmp_path: Path) -> None:
+async def test_a_topic_reaches_back_to_its_oldest_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Read once for as long as the topic begins there; no sample for a topic that holds nothing."""
     clock = lambda: int((time.time() - AGE_S) * 1000)  # noqa: E731
     async with delivering(tmp_path, log_clock=clock) as server:
         looking = Behind(server.runtime, server.partners, dict)
-        await looking.tell_topics()
+        await looking.look()
         assert told("streamer_partner_retained_seconds", partner="acme") is None
         await server.write(range(1, 30))
-        await looking.tell_topics()
+        await looking.look()
         oldest_s = metric("streamer_partner_retained_seconds", partner="acme")
         assert AGE_S <= oldest_s < AGE_S + 3600
         assert told("streamer_partner_retained_seconds", partner="globex") is None
@@ -87,7 +89,7 @@ async def test_a_topic_reaches_back_to_its_oldest_record(tmp_path: Path) -> None
             reads += 1
             raise AssertionError
 
-        looking._runtime.log.reader = counted  # type: ignore[method-assign]
-        await looking.tell_topics()
+        monkeypatch.setattr(server.log, "reader", counted)
+        await looking.look()
         assert metric("streamer_partner_retained_seconds", partner="acme") >= oldest_s
         assert not reads
