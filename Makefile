@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # what a bare Debian lacks, and the commands by which we notice
 APT    := $(shell command -v curl >/dev/null || echo curl)
 
-.PHONY: run test check bench bench-origin bench-fanout prove soak kafka clean
+.PHONY: run test check bench bench-origin bench-fanout prove soak kafka gameday clean
 
 run: $(READY)
 	@$(MAKE) -s system 2>/dev/null || true  # the line to try needs curl; the service does not
@@ -15,6 +15,7 @@ run: $(READY)
 test: $(READY) system wiki
 	@$(MAKE) -s apt-java || echo "the tests on Kafka are skipped"
 	@$(MAKE) -s apt-chromium || echo "the tests in a browser are skipped"
+	@$(MAKE) -s apt-nginx || echo "the tests behind nginx are skipped"
 	@$(MAKE) -s apt-prometheus || echo "the tests of alerts and dashboards are skipped"
 	@$(MAKE) -s clients
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
@@ -42,7 +43,8 @@ prove: $(READY) system wiki $(if $(KAFKA),apt-java)
 	@$(BIN)/python -m tests.prove $(if $(KAFKA),--kafka --brokers $(KAFKA) --kills 30) --json build/prove.json $(ARGS)
 
 soak: $(READY) system wiki apt-java
-	@$(BIN)/python -m pytest -m soak
+	@STREAMER_TEST_SEED=random $(BIN)/python -m pytest -m soak
+	@STREAMER_TEST_SEED=random $(BIN)/python -m pytest tests/property
 	@$(BIN)/python -m tests.prove --changes 5000 --kills 500 --cuts 200 --json build/soak.json $(ARGS)
 	@$(BIN)/python -m tests.prove --kafka --brokers 3 --changes 2000 --kills 300 --rounds 20 --cuts 100 \
 	  --json build/soak-kafka.json $(ARGS)
@@ -51,6 +53,11 @@ soak: $(READY) system wiki apt-java
 kafka: $(READY)
 	@$(MAKE) -s apt-java
 	@$(BIN)/python -m deploy.kafka $(if $(SECURE),--secure) $(ARGS)
+
+# One thing breaks, and you find out which: ARGS="--scenario NAME", --list, or --script for all by themselves.
+gameday: $(READY)
+	@$(MAKE) -s apt-prometheus || echo "without Prometheus: symptoms are seen in /metrics alone"
+	@$(BIN)/python -m deploy.gameday $(ARGS)
 
 clean:
 	rm -rf $(VENV) build data .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -77,6 +84,13 @@ apt-chromium:
 	@command -v chromium >/dev/null || { \
 	  echo "installing Chromium for the tests of the page (once, about a minute)"; \
 	  $(MAKE) -s apt PACKAGES="--no-install-recommends chromium fonts-dejavu-core"; }
+
+# The edge, as it is in deploy/nginx.
+.PHONY: apt-nginx
+apt-nginx:
+	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || { \
+	  echo "installing nginx for the tests of the edge (once, a moment)"; \
+	  $(MAKE) -s apt-stopped PACKAGES=nginx; }
 
 # Scrapes the service and judges the rules of deploy/prometheus; the tests start what they need.
 .PHONY: apt-prometheus

@@ -4,6 +4,7 @@ time, by a rebuild, by the replay of a dead letter.
 
 import asyncio
 
+import pytest
 from harness.mediawiki.taken import letters, pages
 from harness.mediawiki.withdrawals import OnALog, Withdrawals
 from harness.served import PartnersFeed, served
@@ -23,6 +24,7 @@ async def holds(stage: Withdrawals, feed: PartnersFeed, borders: set[str], wante
     assert stage.disk.holds()[feed.topic] == wanted
 
 
+@pytest.mark.parametrize("on", ["local", pytest.param("kafka", marks=pytest.mark.soak)], indirect=True)
 async def test_history_is_made_anew_without_it(on: OnALog) -> None:
     """Before, a partner that is added with a time has all of it, and so has its feed when that is rebuilt;
     after, neither that partner, rebuilt again, nor a later one has what was taken back. It does not come by a

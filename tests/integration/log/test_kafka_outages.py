@@ -116,6 +116,7 @@ async def test_silence_is_not_taken_for_the_end(tmp_path: Path, monkeypatch: pyt
             assert values(records) == [b"2"]
 
 
+@pytest.mark.soak  # a fleet under its own users, as `provision` makes it, works on such a one in all runs
 async def test_secure_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -564,7 +564,7 @@ async def test_missing_topic_parks_one_partner(place: Place) -> None:
             return await place.sequences("words") == missed
 
         await until(back)
-        assert not await is_parked("words")
+        await until(is_mended)
     assert await place.sequences("everything") == list(range(1, 41))
 
 
@@ -613,7 +613,7 @@ async def test_refused_commit_starts_its_lane_anew(place: Place, monkeypatch: py
         await place.publish(*mixture(200))
         await place.settled("everything", 200)
         await place.settled("humans", 200)
-        assert await is_parked("words")
+        await until(lambda: is_parked("words"))
         assert not await is_parked("everything")
         ended = len(over)
         await place.publish(*mixture(200, 201))
@@ -621,7 +621,7 @@ async def test_refused_commit_starts_its_lane_anew(place: Place, monkeypatch: py
         assert 1 <= ended == len(over) <= PARTITIONS, "one that waits costs nothing more"
         refusing = False
         await place.settled("words", 400)
-        assert not await is_parked("words")
+        await until(is_mended)
         assert not unready
     assert await place.sequences("everything") == list(range(1, 401))
     assert await place.sequences("words") == [p.sequence for p in mixture(400) if wanted_by_words(p)]
@@ -652,19 +652,20 @@ async def test_refused_tick_is_no_debt(place: Place, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(LocalLane, "commit", refused)
     monkeypatch.setattr(LocalLog, "check_topic", still_refused)
 
-    async def mended() -> bool:
-        return not await is_parked("words")
-
     async with place.routing():
         later_s = 3600.0
         await until(lambda: is_parked("words"))
         refusing = False
-        await until(mended)
+        await until(is_mended)
     assert not await place.stored("words")
 
 
 async def is_parked(partner: str) -> bool:
     return REGISTRY.get_sample_value("streamer_route_parked", {"partner": partner}) == 1
+
+
+async def is_mended() -> bool:
+    return not await is_parked("words")
 
 
 async def test_what_is_no_article_is_left_out(place: Place) -> None:
@@ -702,7 +703,7 @@ async def test_refused_topic_parks_one_partner(place: Place) -> None:
     async with place.routing():
         await place.publish(*mixture(10))
         await place.settled("everything", 10)
-        assert await is_parked("words")
+        await until(lambda: is_parked("words"))
     assert await place.counts("words") == {}
 
 
