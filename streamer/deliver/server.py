@@ -1,7 +1,7 @@
 """The role `deliver`: partner topics over HTTP.
 
 start   cut-offs to their end ─► listen ─► ready
-drain   stop accepting ─► `bye` on event borders ─► reset who does not take it ─► return
+drain   refuse who comes (503) ─► `bye` to one after the other ─► reset who does not take it ─► return
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from streamer.deliver.articles import Articles
 from streamer.deliver.bind import bound, refuse_open_bind
 from streamer.deliver.body import MAX_BODY_BYTES
 from streamer.deliver.descriptors import ask_for
+from streamer.deliver.farewell import farewell
 from streamer.deliver.feed import Feeds
 from streamer.deliver.guard import MAX_TARGET_CHARS, complete, guard
 from streamer.deliver.hub import Hub
@@ -108,8 +109,9 @@ async def _serve(
                     if on_listening is not None:
                         on_listening(port)
                     await runtime.draining.wait()
-                    listener.close()
-                    await _drain(articles, runtime.settings.deliver.drain_s)
+                    if runtime.settings.deliver.reuse_port:
+                        listener.close()  # the kernel gives who comes to the others
+                    await farewell(articles, runtime.settings.deliver.drain_s)
         finally:
             for task in beside:
                 task.cancel()
@@ -182,15 +184,3 @@ async def _watch(runtime: Runtime, withdrawals: Withdrawals) -> None:
         else:
             runtime.health.ready(COMPONENT)
         await asyncio.sleep(WATCH_S)
-
-
-async def _drain(articles: Articles, drain_s: float) -> None:
-    """Leaves a margin within `drain_s`, after which the process is stopped the hard way."""
-    patience_s = 0.8 * drain_s
-    articles.cut("drain", patience_s=patience_s, of=lambda _: True)
-    try:
-        async with asyncio.timeout(patience_s):
-            while articles.open:
-                await articles.left.wait()
-    except TimeoutError:
-        logger.warning("streams were reset at the drain", extra={"streams": articles.open})
