@@ -15,6 +15,7 @@ run: $(READY)
 test: $(READY) system wiki
 	@$(MAKE) -s apt-java || echo "the tests on Kafka are skipped"
 	@$(MAKE) -s apt-chromium || echo "the tests in a browser are skipped"
+	@$(MAKE) -s apt-prometheus || echo "the tests of alerts and dashboards are skipped"
 	@$(MAKE) -s clients
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
@@ -76,6 +77,13 @@ apt-chromium:
 	@command -v chromium >/dev/null || { \
 	  echo "installing Chromium for the tests of the page (once, about a minute)"; \
 	  $(MAKE) -s apt PACKAGES="--no-install-recommends chromium fonts-dejavu-core"; }
+
+# Scrapes the service and judges the rules of deploy/prometheus; the tests start what they need.
+.PHONY: apt-prometheus
+apt-prometheus:
+	@command -v prometheus >/dev/null && command -v promtool >/dev/null && command -v amtool >/dev/null || { \
+	  echo "installing Prometheus for the tests of alerts (once, about a minute)"; \
+	  $(MAKE) -s apt-stopped PACKAGES="prometheus prometheus-alertmanager"; }
 
 # Clients in other languages for tests/clients, where there is a Node and a Go. These are not installed for
 # them: npm alone is some 400 Debian packages.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from streamer import (
+    cli_canary,
     cli_deadletter,
     cli_partner,
     cli_provision,
@@ -121,6 +122,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     cli_reconcile.add_arguments(
         commands.add_parser("reconcile", help="finds and repairs what the stream lost upstream"), run
+    )
+    cli_canary.add_arguments(
+        commands.add_parser("canary", help="edits a page, and tells how long the edit takes to a partner"),
+        run,
     )
     _sandbox_parser(
         commands.add_parser("sandbox", help="an invented wiki with its stream and its API, on loopback")

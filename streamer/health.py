@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from streamer.metrics import REGISTRY
+from streamer.metrics import COMPONENT_READY, REGISTRY
 
 NO_TOPIC: Final = "its topic can't be seen, so that it has no lanes"
 """Of a role: whether another process runs them, it can't know."""
@@ -34,6 +34,7 @@ class Health:
     def ready(self, component: str) -> None:
         self.forget(component)
         self._components.add(component)
+        COMPONENT_READY.labels(component).set(1)
 
     def standing_by(self, component: str) -> None:
         """Ready, and without work: another process has all of it, and this one takes it over."""
@@ -44,9 +45,12 @@ class Health:
         self.forget(component)
         self._components.add(component)
         self._problems[component] = reason
+        COMPONENT_READY.labels(component).set(0)
 
     def forget(self, component: str) -> None:
         """As if it had never said anything: what it spoke of is no longer this process's."""
+        if component in self._components:
+            COMPONENT_READY.remove(component)
         self._components.discard(component)
         self._problems.pop(component, None)
         self._standing_by.discard(component)

@@ -59,7 +59,9 @@ class Api:
         requests: Counter[str],
         *,
         max_result_bytes: int,
+        save: Callable[[Readable, Params], Json],
     ) -> None:
+        self._save = save
         self._wiki_at = wiki_at
         self._faults = faults
         self._now_ms = now_ms
@@ -106,6 +108,8 @@ class Api:
         errors_of(values)
         params = Params(values)
         _check_lag(params, fault)
+        if params.get("action") == "edit":
+            return self._save(wiki, params)
         conditions = Conditions(
             self._now_ms(),
             self._max_result_bytes,

@@ -32,6 +32,8 @@ MAX_RESULT_BYTES: Final = 8_388_608
 REVISION_OVERHEAD_BYTES: Final = 400
 PROPS: Final = ("revisions", "info", "pageprops", "pageimages", *PREFIXES)
 NOINDEX: Final = "__NOINDEX__"
+ACTIONS: Final = ("query", "edit")
+TOKEN: Final = "+\\"  # noqa: S105 - what MediaWiki gives everybody who has not logged in
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class _Query:
         self._pages()
         if "siteinfo" in self.params.several("meta"):
             self.answer |= self._siteinfo()
+        if "tokens" in self.params.several("meta"):
+            self.answer["tokens"] = {"csrftoken": TOKEN}
         self._lists()
 
     def _lists(self) -> None:
@@ -409,7 +413,7 @@ def _comment(revision: Revision, wanted: list[str]) -> Json:
 def errors_of(params: Mapping[str, str]) -> None:
     """What is wrong with the request as a whole; raises ApiError."""
     action = params.get("action", "help")
-    if action != "query":
+    if action not in ACTIONS:
         raise ApiError("badvalue", f'Unrecognized value for parameter "action": {action}.')
     if params.get("format", "json") != "json" or params.get("formatversion", "1") != "2":
         raise ApiError("badvalue", "This wiki speaks format=json with formatversion=2 only.")

@@ -37,6 +37,7 @@ from streamer.sandbox.pages import Page, Readable
 from streamer.sandbox.query import MAX_RESULT_BYTES
 from streamer.sandbox.recording import Recording, load
 from streamer.sandbox.rest import PATH, Rest
+from streamer.sandbox.saving import Saving
 from streamer.sandbox.stream import Bell, Streams
 from streamer.sandbox.world import World, WorldOptions
 
@@ -190,7 +191,12 @@ class Sandbox:
             on_connect=self._connected.set,
         )
         api = Api(
-            self._wiki_at, self.faults, now_ms, self.requests, max_result_bytes=self.options.max_result_bytes
+            self._wiki_at,
+            self.faults,
+            now_ms,
+            self.requests,
+            max_result_bytes=self.options.max_result_bytes,
+            save=Saving(self.world, now_ms, self._woken.set).save,
         )
         admin = Admin(
             self.world,

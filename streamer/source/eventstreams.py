@@ -23,10 +23,10 @@ from streamer.metrics import ERRORS, SOURCE_CONNECTIONS, SOURCE_GAPS
 from streamer.retry_after import retry_after_s
 from streamer.source.backoff import Backoff
 from streamer.source.changes import interpret
-from streamer.source.decode import Decoder, Frame
 from streamer.source.inbox import Arrival, Inbox
 from streamer.source.marks import Marks
 from streamer.source.told import Told
+from streamer.sse import Decoder, Frame
 
 logger = logging.getLogger(__name__)
 

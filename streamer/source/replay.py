@@ -20,10 +20,10 @@ from streamer.admission import Rules
 from streamer.errors import ConfigError, FrameTooLarge, SourceError
 from streamer.metrics import SOURCE_EXHAUSTED
 from streamer.source.changes import interpret
-from streamer.source.decode import Decoder
 from streamer.source.inbox import Arrival, Inbox
 from streamer.source.marks import Marks
 from streamer.source.told import Told
+from streamer.sse import Decoder
 
 logger = logging.getLogger(__name__)
 

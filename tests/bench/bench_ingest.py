@@ -14,8 +14,8 @@ from pathlib import Path
 
 from streamer.admission import Rules, owners_of
 from streamer.source.changes import interpret
-from streamer.source.decode import Decoder, Frame
 from streamer.source.records import record_of
+from streamer.sse import Decoder, Frame
 
 STREAMS = ("recentchange",)
 CHUNK_BYTES = 65_536

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from streamer.admission import Rules, owners_of
 from streamer.model import Change, Place, identifier_derived, identifier_of_event, identifier_of_revision
 from streamer.source.changes import interpret
-from streamer.source.decode import Decoder, Frame
+from streamer.sse import Decoder, Frame
 from tests.harness.virtual_time import BEGAN_MS
 
 EDITS: Final = frozenset({"create", "edit"})

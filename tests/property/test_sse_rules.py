@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.source.decode import Decoder, Frame
+from streamer.sse import Decoder, Frame
 
 FRAGMENTS = st.sampled_from(
     [

@@ -5,6 +5,7 @@ import time
 from aiohttp.test_utils import TestClient, TestServer
 
 from streamer.health import LOOP_STALL_S, Health, admin_app
+from streamer.metrics import REGISTRY
 
 
 async def test_ready_only_when_every_component_is() -> None:
@@ -61,3 +62,21 @@ def test_a_stand_by_is_ready() -> None:
     health.forget("route_log")
     assert health.problems() == {}
     assert health.components() == {"route": "ready"}
+
+
+def test_metrics_say_what_readyz_says() -> None:
+    """An alert needs no second way to know: 1, 0, and nothing for what is no longer this process's."""
+    health = Health()
+
+    def told() -> float | None:
+        return REGISTRY.get_sample_value("streamer_component_ready", {"component": "of_this_test"})
+
+    assert told() is None
+    health.expect("of_this_test")
+    assert told() == 0
+    health.standing_by("of_this_test")
+    assert told() == 1
+    health.unready("of_this_test", "it answered 503")
+    assert told() == 0
+    health.forget("of_this_test")
+    assert told() is None

@@ -21,8 +21,8 @@ from streamer.model import (
     identifier_of_revision,
 )
 from streamer.source.changes import interpret
-from streamer.source.decode import Decoder, Frame
 from streamer.source.told import Told
+from streamer.sse import Decoder, Frame
 
 ALL = Rules(owners_of(SourceSettings().streams))
 RC_ONLY = Rules(owners_of(("recentchange",)))

@@ -17,13 +17,13 @@ from streamer.log.position import METADATA_CHARS, Position
 from streamer.runtime import DAY_MS, topic_specs
 from streamer.source import seen
 from streamer.source.backoff import CAP_S, REFUSED_BASE_S, REFUSED_CAP_S, Backoff
-from streamer.source.decode import Frame
 from streamer.source.eventstreams import EventStreams
 from streamer.source.inbox import BATCH_EVENTS, Arrival, Inbox
 from streamer.source.marks import IDLE_MS, JITTER_MS, UNNAMED, Marks
 from streamer.source.seen import Seen
 from streamer.source.standing import FileStanding, Standing
 from streamer.source.told import Told
+from streamer.sse import Frame
 
 EQIAD = "eqiad.mediawiki.recentchange"
 CODFW = "codfw.mediawiki.recentchange"

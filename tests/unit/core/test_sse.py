@@ -3,7 +3,7 @@
 import pytest
 
 from streamer.errors import FrameTooLarge
-from streamer.source.decode import Decoder, Frame
+from streamer.sse import Decoder, Frame
 
 LIMIT = 1_000
 

@@ -1,0 +1,74 @@
+"""Streams: who has one, what goes out, and how they end."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge
+
+from streamer.metrics.registry import REGISTRY
+
+DELIVER_CONNECTIONS: Final = Gauge(
+    "streamer_deliver_connections", "Open streams.", ["partner", "format"], registry=REGISTRY
+)
+DELIVER_CONNECTS: Final = Counter(
+    "streamer_deliver_connects",
+    "Requests for a stream: accepted (it began); refused (4xx: the client's fault, or its limits); failed"
+    " (5xx: ours). Who left before the answer is in none.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+for _outcome in ("accepted", "refused", "failed"):
+    DELIVER_CONNECTS.labels(_outcome)
+PARTNER_BEHIND: Final = Gauge(
+    "streamer_partner_behind_seconds",
+    "How old the oldest record is that the partner's slowest reader has still to be sent, 0 where it has all;"
+    " no sample where nobody reads. Reader: stream (those open on this process), or group (on Kafka, the"
+    " committed positions of the partner's own groups).",
+    ["partner", "reader"],
+    registry=REGISTRY,
+)
+PARTNER_RETAINED: Final = Gauge(
+    "streamer_partner_retained_seconds",
+    "How old the oldest record is that the partner's topic still holds.",
+    ["partner"],
+    registry=REGISTRY,
+)
+DELIVER_EVENTS: Final = Counter(
+    "streamer_deliver_events",
+    "Articles written to clients.",
+    ["partner", "format"],
+    registry=REGISTRY,
+)
+DELIVER_BYTES: Final = Counter(
+    "streamer_deliver_bytes",
+    "Bytes of streams that clients were sent, before HTTP framing.",
+    ["partner"],
+    registry=REGISTRY,
+)
+DELIVER_CHANNELS: Final = Gauge(
+    "streamer_deliver_channels",
+    "Distinct feeds: combinations of partner, filters, fields, parts, format and encoding that are followed.",
+    registry=REGISTRY,
+)
+DELIVER_ENDED: Final = Counter(
+    "streamer_deliver_ended_streams",
+    "Streams that ended: client (it left), slow, stalled, drain, expired, failed, withdrawn (amid a frame).",
+    ["partner", "reason"],
+    registry=REGISTRY,
+)
+DELIVER_REFUSED: Final = Counter(
+    "streamer_deliver_refused_requests", "Requests answered with a problem.", ["code"], registry=REGISTRY
+)
+DELIVER_WITHHELD: Final = Counter(
+    "streamer_deliver_withheld_records",
+    "Records that were not written because their text was withdrawn, or because they are broken.",
+    ["partner", "reason"],
+    registry=REGISTRY,
+)
+DELIVER_RETAINED_BYTES: Final = Gauge(
+    "streamer_deliver_retained_bytes", "Frames kept for slow readers, all feeds.", registry=REGISTRY
+)
+DELIVER_CERTIFICATE_EXPIRY: Final = Gauge(
+    "streamer_deliver_certificate_expiry_timestamp_seconds",
+    "When the certificate in force expires (Unix time); 0 without TLS in this process.",
+    registry=REGISTRY,
+)

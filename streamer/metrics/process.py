@@ -1,0 +1,67 @@
+"""What every process tells, whatever its roles."""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from streamer.metrics.registry import FRESHNESS_BUCKETS_S, REGISTRY
+
+
+def _version() -> str:
+    try:
+        return version("streamer")
+    except PackageNotFoundError:  # run from a tree that was never installed
+        return "unknown"
+
+
+BUILD_INFO: Final = Gauge(
+    "streamer_build_info", "1, with the version that this process runs.", ["version"], registry=REGISTRY
+)
+BUILD_INFO.labels(_version()).set(1)
+COMPONENT_READY: Final = Gauge(
+    "streamer_component_ready",
+    "1 while a component is ready, 0 while `/readyz` says why it isn't; none where this process has no such"
+    " component.",
+    ["component"],
+    registry=REGISTRY,
+)
+ERRORS: Final = Counter(
+    "streamer_errors", "Errors by stage and code (streamer.errors).", ["stage", "code"], registry=REGISTRY
+)
+QUEUE_DEPTH: Final = Gauge("streamer_queue_depth", "Items in a bounded queue.", ["queue"], registry=REGISTRY)
+LOOP_LAG: Final = Histogram(
+    "streamer_event_loop_lag_seconds",
+    "How late a timer fired.",
+    buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5),
+    registry=REGISTRY,
+)
+EDIT_TO_PUBLISH: Final = Histogram(
+    "streamer_edit_to_publish_seconds",
+    "From the edit to its commit in the articles topic.",
+    buckets=FRESHNESS_BUCKETS_S,
+    registry=REGISTRY,
+)
+EDIT_TO_DELIVERY: Final = Histogram(
+    "streamer_edit_to_delivery_seconds",
+    "From the edit to its first write to a live client of the partner.",
+    ["partner"],
+    buckets=FRESHNESS_BUCKETS_S,
+    registry=REGISTRY,
+)
+
+CONFIG_RELOAD_FAILED: Final = Gauge(
+    "streamer_config_reload_failed",
+    "1 while streamer.toml is wrong and the settings before it stay in force.",
+    registry=REGISTRY,
+)
+CONFIG_LOADED: Final = Gauge(
+    "streamer_config_loaded_timestamp_seconds",
+    "When streamer.toml was last read without a mistake.",
+    registry=REGISTRY,
+)
+CONFIG_RESTART_NEEDED: Final = Gauge(
+    "streamer_config_restart_needed_settings",
+    "Settings that differ from those in force and wait for a restart.",
+    registry=REGISTRY,
+)

@@ -1,0 +1,47 @@
+"""What the source reads from upstream, and what becomes of it."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from streamer.metrics.registry import REGISTRY
+
+SOURCE_EVENTS: Final = Counter(
+    "streamer_source_events", "Events read from upstream, canaries too.", ["family"], registry=REGISTRY
+)
+SOURCE_DROPPED: Final = Counter(
+    "streamer_source_dropped",
+    "Events (of `duplicate`: records) that became nothing, by reason.",
+    ["reason"],
+    registry=REGISTRY,
+)
+SOURCE_RECORDS: Final = Counter(
+    "streamer_source_records", "Records appended: changes by kind, and hints.", ["kind"], registry=REGISTRY
+)
+SOURCE_CONNECTIONS: Final = Counter(
+    "streamer_source_connections", "How connections to the stream ended.", ["outcome"], registry=REGISTRY
+)
+SOURCE_GAPS: Final = Counter(
+    "streamer_source_gaps",
+    "Resumes at which upstream no longer had what followed; reconcile repairs it.",
+    registry=REGISTRY,
+)
+SOURCE_COMMIT_EVENTS: Final = Histogram(
+    "streamer_source_commit_events",
+    "Events per commit.",
+    buckets=(0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
+    registry=REGISTRY,
+)
+SOURCE_NEWEST: Final = Gauge(
+    "streamer_source_newest_event_timestamp_seconds",
+    "Upstream's time of the newest event that was committed.",
+    registry=REGISTRY,
+)
+SOURCE_EXHAUSTED: Final = Gauge(
+    "streamer_source_exhausted", "1 when the end of a recording has been reached.", registry=REGISTRY
+)
+SOURCE_HELD: Final = Gauge(
+    "streamer_source_held",
+    "1 while the source waits because the log is over its budget.",
+    registry=REGISTRY,
+)
