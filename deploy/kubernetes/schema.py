@@ -224,6 +224,7 @@ def values() -> Schema:
             "podDisruptionBudget": table({"enabled": FLAG}),
             "priorityClassName": NAME,
             "topologyKeys": {"type": "array", "items": {"type": "string", "minLength": 1}},
+            "env": {**LABELS, "patternProperties": {"^STREAMER_": False}},
             "nodeSelector": LABELS,
             "tolerations": LISTS,
             "podAnnotations": LABELS,

@@ -1,5 +1,7 @@
 """What the chart gives to the service is what the service takes: settings, commands, ports, time to stop."""
 
+import asyncio
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from harness.charts import BROKERS, DEFAULT, ROLES, SETS, Workload, one, workload, workloads
+from harness.delivering import delivering, raw
 from harness.helm import rendered
 
 from deploy.kubernetes.schema import NOT_IN_CONFIG, OF_THE_CHART
@@ -135,6 +138,27 @@ def test_commands_are_the_services_own(name: str) -> None:
             assert is_mounted(pod, str(options.bot_file))
             assert (options.host, options.port) == ("0.0.0.0", 9091)
             assert options.feed == "http://wiki-streamer-deliver:80"
+
+
+async def test_the_pod_of_helm_test_asks_what_it_should(tmp_path: Path) -> None:
+    """Its program is content with a deliver that serves, and not with one that refuses."""
+    (pod,) = (it for it in workloads("default") if it.container["command"][0] == "python")
+    _, *words, _ = pod.container["command"]
+    async with delivering(tmp_path) as server:
+
+        async def asked() -> int:
+            base = server.url.removesuffix("/v2/articles")
+            program = await asyncio.create_subprocess_exec(
+                sys.executable, *words, base, stderr=asyncio.subprocess.DEVNULL
+            )
+            return await asyncio.wait_for(program.wait(), 60)
+
+        assert await asked() == 0
+        async with raw(server, target="/v2/articles") as (reader, _):  # somebody to be told
+            await reader.readuntil(b":ok\n")
+            server.runtime.draining.set()
+            await reader.readuntil(b"event: bye\n")
+        assert await asked() != 0
 
 
 @pytest.mark.parametrize("role", ROLES)

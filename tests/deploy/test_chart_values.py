@@ -39,6 +39,7 @@ def test_no_table_takes_what_it_does_not_know() -> None:
         "podLabels",
         "nodeSelector",
         "global",
+        "env",
         "tolerations",
         "ingressFrom",
         "monitoringFrom",
@@ -69,6 +70,7 @@ def test_no_table_takes_what_it_does_not_know() -> None:
                 "canary": {"enabled": True},
                 "service": {"port": "http"},
                 "partners": {"secretName": ""},
+                "env": {"STREAMER_DELIVER__DRAIN_S": "1"},
             },
             [
                 "'replicas'",
@@ -88,6 +90,7 @@ def test_no_table_takes_what_it_does_not_know() -> None:
                 "/canary/keySecretName",
                 "/service/port",
                 "/partners/secretName",
+                "/env/STREAMER_DELIVER__DRAIN_S",
             ],
         ),
         (

@@ -54,6 +54,7 @@ FULL: Final[dict[str, Any]] = {
     "tolerations": [{"key": "feeds", "operator": "Exists"}],
     "podAnnotations": {"example.org/team": "feeds"},
     "podLabels": {"team": "feeds"},
+    "env": {"HTTPS_PROXY": "http://proxy.example:3128"},
 }
 """Everything that can be on at once."""
 BARE: Final[dict[str, Any]] = {

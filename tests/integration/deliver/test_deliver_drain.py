@@ -1,10 +1,12 @@
 """A drain beside a process that stays: clients move over one by one, and miss nothing."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
+import pytest
 from harness.delivering import (
     KEY,
     Delivering,
@@ -127,3 +129,22 @@ async def reads_late(server: Delivering, target: str) -> None:
         while chunk := await reader.read(1 << 20):
             body += chunk
         assert body.endswith(b'event: bye\ndata: {"reason":"drain"}\n\n\r\n0\r\n\r\n')
+
+
+async def test_a_drain_that_is_given_up_ends_at_once(tmp_path: Path) -> None:
+    """At a second signal the role is cancelled: nobody waits for a client that takes nothing, which sees an
+    error and not a clean end.
+    """
+    target = "/v2/articles?since=2020-01-01T00:00:00Z"
+    async with asyncio.timeout(60), AsyncExitStack() as clients:
+        async with delivering(tmp_path, deliver=PATIENT) as server:
+            await server.write([1], text=LONG)
+            stuck, _ = await clients.enter_async_context(raw(server, target=target, receive_buffer=4_096))
+            await stuck.readuntil(b":ok\n")
+            live, _ = await clients.enter_async_context(raw(server))
+            await live.readuntil(b":ok\n")
+            server.runtime.draining.set()
+            await live.readuntil(b"event: bye\n")
+        with pytest.raises(ConnectionError):
+            while await stuck.read(1 << 20):
+                pass
