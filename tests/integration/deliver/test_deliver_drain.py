@@ -85,8 +85,8 @@ async def test_clients_move_over_one_by_one(tmp_path: Path) -> None:
                 while not all(client.told_s for client in clients):
                     await old.write([1])
                     await asyncio.sleep(0.05)
+                last.set_result(old.sequence + 1)  # before a client can have it
                 (end,) = await old.write([2])
-                last.set_result(end)
                 await refused_to_come_again(old)
                 while old.runtime.health.problems().get("deliver") != "draining":
                     await asyncio.sleep(0.02)
