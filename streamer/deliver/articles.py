@@ -26,7 +26,7 @@ from streamer.deliver.start import Beginning, resolve
 from streamer.deliver.topic import topic_of
 from streamer.deliver.wanted import wanted_of
 from streamer.log.waiting import Condition
-from streamer.metrics import DELIVER_CONNECTIONS, DELIVER_CONNECTS, DELIVER_ENDED
+from streamer.metrics import DELIVER_CONNECTIONS, DELIVER_CONNECTS, DELIVER_ENDED, END_REASONS
 from streamer.partners import PartnersWatch
 from streamer.runtime import Runtime
 
@@ -219,6 +219,8 @@ class Articles:
         """Until it is over, or detached."""
         partner, fmt = connection.identity.partner.name, connection.format
         self._attached.add(connection)
+        for reason in END_REASONS:
+            DELIVER_ENDED.labels(partner, reason)  # 0 before the first: so that it is seen as an increase
         DELIVER_CONNECTIONS.labels(partner, fmt).inc()
         try:
             await response.prepare(request)

@@ -50,6 +50,8 @@ class Judge:
     def __init__(self, partner: str, withdrawals: Withdrawals) -> None:
         self.partner = partner
         self.withdrawals = withdrawals
+        for reason in ("withdrawn", "invalid"):
+            DELIVER_WITHHELD.labels(partner, reason)  # 0 before the first: so that it is seen as an increase
         self.withheld = 0
         """How many articles were given no frame."""
 

@@ -13,7 +13,7 @@ answered before them must know of them.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -131,7 +131,7 @@ class LaneWorker:
             shared.partitions,
             position=position,
             progress=self._progress,
-            on_committed=self._release,
+            on_committed=self._committed,
         )
         self._order = Order()
         self._admitted_ms: dict[int, int] = {}
@@ -381,6 +381,11 @@ class LaneWorker:
         partition = str(self._tp.partition)
         ENRICH_OPEN.labels(partition).set(self._progress.open_count)
         ENRICH_OLDEST_OPEN.labels(partition).set(next(iter(self._admitted_ms.values()), 0) / 1000)
+
+    def _committed(self, works: Sequence[Work]) -> None:
+        for work in works:
+            self._release(work)
+        self._tell_open()
 
     def _release(self, work: Work) -> None:
         self._admitted_ms.pop(work.offset, None)

@@ -5,7 +5,6 @@ import hashlib
 import math
 import re
 import sqlite3
-import ssl
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from harness.certificates import Pair, self_signed
 from harness.grafana import WINDOW_S, Query, dashboards, queries
 from harness.prometheus import Prometheus
 from harness.sandboxed import live_config
-from harness.service import START_S, Service
+from harness.service import Service
 
 from streamer.sandbox.faults import Fault
 from streamer.sandbox.server import Sandbox, SandboxOptions
