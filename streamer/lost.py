@@ -98,6 +98,7 @@ class Stops:
 
         async def main(lane: Lane) -> None:
             stopped = LANE_STOPPED.labels(self._role, str(lane.partition))
+            LANE_LOST_OFFSETS.labels(self._role, str(lane.partition))  # 0 before the first
             stopped.set(0)
             try:
                 while not self._runtime.draining.is_set():

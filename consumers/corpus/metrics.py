@@ -37,6 +37,13 @@ COMMIT_S: Final = Histogram(
     buckets=COMMIT_BUCKETS_S,
     registry=REGISTRY,
 )
+LABELS: Final = {
+    "corpus_events": {"feed": "those named on the command line"},
+    "corpus_received_bytes": {"feed": "those named on the command line"},
+    "corpus_bad_events": {"feed": "those named on the command line"},
+    "corpus_feed_errors": {"code": "codes of consumers/errors.py"},
+}
+"""What bounds them, by metric."""
 WAITING_BATCHES: Final = Gauge(
     "corpus_waiting_batches",
     "Received and not yet committed; where they are many, feeds wait.",

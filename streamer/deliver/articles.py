@@ -19,14 +19,14 @@ from streamer.deliver.headers import VARY
 from streamer.deliver.hub import CAN_DETACH, Hub
 from streamer.deliver.negotiate import encoding_of
 from streamer.deliver.outlet import LINGER_S, Outlet
-from streamer.deliver.problems import draining, unauthorized
+from streamer.deliver.problems import Problem, draining, unauthorized
 from streamer.deliver.request import Ask, Format, format_of, parameters_of, parse
 from streamer.deliver.standing import Standing
 from streamer.deliver.start import Beginning, resolve
 from streamer.deliver.topic import topic_of
 from streamer.deliver.wanted import wanted_of
 from streamer.log.waiting import Condition
-from streamer.metrics import DELIVER_CONNECTIONS, DELIVER_ENDED
+from streamer.metrics import DELIVER_CONNECTIONS, DELIVER_CONNECTS, DELIVER_ENDED, END_REASONS
 from streamer.partners import PartnersWatch
 from streamer.runtime import Runtime
 
@@ -37,6 +37,8 @@ CONTENT_TYPE: Final[dict[Format, str]] = {
 
 READING: Final = frozenset({"GET", "HEAD"})
 """What a ticket may stand for."""
+ACCEPTED: Final = web.RequestKey("accepted", bool)
+"""Its stream has begun."""
 
 Stream = Connection | Detached
 
@@ -98,6 +100,17 @@ class Articles:
             stream = stream.detached
         self._hub.cut(stream, reason, patience_s=patience_s)
 
+    def unsent_ms(self) -> dict[str, int]:
+        """By partner with open streams: when the article was appended that comes next for the slowest of
+        them; 0: all have all. Costs next to nothing for those that are detached and keep up.
+        """
+        found: dict[str, int] = {}
+        own = ((one.identity.partner.name, one.unsent_ms) for one in self._attached)
+        for partner, appended_ms in (*own, *self._hub.unsent_ms()):
+            before = found.get(partner, 0)
+            found[partner] = min(before, appended_ms) if before and appended_ms else before or appended_ms
+        return found
+
     def cut(self, reason: str, *, patience_s: float, of: Callable[[Identity], bool]) -> None:
         """Those of whom `of` is true."""
         for stream in self.streams():
@@ -132,6 +145,17 @@ class Articles:
     # ── a request ──────────────────────────────────────────────────────────────────────────────
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._answer(request)
+        except ConnectionError:  # the client has left
+            raise
+        except Exception as error:
+            if request.method != "HEAD" and not request.get(ACCEPTED):
+                status = error.status if isinstance(error, Problem | web.HTTPException) else 500
+                DELIVER_CONNECTS.labels("failed" if status >= 500 else "refused").inc()
+            raise
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         request[VARY] = "Accept, Accept-Encoding"
         self._refuse_at_drain()
         identity = self._admission.admit(request, by_ticket=request.method in READING)
@@ -215,9 +239,13 @@ class Articles:
         """Until it is over, or detached."""
         partner, fmt = connection.identity.partner.name, connection.format
         self._attached.add(connection)
+        for reason in END_REASONS:
+            DELIVER_ENDED.labels(partner, reason)  # 0 before the first: so that it is seen as an increase
         DELIVER_CONNECTIONS.labels(partner, fmt).inc()
         try:
             await response.prepare(request)
+            request[ACCEPTED] = True
+            DELIVER_CONNECTS.labels("accepted").inc()
             await connection.run(beginning)
         finally:
             self._attached.discard(connection)

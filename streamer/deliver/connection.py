@@ -33,7 +33,7 @@ from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.faultpoints import Point, reached
 from streamer.groups import alone_by_name
 from streamer.log.base import Log, Reader, Stored, TopicPartition
-from streamer.metrics import EDIT_TO_DELIVERY, ERRORS
+from streamer.metrics import EDIT_TO_DELIVERY, ERRORS, discarded, received, sent
 
 REPLAY_RECORDS: Final = 100
 REPLAY_BYTES: Final = 262_144
@@ -116,11 +116,7 @@ class Connection:
 
     def standing(self) -> Standing:
         """As it is now."""
-        channel, number = self._channel, self._number
-        has_all = number is not None and number == channel.next and not self._outlet.writing
-        appended_ms = self._appended_ms
-        if number is not None and channel.first <= number < channel.next:
-            appended_ms = channel.appended_ms_at(number) or appended_ms
+        has_all, appended_ms = self._has_all, self._next_ms
         lag_s = max(0, self._clock.now_ms() - appended_ms) / 1000 if appended_ms else None
         return Standing(
             format=self._ask.format,
@@ -132,6 +128,23 @@ class Connection:
             lag_s=0.0 if has_all else lag_s,
             state=self._state(),
         )
+
+    @property
+    def _has_all(self) -> bool:
+        return self._number == self._channel.next and not self._outlet.writing
+
+    @property
+    def _next_ms(self) -> int:
+        """When the article was appended that comes next, or, of a replay, that was read last; 0: unknown."""
+        channel, number = self._channel, self._number
+        if number is not None and channel.first <= number < channel.next:
+            return channel.appended_ms_at(number) or self._appended_ms
+        return self._appended_ms
+
+    @property
+    def unsent_ms(self) -> int:
+        """The same; 0 where none waits, too."""
+        return 0 if self._has_all else self._next_ms
 
     def _state(self) -> State:
         if self._feed.judge.withdrawals.behind:
@@ -302,18 +315,25 @@ class Connection:
     def _judged(self, pending: deque[Stored], vector: Vector, most_bytes: int) -> list[Frame]:
         """The next chunk's frames; takes their records, and those that give none, from the left."""
         frames: list[Frame] = []
-        size = 0
+        size = made = 0
+        withheld_before = self._feed.judge.withheld
         while pending and size < most_bytes:
             record = pending.popleft()
             vector.step(record.partition, record.offset + 1)
             self._appended_ms = record.timestamp_ms
             frame = self._feed.judge.frame(record, vector.id())
-            if frame is None or (self._ask.filters is not None and not passes(frame, self._ask.filters)):
+            if frame is None:
+                continue
+            made += 1
+            if self._ask.filters is not None and not passes(frame, self._ask.filters):
                 continue
             shown = frame if self._ask.projection is None else project(frame, self._ask.projection)
             if shown is not None:
                 frames.append(shown)
                 size += len(shown.sse)
+        received("deliver", made + self._feed.judge.withheld - withheld_before)
+        discarded("deliver", "filtered", made - len(frames))
+        sent("deliver", len(frames))
         return frames
 
     def _parts(self, frames: list[Frame]) -> list[Part]:

@@ -29,7 +29,7 @@ from streamer.deliver.wanted import Key, Wanted
 from streamer.deliver.withdrawals import Withdrawals
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Log, Reader, Stored, TopicInfo, TopicPartition
-from streamer.metrics import DELIVER_CHANNELS, DELIVER_WITHHELD, ERRORS
+from streamer.metrics import DELIVER_CHANNELS, DELIVER_WITHHELD, ERRORS, discarded, received, sent
 
 READ_RECORDS: Final = 100
 """At a time: encoding so many articles of 17 KB keeps the loop for some 5 ms."""
@@ -50,6 +50,10 @@ class Judge:
     def __init__(self, partner: str, withdrawals: Withdrawals) -> None:
         self.partner = partner
         self.withdrawals = withdrawals
+        for reason in ("withdrawn", "invalid"):
+            DELIVER_WITHHELD.labels(partner, reason)  # 0 before the first: so that it is seen as an increase
+        self.withheld = 0
+        """How many articles were given no frame."""
 
     def frame(self, record: Stored, position: str) -> Frame | None:
         """`position`: the id after the record."""
@@ -60,18 +64,23 @@ class Judge:
         if hidden:
             hidden = withheld(hidden, is_delete=facts.is_delete)
         if "text" in hidden:
-            DELIVER_WITHHELD.labels(self.partner, "withdrawn").inc()
+            self._withhold("withdrawn")
             return None
         try:
             return frame_of(record, position, hidden, facts)
         except (msgspec.DecodeError, UnicodeDecodeError):  # one broken record must not end every stream
-            DELIVER_WITHHELD.labels(self.partner, "invalid").inc()
+            self._withhold("invalid")
             ERRORS.labels("deliver", "value_invalid").inc()
             logger.exception(
                 "record is no article, left out",
                 extra={"topic": record.topic, "partition": record.partition, "offset": record.offset},
             )
             return None
+
+    def _withhold(self, reason: str) -> None:
+        self.withheld += 1
+        DELIVER_WITHHELD.labels(self.partner, reason).inc()
+        discarded("deliver", reason)
 
 
 class Feed:
@@ -169,20 +178,27 @@ class Feed:
     def _publish(self, records: Sequence[Stored]) -> list[Channel]:
         """Those that have something new."""
         before = self.vector.id() if records else ""
+        withheld_before = self.judge.withheld
         frames = []
         for record in records:
             self.vector.step(record.partition, record.offset + 1)
             frame = self.judge.frame(record, self.vector.id())
             if frame is not None:
                 frames.append(frame)
+        received("deliver", len(frames) + self.judge.withheld - withheld_before)
         if not frames:
             return []
         rendering = Rendering(frames)
         touched = []
+        taken: set[int] = set()
         for channel in self.channels.values():
             if parts := rendering.parts(channel.wanted):
                 channel.take(parts, before)
                 touched.append(channel)
+                if len(taken) < len(frames):
+                    taken.update(id(frame) for part in parts for frame in part.frames)
+        sent("deliver", len(taken))
+        discarded("deliver", "filtered", len(frames) - len(taken))
         for frame in frames:
             frame.sse = b""
         return touched

@@ -305,6 +305,14 @@ class Hub:
             else:
                 self._pump(stream, self._audiences[stream.channel])
 
+    def unsent_ms(self) -> Iterator[tuple[str, int]]:
+        """By channel its partner, and when the article was appended that comes next for the client that is
+        furthest behind; 0: all have all.
+        """
+        for channel, audience in self._audiences.items():
+            at = min((stream.stands_at for stream in audience.blocked), default=channel.log.end)
+            yield channel.partner, channel.appended_ms_at(channel.number_at(max(at, channel.start)))
+
     # ── what is due ────────────────────────────────────────────────────────────────────────────
 
     async def _quiet(self, channel: Channel) -> None:

@@ -18,12 +18,14 @@ from typing import Final
 
 from streamer.clock import Clock
 from streamer.deliver.bucket import Bucket
+from streamer.metrics import QUEUE_DEPTH
 
 TURN_BYTES: Final = 65_536
 """The most that a turn is for, and what it is for where nothing is limited."""
 TURNS_PER_S: Final = 8
 """At a low rate turns are shorter, so that nobody waits long for one."""
 LEAST_WAIT_S: Final = 0.001
+_waiting: Final = QUEUE_DEPTH.labels("deliver_turns")
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +77,7 @@ class Pace:
         """A place, to be waited at until it is granted. What is left of its advance goes back at the end."""
         place = Place()
         self._queue.append(place)
+        _waiting.inc()
         self._serve()
         try:
             yield place
@@ -83,6 +86,7 @@ class Pace:
                 self._take(-place.advance)
             else:
                 self._queue.remove(place)
+                _waiting.dec()
             self._serve()
 
     def spend(self, size: int, place: Place | None = None) -> None:
@@ -112,6 +116,7 @@ class Pace:
                     return
             self._take(advance)
             place = self._queue.popleft()
+            _waiting.dec()
             place.granted, place.advance = True, advance
             place.woken.set()
 

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from streamer.deliver.cors import methods_of
 from streamer.errors import FieldUnknown
-from streamer.metrics import DELIVER_REFUSED
+from streamer.metrics import DELIVER_REFUSED, bounded
 from streamer.partners import KEY_PREFIX
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -66,6 +66,7 @@ CODES: Final[Mapping[str, Code]] = {
     "not_ready": Code(503, "log", "the feed is being made; come back in a moment"),
 }
 """Every code that a problem can have (`Problem` is given one by name; a test looks that it stands here)."""
+bounded(DELIVER_REFUSED, code=tuple(CODES))
 OF_STATUS: Final = {
     CODES[code].status: code
     for code in (

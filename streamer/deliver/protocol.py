@@ -18,6 +18,7 @@ from streamer.deliver.headers import put_every
 from streamer.deliver.problems import Problem, internal, refused
 from streamer.deliver.sockets import bound_buffers, reset
 from streamer.deliver.wellformed import spoken
+from streamer.metrics import DELIVER_CONNECTS
 
 HEAD_DEADLINE_S: Final = 10.0
 """From the connection to the end of the first request's head."""
@@ -89,6 +90,7 @@ class _Protocol(web.RequestHandler):
         self._is_broken = False
         self._unanswered_bytes = 0
         if isinstance(self._manager, _Server) and self._manager.is_full:
+            DELIVER_CONNECTS.labels("failed").inc()  # whatever it would have asked for
             self.force_close()
             return
         self._head_timer = self._loop.call_later(HEAD_DEADLINE_S, self._expect_head)

@@ -15,6 +15,7 @@ from aiohttp import web
 from streamer.config import Settings
 from streamer.deliver.admission import Admission
 from streamer.deliver.articles import Articles
+from streamer.deliver.behind import Behind
 from streamer.deliver.bind import bound, refuse_open_bind
 from streamer.deliver.body import MAX_BODY_BYTES
 from streamer.deliver.descriptors import ask_for
@@ -99,6 +100,7 @@ async def _serve(
         beside = [
             group.create_task(withdrawals.run(), name="deliver-withdrawals"),
             group.create_task(hub.run(), name="deliver-hub"),
+            group.create_task(Behind(runtime, partners, articles.unsent_ms).run(), name="deliver-behind"),
             group.create_task(_revoke(partners, articles, admission), name="deliver-revoke"),
         ]
         try:

@@ -26,7 +26,7 @@ async def topic_of(runtime: Runtime, partner: str) -> TopicInfo:
     while True:
         info = await runtime.log.topic(name)
         if info is not None:
-            return _as_made(info, runtime.settings.log.partitions)
+            return as_made(info, runtime.settings.log.partitions)
         if loop.time() >= deadline_s:
             raise busy(503, "not_ready", "this feed is being made; come back in a moment")
         await asyncio.sleep(LOOK_S)
@@ -37,7 +37,7 @@ async def bounds_of(log: Log, info: TopicInfo) -> list[Bounds]:
     return (await log.all_bounds(info.name))[: info.partitions]
 
 
-def _as_made(info: TopicInfo, partitions: int) -> TopicInfo:
+def as_made(info: TopicInfo, partitions: int) -> TopicInfo:
     """Partitions that were added by hand hold nothing of ours: no role writes there. With them ids would name
     what never moves, and every part would be other partitions than before, half of the parts none that
     anything is in. So they are left out, and the operator is told.

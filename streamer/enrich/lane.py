@@ -13,7 +13,7 @@ answered before them must know of them.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -39,7 +39,14 @@ from streamer.groups import cause
 from streamer.log.base import Lane, Reader, Stored, TopicPartition
 from streamer.log.position import Position, Progress
 from streamer.lost import Input, skip
-from streamer.metrics import ENRICH_OPEN, ERRORS, UNRESOLVED_REMOVALS
+from streamer.metrics import (
+    ENRICH_OLDEST_OPEN,
+    ENRICH_OPEN,
+    ERRORS,
+    UNRESOLVED_REMOVALS,
+    discarded,
+    received,
+)
 from streamer.model import UNREADABLE, Change, Hint, decode_change, is_tick
 from streamer.plan import Plan
 from streamer.runtime import Runtime
@@ -124,9 +131,13 @@ class LaneWorker:
             shared.partitions,
             position=position,
             progress=self._progress,
-            on_committed=self._release,
+            on_committed=self._committed,
         )
         self._order = Order()
+        self._admitted_ms: dict[int, int] = {}
+        """Of the changes that are open, by offset and in that order."""
+        self._taken = 0
+        """How many of them are not in the metrics yet."""
         self._works: dict[int, Work] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         """Those that ask, by offset."""
@@ -178,6 +189,7 @@ class LaneWorker:
         """
         draining = self._runtime.draining
         while not draining.is_set():
+            self._tell_open()
             is_full = self._progress.open_count >= MAX_OPEN or self._progress.is_full()
             if is_full or reader.position(self._tp) >= there:
                 self._may_ask.set()
@@ -187,9 +199,10 @@ class LaneWorker:
                 continue
             for record in await reader.read(max_records=READ_RECORDS):
                 self._take(record, tasks)
+            received("enrich", self._taken)
+            self._taken = 0
             self._supersede()
             self._progress.skip_to(reader.position(self._tp))
-            ENRICH_OPEN.labels(str(self._tp.partition)).set(self._progress.open_count)
 
     def _take(self, record: Stored, tasks: asyncio.TaskGroup) -> None:
         if is_tick(record) or record.value is None:
@@ -216,7 +229,7 @@ class LaneWorker:
         if hint:
             ERRORS.labels("enrich", "hint_unreadable").inc()
             return
-        if not self._progress.take(record.offset):
+        if not self._open(record):
             return
         change = stand_in(record)
         page_id = change.page_id or self._memory.newest.page_under(change.wiki, change.title)
@@ -242,7 +255,7 @@ class LaneWorker:
     def _take_change(self, record: Stored, change: Change, tasks: asyncio.TaskGroup) -> None:
         self._memory.removals.read_no += 1
         work = Work(record.offset, change, self._memory.removals.read_no)
-        is_open = self._progress.take(record.offset)
+        is_open = self._open(record)
         try:
             self._shared.origin.check_host(change.server_name)
         except HostNotAllowed as error:
@@ -269,6 +282,14 @@ class LaneWorker:
         task = tasks.create_task(self._ask(work))
         self._tasks[work.offset] = task
         task.add_done_callback(lambda _: self._tasks.pop(work.offset, None))
+
+    def _open(self, record: Stored) -> bool:
+        """False: it was done before the restart."""
+        if not self._progress.take(record.offset):
+            return False
+        self._admitted_ms[record.offset] = record.timestamp_ms
+        self._taken += 1
+        return True
 
     def _remember(self, work: Work) -> None:
         """What a change says of its page and revision, whatever comes of it: so that an answer from before
@@ -356,7 +377,18 @@ class LaneWorker:
     def _with_site(self, work: Work) -> Finished:
         return Finished(work, self._shared.origin.site(work.change.wiki))
 
+    def _tell_open(self) -> None:
+        partition = str(self._tp.partition)
+        ENRICH_OPEN.labels(partition).set(self._progress.open_count)
+        ENRICH_OLDEST_OPEN.labels(partition).set(next(iter(self._admitted_ms.values()), 0) / 1000)
+
+    def _committed(self, works: Sequence[Work]) -> None:
+        for work in works:
+            self._release(work)
+        self._tell_open()
+
     def _release(self, work: Work) -> None:
+        self._admitted_ms.pop(work.offset, None)
         self._held_bytes -= work.held_bytes
         self._shared.held.release(work.held_bytes)
         work.held_bytes = 0
@@ -382,7 +414,10 @@ class LaneWorker:
         self._shared.held.unstick(sum(self._stuck.values()))
         self._shared.held.release(self._held_bytes)
         self._held_bytes = 0
-        ENRICH_OPEN.labels(str(self._tp.partition)).set(0)
+        discarded("enrich", "read_again", len(self._admitted_ms) - self._taken)
+        partition = str(self._tp.partition)
+        ENRICH_OPEN.labels(partition).set(0)
+        ENRICH_OLDEST_OPEN.labels(partition).set(0)
 
 
 def _should_withdraw(work: Work) -> bool:

@@ -6,7 +6,7 @@ error the lane is started anew from its committed position, so nothing here is p
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -19,7 +19,8 @@ from streamer.errors import LaneLost, LogError
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, TopicPartition
 from streamer.log.position import Position, Progress
-from streamer.metrics import COMMITTED, ENRICH_OPEN, LAG, QUEUE_DEPTH
+from streamer.metrics import COMMITTED, LAG, QUEUE_DEPTH, discarded, sent
+from streamer.model import DEFERRED
 from streamer.runtime import Runtime, article_spec
 from streamer.ticks import Ticks
 
@@ -62,7 +63,7 @@ class Outbox:
         *,
         position: Position,
         progress: Progress,
-        on_committed: Callable[[Work], None],
+        on_committed: Callable[[Sequence[Work]], None],
     ) -> None:
         """`progress` is shared with who reads: he takes offsets, this finishes them."""
         self._lane = lane
@@ -139,12 +140,11 @@ class Outbox:
             self._progress.finish(offset)
         self._ticks.committed((record for record in records if record.topic == self._articles), self._now_s())
         self._committed = position
+        _count(self._state.counts, batch)
         self._state = state
-        for work in batch.works:
-            self._on_committed(work)
+        self._on_committed(batch.works)
         self._export()
         QUEUE_DEPTH.labels(f"enrich_finished_{self._tp.partition}").set(len(self._finished))
-        ENRICH_OPEN.labels(str(self._tp.partition)).set(self._progress.open_count)
         batch.committed()
 
     def _now_s(self) -> float:
@@ -153,3 +153,14 @@ class Outbox:
     def _export(self) -> None:
         LAG.at(GROUP, *self._tp, self._committed.next)
         export(self._tp.partition, self._state)
+
+
+def _count(before: Mapping[str, int], batch: Batch) -> None:
+    """What a commit adds to the outcomes. What is deferred is no loss: it replays by itself."""
+    added = {outcome: count - before.get(outcome, 0) for outcome, count in batch.counts.items()}
+    deferred = batch.errors.count(DEFERRED)
+    sent("enrich", added["published"])
+    discarded("enrich", "gone", added["gone"])
+    discarded("enrich", "superseded", added["superseded"])
+    discarded("enrich", "deferred", deferred)
+    discarded("enrich", "deadletter", added["deadletter"] - deferred)

@@ -22,7 +22,7 @@ import streamer
 from consumers.wikitext.text import ANYWHERE, TEXT, Make, Origin, PlainText, nothing
 from streamer.enrich import textworker
 from streamer.enrich.textworker import LENGTH, Asked
-from streamer.metrics import TEXT_FAILURES, TEXT_SECONDS
+from streamer.metrics import QUEUE_DEPTH, TEXT_FAILURES, TEXT_SECONDS
 
 MAX_INPUT_CHARS: Final = 1_000_000
 """A fifth of a second of work; longer pages (0.01 %) go without text. MediaWiki's own limit is 2 MiB."""
@@ -171,12 +171,16 @@ class TextPool:
         if self._slow.has(key, self._now_s()):
             TEXT_FAILURES.labels("slow_before").inc()
             return None
+        waiting = QUEUE_DEPTH.labels("text_pool")
+        waiting.inc()
         try:
             async with asyncio.timeout(self._wait_s):
                 each = await self._free.get()
         except TimeoutError:
             TEXT_FAILURES.labels("no_worker").inc()
             return None
+        finally:
+            waiting.dec()
         kept = begun = False
         try:
             with TEXT_SECONDS.time():

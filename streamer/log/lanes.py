@@ -8,11 +8,25 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from streamer import metrics
-from streamer.errors import LaneLost, StreamerError
+from streamer.errors import (
+    LaneLost,
+    LogFull,
+    LogTimeout,
+    LogUnavailable,
+    RecordTooLarge,
+    StreamerError,
+    TopicMissing,
+    TopicRefused,
+)
 from streamer.log.seldom import Seldom
 
 BACKOFF_S: Final = (0.1, 10.0)
 """Of a lane that fails again and again: first, and at most."""
+LOG_CODES: Final = (
+    LaneLost.code, LogFull.code, LogTimeout.code, LogUnavailable.code, RecordTooLarge.code, TopicMissing.code,
+    TopicRefused.code,
+)  # fmt: skip
+"""Of a commit that fails."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +55,9 @@ async def keep_running(
     tried again after LaneLost and whatever is retriable, with a backoff, as long as nothing is draining: what
     failed then goes on from its position in another process. Any other error goes up.
     """
+    for code in LOG_CODES:  # 0 before the first: so that it is seen as an increase
+        metrics.LOG_COMMITS.labels(group, code)
+        metrics.LOG_LANE_RESTARTS.labels(group, code)
     loop = asyncio.get_running_loop()
     backoff_s = BACKOFF_S[0]
     failed: StreamerError | None = None

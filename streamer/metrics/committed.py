@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from streamer.metrics.registry import REGISTRY
+from streamer.metrics.registry import LABELS, PARTNERS, REGISTRY
 
 
 class CommittedTotals(Collector):
@@ -52,7 +52,24 @@ class CommittedTotals(Collector):
             for outcome, count in sorted(self.totals(role, scope).items()):
                 family.add_metric([role, scope, outcome], count)
         yield family
+        yield GaugeMetricFamily(
+            "streamer_accounting_difference_changes",
+            "Changes that enrich has admitted less those that have an outcome (published, gone, superseded,"
+            " deadletter), by the lanes of this process: 0, or the accounts are broken.",
+            value=self._difference(),
+        )
+
+    def _difference(self) -> int:
+        totals = self.totals("enrich")
+        return totals.pop("admitted", 0) - sum(totals.values())
 
 
 COMMITTED: Final = CommittedTotals()
 REGISTRY.register(COMMITTED)
+LABELS["streamer_committed_changes"] = {
+    "role": ("source", "replay", "enrich", "deferred", "reconcile", "route"),
+    "scope": f'{PARTNERS}; "" but for route',
+    "outcome": "of source, replay and enrich admitted; of enrich published, gone, superseded, deadletter too;"
+    " of deferred replayed; of reconcile kinds of changes; of route published, filtered, reverted,"
+    " withdrawn, expired, invalid",
+}

@@ -4,11 +4,15 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge
 
-from streamer.metrics.registry import REGISTRY
+from streamer.metrics.registry import PARTNERS, REGISTRY, bounded
+
+FORMATS: Final = ("sse", "ndjson")
+END_REASONS: Final = ("client", "slow", "stalled", "drain", "expired", "failed", "withdrawn")
 
 DELIVER_CONNECTIONS: Final = Gauge(
     "streamer_deliver_connections", "Open streams.", ["partner", "format"], registry=REGISTRY
 )
+bounded(DELIVER_CONNECTIONS, partner=PARTNERS, format=FORMATS)
 DELIVER_CONNECTS: Final = Counter(
     "streamer_deliver_connects",
     "Requests for a stream: accepted (it began); refused (4xx: the client's fault, or its limits); failed"
@@ -16,8 +20,7 @@ DELIVER_CONNECTS: Final = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
-for _outcome in ("accepted", "refused", "failed"):
-    DELIVER_CONNECTS.labels(_outcome)
+bounded(DELIVER_CONNECTS, outcome=("accepted", "refused", "failed"))
 PARTNER_BEHIND: Final = Gauge(
     "streamer_partner_behind_seconds",
     "How old the oldest record is that the partner's slowest reader has still to be sent, 0 where it has all;"
@@ -26,24 +29,28 @@ PARTNER_BEHIND: Final = Gauge(
     ["partner", "reader"],
     registry=REGISTRY,
 )
+bounded(PARTNER_BEHIND, partner=PARTNERS, reader=("stream", "group"))
 PARTNER_RETAINED: Final = Gauge(
     "streamer_partner_retained_seconds",
     "How old the oldest record is that the partner's topic still holds.",
     ["partner"],
     registry=REGISTRY,
 )
+bounded(PARTNER_RETAINED, partner=PARTNERS)
 DELIVER_EVENTS: Final = Counter(
     "streamer_deliver_events",
     "Articles written to clients.",
     ["partner", "format"],
     registry=REGISTRY,
 )
+bounded(DELIVER_EVENTS, partner=PARTNERS, format=FORMATS)
 DELIVER_BYTES: Final = Counter(
     "streamer_deliver_bytes",
     "Bytes of streams that clients were sent, before HTTP framing.",
     ["partner"],
     registry=REGISTRY,
 )
+bounded(DELIVER_BYTES, partner=PARTNERS)
 DELIVER_CHANNELS: Final = Gauge(
     "streamer_deliver_channels",
     "Distinct feeds: combinations of partner, filters, fields, parts, format and encoding that are followed.",
@@ -55,6 +62,7 @@ DELIVER_ENDED: Final = Counter(
     ["partner", "reason"],
     registry=REGISTRY,
 )
+bounded(DELIVER_ENDED, partner=PARTNERS, reason=END_REASONS)
 DELIVER_REFUSED: Final = Counter(
     "streamer_deliver_refused_requests", "Requests answered with a problem.", ["code"], registry=REGISTRY
 )
@@ -64,6 +72,7 @@ DELIVER_WITHHELD: Final = Counter(
     ["partner", "reason"],
     registry=REGISTRY,
 )
+bounded(DELIVER_WITHHELD, partner=PARTNERS, reason=("withdrawn", "invalid"))
 DELIVER_RETAINED_BYTES: Final = Gauge(
     "streamer_deliver_retained_bytes", "Frames kept for slow readers, all feeds.", registry=REGISTRY
 )

@@ -1,10 +1,16 @@
 """What enrich makes of changes, what it waits for, and what it could not make."""
 
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from streamer.metrics.registry import REGISTRY
+from streamer.metrics.registry import PARTITIONS, REGISTRY, bounded
+from streamer.model import KINDS, EventType
+
+HTML_OUTCOMES: Final = (
+    "fetched", "over_share", "paused", "not_allowed", "timeout", "refused", "missing", "limited", "too_large",
+    "another", "failed", "cancelled",
+)  # fmt: skip
 
 ENRICH_OPEN: Final = Gauge(
     "streamer_enrich_open_changes",
@@ -12,12 +18,14 @@ ENRICH_OPEN: Final = Gauge(
     ["partition"],
     registry=REGISTRY,
 )
+bounded(ENRICH_OPEN, partition=PARTITIONS)
 ENRICH_OLDEST_OPEN: Final = Gauge(
     "streamer_enrich_oldest_open_timestamp_seconds",
     "When the oldest change was admitted that enrich has read and not yet committed; 0 where none is open.",
     ["partition"],
     registry=REGISTRY,
 )
+bounded(ENRICH_OLDEST_OPEN, partition=PARTITIONS)
 ENRICH_HELD_BYTES: Final = Gauge(
     "streamer_enrich_held_bytes",
     "Content that was fetched and waits for its commit.",
@@ -29,6 +37,7 @@ ENRICH_PUBLISHED: Final = Counter(
     ["kind", "type"],
     registry=REGISTRY,
 )
+bounded(ENRICH_PUBLISHED, kind=KINDS, type=", ".join(get_args(EventType)))
 ENRICH_LATE: Final = Counter(
     "streamer_enrich_late",
     "Edits published after a newer revision of their page.",
@@ -40,12 +49,14 @@ ENRICH_HINTED: Final = Counter(
     ["hinted"],
     registry=REGISTRY,
 )
+bounded(ENRICH_HINTED, hinted=("yes", "no"))
 ENRICH_SCORED: Final = Counter(
     "streamer_enrich_scored",
     "Edits of articles published, by whether they had a score (`version.scores`).",
     ["scored"],
     registry=REGISTRY,
 )
+bounded(ENRICH_SCORED, scored=("yes", "no"))
 HINT_WAIT: Final = Histogram(
     "streamer_enrich_hint_wait_seconds",
     "How long an answered change waited for its hint, of those that did.",
@@ -59,12 +70,19 @@ SCORES: Final = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+bounded(
+    SCORES,
+    outcome="scored, unscored, failing, budget, timeout, closed, or how the request failed: a word of"
+    " streamer_origin_requests_total",
+)
 ENRICH_CUTOFFS: Final = Counter(
     "streamer_enrich_cutoffs", "Withdrawals written.", ["scope"], registry=REGISTRY
 )
+bounded(ENRICH_CUTOFFS, scope=("page", "revision"))
 ENRICH_RETRIES: Final = Counter(
     "streamer_enrich_retries", "Questions asked again, by reason.", ["reason"], registry=REGISTRY
 )
+bounded(ENRICH_RETRIES, reason=("missing", "stale", "unavailable"))
 ENRICH_HTML: Final = Counter(
     "streamer_enrich_html",
     "Articles whose HTML was wanted, by outcome: fetched; over_share, paused or not_allowed, where"
@@ -72,18 +90,21 @@ ENRICH_HTML: Final = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+bounded(ENRICH_HTML, outcome=HTML_OUTCOMES)
 DEFERRED_WAITING: Final = Gauge(
     "streamer_deferred_waiting_letters",
     "Dead letters that replay by themselves once their wikis answer.",
     ["partition"],
     registry=REGISTRY,
 )
+bounded(DEFERRED_WAITING, partition=PARTITIONS)
 RECONCILED_UNTIL: Final = Gauge(
     "streamer_reconciled_until_timestamp_seconds",
     "Up to when a partition's wikis were compared with their own lists: of the one that is furthest behind.",
     ["partition"],
     registry=REGISTRY,
 )
+bounded(RECONCILED_UNTIL, partition=PARTITIONS)
 RECONCILE_LISTED: Final = Counter(
     "streamer_reconcile_listed_rows",
     "Edits and log entries that wikis listed, and that were compared.",
@@ -105,4 +126,7 @@ TEXT_FAILURES: Final = Counter(
     "Articles published without text, by reason.",
     ["reason"],
     registry=REGISTRY,
+)
+bounded(
+    TEXT_FAILURES, reason=("too_long", "slow_before", "no_worker", "timeout", "worker_died", "unparsable")
 )

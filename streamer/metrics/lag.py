@@ -6,7 +6,8 @@ from typing import Final
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from streamer.metrics.registry import REGISTRY
+from streamer.metrics.log import GROUPS
+from streamer.metrics.registry import LABELS, PARTITIONS, REGISTRY
 
 
 class LaneLag(Collector):
@@ -55,3 +56,4 @@ class LaneLag(Collector):
 
 LAG: Final = LaneLag()
 REGISTRY.register(LAG)
+LABELS["streamer_log_lag_offsets"] = {"group": GROUPS, "partition": PARTITIONS}

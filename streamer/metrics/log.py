@@ -4,7 +4,11 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from streamer.metrics.registry import REGISTRY
+from streamer.metrics.registry import CODES, PARTITIONS, REGISTRY, bounded
+
+GROUPS: Final = ("source", "enrich", "deferred", "reconcile", "route", "budget")
+"""Whose lanes commit."""
+LANE_ROLES: Final = ("source", "enrich", "deferred", "reconcile", "route")
 
 LOG_COMMIT_SECONDS: Final = Histogram(
     "streamer_log_commit_seconds",
@@ -31,6 +35,7 @@ LOG_DELETED: Final = Counter(
     ["reason"],
     registry=REGISTRY,
 )
+bounded(LOG_DELETED, reason=("age", "room", "compaction", "topic"))
 LOG_COMMITS: Final = Counter(
     "streamer_log_commits",
     "Commits of lanes by outcome: committed, cancelled (it may have passed), or the code of the error that"
@@ -38,15 +43,18 @@ LOG_COMMITS: Final = Counter(
     ["group", "outcome"],
     registry=REGISTRY,
 )
+bounded(LOG_COMMITS, group=GROUPS, outcome="committed, cancelled, or a code of streamer/errors.py")
 LOG_LANES: Final = Gauge(
     "streamer_log_lanes", "Lanes that this process runs; 0 where it stands by.", ["group"], registry=REGISTRY
 )
+bounded(LOG_LANES, group=GROUPS)
 LOG_REBALANCES: Final = Counter(
     "streamer_log_rebalances",
     "Times that a group on Kafka told this process which lanes are its own.",
     ["group"],
     registry=REGISTRY,
 )
+bounded(LOG_REBALANCES, group=GROUPS)
 LOG_CLIENTS_REPLACED: Final = Counter(
     "streamer_log_clients_replaced",
     "Clients of Kafka given up and made anew after a failure: questions, reader, member, append. A lane's"
@@ -54,18 +62,22 @@ LOG_CLIENTS_REPLACED: Final = Counter(
     ["client"],
     registry=REGISTRY,
 )
+bounded(LOG_CLIENTS_REPLACED, client=("questions", "reader", "member", "append"))
 LOG_LANE_RESTARTS: Final = Counter(
     "streamer_log_lane_restarts", "Lanes started anew after an error.", ["group", "code"], registry=REGISTRY
 )
+bounded(LOG_LANE_RESTARTS, group=GROUPS, code=CODES)
 LANE_STOPPED: Final = Gauge(
     "streamer_lane_stopped",
     "1 while a lane does nothing because its input is lost; /readyz says what and why.",
     ["role", "partition"],
     registry=REGISTRY,
 )
+bounded(LANE_STOPPED, role=LANE_ROLES, partition=PARTITIONS)
 LANE_LOST_OFFSETS: Final = Counter(
     "streamer_lane_lost_offsets",
     "Offsets that a lane left out, as the operator wished (log.lost), because they were deleted unread.",
     ["role", "partition"],
     registry=REGISTRY,
 )
+bounded(LANE_LOST_OFFSETS, role=LANE_ROLES, partition=PARTITIONS)

@@ -4,7 +4,15 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from streamer.metrics.registry import REGISTRY
+from streamer.metrics.registry import REGISTRY, bounded
+
+OUTCOMES: Final = (
+    "ok", "cancelled", "timeout", "connect", "disconnected", "cut_off", "private_address", "not_json",
+    "not_html", "redirect", "status_403", "status_404", "status_413", "status_429", "status_500",
+    "status_502", "status_503", "status_504", "status_4xx", "status_5xx", "maxlag", "ratelimited", "readonly",
+    "internal_api_error", "api_error", "toomanyvalues", "too_large", "unparsable", "another_page", "invalid",
+)  # fmt: skip
+"""Of a request: answered, or how it failed."""
 
 ORIGIN_REQUESTS: Final = Counter(
     "streamer_origin_requests",
@@ -12,6 +20,7 @@ ORIGIN_REQUESTS: Final = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+bounded(ORIGIN_REQUESTS, outcome=OUTCOMES)
 ORIGIN_REQUEST_SECONDS: Final = Histogram(
     "streamer_origin_request_seconds",
     "From a request's start to its whole answer.",
@@ -25,6 +34,7 @@ ORIGIN_BATCH: Final = Histogram(
     buckets=(1, 2, 5, 10, 20, 30, 40, 50, 100, 500),
     registry=REGISTRY,
 )
+bounded(ORIGIN_BATCH, by=("revision", "title", "page", "log", "listing", "lists", "html"))
 ORIGIN_LISTS: Final = Counter(
     "streamer_origin_lists",
     "Page lists that were asked for, by what the article got: whole; or none, since the rest could not be had"
@@ -34,6 +44,7 @@ ORIGIN_LISTS: Final = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+bounded(ORIGIN_LISTS, outcome=("whole", "failed", "too_many", "changed", "late", "unknown", "too_large"))
 ORIGIN_BUDGET_USED: Final = Gauge(
     "streamer_origin_budget_used_requests",
     "Requests that count in the current minute: the fleet's, told by the process that keeps its budget.",
@@ -56,6 +67,7 @@ ORIGIN_PERMITS: Final = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+bounded(ORIGIN_PERMITS, outcome=("granted", "unused", "late"))
 ORIGIN_PERMIT_SECONDS: Final = Histogram(
     "streamer_origin_permit_seconds",
     "From asking the keeper to its permit, waiting for the budget included.",

@@ -1,11 +1,19 @@
 """What every process tells, whatever its roles."""
 
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from streamer.metrics.registry import FRESHNESS_BUCKETS_S, REGISTRY
+from streamer.metrics.registry import CODES, FRESHNESS_BUCKETS_S, PARTNERS, REGISTRY, bounded
+
+QUEUES: Final = (
+    "source_inbox (events), enrich_finished_ and a partition (changes), text_pool (articles that wait for a"
+    " worker), origin (questions to the wikis), origin_html (articles that wait for a permit), scores"
+    " (revisions), log_writer (commits), deliver_turns (streams that wait for their partner's bytes per"
+    " second)"
+)
 
 
 def _version() -> str:
@@ -18,6 +26,7 @@ def _version() -> str:
 BUILD_INFO: Final = Gauge(
     "streamer_build_info", "1, with the version that this process runs.", ["version"], registry=REGISTRY
 )
+bounded(BUILD_INFO, version="the one that runs")
 BUILD_INFO.labels(_version()).set(1)
 COMPONENT_READY: Final = Gauge(
     "streamer_component_ready",
@@ -26,9 +35,22 @@ COMPONENT_READY: Final = Gauge(
     ["component"],
     registry=REGISTRY,
 )
+bounded(COMPONENT_READY, component="roles and what they depend on, as `/readyz` names them")
 ERRORS: Final = Counter(
     "streamer_errors", "Errors by stage and code (streamer.errors).", ["stage", "code"], registry=REGISTRY
 )
+bounded(ERRORS, stage=("source", "enrich", "deferred", "reconcile", "route", "deliver", "log"), code=CODES)
+WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "source": ("id_unknown",),
+    "enrich": ("hint_unreadable", "letters_expired", "deferred_full"),
+    "route": ("signal_invalid", "reverts_forgotten", "reverts_unknown", "record_invalid"),
+    "deliver": ("internal", "partitions_raised", "value_invalid"),
+    "log": ("timeout",),
+}
+"""Codes that no exception has."""
+for _stage, _words in WORDS.items():
+    for _word in _words:
+        ERRORS.labels(_stage, _word)
 QUEUE_DEPTH: Final = Gauge("streamer_queue_depth", "Items in a bounded queue.", ["queue"], registry=REGISTRY)
 LOOP_LAG: Final = Histogram(
     "streamer_event_loop_lag_seconds",
@@ -49,6 +71,7 @@ EDIT_TO_DELIVERY: Final = Histogram(
     buckets=FRESHNESS_BUCKETS_S,
     registry=REGISTRY,
 )
+bounded(EDIT_TO_DELIVERY, partner=PARTNERS)
 
 CONFIG_RELOAD_FAILED: Final = Gauge(
     "streamer_config_reload_failed",
@@ -65,3 +88,4 @@ CONFIG_RESTART_NEEDED: Final = Gauge(
     "Settings that differ from those in force and wait for a restart.",
     registry=REGISTRY,
 )
+bounded(QUEUE_DEPTH, queue=QUEUES)

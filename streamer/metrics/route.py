@@ -4,7 +4,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from streamer.metrics.registry import REGISTRY
+from streamer.metrics.registry import PARTITIONS, PARTNERS, REGISTRY, bounded
 
 PARTNERS_FILE_INVALID: Final = Gauge(
     "streamer_partners_file_invalid",
@@ -14,24 +14,28 @@ PARTNERS_FILE_INVALID: Final = Gauge(
 PARTNERS_RELOADS: Final = Counter(
     "streamer_partners_reloads", "Changes of partners.toml, by result.", ["result"], registry=REGISTRY
 )
+bounded(PARTNERS_RELOADS, result=("applied", "invalid"))
 ROUTE_PARKED: Final = Gauge(
     "streamer_route_parked",
     "1 while a partner's topic takes nothing and its routing waits.",
     ["partner"],
     registry=REGISTRY,
 )
+bounded(ROUTE_PARKED, partner=PARTNERS)
 ROUTE_BEHIND: Final = Gauge(
     "streamer_route_behind_offsets",
     "How far a partner is behind the partner that is furthest ahead in the same partition.",
     ["partner", "partition"],
     registry=REGISTRY,
 )
+bounded(ROUTE_BEHIND, partner=PARTNERS, partition=PARTITIONS)
 ROUTE_SETTLING: Final = Gauge(
     "streamer_route_settling_records",
     "Records that are held for a partner until they have settled.",
     ["partner", "partition"],
     registry=REGISTRY,
 )
+bounded(ROUTE_SETTLING, partner=PARTNERS, partition=PARTITIONS)
 ROUTE_HORIZON_AGE: Final = Gauge(
     "streamer_route_reverts_age_seconds",
     "How old the newest time is up to which all reverts are known: one lane of enrich that stands still"

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from prometheus_client import Counter
 
-from streamer.metrics.registry import REGISTRY
+from streamer.metrics.registry import LABELS, REGISTRY, bounded
 
 Stage = Literal["source", "enrich", "route", "deliver"]
 
@@ -57,7 +57,7 @@ REASONS: Final[Mapping[Stage, Mapping[str, bool]]] = {
         "out_of_range": False,
         "frame_too_large": False,
     },
-    "enrich": {"gone": True, "superseded": True, "read_again": True, "deadletter": False},
+    "enrich": {"gone": True, "superseded": True, "deferred": True, "read_again": True, "deadletter": False},
     "route": {
         "filtered": True,
         "reverted": True,
@@ -82,8 +82,13 @@ def discarded(stage: Stage, reason: str, count: int = 1) -> None:
     DISCARDED.labels(stage, reason, "true" if REASONS[stage][reason] else "false").inc(count)
 
 
-for _stage, _reasons in REASONS.items():  # an increase from nothing is none to Prometheus
-    received(_stage, 0)
-    sent(_stage, 0)
+bounded(RECEIVED, stage=tuple(REASONS))
+bounded(SENT, stage=tuple(REASONS))
+LABELS["streamer_discarded_records"] = {
+    "stage": tuple(REASONS),
+    "reason": "; ".join(f"of {stage} {', '.join(reasons)}" for stage, reasons in REASONS.items()),
+    "intentional": ("true", "false"),
+}
+for _stage, _reasons in REASONS.items():
     for _reason in _reasons:
         discarded(_stage, _reason, 0)

@@ -28,7 +28,7 @@ from yarl import URL
 from streamer.clock import Clock
 from streamer.config import ScoresSettings
 from streamer.globs import matcher
-from streamer.metrics import SCORES
+from streamer.metrics import QUEUE_DEPTH, SCORES
 from streamer.origin.breaker import Breakers
 from streamer.origin.budget import Budget
 from streamer.origin.fetch import RETRY_AFTER_MOST_S, status_reason
@@ -167,6 +167,7 @@ class LiftWing:
         future = batch.waiting.get(revision)
         if future is None:
             future = batch.waiting[revision] = asyncio.get_running_loop().create_future()
+            QUEUE_DEPTH.labels("scores").inc()
         return future
 
     async def _send(self, batch: _Batch) -> None:
@@ -186,6 +187,7 @@ class LiftWing:
             outcome = outcome if outcome == "timeout" else "budget"
         finally:
             self._close(batch)
+            QUEUE_DEPTH.labels("scores").dec(len(batch.waiting))
             for revision, future in batch.waiting.items():
                 SCORES.labels("scored" if revision in risks else outcome).inc()
                 if not future.done():

@@ -13,7 +13,13 @@ from typing import Final, Literal, TypeAlias
 from streamer.clock import Clock
 from streamer.config import MediaWikiSettings
 from streamer.errors import OriginUnavailable
-from streamer.metrics import ENRICH_HTML, ORIGIN_BATCH, ORIGIN_REQUEST_SECONDS, ORIGIN_REQUESTS
+from streamer.metrics import (
+    ENRICH_HTML,
+    ORIGIN_BATCH,
+    ORIGIN_REQUEST_SECONDS,
+    ORIGIN_REQUESTS,
+    QUEUE_DEPTH,
+)
 from streamer.origin.breaker import Breakers
 from streamer.origin.budget import Allowance
 from streamer.origin.fetch import Fetch
@@ -149,6 +155,7 @@ class Rendered:
 
     def _say(self, purse: Purse) -> None:
         purse.html_wanted = len(self._waiting)
+        QUEUE_DEPTH.labels("origin_html").set(len(self._waiting))
         purse.changed.set()
 
     async def _exchange(self, lane: Lane, revision: int, timeout_s: float) -> tuple[HtmlOutcome, str | None]:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from streamer.accounts import GROUP
+from streamer.accounts import COUNTED, GROUP
 from streamer.errors import ConfigError, InputLost, TopicError
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, TopicPartition
-from streamer.metrics import COMMITTED, ROUTE_BEHIND, ROUTE_SETTLING
+from streamer.metrics import COMMITTED, ROUTE_BEHIND, ROUTE_SETTLING, discarded, sent
 from streamer.route.feed import Draft, Feed, Routing
 from streamer.route.shared import Shared
 from streamer.runtime import article_spec
@@ -71,6 +71,7 @@ class Outbox:
             return await self.commit(rest, following)
         self._committed_s = self._now_s()
         self._ticks.committed(records, self._now_s())
+        _count(drafts)
         for draft, end in zip(drafts, ends, strict=True):
             draft.feed.committed(end, draft.counts, draft.hold)
             self._parking.written(draft.feed.routing.name, self._lane.partition)
@@ -148,3 +149,14 @@ class Outbox:
 
     def _now_s(self) -> float:
         return self._shared.runtime.clock.monotonic_s()
+
+
+def _count(drafts: Sequence[Draft]) -> None:
+    """What they add to the outcomes of their feeds, which have yet to be told that they were committed."""
+    for outcome in (*COUNTED, "invalid"):
+        count = sum([draft.counts.get(outcome, 0) for draft in drafts])
+        count -= sum([draft.feed.counts.get(outcome, 0) for draft in drafts])
+        if outcome == "published":
+            sent(GROUP, count)
+        else:
+            discarded(GROUP, outcome, count)

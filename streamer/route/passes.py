@@ -15,7 +15,7 @@ from streamer.accounts import GROUP
 from streamer.errors import OffsetOutOfRange
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, Reader, Stored, TopicPartition
-from streamer.metrics import ERRORS, ROUTE_PASS
+from streamer.metrics import ERRORS, ROUTE_PASS, received
 from streamer.model import is_tick
 from streamer.route.feed import Article, Draft, Feed
 from streamer.route.intake import Intake
@@ -111,6 +111,7 @@ class Passes:
         began_s = time.monotonic()
         if self._intake.is_overtaken():
             return
+        new = 0 if following is None else _counted(judged)
         whole: list[Draft] = []
         size = 0
         for draft in drafts:
@@ -119,14 +120,14 @@ class Passes:
             whole.append(draft)
             size += draft.size
             if size >= COMMIT_BYTES:
-                await self._outbox.commit(whole, following)
+                received(GROUP, new * len(await self._outbox.commit(whole, following)))
                 whole, size = [], 0
                 for _, article in judged:
                     if article is not None:
                         article.forget()
                 if self._intake.is_overtaken():  # while the commit was waited for
                     return
-        await self._outbox.commit(whole, following)
+        received(GROUP, new * len(await self._outbox.commit(whole, following)))
         ROUTE_PASS.observe(time.monotonic() - began_s)
 
     def articles(self, records: Iterable[Stored]) -> list[Article | None]:
@@ -149,9 +150,11 @@ class Passes:
     async def expire(self, feeds: Sequence[Feed], error: OffsetOutOfRange) -> None:
         """Retention was faster than these partners: what they lost is counted, and they go on behind it."""
         drafts = []
+        unread: dict[int, int] = {}
         for feed in feeds:
             lost = max(0, error.earliest - feed.next)
             draft = Draft.of(feed)
+            unread[id(draft)] = lost
             if feed.hold is not None:
                 lost += self._held_before(feed, min(error.earliest, feed.next))
                 draft.hold = feed.hold.at(error.earliest)
@@ -164,7 +167,9 @@ class Passes:
         ERRORS.labels(GROUP, error.code).inc()
         ends = [max(draft.feed.next, error.earliest) for draft in drafts]
         for end in sorted(set(ends)):
-            await self._outbox.commit([d for d, its in zip(drafts, ends, strict=True) if its == end], end)
+            overtaken = [d for d, its in zip(drafts, ends, strict=True) if its == end]
+            for draft in await self._outbox.commit(overtaken, end):
+                received(GROUP, unread[id(draft)])
 
     def _held_before(self, feed: Feed, offset: int) -> int:
         """How many that settle, where that is known; else how many offsets they have at most."""
@@ -173,3 +178,11 @@ class Passes:
             return max(0, offset - feed.hold.released)
         told = sum(left < offset for left in feed.hold.left)
         return feed.ahead.count(feed.hold.released, offset) - told
+
+
+def _counted(judged: Judged) -> int:
+    """How many of them each partner has an outcome for, now or once it is settled."""
+    return sum(
+        article.is_counted if article is not None else stored.value is not None and not is_tick(stored)
+        for stored, article in judged
+    )

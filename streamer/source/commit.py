@@ -19,6 +19,9 @@ from streamer.metrics import (
     SOURCE_HELD,
     SOURCE_NEWEST,
     SOURCE_RECORDS,
+    discarded,
+    received,
+    sent,
 )
 from streamer.model import Change
 from streamer.runtime import Runtime
@@ -99,13 +102,13 @@ class Committer:
                 for change in told.records:
                     identifier = identity(change, told)
                     if identifier in batch or identifier in self._seen:
-                        SOURCE_DROPPED.labels("duplicate").inc()
+                        _dropped("duplicate")
                         continue
                     record = record_of(
                         change, _under(told, topic), mark_ms, self._home.topic, self._partitions
                     )
                     if len(record.value or b"") > MAX_VALUE_BYTES:
-                        SOURCE_DROPPED.labels("out_of_range").inc()
+                        _dropped("out_of_range")
                         self._tell("out_of_range")
                         continue
                     batch.add(identifier)
@@ -127,19 +130,30 @@ class Committer:
             seen_from=self._seen.floors(),
         )
         position = Position(self._next_event + self._uncommitted_events, (), standing.as_state())
-        try:
-            reached(Point.SOURCE_COMMITTING)
-            offsets = await self._lane.commit(records, {self._home: position})
-            reached(Point.SOURCE_COMMITTED)
-        except LogError as error:
-            self._refused(error)
-            raise
+        offsets = await self._append(records, position)
         self._runtime.health.ready(LOG_COMPONENT)
         self._committed(position, standing, records, remembered, offsets)
         _count_records(kinds)
         if newest_ms:
             SOURCE_NEWEST.set(newest_ms / 1_000)
         self._committed_s = now_s
+
+    async def _append(self, records: list[Record], position: Position) -> list[int]:
+        is_committed = False
+        try:
+            reached(Point.SOURCE_COMMITTING)
+            offsets = await self._lane.commit(records, {self._home: position})
+            is_committed = True
+            reached(Point.SOURCE_COMMITTED)
+        except LogError as error:
+            self._refused(error)
+            raise
+        finally:
+            if is_committed:
+                sent("source", len(records))
+            else:
+                discarded("source", "read_again", len(records))
+        return offsets
 
     def _refused(self, error: LogError) -> None:
         if isinstance(error, LaneLost):
@@ -185,8 +199,9 @@ class Committer:
     def _count(self, arrival: Arrival) -> None:
         for family, count in Counter(told.family for told in arrival.told).items():
             SOURCE_EVENTS.labels(family).inc(count)
+        received("source", sum(len(told.records) or 1 for told in arrival.told))
         for reason, count in Counter(told.dropped for told in arrival.told if told.dropped).items():
-            SOURCE_DROPPED.labels(reason).inc(count)
+            _dropped(reason, count)
             if reason in ERRONEOUS:
                 self._tell(reason)
 
@@ -200,6 +215,11 @@ class Committer:
 
 def _under(told: Told, topic: str) -> Told:
     return told if told.topic == topic else told._replace(topic=topic)
+
+
+def _dropped(reason: str, count: int = 1) -> None:
+    SOURCE_DROPPED.labels(reason).inc(count)
+    discarded("source", reason, count)
 
 
 def _count_records(kinds: Mapping[str, int]) -> None:

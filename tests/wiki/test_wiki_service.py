@@ -5,7 +5,13 @@ from pathlib import Path
 
 from harness.mediawiki import WikiFarm
 from harness.mediawiki.following import followed
+from harness.mediawiki.founding import PASSWORD
 from harness.mediawiki.mirror import Mirror
+from recording_setup import KEYS
+
+from streamer.canary.run import Options, run_once
+from streamer.canary.verdict import Verdict
+from streamer.canary.wiki import Bot
 
 WIKI = "enproof"
 STEWARD, WRITER = "Steward", "Writer"
@@ -99,3 +105,39 @@ def _outcome(told: dict[str, float], outcome: str) -> float:
         and f'outcome="{outcome}"' in name
         and 'role="enrich"' in name
     )
+
+
+async def test_the_canary_edits_a_real_wiki_and_finds_its_edit_in_the_feed(
+    farm: WikiFarm, tmp_path: Path
+) -> None:
+    """Logged in, by the token that the wiki gives, and with the very text; the second run edits the page that
+    the first has made. A password that is wrong is said to be refused, and nothing is edited.
+    """
+    async with followed(farm, tmp_path) as (service, _):
+
+        def options(password: str) -> Options:
+            return Options(
+                feed=f"http://127.0.0.1:{service_port}/v2/articles",
+                key=lambda: KEYS["everything"],
+                wiki=WIKI,
+                page="Canary",
+                api=f"{farm.endpoint}/w/api.php",
+                server=farm.wikis[WIKI].server_name,
+                bot=lambda: Bot(WRITER, password),
+                user_agent="a canary's test",
+                tls=True,
+                limit_s=DEADLINE_S,
+                deadline_s=DEADLINE_S,
+                interval_s=1.0,
+                host="127.0.0.1",
+                port=0,
+            )
+
+        service_port = await service.port()
+        for _ in range(2):
+            verdict = await run_once(options(PASSWORD))
+            assert verdict is not None
+            assert (verdict.outcome, verdict.reason) == ("arrived", "")
+        assert await run_once(options("wrong")) == Verdict("failed", "wiki: the login was refused")
+        edits = farm.wikis[WIKI].rows("SELECT actor_name FROM revision JOIN actor ON rev_actor = actor_id")
+        assert edits.count((WRITER,)) == 2

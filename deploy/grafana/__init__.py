@@ -1,0 +1,1 @@
+"""Grafana's dashboards, made by Python: `python -m deploy.grafana` writes dashboards/."""
