@@ -1,7 +1,7 @@
 """When each open stream is told `bye` at a drain.
 
-Who is told comes back, three seconds later at most clients, to the processes that stay: all told at once
-would be a storm of logins and catch-ups there. So they are told one by one, at an even pace:
+Who is told comes back three seconds later, to the processes that stay: all at once would be a storm of logins
+and catch-ups there. So they are told one by one, at an even pace:
 
     0                        SPREAD             PATIENCE        of drain_s
     ├─ `bye` to one after the other ─┤── the last take theirs ──┤ who has not is reset

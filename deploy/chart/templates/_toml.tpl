@@ -1,5 +1,5 @@
-{{/* Each value as JSON, which is TOML too: text, numbers, lists of them. What the chart sets comes last and
-beats nothing, for the schema refuses those keys in `config`. */}}
+{{/* Each value as JSON, which is TOML too: text, numbers, lists of them; toToml would make 10.0 of 10. What the
+chart sets itself the schema refuses in `config`. */}}
 {{- define "streamer.toml" -}}
 {{- $kafka := .Values.kafka -}}
 {{- $config := deepCopy .Values.config -}}
