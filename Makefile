@@ -17,6 +17,7 @@ test: $(READY) system wiki
 	@$(MAKE) -s apt-chromium || echo "the tests in a browser are skipped"
 	@$(MAKE) -s apt-nginx || echo "the tests behind nginx are skipped"
 	@$(MAKE) -s apt-prometheus || echo "the tests of alerts and dashboards are skipped"
+	@$(MAKE) -s helm || echo "the tests of the chart are skipped"
 	@$(MAKE) -s clients
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
@@ -104,6 +105,11 @@ apt-prometheus:
 .PHONY: clients
 clients: $(READY)
 	@PYTHONPATH=tests:. $(BIN)/python -m clients.programs
+
+# Renders deploy/chart for its tests.
+.PHONY: helm
+helm: $(READY)
+	@PYTHONPATH=tests $(BIN)/python -m harness.helm
 
 system:
 	@if [ -n "$(APT)" ]; then $(MAKE) -s apt PACKAGES="$(APT)"; fi

@@ -44,14 +44,29 @@ def add_arguments(parser: argparse.ArgumentParser, loop: Loop) -> None:
         metavar="USER",
         help="gives this user another password; may be repeated",
     )
-    parser.set_defaults(command=partial(_provision, loop))
+    parser.add_argument(
+        "--format",
+        choices=["strimzi"],
+        help="prints KafkaTopic and KafkaUser resources instead, and asks no cluster; Strimzi's operators"
+        " then make topics, users, rights, quotas and passwords",
+    )
+    parser.add_argument(
+        "--cluster", metavar="NAME", help="the Kafka resource that those belong to (label strimzi.io/cluster)"
+    )
+    parser.set_defaults(command=partial(_provision, loop, parser))
 
 
 def add_secrets(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--secrets", type=Path, default=Path("secrets"), metavar="DIR", help=what)
 
 
-def _provision(loop: Loop, options: argparse.Namespace) -> None:
+def _provision(loop: Loop, parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if bool(options.format) != bool(options.cluster):
+        parser.error("--format strimzi and --cluster NAME go together")
+    if options.format and (options.new_password or options.dry_run):
+        parser.error(
+            "--format strimzi touches nothing and makes no passwords: no --dry-run, no --new-password"
+        )
     settings = load(options.config)
     if settings.log.kind != "kafka":
         raise ConfigError(
@@ -59,6 +74,9 @@ def _provision(loop: Loop, options: argparse.Namespace) -> None:
             f'is "{settings.log.kind}", where there is nothing to provision: the service makes its topics'
             ' itself. For a cluster set it to "kafka"',
         )
+    if options.format:
+        _print_strimzi(settings, options.cluster)
+        return
     partners = _partners(settings)
     loop(
         _bring(settings, partners, options.secrets, frozenset(options.new_password), dry_run=options.dry_run)
@@ -68,6 +86,16 @@ def _provision(loop: Loop, options: argparse.Namespace) -> None:
 def _partners(settings: Settings) -> Partners:
     file = Path(settings.partners.file)
     return load_partners(file, Demands.of(settings)) if file.exists() else {}
+
+
+def _print_strimzi(settings: Settings, cluster: str) -> None:
+    from streamer.provision.desired import desired  # noqa: PLC0415 - as below: no other command needs them
+    from streamer.provision.strimzi import resources, stream  # noqa: PLC0415
+
+    # a file that is not there is no wish to be without partners: who applies this and prunes would end them
+    partners = load_partners(Path(settings.partners.file), Demands.of(settings))
+    wanted = desired(settings, partners)
+    print(stream(resources(wanted, replication=settings.log.replication, cluster=cluster)), end="")
 
 
 async def _bring(

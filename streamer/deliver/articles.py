@@ -19,7 +19,7 @@ from streamer.deliver.headers import VARY
 from streamer.deliver.hub import CAN_DETACH, Hub
 from streamer.deliver.negotiate import encoding_of
 from streamer.deliver.outlet import LINGER_S, Outlet
-from streamer.deliver.problems import Problem, busy, unauthorized
+from streamer.deliver.problems import Problem, draining, unauthorized
 from streamer.deliver.request import Ask, Format, format_of, parameters_of, parse
 from streamer.deliver.standing import Standing
 from streamer.deliver.start import Beginning, resolve
@@ -39,6 +39,8 @@ READING: Final = frozenset({"GET", "HEAD"})
 """What a ticket may stand for."""
 ACCEPTED: Final = web.RequestKey("accepted", bool)
 """Its stream has begun."""
+
+Stream = Connection | Detached
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +83,23 @@ class Articles:
             ),
         ]
 
+    def streams(self) -> list[Stream]:
+        """As they are now."""
+        return [*self._attached, *self._hub.streams.values()]
+
+    def end(self, stream: Stream, reason: str, *, patience_s: float) -> None:
+        """On the next event border, by a reset after `patience_s`. Nothing for one that is over; one that was
+        attached when it was listed may be detached by now.
+        """
+        if isinstance(stream, Connection):
+            if stream in self._attached:
+                stream.cut(reason, patience_s=patience_s)
+                return
+            if stream.detached is None:
+                return
+            stream = stream.detached
+        self._hub.cut(stream, reason, patience_s=patience_s)
+
     def unsent_ms(self) -> dict[str, int]:
         """By partner with open streams: when the article was appended that comes next for the slowest of
         them; 0: all have all. Costs next to nothing for those that are detached and keep up.
@@ -94,12 +113,9 @@ class Articles:
 
     def cut(self, reason: str, *, patience_s: float, of: Callable[[Identity], bool]) -> None:
         """Those of whom `of` is true."""
-        for connection in tuple(self._attached):
-            if of(connection.identity):
-                connection.cut(reason, patience_s=patience_s)
-        for stream in tuple(self._hub.streams.values()):
+        for stream in self.streams():
             if of(stream.identity):
-                self._hub.cut(stream, reason, patience_s=patience_s)
+                self.end(stream, reason, patience_s=patience_s)
 
     def limited(self) -> None:
         """Other limits are in force: who is detached knows none of bytes per second, and comes back for
@@ -141,6 +157,7 @@ class Articles:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         request[VARY] = "Accept, Accept-Encoding"
+        self._refuse_at_drain()
         identity = self._admission.admit(request, by_ticket=request.method in READING)
         partner = identity.partner
         fmt = format_of(request.headers.get("Accept"))
@@ -202,10 +219,13 @@ class Articles:
                 held.pop_all()  # they are the stream's, which outlives this request
             return response
 
+    def _refuse_at_drain(self) -> None:
+        if self._runtime.draining.is_set():
+            raise draining()
+
     def _still_served(self, identity: Identity) -> None:
         """To be looked at again after the waits: from here on a change cuts the stream."""
-        if self._runtime.draining.is_set():
-            raise busy(503, "draining", "this server is stopping")
+        self._refuse_at_drain()
         if not identity.still_valid(self._partners.current):
             raise unauthorized("this key was revoked")
 

@@ -168,6 +168,14 @@ def busy(status: int, code: str, detail: str, retry_after_s: int = RETRY_SOON_S)
     return Problem(status, code, detail, headers={"Retry-After": str(retry_after_s)})
 
 
+def draining() -> Problem:
+    """503: another process takes the same request now. A proxy that keeps its connection to this one would
+    ask it again, so the connection goes too.
+    """
+    retry = {"Retry-After": str(RETRY_SOON_S)}
+    return Problem(503, "draining", "this server is stopping", headers=retry, closes=True)
+
+
 def internal() -> Problem:
     return Problem(500, "internal", "this server made a mistake; nothing is wrong with the request")
 

@@ -1,7 +1,7 @@
 """The role `deliver`: partner topics over HTTP.
 
 start   cut-offs to their end ─► listen ─► ready
-drain   stop accepting ─► `bye` on event borders ─► reset who does not take it ─► return
+drain   take nobody more ─► `bye` to one after the other ─► reset who does not take it ─► return
 """
 
 import asyncio
@@ -12,13 +12,14 @@ from typing import Final
 
 from aiohttp import web
 
-from streamer.config import Settings
+from streamer.config import DeliverSettings, Settings
 from streamer.deliver.admission import Admission
 from streamer.deliver.articles import Articles
 from streamer.deliver.behind import Behind
 from streamer.deliver.bind import bound, refuse_open_bind
 from streamer.deliver.body import MAX_BODY_BYTES
 from streamer.deliver.descriptors import ask_for
+from streamer.deliver.farewell import farewell
 from streamer.deliver.feed import Feeds
 from streamer.deliver.guard import MAX_TARGET_CHARS, complete, guard
 from streamer.deliver.hub import Hub
@@ -111,8 +112,9 @@ async def _serve(
                     if on_listening is not None:
                         on_listening(port)
                     await runtime.draining.wait()
-                    listener.close()
-                    await _drain(articles, runtime.settings.deliver.drain_s)
+                    if not _is_behind_proxy(runtime.settings.deliver):
+                        listener.close()
+                    await farewell(articles, runtime.settings.deliver.drain_s)
         finally:
             for task in beside:
                 task.cancel()
@@ -159,6 +161,14 @@ async def _listening(
         await runner.cleanup()
 
 
+def _is_behind_proxy(settings: DeliverSettings) -> bool:
+    """One that takes a client elsewhere when this process says 503. Without one a refused connection is what
+    clients understand: EventSource comes again after it, and never after a 503. Of a port that is shared the
+    kernel gives who comes to the others.
+    """
+    return settings.behind_tls and not settings.reuse_port
+
+
 def _retained_bytes(settings: Settings) -> int:
     return int(settings.deliver.retained_mb * MEGABYTE)
 
@@ -185,15 +195,3 @@ async def _watch(runtime: Runtime, withdrawals: Withdrawals) -> None:
         else:
             runtime.health.ready(COMPONENT)
         await asyncio.sleep(WATCH_S)
-
-
-async def _drain(articles: Articles, drain_s: float) -> None:
-    """Leaves a margin within `drain_s`, after which the process is stopped the hard way."""
-    patience_s = 0.8 * drain_s
-    articles.cut("drain", patience_s=patience_s, of=lambda _: True)
-    try:
-        async with asyncio.timeout(patience_s):
-            while articles.open:
-                await articles.left.wait()
-    except TimeoutError:
-        logger.warning("streams were reset at the drain", extra={"streams": articles.open})

@@ -25,6 +25,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka import errors as kafka
+from harness import strimzi
 from harness.brokers import standing
 from harness.certificates import self_signed
 from harness.feed import Feed
@@ -196,8 +197,28 @@ async def test_a_dry_run_touches_nothing_and_a_second_run_changes_nothing(
     assert second[-1] == f"nothing to do, {len(first) - 1} already right"
     assert begun(second[:-1], "right") == second[:-1]
     assert [file.read_text().strip() for file in files] == passwords
+    await strimzi_would_make_the_same(operator)
     printed = "\n".join([*dry, *first, *second, errors, more])
     assert not [password for password in passwords if password in printed]
+
+
+async def strimzi_would_make_the_same(operator: Operator) -> None:
+    """The users and rights of its resources are those that this broker has now, and its topics are there."""
+    lines, _ = operator.run("provision", "--format", "strimzi", "--cluster", "events")
+    topics, users = strimzi.read("\n".join(lines))
+    settings = load(
+        str(operator.folder / "streamer.toml"),
+        operator.environ(operator.brokers.username, operator.brokers.password),
+    )
+    async with operator.log() as log, Admin(settings) as admin:
+        there = await log.topics()
+        present = await admin.acls() or frozenset()
+        assert all((await admin.users(tuple(users))).values())
+    assert {name: spec["partitions"] for name, spec in topics.items()} == {
+        topic.name: topic.partitions for topic in there if topic.name.startswith(f"{operator.prefix}.")
+    }
+    wanted = set().union(*(strimzi.acls_of(user, spec) for user, spec in users.items()))
+    assert wanted == {acl for acl in present if acl.user in users}
 
 
 async def test_what_was_lost_or_left_halfway_is_mended(brokers: Brokers, tmp_path: Path) -> None:

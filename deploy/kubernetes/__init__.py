@@ -1,0 +1,1 @@
+"""What belongs to deploy/chart and is made by Python."""
