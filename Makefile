@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # what a bare Debian lacks, and the commands by which we notice
 APT    := $(shell command -v curl >/dev/null || echo curl)
 
-.PHONY: run test check bench bench-origin bench-fanout prove soak kafka clean
+.PHONY: run test check bench bench-origin bench-fanout prove soak kafka gameday clean
 
 run: $(READY)
 	@$(MAKE) -s system 2>/dev/null || true  # the line to try needs curl; the service does not
@@ -52,6 +52,11 @@ soak: $(READY) system wiki apt-java
 kafka: $(READY)
 	@$(MAKE) -s apt-java
 	@$(BIN)/python -m deploy.kafka $(if $(SECURE),--secure) $(ARGS)
+
+# One thing breaks, and you find out which: ARGS="--scenario NAME", --list, or --script for all by themselves.
+gameday: $(READY)
+	@$(MAKE) -s apt-prometheus || echo "without Prometheus: symptoms are seen in /metrics alone"
+	@$(BIN)/python -m deploy.gameday $(ARGS)
 
 clean:
 	rm -rf $(VENV) build data .mypy_cache .ruff_cache .pytest_cache .hypothesis

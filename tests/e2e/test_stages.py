@@ -43,10 +43,15 @@ def in_hand(told: Mapping[str, float], stage: str) -> float:
 
 
 def is_drained(told: Mapping[str, float]) -> bool:
-    """Route is through with all for all partners, and nothing is in hand anywhere."""
+    """The source has told what became of all, route is through for all partners, nothing is in hand."""
+    dropped = by_stage(told, "discarded", "source", "not_json") + by_stage(
+        told, "discarded", "source", "categorize"
+    )
     routed = by_stage(told, "received", "route")
-    return routed == PARTNERS * EDITS and not any(
-        in_hand(told, stage) for stage in ("source", "enrich", "route", "deliver")
+    return (
+        dropped == 2
+        and routed == PARTNERS * EDITS
+        and not any(in_hand(told, stage) for stage in ("source", "enrich", "route", "deliver"))
     )
 
 
@@ -95,9 +100,9 @@ def undeclared(text: str) -> set[str]:
 async def drive(sandbox: Sandbox, service: Service) -> None:
     """Edits, events that become nothing, streams and refusals."""
     await until_routed_from_the_start(LocalLog(Path(service.folder / "streamer.db"), clean_every_s=3600))
+    send(sandbox, b"{no JSON", changed(edit(sandbox), type="categorize"))
     for number in range(EDITS):
         await write(sandbox, f"Talk:Page {number}" if number % 4 == 0 else f"Page {number}", "Some words.")
-    send(sandbox, b"{no JSON", changed(edit(sandbox), type="categorize"))
     await accounted(service, EDITS)
     await read(service, "everything", EDITS)
     assert await status(service, "wrs_of_nobody") == 401

@@ -222,6 +222,30 @@ async def test_people_can_steer_it(client: aiohttp.ClientSession) -> None:
         assert "unknown field" in (await edit(client, sandbox, title="Beta", typo=1))["message"]
 
 
+async def test_whoever_has_a_token_may_edit(client: aiohttp.ClientSession) -> None:
+    """By action=edit, as on any wiki: a page is made, then changed, and what changes nothing is told so."""
+    async with Sandbox(QUIET) as sandbox:
+        asked = {"action": "query", "meta": "tokens", "format": "json", "formatversion": "2"}
+
+        async def save(**form: str) -> Any:
+            given = {**asked, "action": "edit", "title": "new page", **form}
+            async with client.post(f"{sandbox.endpoint}/w/api.php", data=given, headers=EN) as answer:
+                return await answer.json()
+
+        async with client.post(f"{sandbox.endpoint}/w/api.php", data=asked, headers=EN) as answer:
+            token = (await answer.json())["query"]["tokens"]["csrftoken"]
+        assert (await save(text="x"))["error"]["code"] == "badtoken"
+        assert (await save(text="x", title="a|b", token=token))["error"]["code"] == "invalidtitle"
+        made = (await save(text="x\n", token=token))["edit"]
+        assert (made["result"], made["title"], made["new"]) == ("Success", "New page", True)
+        changed = (await save(text="y", token=token))["edit"]
+        assert (changed["oldrevid"], changed["pageid"]) == (made["newrevid"], made["pageid"])
+        assert "newrevid" not in (await save(text="y", token=token))["edit"]
+        (page,) = (await api(client, sandbox, titles="New page"))["query"]["pages"]
+        assert page["revisions"][0]["slots"]["main"]["content"] == "y"
+        assert page["revisions"][0]["revid"] == changed["newrevid"]
+
+
 async def test_errors_on_request_come_as_often_as_asked(client: aiohttp.ClientSession) -> None:
     """Twice, for one wiki; then all is well again."""
     async with Sandbox(QUIET) as sandbox:

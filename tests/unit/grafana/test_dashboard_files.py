@@ -30,11 +30,15 @@ ON_NONE = frozenset({"streamer_source_exhausted"})
 """Of recordings, which end: no dashboard shows it."""
 
 
+def loaded(file: Path) -> Any:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
 def exported() -> dict[str, frozenset[str]]:
     """The labels of each series of the service and its canary, as declared."""
-    declared = [row for section in SECTIONS[:-1] for module in section[2] for row in rows(module)]
+    ours = [module for title, _, modules in SECTIONS if title != "Corpus" for module in modules]
     found = {"up": OF_SCRAPES}
-    for row in [*declared, *rows(streamer.canary.metrics)]:
+    for row in (row for module in (*ours, streamer.canary.metrics) for row in rows(module)):
         labels = OF_SCRAPES | row.labels.keys()
         if row.kind == "histogram":
             found[f"{row.name}_bucket"] = labels | {"le"}
@@ -49,7 +53,7 @@ def recorded() -> dict[str, frozenset[str]]:
     """The labels of each series that rules of deploy/ make, as far as rules tell them."""
     found: dict[str, frozenset[str]] = {"ALERTS": frozenset({"alertname", "alertstate", "severity"})}
     for file in RULES.glob("*.yml"):
-        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
+        for group in loaded(file)["groups"]:
             for rule in group["rules"]:
                 if "record" in rule:
                     labels = frozenset({*rule.get("labels", {}), *groupings(rule["expr"])})
@@ -146,12 +150,11 @@ def test_queries_name_what_is_exported() -> None:
 
 def test_nothing_that_is_exported_is_left_out() -> None:
     """Whatever the service tells can be seen on a dashboard."""
-    shown = {
-        each.metric for board in BOARDS.values() for query in queries(board) for each in metrics(query.text)
-    }
     # of a histogram its buckets will do, or its sum
-    whole = {re.sub(r"_(bucket|sum|count)$", "", name) for name in shown}
-    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in exported()} - whole == ON_NONE
+    part = re.compile(r"_(bucket|sum|count)$")
+    shown = {part.sub("", each.metric) for query in QUERIES for each in metrics(query.text)}
+    missing = {part.sub("", name) for name in exported()} - shown - ON_NONE
+    assert not missing, "put it on a panel (deploy/grafana), and say there what a bad value means"
 
 
 def test_variables_name_what_is_exported() -> None:
@@ -195,3 +198,16 @@ def test_variables_that_are_used_are_there(name: str) -> None:
     for query in queries(board):
         for window in re.findall(r"\brate\([^[]*\[([^\]]*)\]", query.text):
             assert window == "$__rate_interval" or "canary" in query.text, query
+
+
+def test_grafana_is_told_where_all_is() -> None:
+    """Its Prometheus is that of compose, with its interval, and its folder is what compose mounts."""
+    provisioning = FOLDER.parent / "provisioning"
+    services = loaded(FOLDER.parents[1] / "compose.yaml")["services"]
+    (source,) = loaded(provisioning / "datasources" / "prometheus.yml")["datasources"]
+    assert source["url"].removeprefix("http://").removesuffix(":9090") in services
+    assert source["jsonData"]["timeInterval"] == loaded(PROMETHEUS)["global"]["scrape_interval"]
+    (provider,) = loaded(provisioning / "dashboards" / "streamer.yml")["providers"]
+    mounts = {one["source"]: one["target"] for one in services["grafana"]["volumes"] if isinstance(one, dict)}
+    assert mounts["./grafana/dashboards"] == provider["options"]["path"]
+    assert mounts["./grafana/provisioning"] == "/etc/grafana/provisioning"
