@@ -39,6 +39,8 @@ PLOT_HEIGHT: Final = 8
 FIGURE_HEIGHT: Final = 4
 CLASSIC_QUERY: Final = 5
 """How the editor of variables calls a query that is written out, as `label_values(…)`."""
+ANNOTATED: Final = {"titleFormat": "{{alertname}}", "tagKeys": "severity,instance,partner"}
+"""What a mark of an alert says: Prometheus's own keys, which the kit does not know."""
 VARIABLES: Final = {
     "job": "label_values(streamer_build_info, job)",
     "instance": 'label_values(streamer_build_info{job=~"$job"}, instance)',
@@ -89,7 +91,10 @@ def rendered(board: Board, runbooks: str) -> str:
         for panel in row.panels:
             number += 1
             builder.with_panel(_built(panel, runbooks).id(number))
-    return json.dumps(builder.build(), cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    document = json.loads(json.dumps(builder.build(), cls=JSONEncoder))
+    for annotation in document["annotations"]["list"]:
+        annotation.update(ANNOTATED)
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _variable(name: str) -> dashboards.QueryVariable:
