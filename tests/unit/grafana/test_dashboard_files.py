@@ -18,7 +18,7 @@ from harness.prometheus import program
 from harness.promql import groupings, metrics
 
 import streamer.canary.metrics
-from deploy.grafana.__main__ import PROMETHEUS, files, runbooks_of
+from deploy.grafana.__main__ import PROMETHEUS, files, main, runbooks_of
 from deploy.grafana.build import ANNOTATED
 from deploy.grafana.panels import COLUMNS
 from streamer.metrics_table import SECTIONS, rows
@@ -78,6 +78,24 @@ def test_files_are_what_python_makes() -> None:
     assert there.keys() == made.keys(), "run `python -m deploy.grafana`, and remove what it does not make"
     for name, text in made.items():
         assert there[name] == text, f"{name} is not what its Python makes: run `python -m deploy.grafana`"
+
+
+def test_an_operator_names_the_address_of_the_runbooks(tmp_path: Path) -> None:
+    """Whoever serves them elsewhere writes dashboards that lead there."""
+    out = tmp_path / "dashboards"
+    assert main(["--out", str(out), "--runbooks", "https://pages.example/r/"]) == 0
+    texts = [file.read_text(encoding="utf-8") for file in out.iterdir()]
+    assert len(texts) == len(BOARDS)
+    assert all("(https://pages.example/r/" in text for text in texts)
+    assert not any(runbooks_of(PROMETHEUS) in text for text in texts)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line, and no traceback."""
+    file = tmp_path / "file"
+    file.touch()
+    assert main(["--out", str(file)]) == 1
+    assert str(file) in capsys.readouterr().err
 
 
 def test_addresses_stay() -> None:
