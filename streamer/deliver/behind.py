@@ -10,6 +10,7 @@ reached by now what was there at the look before.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import count
 from typing import Final, Literal, NamedTuple
 
 from streamer.deliver.feed import reading
@@ -22,6 +23,8 @@ from streamer.runtime import Runtime
 
 LOOK_S: Final = 10.0
 """Prometheus asks every 15 s or so."""
+TOPICS_EVERY: Final = 3
+"""So many looks at the streams for one at the topics, which costs a cluster some questions a partner."""
 READ_S: Final = 5.0
 """For one partner's topic, and for its groups: who takes longer has no sample until the next look."""
 KNOWN_S: Final = 600.0
@@ -54,23 +57,27 @@ class Behind:
         """Of the look before."""
         self._told: dict[Reader, frozenset[str]] = {"stream": frozenset(), "group": frozenset()}
         """Partners with a sample."""
+        self._told_retained: frozenset[str] = frozenset()
 
     async def run(self) -> None:
         """Until cancelled."""
         try:
-            while True:
+            for number in count():
                 self._tell("stream", self._unsent())
-                await self.look()
+                if number % TOPICS_EVERY == 0:
+                    await self.look()
                 await asyncio.sleep(LOOK_S)
         finally:
             self._tell("stream", {})
             self._tell("group", {})
+            self._tell_retained({})
 
     async def look(self) -> None:
         """At all partners' topics, and at who reads them by Kafka."""
         names = tuple(self._partners.current)
         infos: set[TopicInfo] = set()
         of_groups: dict[str, int] = {}
+        retained: dict[str, int] = {}
         for name in names:
             oldest_ms = 0
             with suppress(LogError, TimeoutError):
@@ -86,8 +93,10 @@ class Behind:
                         )
                         if unread_ms is not None:
                             of_groups[name] = unread_ms
-            self._tell_retained(name, oldest_ms)
+            if oldest_ms:
+                retained[name] = oldest_ms
         self._tell("group", of_groups)
+        self._tell_retained(retained)
         for known in (self._oldest, self._ends):
             for gone in known.keys() - infos:
                 del known[gone]
@@ -101,12 +110,13 @@ class Behind:
             PARTNER_BEHIND.labels(name, reader).set(behind_ms / 1000)
         self._told[reader] = frozenset(unread_ms)
 
-    def _tell_retained(self, name: str, oldest_ms: int) -> None:
-        if oldest_ms:
-            PARTNER_RETAINED.labels(name).set((self._runtime.clock.now_ms() - oldest_ms) / 1000)
-        else:
-            with suppress(KeyError):
-                PARTNER_RETAINED.remove(name)
+    def _tell_retained(self, oldest_ms: Mapping[str, int]) -> None:
+        now_ms = self._runtime.clock.now_ms()
+        for name in self._told_retained - oldest_ms.keys():
+            PARTNER_RETAINED.remove(name)
+        for name, appended_ms in oldest_ms.items():
+            PARTNER_RETAINED.labels(name).set((now_ms - appended_ms) / 1000)
+        self._told_retained = frozenset(oldest_ms)
 
     async def _oldest_ms(self, info: TopicInfo, bounds: Sequence[Bounds]) -> int:
         """0: it holds nothing."""

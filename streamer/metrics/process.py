@@ -84,6 +84,7 @@ TRACING_DROPPED: Final = Counter(
     registry=REGISTRY,
 )
 bounded(TRACING_DROPPED, reason=("full", "refused", "closed"))
+bounded(TRACING_DROPPED, reason=("full", "refused", "closed"))
 
 CONFIG_RELOAD_FAILED: Final = Gauge(
     "streamer_config_reload_failed",

@@ -12,6 +12,7 @@ from harness.hostile import changed, edit, send
 from harness.prometheus import program
 from harness.sandboxed import on_sandbox
 from harness.service import Service
+from harness.stages import STAGES, by_stage, in_hand
 from recording_setup import KEYS, PARTITIONS, until_routed_from_the_start
 from test_bad_input import accounted, write
 
@@ -25,34 +26,13 @@ CONNECTS = ("accepted", "refused", "failed")
 SAMPLE = re.compile(r"^(\w+?)(?:_bucket|_sum|_count)?\{(.*)\} \S+$", re.MULTILINE)
 
 
-def by_stage(told: Mapping[str, float], name: str, stage: str, more: str = "") -> float:
-    """The sum of a stage's series, of those with `more` in their labels."""
-    begin = f"streamer_{name}_records_total{{"
-    return sum(
-        value
-        for series, value in told.items()
-        if series.startswith(begin) and f'stage="{stage}"' in series and more in series
-    )
-
-
-def in_hand(told: Mapping[str, float], stage: str) -> float:
-    """What it has received, and neither sent nor discarded."""
-    return (
-        by_stage(told, "received", stage) - by_stage(told, "sent", stage) - by_stage(told, "discarded", stage)
-    )
-
-
 def is_drained(told: Mapping[str, float]) -> bool:
     """The source has told what became of all, route is through for all partners, nothing is in hand."""
     dropped = by_stage(told, "discarded", "source", "not_json") + by_stage(
         told, "discarded", "source", "categorize"
     )
     routed = by_stage(told, "received", "route")
-    return (
-        dropped == 2
-        and routed == PARTNERS * EDITS
-        and not any(in_hand(told, stage) for stage in ("source", "enrich", "route", "deliver"))
-    )
+    return dropped == 2 and routed == PARTNERS * EDITS and not any(in_hand(told, stage) for stage in STAGES)
 
 
 async def read(service: Service, partner: str, count: int, *more: str) -> None:
