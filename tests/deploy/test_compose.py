@@ -194,9 +194,9 @@ def test_wikimedia_is_one_file_away() -> None:
 def test_grafana_finds_dashboards_and_prometheus(compose: Composed) -> None:
     """What Grafana is provisioned with names the folder that is mounted and the server that is there."""
     provisioning = DEPLOY / "grafana" / "provisioning"
-    [source] = yaml.safe_load((provisioning / "datasources" / "prometheus.yaml").read_text())["datasources"]
+    [source] = yaml.safe_load((provisioning / "datasources" / "prometheus.yml").read_text())["datasources"]
     assert source["url"] == "http://prometheus:9090"
-    [provider] = yaml.safe_load((provisioning / "dashboards" / "streamer.yaml").read_text())["providers"]
+    [provider] = yaml.safe_load((provisioning / "dashboards" / "streamer.yml").read_text())["providers"]
     mounted = {
         v["target"]: v["source"] for v in compose.services["grafana"]["volumes"] if isinstance(v, dict)
     }
