@@ -254,7 +254,8 @@ async def _replay_all(
             found = await _find(log, topics, wanted, limit)
             planned = plan(found.letters, found.status, again=again)
             try:
-                await append(log, lane, topics, planned, found.status, group=ENRICH)
+                sampled = settings.tracing.sampled
+                await append(log, lane, topics, planned, found.status, group=ENRICH, sampled=sampled)
             except LogError as error:  # said, not tried for ever as a service would
                 failed.append(error)
                 return

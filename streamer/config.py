@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from streamer.errors import ConfigError
 from streamer.globs import check_globs
+from streamer.traceparent import sampled_from
 
 DEFAULT_FILE: Final = Path("streamer.toml")
 ENV_PREFIX: Final = "STREAMER_"
@@ -28,6 +29,7 @@ STREAMS: Final = (
     "mediawiki.page_revert_risk_prediction_change.v1",
 )
 BASE_URL: Final = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+TRACES_PATH: Final = "/v1/traces"
 SCORES_URL: Final = re.compile(
     r"(https://[^\s/?#@]+|http://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?)(/[^\s?#]*)?"
 )
@@ -243,6 +245,32 @@ class ScoresSettings(Struct, frozen=True, forbid_unknown_fields=True):
             )
 
 
+class TracingSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    endpoint: str = ""
+    """Of a collector that speaks OTLP/HTTP, e.g. `http://127.0.0.1:4318`; "": off."""
+    sample: Annotated[float, Meta(ge=0, le=1)] = 0.01
+    """Of all changes; the same in all processes."""
+
+    def __post_init__(self) -> None:
+        if self.endpoint and not BASE_URL.fullmatch(self.endpoint):
+            raise ValueError(f"endpoint {self.endpoint!r} is no http(s) URL such as http://127.0.0.1:4318")
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.endpoint) and self.sample > 0
+
+    @property
+    def url(self) -> str:
+        """Where spans are posted: as of OTEL_EXPORTER_OTLP_ENDPOINT, with their path behind it."""
+        base = self.endpoint.rstrip("/")
+        return base if base.endswith(TRACES_PATH) else base + TRACES_PATH
+
+    @property
+    def sampled(self) -> str:
+        """From which digits of a trace on it is recorded (streamer.traceparent)."""
+        return sampled_from(self.sample if self.is_on else 0.0)
+
+
 class PartnersSettings(Struct, frozen=True, forbid_unknown_fields=True):
     file: str = "partners.toml"
 
@@ -256,6 +284,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     privacy: PrivacySettings = PrivacySettings()
     reconcile: ReconcileSettings = ReconcileSettings()
     scores: ScoresSettings = ScoresSettings()
+    tracing: TracingSettings = TracingSettings()
     partners: PartnersSettings = PartnersSettings()
 
     @property

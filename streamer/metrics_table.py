@@ -13,6 +13,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import streamer.deliver.problems  # noqa: F401 - it says which codes its counter has
 from consumers.corpus import metrics as corpus
+from streamer.canary import metrics as canary
 from streamer.metrics import committed, deliver, enrich, lag, log, origin, process, route, source, stages
 from streamer.metrics.registry import LABELS, Bound
 
@@ -26,6 +27,7 @@ SECTIONS: Final[Sequence[tuple[str, str, Sequence[ModuleType]]]] = (
     ("Route", "route", (route,)),
     ("Deliver", "deliver", (deliver,)),
     ("Log", "all roles", (log, lag)),
+    ("Canary", "`streamer canary`, in a process of its own", (canary,)),
     ("Corpus", "`corpus follow --metrics-port`, on the partner's side", (corpus,)),
 )
 """Title, who exports it, and the modules that declare it."""
@@ -96,9 +98,11 @@ from the beginning of its feed: `published + filtered + reverted + withdrawn + e
 `streamer_partner_behind_seconds` is the age of the next record that a partner's slowest stream has still to
 be sent; `streamer_partner_retained_seconds` the age of the oldest record that its topic holds. Both are
 told by each process that delivers, some seconds old; take the maximum of the first and the minimum of the
-second by partner. A topic that has just begun retains little, and whoever reads it from its beginning is as
-far behind: compare the two only where the partner is behind by an hour or so. A stream that catches up is
-behind by the age of what it was sent last.
+second by partner. Reader `group` are the partner's own groups on Kafka, `<partner>.*`, of which an
+abandoned one is behind until it is deleted or the broker forgets it. Where the cluster has ACLs, deliver
+sees only those that its user may DESCRIBE. A topic that has just begun retains little, and whoever reads it
+from its beginning is as far behind: compare the two only where the partner is behind by an hour or so. A
+stream that catches up is behind by the age of what it was sent last.
 """
 
 

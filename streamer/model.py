@@ -483,7 +483,9 @@ class Event(Struct, frozen=True):
     """What happened, and in which order."""
 
     identifier: str
-    """The same on every run and for all partners: a second event with it is a repetition."""
+    """The same on every run and for all partners: a second event with it is a repetition. Without its hyphens
+    it is the id of the trace that the header `traceparent` of a record names (W3C trace context).
+    """
     type: EventType
     """`delete`: remove the page. `visibility-change`: something was hidden, or shown again."""
     kind: Kind
@@ -638,12 +640,6 @@ OUTCOME_HEADER: Final = "outcome"
 """Of an article's record whose change came to nothing: as what that was counted. The record takes the place
 of a withdrawn text, and is counted nowhere itself.
 """
-
-
-def traceparent_of(identifier: str) -> str:
-    """W3C trace context; the same on every run, so that a trace can be found by the identifier."""
-    trace = identifier.replace("-", "")
-    return f"00-{trace}-{trace[16:]}-01"
 
 
 def article_headers(

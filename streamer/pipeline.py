@@ -44,6 +44,7 @@ from streamer.route.stage import run_route
 from streamer.runtime import Runtime, topic_specs
 from streamer.source.stage import run_source
 from streamer.stop import Wishes
+from streamer.tracing import opened
 
 Role = Literal["source", "enrich", "route", "deliver"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -79,8 +80,9 @@ async def run_pipeline(
     loaded()
     async with AsyncExitStack() as stack:
         stack.enter_context(wishes.heard())  # around the opening and the closing of the log too
+        tracing = await stack.enter_async_context(opened(settings))
         log = await stack.enter_async_context(open_log(settings))
-        runtime = Runtime(settings, log, draining=wishes.draining)
+        runtime = Runtime(settings, log, draining=wishes.draining, tracing=tracing)
         runtime.follow(lambda settings: setattr(wishes, "drain_s", settings.deliver.drain_s))
         for component in (LOG, *roles):  # before anybody may ask
             runtime.health.expect(component)
@@ -151,6 +153,7 @@ async def _enrich(runtime: Runtime, sites: KeptSites, plan: Callable[[], Plan]) 
             asked_before=fleet is None and await _asked_before(runtime),
             plan=plan,
             purse=fleet.purse if fleet else None,
+            tracing=runtime.tracing,
         )
         async with AsyncExitStack() as stack:
             scorer = None

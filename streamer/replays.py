@@ -26,8 +26,8 @@ from streamer.model import (
     Topics,
     encode_value,
     identifier_derived,
-    traceparent_of,
 )
+from streamer.traceparent import NEVER_SAMPLED, traceparent_of
 
 CAUSE: Final = "replay"
 OPEN_MOST: Final = 200
@@ -40,13 +40,13 @@ up by what is appended.
 """
 
 
-def replay_of(letter: DeadLetter, times: int) -> Change | None:
+def replay_of(letter: DeadLetter, times: int, sampled: str = NEVER_SAMPLED) -> Change | None:
     """The change that replays a letter which was replayed so many `times` before; None: it can't be.
 
     Ids, title, times and places stay: the page is found by its id, else by its revision, else by its title,
     and what was removed since is known to be newer. The identifier is derived anew each time, so that a
     partner does not take a second replay for a repetition of the first; nor for the replay of the letter
-    that the first one left.
+    that the first one left. `sampled`: see traceparent_of.
     """
     if letter.code == UNREADABLE:
         return None
@@ -58,7 +58,7 @@ def replay_of(letter: DeadLetter, times: int) -> Change | None:
         kind="refresh",
         cause=CAUSE,
         replays=change.meant,
-        traceparent=traceparent_of(identifier),
+        traceparent=traceparent_of(identifier, sampled),
     )
 
 
@@ -136,8 +136,17 @@ class Pace:
             await asyncio.sleep(WAIT_S)
 
 
-async def append(log: Log, lane: Lane, topics: Topics, planned: Plan, status: Status, *, group: str) -> None:
-    """All that is planned. `group` is the one that finishes changes."""
+async def append(
+    log: Log,
+    lane: Lane,
+    topics: Topics,
+    planned: Plan,
+    status: Status,
+    *,
+    group: str,
+    sampled: str = NEVER_SAMPLED,
+) -> None:
+    """All that is planned. `group` is the one that finishes changes; `sampled`: see traceparent_of."""
     info = await log.topic(topics.changes)
     if info is None:
         raise TopicMissing(f"there is no topic {topics.changes}")
@@ -148,7 +157,7 @@ async def append(log: Log, lane: Lane, topics: Topics, planned: Plan, status: St
         changes = [
             change
             for letter in batch
-            if letter.body and (change := replay_of(letter.body, status.times(letter)))
+            if letter.body and (change := replay_of(letter.body, status.times(letter), sampled))
         ]
         records = [change_record(topics.changes, info.partitions, change) for change in changes]
         records += _marks(topics.deadletter, batch)

@@ -11,6 +11,7 @@ from streamer.groups import alone_by_name
 from streamer.health import Health
 from streamer.log.base import Log, TopicSpec
 from streamer.model import Topics
+from streamer.tracing import Tracing
 
 T = TypeVar("T")
 
@@ -25,6 +26,8 @@ class Runtime:
     health: Health = field(default_factory=Health)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     clock: Clock = field(default_factory=Clock)
+    tracing: Tracing | None = None
+    """None: off, as it is by default."""
 
     _followers: list[Callable[[Settings], None]] = field(default_factory=list)
     _rereaders: list[Callable[[], Awaitable[None]]] = field(default_factory=list)

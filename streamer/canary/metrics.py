@@ -5,7 +5,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from streamer.canary.verdict import OUTCOMES
-from streamer.metrics import FRESHNESS_BUCKETS_S
+from streamer.metrics import FRESHNESS_BUCKETS_S, bounded
 
 REGISTRY: Final = CollectorRegistry()
 
@@ -28,5 +28,4 @@ LAST_ARRIVAL: Final = Gauge(
     registry=REGISTRY,
 )
 
-for _outcome in OUTCOMES:  # a rate needs the zero before the first
-    RUNS.labels(_outcome)
+bounded(RUNS, outcome=tuple(OUTCOMES))

@@ -2,16 +2,29 @@
 
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Final, get_type_hints
 
 from streamer.check.finding import Finding, ok, problem, warning
-from streamer.config import RPM_UNIDENTIFIED, Settings, convert, load, named_file, overlay, read_toml
+from streamer.config import (
+    RPM_UNIDENTIFIED,
+    Settings,
+    TracingSettings,
+    convert,
+    load,
+    named_file,
+    overlay,
+    read_toml,
+)
 from streamer.errors import ConfigError
 from streamer.partners import Demands, load_partners, mistakes
 from streamer.privacy import privacy_secret
 from streamer.reload import LIVE
 from streamer.route.rules import REVERTING_TAGS
+from streamer.tracing import NOT_INSTALLED
+
+TRACING: Final = "opentelemetry.exporter.otlp.proto.http"
 
 
 def configured(path: str | None) -> tuple[Settings | None, list[Finding]]:
@@ -73,12 +86,28 @@ def in_force(settings: Settings) -> list[Finding]:
                 f" requests a minute of their own, for {', '.join(settings.scores.wikis) or 'all Wikipedias'}"
             )
         )
+    findings += _tracing(settings.tracing)
     if not settings.identified:
         text = "source.contact is not set: Wikimedia grants 10 requests a minute, with a contact 200"
         if budget > RPM_UNIDENTIFIED:
             text += f"; mediawiki.requests_per_minute = {budget} will be refused"
         findings.append(warning(text))
     return findings
+
+
+def _tracing(tracing: TracingSettings) -> list[Finding]:
+    if not tracing.is_on:
+        return []
+    if not _is_installed():
+        return [problem(f"tracing.endpoint: {NOT_INSTALLED}")]
+    return [ok(f"tracing: {tracing.sample:.4g} of all changes, to {tracing.url}")]
+
+
+def _is_installed() -> bool:
+    try:
+        return find_spec(TRACING) is not None
+    except ModuleNotFoundError:  # not even what it is a part of
+        return False
 
 
 def replaceable() -> list[Finding]:

@@ -16,6 +16,7 @@ from msgspec import Raw
 from streamer.cutoffs import Cutoffs
 from streamer.log.base import Stored
 from streamer.model import DELETE_TYPE, Hideable, encode_value, is_tick
+from streamer.tracing import Delivery
 
 PREAMBLE: Final = b"retry: 3000\n:ok\n"
 """No blank line: httpx-sse would make an event of it."""
@@ -45,6 +46,8 @@ class Frame:
     appended_ms: int = 0
     delivered: bool = False
     """Whether it was written to any live connection yet."""
+    delivery: Delivery | None = None
+    """Of one that is traced."""
 
     def ndjson(self) -> bytes:
         return self.sse[self.json_at : -1] if self.sse else b""
@@ -85,6 +88,8 @@ def first_ages_s(frames: Iterable[Frame], now_ms: int) -> Iterator[float]:
     for frame in frames:
         if not frame.delivered:
             frame.delivered = True
+            if frame.delivery is not None:
+                frame.delivery.written()
             if frame.edited_ms:
                 yield max(0, now_ms - frame.edited_ms) / 1000
 

@@ -30,6 +30,7 @@ from streamer.deliver.withdrawals import Withdrawals
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Log, Reader, Stored, TopicInfo, TopicPartition
 from streamer.metrics import DELIVER_CHANNELS, DELIVER_WITHHELD, ERRORS, discarded, received, sent
+from streamer.tracing import Tracing
 
 READ_RECORDS: Final = 100
 """At a time: encoding so many articles of 17 KB keeps the loop for some 5 ms."""
@@ -47,9 +48,10 @@ logger = logging.getLogger(__name__)
 class Judge:
     """Records of one partner → frames, or nothing where there is nothing (any more) to be shown."""
 
-    def __init__(self, partner: str, withdrawals: Withdrawals) -> None:
+    def __init__(self, partner: str, withdrawals: Withdrawals, tracing: Tracing | None = None) -> None:
         self.partner = partner
         self.withdrawals = withdrawals
+        self._tracing = tracing
         for reason in ("withdrawn", "invalid"):
             DELIVER_WITHHELD.labels(partner, reason)  # 0 before the first: so that it is seen as an increase
         self.withheld = 0
@@ -67,7 +69,7 @@ class Judge:
             self._withhold("withdrawn")
             return None
         try:
-            return frame_of(record, position, hidden, facts)
+            frame = frame_of(record, position, hidden, facts)
         except (msgspec.DecodeError, UnicodeDecodeError):  # one broken record must not end every stream
             self._withhold("invalid")
             ERRORS.labels("deliver", "value_invalid").inc()
@@ -76,6 +78,9 @@ class Judge:
                 extra={"topic": record.topic, "partition": record.partition, "offset": record.offset},
             )
             return None
+        if self._tracing is not None:
+            frame.delivery = self._tracing.delivery(self.partner, record)
+        return frame
 
     def _withhold(self, reason: str) -> None:
         self.withheld += 1
@@ -264,7 +269,9 @@ class Feeds:
         group: asyncio.TaskGroup,
         *,
         max_channels: Callable[[], int],
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
         self._log = log
         self._withdrawals = withdrawals
         self._budget = budget
@@ -288,7 +295,8 @@ class Feeds:
     async def hold(self, partner: str, info: TopicInfo) -> AsyncIterator[Feed]:
         """The feed, running and open (or ended: see `ended`). Raises 503 where the log does not answer."""
         if info not in self._feeds or self._feeds[info][0].ended:
-            feed = Feed(self._log, info, Judge(partner, self._withdrawals), self._budget, self._hub)
+            judge = Judge(partner, self._withdrawals, self._tracing)
+            feed = Feed(self._log, info, judge, self._budget, self._hub)
             task = self._group.create_task(feed.run(), name=f"feed-{partner}")
             self._feeds[info] = (feed, task)
         feed = self._feeds[info][0]

@@ -92,6 +92,7 @@ async def _serve(
             hub,
             group,
             max_channels=lambda: runtime.settings.deliver.max_feeds,
+            tracing=runtime.tracing,
         )
         articles = Articles(runtime, partners, feeds, hub, admission)
         runtime.follow(lambda settings: feeds.retain(_retained_bytes(settings)))

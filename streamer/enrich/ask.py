@@ -107,11 +107,11 @@ class Asker:
         self._hold(work, found.held_bytes)
         if not self._may_wait(work.change, found):
             await if_it_can(self._beside(work.change, found, until_s))
-            return Answered(found, await self._plain(found), is_stale=is_stale)
+            return Answered(found, await self._plain(work, found), is_stale=is_stale)
         async with asyncio.TaskGroup() as tasks:  # which leaves nothing running behind it
             rendered = tasks.create_task(if_it_can(self._html(work, found)))
             tasks.create_task(if_it_can(self._beside(work.change, found, until_s)))
-            plain = await self._plain(found)
+            plain = await self._plain(work, found)
         html, from_html = rendered.result() or (None, None)
         return Answered(found, plain, html, from_html, is_stale)
 
@@ -153,7 +153,8 @@ class Asker:
         wanted = plan.wants_html(found.site.wiki, found.page.namespace)
         if not wanted or not _is_wikitext(found) or is_redirect(found):
             return None
-        html = await self.origin.html(change.wiki, change.server_name, found.revision.identifier)
+        asked = self.origin.html(change.wiki, change.server_name, found.revision.identifier)
+        html = await (asked if work.journey is None else work.journey.step("html", asked))
         if html is None:
             return None
         self._hold(work, 2 * len(html))
@@ -227,7 +228,7 @@ class Asker:
             return True
         return revision.identifier < self.newest.revision(change.wiki, answer.page.page_id)
 
-    async def _plain(self, answer: Found) -> PlainText | None:
+    async def _plain(self, work: Work, answer: Found) -> PlainText | None:
         plan = self.plan()
         if not _is_wikitext(answer):
             return None
@@ -238,7 +239,8 @@ class Asker:
             answer.page.title, answer.site.namespaces, answer.site.aliases, answer.page.namespace
         )
         page = (answer.site.wiki, answer.page.page_id)
-        return await self.pool.extract(answer.revision.content or "", origin, make, page)
+        made = self.pool.extract(answer.revision.content or "", origin, make, page)
+        return await (made if work.journey is None else work.journey.step("text", made))
 
     async def _resolve_removal(self, work: Work, patience: Patience) -> Removed | Dead:
         change = work.change

@@ -160,8 +160,12 @@ class Batch:
         elif isinstance(item, EarlyCutoff):
             self.has_early_cutoff = True
             self._cut_off(item.wiki, item.page_id, item.revision, self._sequence(), item.hides)
-        else:
+        elif item.work.journey is None:
             self._finish(item)
+        else:
+            before = dict(self.counts)
+            self._finish(item)
+            item.work.journey.ended(before, self.counts, self.errors)
 
     def committed(self) -> None:
         """Applies what was learned to the memory and the metrics."""

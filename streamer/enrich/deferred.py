@@ -240,7 +240,8 @@ class DeferredLane:
     async def _replay_some(self, server: Server, most: int) -> None:
         standing = self._standing
         letters, reached = await self._letters_of(server, most)
-        changes = [change for letter in letters if (change := replay_of(letter, 0))]
+        sampled = self._runtime.settings.tracing.sampled
+        changes = [change for letter in letters if (change := replay_of(letter, 0, sampled))]
         records = [
             change_record(self._runtime.topics.changes, self._partitions, change) for change in changes
         ]

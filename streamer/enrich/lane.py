@@ -50,6 +50,7 @@ from streamer.metrics import (
 from streamer.model import UNREADABLE, Change, Hint, decode_change, is_tick
 from streamer.plan import Plan
 from streamer.runtime import Runtime
+from streamer.tracing import JOURNEY
 
 MAX_OPEN: Final = 4_000
 """Changes of one lane between reading and commit. A wiki that falls silent keeps its changes open for
@@ -255,6 +256,8 @@ class LaneWorker:
     def _take_change(self, record: Stored, change: Change, tasks: asyncio.TaskGroup) -> None:
         self._memory.removals.read_no += 1
         work = Work(record.offset, change, self._memory.removals.read_no)
+        if (tracing := self._runtime.tracing) is not None:
+            work.journey = tracing.journey(change, record)
         is_open = self._open(record)
         try:
             self._shared.origin.check_host(change.server_name)
@@ -325,6 +328,8 @@ class LaneWorker:
 
     async def _ask(self, work: Work) -> None:
         await self._may_ask.wait()
+        if work.journey is not None:
+            JOURNEY.set(work.journey)
         try:
             outcome = await self._asker.outcome(work)
         finally:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from streamer.accounts import ENRICH_GROUP
 from streamer.enrich.commit import Batch, Item, Memory
-from streamer.enrich.outcome import Work
+from streamer.enrich.outcome import Answered, Work
 from streamer.errors import LaneLost, LogError
 from streamer.faultpoints import Point, reached
 from streamer.log.base import Lane, TopicPartition
@@ -23,6 +23,7 @@ from streamer.metrics import COMMITTED, LAG, QUEUE_DEPTH, discarded, sent
 from streamer.model import DEFERRED
 from streamer.runtime import Runtime, article_spec
 from streamer.ticks import Ticks
+from streamer.tracing import Tracing
 
 GROUP: Final = ENRICH_GROUP
 LOG_COMPONENT: Final = "enrich_log"
@@ -110,6 +111,8 @@ class Outbox:
                 await self._commit()
 
     async def _commit(self) -> None:
+        tracing = self._runtime.tracing
+        began_ns = tracing.now_ns() if tracing is not None else 0
         batch = Batch(
             self._memory,
             self._runtime.topics,
@@ -142,6 +145,8 @@ class Outbox:
         self._committed = position
         _count(self._state.counts, batch)
         self._state = state
+        if tracing is not None:
+            _trace(tracing, batch.works, began_ns)
         self._on_committed(batch.works)
         self._export()
         QUEUE_DEPTH.labels(f"enrich_finished_{self._tp.partition}").set(len(self._finished))
@@ -153,6 +158,14 @@ class Outbox:
     def _export(self) -> None:
         LAG.at(GROUP, *self._tp, self._committed.next)
         export(self._tp.partition, self._state)
+
+
+def _trace(tracing: Tracing, works: Sequence[Work], began_ns: int) -> None:
+    """Those that were sampled, committed just now."""
+    for work in works:
+        if work.journey is not None:
+            found = work.outcome.found if isinstance(work.outcome, Answered) else None
+            tracing.enriched(work.change, work.journey, found.revision.size if found else 0, began_ns)
 
 
 def _count(before: Mapping[str, int], batch: Batch) -> None:

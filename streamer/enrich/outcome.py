@@ -8,6 +8,7 @@ from streamer.model import Change
 from streamer.origin.answer import Answer, Found, SiteInfo
 from streamer.origin.listing import Listing, More, Span
 from streamer.origin.turns import LIVE
+from streamer.tracing import Journey
 
 MISSING_TRIES: Final = 3
 """Answers that a change gets to be about it, over `missing_retry_s` at least: a lagging replica looks like a
@@ -119,3 +120,5 @@ class Work:
     is_found: bool = False
     """Of a visibility change: its revision was asked for, so that the change has the page, and of a replay
     what is hidden now."""
+    journey: Journey | None = None
+    """Of one that is traced."""

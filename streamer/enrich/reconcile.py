@@ -164,6 +164,7 @@ class ReconcileLane:
     async def _sweep(self, targets: list[Target]) -> None:
         rules = self._agenda.rules
         admits, tells = _admitting(rules), _telling(rules)
+        sampled = self._runtime.settings.tracing.sampled
 
         async def settle(lost: list[Change]) -> None:
             await self._append(lost, targets)
@@ -175,7 +176,7 @@ class ReconcileLane:
             self._tp.partition,
             self._partitions,
             self._origin,
-            lambda: Suspects(admits, tells),
+            lambda: Suspects(admits, tells, sampled),
             targets,
             settle,
         ).run()

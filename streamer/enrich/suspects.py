@@ -26,9 +26,9 @@ from streamer.model import (
     identifier_derived,
     identifier_of_log,
     identifier_of_revision,
-    traceparent_of,
 )
 from streamer.origin.listing import Edited, Logged
+from streamer.traceparent import NEVER_SAMPLED, traceparent_of
 
 CAUSE: Final = "reconcile"
 SLACK_MS: Final = 15_000
@@ -62,8 +62,16 @@ class Suspect:
 class Suspects:
     """Bounded by who feeds it: `len` is what is open."""
 
-    def __init__(self, admits: Callable[[Change], bool], tells: Callable[[Kind], bool]) -> None:
-        """`admits` what the source would have admitted; `tells` the kinds that a configured stream tells."""
+    def __init__(
+        self,
+        admits: Callable[[Change], bool],
+        tells: Callable[[Kind], bool],
+        sampled: str = NEVER_SAMPLED,
+    ) -> None:
+        """`admits` what the source would have admitted; `tells` the kinds that a configured stream tells.
+        `sampled`: see traceparent_of.
+        """
+        self._sampled = sampled
         self._admits = admits
         self._tells = tells
         self._open: dict[str, Suspect] = {}
@@ -149,7 +157,7 @@ class Suspects:
             kind="refresh",
             replays=base.kind,
             cause=CAUSE,
-            traceparent=traceparent_of(identifier),
+            traceparent=traceparent_of(identifier, self._sampled),
         )
         suspect = Suspect(change, base.edited_ms, is_row)
         self._open[identifier] = suspect

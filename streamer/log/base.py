@@ -248,6 +248,12 @@ class Log(Protocol):
         """All positions of a group, for status, metrics and late joiners; takes no lane."""
         ...
 
+    async def readers(self, topic: str, begin: str) -> dict[str, dict[int, int]]:
+        """Of groups that others keep, whose names begin so: where each goes on in the topic, by partition. As
+        far as this user may see them; none on the local log, which nobody else reads.
+        """
+        ...
+
 
 def partition_of(key: str, partitions: int) -> int:
     """The partition of a record: Java's default for the key's page part (what stands before any `/`)."""

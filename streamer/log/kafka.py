@@ -160,6 +160,9 @@ class KafkaLog:
     async def committed(self, group: str) -> dict[TopicPartition, Position]:
         return await self._cluster.committed(group_id(self._prefix, group))
 
+    async def readers(self, topic: str, begin: str) -> dict[str, dict[int, int]]:
+        return await self._cluster.readers(topic, begin)
+
     # ── lanes ──────────────────────────────────────────────────────────────────────────────────
 
     async def run_lanes(

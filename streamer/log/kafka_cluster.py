@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from aiokafka import errors as kafka
 from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.protocol.admin import ListGroupsRequest
 from aiokafka.protocol.api import Request
 from aiokafka.protocol.offset import OffsetRequest
 
@@ -333,6 +334,33 @@ class Cluster:
             return found
 
         return await self.tried(f"positions of {group}", once)
+
+    async def readers(self, topic: str, begin: str) -> dict[str, dict[int, int]]:
+        """Of groups that we do not keep: where each that has a position in the topic goes on."""
+        count = (await self.existing(topic)).info.partitions
+
+        async def once() -> dict[str, dict[int, int]]:
+            groups: set[str] = set()
+            for node, *_ in (await self.ask(MetadataQuery([topic]))).brokers:
+                answer = await self.ask(ListGroupsRequest(), node)
+                _check(answer.error_code, "groups")
+                groups |= {name for name, _ in answer.groups if name.startswith(begin)}
+            found: dict[str, dict[int, int]] = {}
+            for group in sorted(groups):
+                query = OffsetsQuery(group, {topic: list(range(count))})
+                told = await self.ask(query, await self._coordinator(group))
+                _check(told.error_code, group)
+                offsets = {
+                    partition: offset
+                    for _, answers, _ in told.topics
+                    for partition, offset, *_ in answers
+                    if offset >= 0
+                }
+                if offsets:
+                    found[group] = offsets
+            return found
+
+        return await self.tried(f"groups of {begin}", once)
 
     async def _coordinator(self, group: str) -> int:
         if group not in self._coordinators:

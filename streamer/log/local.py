@@ -182,6 +182,9 @@ class LocalLog:
             for topic, partition, following, metadata in rows
         }
 
+    async def readers(self, topic: str, begin: str) -> dict[str, dict[int, int]]:  # noqa: ARG002 - as declared
+        return {}
+
     # ── lanes ──────────────────────────────────────────────────────────────────────────────────
 
     async def run_lanes(

@@ -73,6 +73,19 @@ EDIT_TO_DELIVERY: Final = Histogram(
 )
 bounded(EDIT_TO_DELIVERY, partner=PARTNERS)
 
+TRACING_EXPORTED: Final = Counter(
+    "streamer_tracing_exported_spans", "Spans that the collector took.", registry=REGISTRY
+)
+TRACING_DROPPED: Final = Counter(
+    "streamer_tracing_dropped_spans",
+    "Spans that no collector got, by reason: full (too many waited), refused (it did not take them),"
+    " closed (the process ended).",
+    ["reason"],
+    registry=REGISTRY,
+)
+bounded(TRACING_DROPPED, reason=("full", "refused", "closed"))
+bounded(TRACING_DROPPED, reason=("full", "refused", "closed"))
+
 CONFIG_RELOAD_FAILED: Final = Gauge(
     "streamer_config_reload_failed",
     "1 while streamer.toml is wrong and the settings before it stay in force.",

@@ -71,15 +71,22 @@ REASONS: Final[Mapping[Stage, Mapping[str, bool]]] = {
 
 
 def received(stage: Stage, count: int) -> None:
-    RECEIVED.labels(stage).inc(count)
+    if count:
+        RECEIVED.labels(stage).inc(count)
 
 
 def sent(stage: Stage, count: int) -> None:
-    SENT.labels(stage).inc(count)
+    if count:
+        SENT.labels(stage).inc(count)
 
 
 def discarded(stage: Stage, reason: str, count: int = 1) -> None:
-    DISCARDED.labels(stage, reason, "true" if REASONS[stage][reason] else "false").inc(count)
+    if count:
+        DISCARDED.labels(stage, reason, _is_intentional(stage, reason)).inc(count)
+
+
+def _is_intentional(stage: Stage, reason: str) -> str:
+    return "true" if REASONS[stage][reason] else "false"
 
 
 bounded(RECEIVED, stage=tuple(REASONS))
@@ -91,4 +98,4 @@ LABELS["streamer_discarded_records"] = {
 }
 for _stage, _reasons in REASONS.items():
     for _reason in _reasons:
-        discarded(_stage, _reason, 0)
+        DISCARDED.labels(_stage, _reason, _is_intentional(_stage, _reason))

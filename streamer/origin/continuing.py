@@ -127,6 +127,7 @@ class Continuing(Waiting):
             keys=tuple(keys),
             pages=reading.pages,
             answered=list(answered),
+            journeys=tuple(journey for item, _ in answered for journey in item.journeys),
             more=dict(reading.more),
         )
 

@@ -47,6 +47,7 @@ from streamer.origin.turns import BEHIND, LIVE
 from streamer.origin.waiting import Outcome, Waiting, refuse_all
 from streamer.partners import PageList
 from streamer.plan import Plan
+from streamer.tracing import JOURNEY, Tracing
 
 LANE_WAITING: Final = 1_000
 """What may wait for one wiki; who asks for more waits to ask."""
@@ -86,12 +87,14 @@ class Origin:
         asked_before: bool = False,
         plan: Callable[[], Plan] = Plan,
         purse: Purse | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """`asked_before`: a process that had this budget may have asked in the last minute. `plan`: what is
         fetched, as of now; each request asks it. `purse`: of a fleet, whose keeper has the budget; without
         one it is here.
         """
         self._plan: Final = plan
+        self._tracing: Final = tracing
         self._settings = settings.mediawiki
         self._clock: Final = clock or Clock()
         self._save_site: Final = save_site
@@ -318,6 +321,8 @@ class Origin:
             self._scheduler.add(lane, item)
         waiter: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         item.waiters.append(waiter)
+        if self._tracing is not None and (journey := JOURNEY.get()) is not None:
+            item.journeys += (journey,)
         self._wake.set()
         try:
             return await waiter
@@ -378,6 +383,10 @@ class Origin:
             is_rest = isinstance(items[0], Continuing)
             metrics.ORIGIN_BATCH.labels("lists" if is_rest else lane.by).observe(len(items))
             metrics.ORIGIN_BREAKERS_OPEN.set(self._breakers.open_count)
+            if self._tracing is not None:
+                journeys = [journey for item in items for journey in item.journeys]
+                by = "lists" if is_rest else lane.by
+                self._tracing.asked(journeys, by, outcome, len(items), now_s - started_s)
 
     async def _exchange(self, lane: Lane, items: list[Waiting]) -> str:
         """The word for the metric."""

@@ -9,6 +9,7 @@ from streamer.errors import OriginError
 from streamer.origin.answer import Answer
 from streamer.origin.listing import Listing
 from streamer.origin.scheduler import Item
+from streamer.tracing import Journey
 
 Outcome: TypeAlias = Answer | tuple[int, ...] | Listing
 """Of a page or a revision, or the page ids of a log entry, or of two lists."""
@@ -21,11 +22,14 @@ class Waiting(Item):
     waiters: list[asyncio.Future[Outcome]] = field(default_factory=list)
     has_failed: bool = False
     """A request with it did, beyond being put off by the wiki's word."""
+    journeys: tuple[Journey, ...] = ()
+    """Of those of its waiters that are traced."""
 
     def join(self, other: Item) -> None:
         Item.join(self, other)
         if isinstance(other, Waiting):
             self.waiters += other.waiters
+            self.journeys += other.journeys
 
     @property
     def is_abandoned(self) -> bool:

@@ -109,6 +109,8 @@ class Passes:
     ) -> None:
         """Does nothing where the rules have changed: it is read again under the new."""
         began_s = time.monotonic()
+        tracing = self._shared.runtime.tracing
+        began_ns = tracing.now_ns() if tracing is not None else 0
         if self._intake.is_overtaken():
             return
         new = 0 if following is None else _counted(judged)
@@ -120,15 +122,24 @@ class Passes:
             whole.append(draft)
             size += draft.size
             if size >= COMMIT_BYTES:
-                received(GROUP, new * len(await self._outbox.commit(whole, following)))
+                received(GROUP, new * await self._write(whole, following, began_ns))
                 whole, size = [], 0
                 for _, article in judged:
                     if article is not None:
                         article.forget()
                 if self._intake.is_overtaken():  # while the commit was waited for
                     return
-        received(GROUP, new * len(await self._outbox.commit(whole, following)))
+        received(GROUP, new * await self._write(whole, following, began_ns))
         ROUTE_PASS.observe(time.monotonic() - began_s)
+
+    async def _write(self, drafts: list[Draft], following: int | None, began_ns: int) -> int:
+        """How many of them were."""
+        taken = await self._outbox.commit(drafts, following)
+        if (tracing := self._shared.runtime.tracing) is not None:
+            for draft in taken:
+                if draft.feed.mark.phase != "behind":  # what is made anew was told by spans in its time
+                    tracing.routed(draft.feed.routing.name, draft.records, began_ns)
+        return len(taken)
 
     def articles(self, records: Iterable[Stored]) -> list[Article | None]:
         """None for what is none: ticks, tombstones, and values that no article stands in (an alarm)."""

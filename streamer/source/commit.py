@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from streamer.errors import LaneLost, LogError
@@ -72,6 +73,7 @@ class Committer:
         self._idle = frozenset(standing.idle)
         self._committed_s = runtime.clock.monotonic_s()
         self._told_s: dict[str, float] = {}
+        self._sampled = runtime.settings.tracing.sampled
 
     async def run(self, inbox: Inbox) -> None:
         """Until the inbox is closed and empty."""
@@ -81,9 +83,12 @@ class Committer:
                 return  # draining, and the log takes nothing: what was read is read again
             if arrivals:
                 reached(Point.SOURCE_READ)
-            await self._commit(arrivals, is_last=inbox.is_finished)
+            committed = await self._commit(arrivals, is_last=inbox.is_finished)
+            if self._runtime.tracing is not None:
+                self._runtime.tracing.sourced(committed, partial(_read_ns, arrivals))
 
-    async def _commit(self, arrivals: list[Arrival], *, is_last: bool) -> None:
+    async def _commit(self, arrivals: list[Arrival], *, is_last: bool) -> list[Record]:
+        """What was."""
         records: list[Record] = []
         remembered: list[tuple[str, str, int]] = []
         batch: set[str] = set()
@@ -105,7 +110,12 @@ class Committer:
                         _dropped("duplicate")
                         continue
                     record = record_of(
-                        change, _under(told, topic), mark_ms, self._home.topic, self._partitions
+                        change,
+                        _under(told, topic),
+                        mark_ms,
+                        self._home.topic,
+                        self._partitions,
+                        sampled=self._sampled,
                     )
                     if len(record.value or b"") > MAX_VALUE_BYTES:
                         _dropped("out_of_range")
@@ -121,7 +131,7 @@ class Committer:
         now_s = self._runtime.clock.monotonic_s()
         is_due = is_last or now_s - self._committed_s >= IDLE_COMMIT_S
         if not records and not (self._uncommitted_events and is_due):
-            return
+            return []
         standing = self._standing.after(
             admitted=admitted,
             events=self._uncommitted_events,
@@ -137,6 +147,7 @@ class Committer:
         if newest_ms:
             SOURCE_NEWEST.set(newest_ms / 1_000)
         self._committed_s = now_s
+        return records
 
     async def _append(self, records: list[Record], position: Position) -> list[int]:
         is_committed = False
@@ -211,6 +222,15 @@ class Committer:
         if now_s - self._told_s.get(reason, -TELL_EVERY_S) >= TELL_EVERY_S:
             self._told_s[reason] = now_s
             logger.warning("an event was dropped", extra={"reason": reason})
+
+
+def _read_ns(arrivals: Iterable[Arrival], identifier: str) -> int:
+    """When the change was read that has this identifier."""
+    for arrival in arrivals:
+        for told in arrival.told:
+            if any(isinstance(each, Change) and each.identifier == identifier for each in told.records):
+                return arrival.read_ns
+    raise KeyError(identifier)
 
 
 def _under(told: Told, topic: str) -> Told:

@@ -4,7 +4,8 @@ reading of the socket, and upstream's own buffers hold what we can't take.
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from streamer.metrics import QUEUE_DEPTH
@@ -24,12 +25,16 @@ class Arrival:
     told: list[Told]
     marks: dict[str, int]
     idle: frozenset[str] = frozenset()
+    read_ns: int = 0
+    """Unix time; only while there is tracing."""
 
 
 class Inbox:
     """One writer, one reader. `put` waits while a full batch is waiting; nothing is ever dropped."""
 
-    def __init__(self, *, linger_s: float) -> None:
+    def __init__(self, *, linger_s: float, stamp: Callable[[], int] | None = None) -> None:
+        """`stamp` tells `read_ns`."""
+        self._stamp = stamp
         self._linger_s = linger_s
         self._arrivals: deque[Arrival] = deque()
         self._events = 0
@@ -41,6 +46,8 @@ class Inbox:
         self._full = asyncio.Event()
 
     async def put(self, arrival: Arrival) -> None:
+        if self._stamp is not None:
+            arrival = replace(arrival, read_ns=self._stamp())
         self._arrivals.append(arrival)
         self._count(len(arrival.told))
         self._filled.set()

@@ -5,8 +5,9 @@ from functools import lru_cache
 import msgspec
 
 from streamer.log.base import Record, partition_of
-from streamer.model import Change, ChangeRecord, encode_value, traceparent_of
+from streamer.model import Change, ChangeRecord, encode_value
 from streamer.source.told import Told
+from streamer.traceparent import NEVER_SAMPLED, traceparent_of
 
 
 def identity(record: ChangeRecord, told: Told) -> str:
@@ -21,9 +22,17 @@ def kind_of(record: ChangeRecord) -> str:
     return record.kind if isinstance(record, Change) else "hint"
 
 
-def record_of(record: ChangeRecord, told: Told, mark_ms: int, topic: str, partitions: int) -> Record:
+def record_of(
+    record: ChangeRecord,
+    told: Told,
+    mark_ms: int,
+    topic: str,
+    partitions: int,
+    *,
+    sampled: str = NEVER_SAMPLED,
+) -> Record:
     """Keyed by wiki. The headers `topic` and `mark_ms` are the source's own, to know after a restart
-    what upstream may tell again.
+    what upstream may tell again. `sampled`: see traceparent_of.
     """
     headers: list[tuple[str, bytes]] = [
         ("ce_id", identity(record, told).encode()),
@@ -31,7 +40,7 @@ def record_of(record: ChangeRecord, told: Told, mark_ms: int, topic: str, partit
         ("mark_ms", str(mark_ms).encode()),
     ]
     if isinstance(record, Change):
-        traceparent = traceparent_of(record.identifier)
+        traceparent = traceparent_of(record.identifier, sampled)
         record = msgspec.structs.replace(record, traceparent=traceparent)
         headers += [
             ("ce_type", f"wiki.change.{record.kind}".encode()),

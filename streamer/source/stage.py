@@ -95,7 +95,7 @@ async def _run_lane(runtime: Runtime, lane: Lane, recording: Recording | None) -
         seen=told_before,
         partitions=told_before.partitions,
     )
-    inbox = Inbox(linger_s=LINGER_S)
+    inbox = Inbox(linger_s=LINGER_S, stamp=runtime.tracing.now_ns if runtime.tracing else None)
     try:
         async with asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(_read(read, inbox, runtime), name="source reads")

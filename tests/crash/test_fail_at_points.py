@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from harness.crashes import Material, crashing, misplaced
 from harness.service import Service
+from harness.stages import STAGES, in_hand
 
 from streamer.faultpoints import Point
 
@@ -59,6 +60,7 @@ async def test_an_error_at_this_place_loses_and_doubles_nothing(
     name: str, material: Material, tmp_path: Path
 ) -> None:
     """What fired says that each error happened; the process lives; partners and sums are right afterwards.
+    What a lane had in hand when it failed is read again, so that what each stage received still adds up.
 
     Whether a client sees the half of a frame that it was sent, its system decides: a reset may overtake it.
     """
@@ -71,8 +73,10 @@ async def test_an_error_at_this_place_loses_and_doubles_nothing(
         assert await crash.judge(thinned=case.log == "aged") == []
         assert {one.point for one in crash.faults.fired()} == {point.label for point in case.times}
         assert {one.pid for one in fired} == {pid}
+        told = await crash.service.metrics()
         if case.sign:
-            assert (await crash.service.metrics())[case.sign] >= 1
+            assert told[case.sign] >= 1
+        assert {stage: in_hand(told, stage) for stage in STAGES} == dict.fromkeys(STAGES, 0)
         if case.log == "aged":
             assert any("cleaning failed" in line for line in crash.service.lines)
         assert crash.service.running

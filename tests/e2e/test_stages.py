@@ -12,6 +12,7 @@ from harness.hostile import changed, edit, send
 from harness.prometheus import program
 from harness.sandboxed import on_sandbox
 from harness.service import Service
+from harness.stages import STAGES, by_stage, in_hand
 from recording_setup import KEYS, PARTITIONS, until_routed_from_the_start
 from test_bad_input import accounted, write
 
@@ -25,29 +26,13 @@ CONNECTS = ("accepted", "refused", "failed")
 SAMPLE = re.compile(r"^(\w+?)(?:_bucket|_sum|_count)?\{(.*)\} \S+$", re.MULTILINE)
 
 
-def by_stage(told: Mapping[str, float], name: str, stage: str, more: str = "") -> float:
-    """The sum of a stage's series, of those with `more` in their labels."""
-    begin = f"streamer_{name}_records_total{{"
-    return sum(
-        value
-        for series, value in told.items()
-        if series.startswith(begin) and f'stage="{stage}"' in series and more in series
-    )
-
-
-def in_hand(told: Mapping[str, float], stage: str) -> float:
-    """What it has received, and neither sent nor discarded."""
-    return (
-        by_stage(told, "received", stage) - by_stage(told, "sent", stage) - by_stage(told, "discarded", stage)
-    )
-
-
 def is_drained(told: Mapping[str, float]) -> bool:
-    """Route is through with all for all partners, and nothing is in hand anywhere."""
-    routed = by_stage(told, "received", "route")
-    return routed == PARTNERS * EDITS and not any(
-        in_hand(told, stage) for stage in ("source", "enrich", "route", "deliver")
+    """The source has told what became of all, route is through for all partners, nothing is in hand."""
+    dropped = by_stage(told, "discarded", "source", "not_json") + by_stage(
+        told, "discarded", "source", "categorize"
     )
+    routed = by_stage(told, "received", "route")
+    return dropped == 2 and routed == PARTNERS * EDITS and not any(in_hand(told, stage) for stage in STAGES)
 
 
 async def read(service: Service, partner: str, count: int, *more: str) -> None:
@@ -95,9 +80,9 @@ def undeclared(text: str) -> set[str]:
 async def drive(sandbox: Sandbox, service: Service) -> None:
     """Edits, events that become nothing, streams and refusals."""
     await until_routed_from_the_start(LocalLog(Path(service.folder / "streamer.db"), clean_every_s=3600))
+    send(sandbox, b"{no JSON", changed(edit(sandbox), type="categorize"))
     for number in range(EDITS):
         await write(sandbox, f"Talk:Page {number}" if number % 4 == 0 else f"Page {number}", "Some words.")
-    send(sandbox, b"{no JSON", changed(edit(sandbox), type="categorize"))
     await accounted(service, EDITS)
     await read(service, "everything", EDITS)
     assert await status(service, "wrs_of_nobody") == 401

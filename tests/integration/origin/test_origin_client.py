@@ -21,6 +21,7 @@ from streamer.metrics import REGISTRY
 from streamer.origin.answer import Answer, Found, Missing, SiteInfo
 from streamer.origin.fetch import Fetch
 from streamer.origin.mediawiki import Origin
+from streamer.tracing import JOURNEY, Journey, Tracing
 
 HOST = "en.wikipedia.org"
 WIKI = "enwiki"
@@ -113,6 +114,7 @@ async def origin_of(
     *,
     save_site: Callable[[SiteInfo], object] | None = None,
     known_sites: Sequence[SiteInfo] = (),
+    tracing: Tracing | None = None,
     **settings: Any,
 ) -> AsyncIterator[Origin]:
     app = web.Application(client_max_size=10**7)
@@ -131,7 +133,9 @@ async def origin_of(
         source=SourceSettings(contact="ops@example.org"), mediawiki=MediaWikiSettings(**chosen)
     )
     try:
-        async with Origin(configured, save_site=save_site, known_sites=known_sites) as origin:
+        async with Origin(
+            configured, save_site=save_site, known_sites=known_sites, tracing=tracing
+        ) as origin:
             yield origin
     finally:
         await runner.cleanup()
@@ -274,6 +278,29 @@ async def hangs_up(request: web.Request, _: dict[str, str]) -> web.StreamRespons
 async def gzip_cut(_: web.Request, __: dict[str, str]) -> web.StreamResponse:
     body = gzip.compress(b'{"query":{}}')[:-6]
     return web.Response(body=body, headers={"Content-Type": "application/json", "Content-Encoding": "gzip"})
+
+
+async def test_each_request_is_told_to_the_traced_changes_in_it(wiki: Wiki) -> None:
+    """Also those that failed, with what they ended as and how many things they asked for; whoever is not
+    traced gets his answer and is told of nowhere.
+    """
+    wiki.fault = once(status(503, **{"Retry-After": "0"}))
+    journeys = [Journey(trace, 1, 1) for trace in (1, 2)]
+
+    async def asks(origin: Origin, number: int, journey: Journey | None) -> None:
+        JOURNEY.set(journey)
+        assert text(await origin.revision(WIKI, HOST, number)) == f"text of {number}"
+
+    async with origin_of(wiki, tracing=Tracing(1.0, lambda _: None)) as origin, asyncio.TaskGroup() as tasks:
+        for number, journey in enumerate([*journeys, None], 1):
+            tasks.create_task(asks(origin, number, journey))
+    for journey, other in zip(journeys, journeys[::-1], strict=True):
+        assert [(step.name, dict(step.attributes)) for step in journey.steps] == [
+            ("origin", {"by": "revision", "outcome": "status_503", "batch_size": 3}),
+            ("origin", {"by": "revision", "outcome": "ok", "batch_size": 3}),
+        ]
+        assert [[trace for trace, _ in step.links] for step in journey.steps] == [[other.trace]] * 2
+        assert [step.failed for step in journey.steps] == [True, False]
 
 
 @pytest.mark.parametrize(

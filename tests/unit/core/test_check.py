@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from streamer.check.configuration import in_force, partners_of
 from streamer.config import (
     LogSettings,
@@ -10,6 +12,7 @@ from streamer.config import (
     ScoresSettings,
     Settings,
     SourceSettings,
+    TracingSettings,
 )
 
 
@@ -65,3 +68,12 @@ def test_a_rule_without_effect(tmp_path: Path) -> None:
     assert len(told) == 2
     assert "warning" in told[0]
     assert "a.without_tags: leaves hardly anything out: mw-undo, mw-rollback are tags of reverts" in told[0]
+
+
+def test_tracing_is_told_where_it_is_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whom it goes to and how much of it; and what is not installed, before the service finds out."""
+    assert "tracing" not in said(Settings())
+    settings = Settings(tracing=TracingSettings("http://127.0.0.1:4318", 0.05))
+    assert "tracing: 0.05 of all changes, to http://127.0.0.1:4318/v1/traces" in said(settings)
+    monkeypatch.setattr("streamer.check.configuration.TRACING", "no_such_package.at_all")
+    assert "pip install 'streamer[tracing]'" in said(settings)

@@ -21,9 +21,9 @@ from streamer.model import (
     decode_change,
     encode_value,
     identifier_derived,
-    traceparent_of,
 )
 from streamer.replays import change_record, plan, replay_of
+from streamer.traceparent import traceparent_of
 
 
 def letter(
