@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 from harness.prometheus import program
-from harness.scaled import AGE, LEAST_RANGE_S, OFFSET, RANGE, SETTING, scaled, scaled_rules, seconds
 
+from deploy.prometheus.scaled import AGE, LEAST_RANGE_S, OFFSET, RANGE, SETTING, scaled, scaled_rules, seconds
 from streamer.canary.metrics import REGISTRY as OF_THE_CANARY
 from streamer.metrics import REGISTRY
 
@@ -147,6 +147,13 @@ def test_time_is_scaled_and_nothing_else() -> None:
         for: 36000ms # 5m
 """
     assert scaled(text, 0.01) == faster
+
+
+def test_days_and_waiting_may_be_left_longer() -> None:
+    """For whoever can't hurry a certificate, or would take one scrape that failed for a process."""
+    text = "  - expr: a > 10 * 60 and b < 14 * 24 * 60 * 60\n    for: 2m\n"
+    faster = "  - expr: a > (10 * 60 * 0.1) and b < 14 * 24 * 60 * 60\n    for: 20000ms\n"
+    assert scaled(text, 0.1, days=False, least_for_s=20) == faster
 
 
 def test_no_duration_is_left_out() -> None:

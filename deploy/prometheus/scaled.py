@@ -2,7 +2,8 @@
 
 What is scaled, in the text: `for`, `interval` and `keep_firing_for` of groups and rules, ranges (`[5m]`),
 offsets (`offset 1h`), and ages, which the rules write as a product that ends in `* 60` for that reason.
-Nothing else is: neither shares nor counts, nor the bounds of histograms.
+Nothing else is: neither shares nor counts, nor the bounds of histograms. Ages of days may be left as they
+are: those of certificates and lists, which an exercise can't hurry.
 """
 
 import re
@@ -28,22 +29,35 @@ def _told(duration_s: float) -> str:
     return f"{max(1, round(duration_s * 1_000))}ms"
 
 
-def scaled(text: str, factor: float) -> str:
-    """The text of a file of rules. Ranges become no shorter than LEAST_RANGE_S."""
+def scaled(text: str, factor: float, *, days: bool = True, least_for_s: float = 0.0) -> str:
+    """The text of a file of rules. Ranges become no shorter than LEAST_RANGE_S, what an alert waits no
+    shorter than `least_for_s`.
+    """
 
     def spanned(match: re.Match[str]) -> str:
         own_s = seconds(match[1])
         return f"[{_told(max(own_s * factor, min(own_s, LEAST_RANGE_S)))}]"
 
-    text = SETTING.sub(lambda match: match[1] + _told(seconds(match[2]) * factor), text)
+    def waited(match: re.Match[str]) -> str:
+        own_s = seconds(match[2])
+        return match[1] + _told(max(own_s * factor, min(own_s, least_for_s)))
+
+    def aged(match: re.Match[str]) -> str:
+        return f"({match[1]} * {factor})" if days or match[1].count("*") < 2 else match[1]
+
+    text = SETTING.sub(waited, text)
     text = RANGE.sub(spanned, text)
     text = OFFSET.sub(lambda match: f"offset {_told(seconds(match[1]) * factor)}", text)
-    return AGE.sub(lambda match: f"({match[1]} * {factor})", text)
+    return AGE.sub(aged, text)
 
 
-def scaled_rules(rules: Path, into: Path, factor: float) -> Path:
+def scaled_rules(
+    rules: Path, into: Path, factor: float, *, days: bool = True, least_for_s: float = 0.0
+) -> Path:
     """All files of the folder, in another one; the pattern for `rule_files`."""
     into.mkdir()
     for file in sorted(rules.glob("*.yml")):
-        (into / file.name).write_text(scaled(file.read_text("utf-8"), factor), "utf-8")
+        (into / file.name).write_text(
+            scaled(file.read_text("utf-8"), factor, days=days, least_for_s=least_for_s), "utf-8"
+        )
     return into / "*.yml"
