@@ -208,6 +208,7 @@ ROUTE: Final = Row(
             says="In offsets of the articles. A parked partner falls behind until its topic takes"
             " records again.",
             alerts=["PartnerParked"],
+            of_partners=True,
             unit=COUNT,
             lines=[Line(most("streamer_route_behind_offsets", by="partner"), "{{partner}}")],
         ),

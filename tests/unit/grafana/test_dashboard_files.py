@@ -159,6 +159,17 @@ def test_runbooks_are_those_of_the_alerts() -> None:
     assert {alert for alert, _ in links} == alerts()
 
 
+def test_lines_of_partners_lead_to_their_dashboard() -> None:
+    """From wherever a line is one partner's, a click shows all of it."""
+    for board in BOARDS.values():
+        for panel in panels(board):
+            links = panel.get("fieldConfig", {}).get("defaults", {}).get("links", [])
+            of_partners = all("{{partner}}" in target["legendFormat"] for target in panel["targets"])
+            wanted = of_partners and panel["type"] == "timeseries" and board["uid"] != "streamer-partner"
+            assert len(links) == wanted, panel["title"]
+            assert all(link["url"].startswith("/d/streamer-partner?") for link in links)
+
+
 def test_queries_name_what_is_exported() -> None:
     """Each metric and label is one that the service, its canary or the rules declare."""
     for query in QUERIES:
