@@ -1,4 +1,4 @@
-"""A partner of the practice world: reads its feed, or, when told to, holds a stream and reads nothing."""
+"""A partner of the practice world: reads its feed as fast as it comes or, when told to, hardly at all."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,10 @@ from types import TracebackType
 from typing import Final, Self
 
 RECEIVE_BYTES: Final = 4_096
-"""What the kernel takes for a client that does not read; more would hide that for a minute."""
+"""What the kernel takes for a client that does not read; more would hide that for a while."""
+FAST_BYTES: Final = 65_536
+SIP_S: Final = 1.0
+"""Between two reads of a slow one. One that took nothing for a minute would be cut, and is another story."""
 AGAIN_S: Final = 0.5
 REQUEST: Final = (
     "GET /v2/articles HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n"
@@ -17,15 +20,14 @@ REQUEST: Final = (
 
 
 class Partner:
-    """Reconnects for ever. `reads`: cleared, it no longer does."""
+    """Reconnects for ever. `is_slow` is heeded at once."""
 
     def __init__(self, port: int, key: str, tls: ssl.SSLContext | None) -> None:
         self._port = port
         self._key = key
         self._tls = tls
         self._task: asyncio.Task[None] | None = None
-        self.reads = asyncio.Event()
-        self.reads.set()
+        self.is_slow = False
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="partner")
@@ -59,9 +61,8 @@ class Partner:
             )
             try:
                 writer.write(REQUEST.format(key=self._key).encode())
-                while True:
-                    await self.reads.wait()
-                    if not await reader.read(65_536):
-                        return
+                while await reader.read(RECEIVE_BYTES if self.is_slow else FAST_BYTES):
+                    if self.is_slow:
+                        await asyncio.sleep(SIP_S)
             finally:
                 writer.transport.abort()

@@ -12,11 +12,13 @@ import aiohttp
 import yaml
 
 from deploy.gameday.process import ROOT, START_S, Failed, Running
-from deploy.gameday.scaled import scaled
+from deploy.prometheus.scaled import scaled_rules
 
 RULES: Final = ROOT / "deploy" / "prometheus" / "rules"
 SCRAPE_S: Final = 1.0
 EVALUATION_S: Final = 0.5
+LEAST_FOR_S: Final = 5.0
+"""On a busy machine one scrape may fail, or some: that is no process that is down."""
 LISTENING: Final = re.compile(r'"Listening on" address=\S+?:(\d+)')
 ALWAYS: Final = "Watchdog"
 
@@ -81,11 +83,9 @@ class Prometheus:
         )
 
     def _write(self) -> None:
-        rules = self._folder / "rules"
-        rules.mkdir()
-        for file in sorted(RULES.glob("*.yml")):
-            faster = scaled(yaml.safe_load(file.read_text("utf-8")), self._factor)
-            (rules / file.name).write_text(yaml.safe_dump(faster), "utf-8")
+        rules = scaled_rules(
+            RULES, self._folder / "rules", 1 / self._factor, days=False, least_for_s=LEAST_FOR_S
+        )
         jobs = [
             {"job_name": job, "static_configs": [{"targets": list(targets)}]}
             for job, targets in self._targets.items()
@@ -96,7 +96,7 @@ class Prometheus:
             "evaluation_interval": f"{EVALUATION_S * 1_000:.0f}ms",
             "external_labels": {"runbooks": str(ROOT / "deploy" / "runbooks")},
         }
-        settings = {"global": every, "rule_files": ["rules/*.yml"], "scrape_configs": jobs}
+        settings = {"global": every, "rule_files": [str(rules)], "scrape_configs": jobs}
         (self._folder / "prometheus.yml").write_text(yaml.safe_dump(settings), "utf-8")
 
     async def _port(self) -> int:

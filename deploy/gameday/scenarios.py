@@ -120,15 +120,23 @@ async def _start(world: World) -> None:
 
 
 async def _stall(world: World) -> None:
-    world.partner.reads.clear()
+    world.partner.is_slow = True
     await world.write_much(random.Random(world.seed), 60, 200_000)  # noqa: S311 - a story, not a secret
 
 
 async def _read_on(world: World) -> None:
-    world.partner.reads.set()
+    world.partner.is_slow = False
 
 
 SCENARIOS: Final = (
+    Scenario(
+        "text-lost",
+        "the wikis have lost the text of new revisions",
+        frozenset({"DeadLetters", "CompletenessBudgetBurn"}),
+        above(10, "streamer_discarded_records_total", stage="enrich", reason="deadletter"),
+        _faults(Fault("text_missing")),
+        _clear_faults,
+    ),
     Scenario(
         "source-cut",
         "upstream's stream answers 503",
@@ -154,16 +162,8 @@ SCENARIOS: Final = (
         _clear_faults,
     ),
     Scenario(
-        "text-lost",
-        "the wikis have lost the text of new revisions",
-        frozenset({"DeadLetters", "CompletenessBudgetBurn"}),
-        above(10, "streamer_discarded_records_total", stage="enrich", reason="deadletter"),
-        _faults(Fault("text_missing")),
-        _clear_faults,
-    ),
-    Scenario(
         "partner-slow",
-        "a partner holds its stream and does not read",
+        "a partner reads too slowly",
         frozenset({"SlowPartner", "PartnerBehindRetention"}),
         above(3, "streamer_partner_behind_seconds"),
         _stall,

@@ -134,7 +134,7 @@ path = "{self.folder}/streamer.db"
 port = {self.port}
 admin_port = {self.admin_port}
 heartbeat_s = 2
-retained_mb = 4
+retained_mb = 64
 {tls if self.has_tls else ""}
 [partners]
 file = "{self.partners}"
