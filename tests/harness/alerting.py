@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from deploy.prometheus.scaled import scaled_rules
 from harness.prometheus import Prometheus
-from harness.scaled import scaled_rules
 from harness.service import Service
 
 RULES: Final = Path(__file__).resolve().parents[2] / "deploy" / "prometheus" / "rules"
