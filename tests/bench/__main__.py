@@ -19,6 +19,7 @@ BENCHES = (
     "settle",
     "text",
     "origin",
+    "tracing",
     "corpus",
     "dump",
     "snapshot",

@@ -45,6 +45,7 @@ from streamer.route.stage import run_route
 from streamer.runtime import Runtime, topic_specs
 from streamer.sandbox.server import Sandbox, SandboxOptions
 from streamer.source.stage import run_source
+from streamer.tracing import Tracing
 
 PARAGRAPH = (
     "'''A page''' about [[something|some things]] that is ''long'' enough, with a reference<ref>{{cite web"
@@ -217,7 +218,13 @@ def local(folder: Path) -> LogSettings:
 
 
 async def throughput(
-    folder: Path, *, size: int, count: int, with_text: bool, log_of: LogOf = local
+    folder: Path,
+    *,
+    size: int,
+    count: int,
+    with_text: bool,
+    log_of: LogOf = local,
+    tracing: Tracing | None = None,
 ) -> dict[str, float]:
     folder.mkdir()
     (folder / "r.jsonl").write_text("".join(f"{edit(n)}\n" for n in range(count)), encoding="utf-8")
@@ -230,7 +237,7 @@ async def throughput(
         partners=PartnersSettings(file=str(partners_file)),
     )
     async with open_log(settings) as log:
-        runtime = Runtime(settings, log)
+        runtime = Runtime(settings, log, tracing=tracing)
         await log.ensure_topics(topic_specs(settings))
         partners = PartnersWatch(partners_file)
         bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()

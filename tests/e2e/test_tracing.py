@@ -20,6 +20,10 @@ from streamer.traceparent import sampled_from, traceparent_of
 PARTNER = "everything"
 TITLE = "Zt4Kanarienvogel"
 TEXT = "Nobody but readers sees Zt4Kanarientext."
+LOST = {
+    "spans were left behind at the end",
+    "the collector (tracing.endpoint) takes no spans, they are dropped",
+}
 ALLOWED = {"stage", "wiki", "kind", "outcome", "code", "by", "batch_size", "size_bytes", "partner"}
 
 
@@ -53,9 +57,10 @@ async def first(service: Service) -> Received:
 
 async def delivered(services: dict[str, Service], sandbox: Sandbox) -> Received:
     """An edit, as a client of a stream that was open before it has it."""
+    connected = f'streamer_deliver_connections{{format="sse",partner="{PARTNER}"}}'
+    await services["deliver"].until(lambda told: told.get(connected, 0) == 0)
     async with asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(first(services["deliver"]))
-        connected = f'streamer_deliver_connections{{format="sse",partner="{PARTNER}"}}'
         await services["deliver"].until(lambda told: told.get(connected, 0) == 1)
         await write(sandbox, TITLE, TEXT)
     return reading.result()
@@ -73,6 +78,11 @@ async def header_in_partner_topic(folder: Path, identifier: str) -> str:
                     if record.header("ce_id") == identifier:
                         return record.header("traceparent")
     raise AssertionError(identifier)
+
+
+def is_whole(spans: list[Collected]) -> bool:
+    names = [span.name for span in spans]
+    return {"source", "commit", "deliver"} <= set(names) and names.count("route") == len(KEYS)
 
 
 def check_tree(spans: list[Collected], trace: str) -> None:
@@ -102,7 +112,8 @@ def check_tree(spans: list[Collected], trace: str) -> None:
     routed = [span for span in spans if span.name == "route"]
     assert sorted(str(span.attributes["partner"]) for span in routed) == ["everything", "humans", "words"]
     assert len({span.id for span in spans}) == len(spans)
-    assert all(span.start_ns <= span.end_ns and not span.failed for span in spans)
+    assert all(span.start_ns <= span.end_ns for span in spans)
+    assert not [span for span in spans if span.failed and span.name != "origin"]
     assert by_name["enrich"].attributes["outcome"] == "published"
     assert by_name["origin"].attributes["outcome"] == "ok"
 
@@ -132,7 +143,7 @@ async def test_an_edits_spans_of_four_processes_are_one_trace(tmp_path: Path) ->
             article = (await delivered(services, sandbox)).article
             identifier = str(article["event"]["identifier"])  # type: ignore[index] - a JSON object
             trace = identifier.replace("-", "")
-            await collector.until(lambda spans: len([s for s in spans if s.trace == trace]) >= 10)
+            await collector.until(lambda spans: is_whole([span for span in spans if span.trace == trace]))
             check_tree([span for span in collector.spans if span.trace == trace], trace)
             check_discretion(collector)
         header = await header_in_partner_topic(tmp_path, identifier)
@@ -143,5 +154,4 @@ async def test_an_edits_spans_of_four_processes_are_one_trace(tmp_path: Path) ->
             assert await service.terminate() == 0, (role, service.lines[-5:])
             unwanted = ("Traceback", "a library says")
             assert not [line for line in service.lines if any(word in line for word in unwanted)], role
-        last = services["enrich"].told["spans were left behind at the end"]
-        assert int(str(last["spans"])) >= 5
+        assert services["enrich"].told.keys() & LOST
