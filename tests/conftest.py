@@ -73,6 +73,7 @@ ON_THE_BROKER = (
 )
 """And whatever says `kafka` in its name."""
 BESIDE_IT = (
+    "tests/e2e/test_alerts_on_kafka.py",
     "tests/e2e/test_drain_on_kafka.py",
     "tests/e2e/test_on_kafka.py::test_service_waits_for_its_cluster",
     "tests/integration/log/test_kafka_outages.py",

@@ -17,7 +17,7 @@ from deploy.prometheus.scaled import scaled_rules
 RULES: Final = ROOT / "deploy" / "prometheus" / "rules"
 SCRAPE_S: Final = 1.0
 EVALUATION_S: Final = 0.5
-LEAST_FOR_S: Final = 5.0
+LEAST_FOR_S: Final = 8.0
 """On a busy machine one scrape may fail, or some: that is no process that is down."""
 LISTENING: Final = re.compile(r'"Listening on" address=\S+?:(\d+)')
 ALWAYS: Final = "Watchdog"

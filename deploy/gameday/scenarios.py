@@ -121,7 +121,7 @@ async def _start(world: World) -> None:
 
 async def _stall(world: World) -> None:
     world.partner.is_slow = True
-    await world.write_much(random.Random(world.seed), 60, 200_000)  # noqa: S311 - a story, not a secret
+    await world.write_much(random.Random(world.seed), 30, 100_000)  # noqa: S311 - a story, not a secret
 
 
 async def _read_on(world: World) -> None:

@@ -69,6 +69,7 @@ STREAMS: Final = Row(
             title="Open streams, by partner and format",
             says="A partner that is missing: its reader is down, or its key was taken away.",
             alerts=["ReconnectStorm"],
+            of_partners=True,
             unit=COUNT,
             lines=[
                 Line(total("streamer_deliver_connections", by="partner,format"), "{{partner}}: {{format}}")
@@ -113,6 +114,7 @@ STREAMS: Final = Row(
             says="Each article counts for each client. None of a partner with streams: its rules leave"
             " nothing out of what comes, or routing stands.",
             alerts=["PartnerParked", "SlowPartner"],
+            of_partners=True,
             unit=EVENTS_PER_SECOND,
             lines=[Line(each_second("streamer_deliver_events_total", by="partner"), "{{partner}}")],
             stacked=True,
@@ -121,6 +123,7 @@ STREAMS: Final = Row(
             title="Bytes to clients, by partner",
             says="What each partner costs the network. partners.toml bounds it by limits.bytes_per_second.",
             alerts=["SlowPartner"],
+            of_partners=True,
             unit=BYTES_PER_SECOND,
             lines=[Line(each_second("streamer_deliver_bytes_total", by="partner"), "{{partner}}")],
             stacked=True,
@@ -130,6 +133,7 @@ STREAMS: Final = Row(
             says="To the first write to a live client. Beside a good edit-to-publish: routing or"
             " delivery is slow, or the partner settles, which is its own wish.",
             alerts=["SlowPartner", "EventLoopLag"],
+            of_partners=True,
             unit=SECONDS,
             lines=[
                 Line(quantile(0.5, "streamer_edit_to_delivery_seconds", by="partner"), "{{partner}} p50"),
@@ -141,6 +145,7 @@ STREAMS: Final = Row(
             title="Records withheld",
             says="withdrawn: what was taken back is not served, as it must be. invalid: a broken"
             " record, and a fault of ours.",
+            of_partners=True,
             unit=RECORDS_PER_SECOND,
             lines=[
                 Line(

@@ -35,16 +35,16 @@ COMMITS: Final = Row(
             ],
         ),
         Plot(
-            title="Commits that did not pass, by outcome",
+            title="Commits that did not pass since their process began",
             says="cancelled: it may have passed, and the lane reads its position again. log_timeout,"
             " log_unavailable: the broker or the file. lane_lost: another process has the lane now,"
             " as in each rebalance. topic_refused: a partner's topic takes nothing.",
             alerts=["LogFails", "LaneRestarts", "PartnerParked"],
-            unit=COUNTS_PER_SECOND,
+            unit=COUNT,
             lines=[
                 Line(
                     happening(
-                        each_second("streamer_log_commits_total", 'outcome!="committed"', by="group,outcome")
+                        so_far("streamer_log_commits_total", 'outcome!="committed"', by="group,outcome")
                     ),
                     "{{group}}: {{outcome}}",
                 )
@@ -208,6 +208,7 @@ ROUTE: Final = Row(
             says="In offsets of the articles. A parked partner falls behind until its topic takes"
             " records again.",
             alerts=["PartnerParked"],
+            of_partners=True,
             unit=COUNT,
             lines=[Line(most("streamer_route_behind_offsets", by="partner"), "{{partner}}")],
         ),

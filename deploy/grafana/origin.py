@@ -127,7 +127,8 @@ ORIGIN: Final = Row(
         ),
         Plot(
             title="Keepers of the budget",
-            says="One of all processes that run enrich. None for more than some seconds: nobody may ask.",
+            says="On Kafka one of all processes that run enrich; none for more than some seconds:"
+            " nobody may ask. On the local log none is needed.",
             alerts=["NoBudgetKeeper"],
             unit=COUNT,
             lines=[Line(total("streamer_origin_budget_keeper"), "keepers")],

@@ -123,6 +123,7 @@ FRESH: Final = Row(
             title="From the edit to the client, by partner",
             says="To the first write to a live client. A partner that settles has that time in it.",
             alerts=["SlowPartner", "PartnerParked"],
+            of_partners=True,
             unit=SECONDS,
             lines=[
                 Line(quantile(0.99, "streamer_edit_to_delivery_seconds", by="partner"), "{{partner}} p99")
@@ -249,6 +250,7 @@ FLOW: Final = Row(
             title="Open streams, by partner",
             says="A sudden fall of all: a process or the proxy is gone. Of one: its reader is.",
             alerts=["ReconnectStorm", "PartnerBehindRetention"],
+            of_partners=True,
             unit=COUNT,
             lines=[Line(total("streamer_deliver_connections", by="partner"), "{{partner}}")],
             stacked=True,

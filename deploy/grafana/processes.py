@@ -4,13 +4,14 @@ from typing import Final
 
 from deploy.grafana.panels import (
     COUNT,
+    COUNTS_PER_SECOND,
     SECONDS,
     Limit,
     Line,
     Plot,
     Row,
 )
-from deploy.grafana.promql import age, most, of, quantile, so_far, total
+from deploy.grafana.promql import age, each_second, most, of, quantile, so_far, total
 
 LATE_LOOP_S: Final = 0.5
 """A loop that lags so is felt by all its clients."""
@@ -91,6 +92,16 @@ PROCESSES: Final = Row(
             empty="No TLS in these processes: a proxy has the certificates.",
         ),
         Plot(
+            title="Spans of traces",
+            says="Where a collector is set. full, refused: it takes too few, and traces have holes;"
+            " edits do not.",
+            unit=COUNTS_PER_SECOND,
+            lines=[
+                Line(each_second("streamer_tracing_exported_spans_total"), "exported"),
+                Line(each_second("streamer_tracing_dropped_spans_total", by="reason"), "dropped: {{reason}}"),
+            ],
+        ),
+        Plot(
             title="Queues, by process",
             says="Each is bounded, and who fills it waits. One that stays full: what empties it is too slow.",
             alerts=["EnrichStalled", "LogFails"],
@@ -101,6 +112,7 @@ PROCESSES: Final = Row(
                     "{{queue}} at {{instance}}",
                 )
             ],
+            width=24,
         ),
     ],
 )

@@ -2,8 +2,8 @@
 
 What is scaled, in the text: `for`, `interval` and `keep_firing_for` of groups and rules, ranges (`[5m]`),
 offsets (`offset 1h`), and ages, which the rules write as a product that ends in `* 60` for that reason.
-Nothing else is: neither shares nor counts, nor the bounds of histograms. Ages of days may be left as they are:
-those of certificates and lists, which an exercise can't hurry.
+Nothing else is: neither shares nor counts, nor the bounds of histograms. Ages of days may be left as they
+are: those of certificates and lists, which an exercise can't hurry.
 """
 
 import re
@@ -30,8 +30,8 @@ def _told(duration_s: float) -> str:
 
 
 def scaled(text: str, factor: float, *, days: bool = True, least_for_s: float = 0.0) -> str:
-    """The text of a file of rules. Ranges become no shorter than LEAST_RANGE_S, what an alert waits no shorter
-    than `least_for_s`.
+    """The text of a file of rules. Ranges become no shorter than LEAST_RANGE_S, what an alert waits no
+    shorter than `least_for_s`.
     """
 
     def spanned(match: re.Match[str]) -> str:

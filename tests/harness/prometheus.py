@@ -50,7 +50,8 @@ class Prometheus:
     """On a port of its own, its data in `folder`; ends with the test, however that ends.
 
     `rules` are files or patterns of files. `scrape` may be called at any time: targets change when a service
-    comes back on another port. `settings` are added to its configuration, at the top.
+    comes back on another port. Each target is asked every `scrape_s`, and has as long to answer; rules are
+    judged every `evaluation_s`.
     """
 
     def __init__(
@@ -58,7 +59,8 @@ class Prometheus:
         folder: Path,
         rules: Sequence[Path] = (),
         *,
-        settings: Mapping[str, Any] | None = None,
+        scrape_s: float = SCRAPE_S,
+        evaluation_s: float = EVALUATION_S,
         external_labels: Mapping[str, str] | None = None,
     ) -> None:
         self._program = program("prometheus")
@@ -66,13 +68,12 @@ class Prometheus:
         folder.mkdir(parents=True, exist_ok=True)
         self._config: dict[str, Any] = {
             "global": {
-                "scrape_interval": f"{SCRAPE_S * 1_000:.0f}ms",
-                "scrape_timeout": f"{SCRAPE_S * 1_000:.0f}ms",
-                "evaluation_interval": f"{EVALUATION_S:.0f}s",
+                "scrape_interval": f"{scrape_s * 1_000:.0f}ms",
+                "scrape_timeout": f"{scrape_s * 1_000:.0f}ms",
+                "evaluation_interval": f"{evaluation_s * 1_000:.0f}ms",
                 "external_labels": dict(external_labels or {}),
             },
             "rule_files": [str(path) for path in rules],
-            **(settings or {}),
         }
         self._targets: dict[str, list[str]] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -104,7 +105,9 @@ class Prometheus:
         await self._end()
 
     async def scrape(self, job: str, targets: Collection[str]) -> None:
-        """From now on the job is these `host:port`, and no others. Returns once each has been looked at."""
+        """From now on the job is these `host:port`, and no others. Where it runs, returns once each has been
+        looked at.
+        """
         self._targets[job] = sorted(targets)
         self._write()
         if self._process is None:
@@ -114,6 +117,14 @@ class Prometheus:
             lambda samples: {sample.labels["instance"] for sample in samples} >= set(targets),
             f'up{{job="{job}"}}',
         )
+
+    async def judge(self, rules: Sequence[Path]) -> None:
+        """From now on by these rules. Those given at the start are judged before anything is scraped, which
+        takes some five seconds: until then everything is down.
+        """
+        self._config["rule_files"] = [str(path) for path in rules]
+        self._write()
+        await self._reload()
 
     async def query(self, expression: str) -> list[Sample]:
         """An instant vector, or a scalar as one sample. Raises AssertionError where it makes no sense."""

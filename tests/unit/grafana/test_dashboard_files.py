@@ -1,5 +1,6 @@
 """The dashboards' files: what Python makes, in Grafana's shape, with all that a person who is woken needs."""
 
+import copy
 import json
 import re
 import subprocess
@@ -17,7 +18,8 @@ from harness.prometheus import program
 from harness.promql import groupings, metrics
 
 import streamer.canary.metrics
-from deploy.grafana.__main__ import PROMETHEUS, files, runbooks_of
+from deploy.grafana.__main__ import PROMETHEUS, files, main, runbooks_of
+from deploy.grafana.build import ANNOTATED
 from deploy.grafana.panels import COLUMNS
 from streamer.metrics_table import SECTIONS, rows
 
@@ -30,11 +32,15 @@ ON_NONE = frozenset({"streamer_source_exhausted"})
 """Of recordings, which end: no dashboard shows it."""
 
 
+def loaded(file: Path) -> Any:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
 def exported() -> dict[str, frozenset[str]]:
     """The labels of each series of the service and its canary, as declared."""
-    declared = [row for section in SECTIONS[:-1] for module in section[2] for row in rows(module)]
+    ours = [module for title, _, modules in SECTIONS if title != "Corpus" for module in modules]
     found = {"up": OF_SCRAPES}
-    for row in [*declared, *rows(streamer.canary.metrics)]:
+    for row in (row for module in (*ours, streamer.canary.metrics) for row in rows(module)):
         labels = OF_SCRAPES | row.labels.keys()
         if row.kind == "histogram":
             found[f"{row.name}_bucket"] = labels | {"le"}
@@ -49,7 +55,7 @@ def recorded() -> dict[str, frozenset[str]]:
     """The labels of each series that rules of deploy/ make, as far as rules tell them."""
     found: dict[str, frozenset[str]] = {"ALERTS": frozenset({"alertname", "alertstate", "severity"})}
     for file in RULES.glob("*.yml"):
-        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
+        for group in loaded(file)["groups"]:
             for rule in group["rules"]:
                 if "record" in rule:
                     labels = frozenset({*rule.get("labels", {}), *groupings(rule["expr"])})
@@ -74,6 +80,24 @@ def test_files_are_what_python_makes() -> None:
         assert there[name] == text, f"{name} is not what its Python makes: run `python -m deploy.grafana`"
 
 
+def test_an_operator_names_the_address_of_the_runbooks(tmp_path: Path) -> None:
+    """Whoever serves them elsewhere writes dashboards that lead there."""
+    out = tmp_path / "dashboards"
+    assert main(["--out", str(out), "--runbooks", "https://pages.example/r/"]) == 0
+    texts = [file.read_text(encoding="utf-8") for file in out.iterdir()]
+    assert len(texts) == len(BOARDS)
+    assert all("(https://pages.example/r/" in text for text in texts)
+    assert not any(runbooks_of(PROMETHEUS) in text for text in texts)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line, and no traceback."""
+    file = tmp_path / "file"
+    file.touch()
+    assert main(["--out", str(file)]) == 1
+    assert str(file) in capsys.readouterr().err
+
+
 def test_addresses_stay() -> None:
     """People keep links to dashboards: these ids are theirs."""
     assert sorted(board["uid"] for board in BOARDS.values()) == [
@@ -87,9 +111,13 @@ def test_addresses_stay() -> None:
 
 @pytest.mark.parametrize("name", BOARDS)
 def test_grafanas_own_types_read_them(name: str) -> None:
-    """Read into the types of Grafana's kit and written again they are the same: each key is one it knows."""
-    board = Dashboard.from_json(BOARDS[name])
-    assert json.loads(json.dumps(board, cls=JSONEncoder)) == BOARDS[name]
+    """Read into the types of Grafana's kit and written again they are the same: each key is one it knows, but
+    for those of annotations that are Prometheus's own.
+    """
+    known = copy.deepcopy(BOARDS[name])
+    for annotation in known["annotations"]["list"]:
+        assert all(annotation.pop(key) for key in ANNOTATED)
+    assert json.loads(json.dumps(Dashboard.from_json(known), cls=JSONEncoder)) == known
 
 
 @pytest.mark.parametrize("name", BOARDS)
@@ -131,6 +159,17 @@ def test_runbooks_are_those_of_the_alerts() -> None:
     assert {alert for alert, _ in links} == alerts()
 
 
+def test_lines_of_partners_lead_to_their_dashboard() -> None:
+    """From wherever a line is one partner's, a click shows all of it."""
+    for board in BOARDS.values():
+        for panel in panels(board):
+            links = panel.get("fieldConfig", {}).get("defaults", {}).get("links", [])
+            of_partners = all("{{partner}}" in target["legendFormat"] for target in panel["targets"])
+            wanted = of_partners and panel["type"] == "timeseries" and board["uid"] != "streamer-partner"
+            assert len(links) == wanted, panel["title"]
+            assert all(link["url"].startswith("/d/streamer-partner?") for link in links)
+
+
 def test_queries_name_what_is_exported() -> None:
     """Each metric and label is one that the service, its canary or the rules declare."""
     for query in QUERIES:
@@ -146,12 +185,11 @@ def test_queries_name_what_is_exported() -> None:
 
 def test_nothing_that_is_exported_is_left_out() -> None:
     """Whatever the service tells can be seen on a dashboard."""
-    shown = {
-        each.metric for board in BOARDS.values() for query in queries(board) for each in metrics(query.text)
-    }
     # of a histogram its buckets will do, or its sum
-    whole = {re.sub(r"_(bucket|sum|count)$", "", name) for name in shown}
-    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in exported()} - whole == ON_NONE
+    part = re.compile(r"_(bucket|sum|count)$")
+    shown = {part.sub("", each.metric) for query in QUERIES for each in metrics(query.text)}
+    missing = {part.sub("", name) for name in exported()} - shown - ON_NONE
+    assert not missing, "put it on a panel (deploy/grafana), and say there what a bad value means"
 
 
 def test_variables_name_what_is_exported() -> None:
@@ -195,3 +233,16 @@ def test_variables_that_are_used_are_there(name: str) -> None:
     for query in queries(board):
         for window in re.findall(r"\brate\([^[]*\[([^\]]*)\]", query.text):
             assert window == "$__rate_interval" or "canary" in query.text, query
+
+
+def test_grafana_is_told_where_all_is() -> None:
+    """Its Prometheus is that of compose, with its interval, and its folder is what compose mounts."""
+    provisioning = FOLDER.parent / "provisioning"
+    services = loaded(FOLDER.parents[1] / "compose.yaml")["services"]
+    (source,) = loaded(provisioning / "datasources" / "prometheus.yml")["datasources"]
+    assert source["url"].removeprefix("http://").removesuffix(":9090") in services
+    assert source["jsonData"]["timeInterval"] == loaded(PROMETHEUS)["global"]["scrape_interval"]
+    (provider,) = loaded(provisioning / "dashboards" / "streamer.yml")["providers"]
+    mounts = {one["source"]: one["target"] for one in services["grafana"]["volumes"] if isinstance(one, dict)}
+    assert mounts["./grafana/dashboards"] == provider["options"]["path"]
+    assert mounts["./grafana/provisioning"] == "/etc/grafana/provisioning"
