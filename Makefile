@@ -15,6 +15,7 @@ run: $(READY)
 test: $(READY) system wiki
 	@$(MAKE) -s apt-java || echo "the tests on Kafka are skipped"
 	@$(MAKE) -s apt-chromium || echo "the tests in a browser are skipped"
+	@$(MAKE) -s apt-nginx || echo "the tests behind nginx are skipped"
 	@$(MAKE) -s apt-prometheus || echo "the tests of alerts and dashboards are skipped"
 	@$(MAKE) -s clients
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
@@ -82,6 +83,13 @@ apt-chromium:
 	@command -v chromium >/dev/null || { \
 	  echo "installing Chromium for the tests of the page (once, about a minute)"; \
 	  $(MAKE) -s apt PACKAGES="--no-install-recommends chromium fonts-dejavu-core"; }
+
+# The edge, as it is in deploy/nginx.
+.PHONY: apt-nginx
+apt-nginx:
+	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || { \
+	  echo "installing nginx for the tests of the edge (once, a moment)"; \
+	  $(MAKE) -s apt-stopped PACKAGES=nginx; }
 
 # Scrapes the service and judges the rules of deploy/prometheus; the tests start what they need.
 .PHONY: apt-prometheus

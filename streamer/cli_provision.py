@@ -120,8 +120,11 @@ async def _bring(
 
 def _check_file(settings: Settings, steps: "Sequence[Step]") -> None:
     """A file that is not there is no wish to take every partner's rights away: it may be elsewhere."""
+    from streamer.provision.desired import role_users  # noqa: PLC0415
+
     file = Path(settings.partners.file)
     gone = {step.acl.user for step in steps if step.acl and step.verb == "remove"}
+    gone -= set(role_users(settings.log.prefix))
     if gone and not file.exists():
         raise ConfigError(
             str(file),

@@ -100,9 +100,9 @@ be sent; `streamer_partner_retained_seconds` the age of the oldest record that i
 told by each process that delivers, some seconds old; take the maximum of the first and the minimum of the
 second by partner. Reader `group` are the partner's own groups on Kafka, `<partner>.*`, of which an
 abandoned one is behind until it is deleted or the broker forgets it. Where the cluster has ACLs, deliver
-sees only those that its user may DESCRIBE. A topic that has just begun retains little, and whoever reads it
-from its beginning is as far behind: compare the two only where the partner is behind by an hour or so. A
-stream that catches up is behind by the age of what it was sent last.
+sees only those that its user may DESCRIBE, as `streamer provision` lets it. A topic that has just begun
+retains little, and whoever reads it from its beginning is as far behind: compare the two only where the
+partner is behind by an hour or so. A stream that catches up is behind by the age of what it was sent last.
 """
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,7 @@ def files(runbooks: str) -> dict[str, str]:
     return {f"{board.uid}.json": rendered(board, runbooks) for board in BOARDS}
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m deploy.grafana", description=__doc__)
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder (default: beside this program)")
     parser.add_argument(
@@ -35,17 +36,18 @@ def main() -> int:
         metavar="URL",
         help="address of the alerts' pages (default: what ../prometheus/prometheus.yml says)",
     )
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     out: Path = options.out
     try:
-        out.mkdir(parents=True, exist_ok=True)
         runbooks = str(options.runbooks or runbooks_of(PROMETHEUS)).rstrip("/")
+        out.mkdir(parents=True, exist_ok=True)
         for name, text in files(runbooks).items():
             (out / name).write_text(text, encoding="utf-8")
     except OSError as error:
-        print(
-            f"{error.filename} cannot be written ({error.strerror}): name another by --out", file=sys.stderr
-        )
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    except KeyError:
+        print(f"{PROMETHEUS} has no external label `runbooks`: give --runbooks", file=sys.stderr)
         return 1
     return 0
 

@@ -39,6 +39,9 @@ PLOT_HEIGHT: Final = 8
 FIGURE_HEIGHT: Final = 4
 CLASSIC_QUERY: Final = 5
 """How the editor of variables calls a query that is written out, as `label_values(…)`."""
+ANNOTATED: Final = {"titleFormat": "{{alertname}}", "tagKeys": "severity,instance,partner"}
+"""What a mark of an alert says: Prometheus's own keys, which the kit does not know."""
+OF_PARTNER: Final = "/d/streamer-partner?${__url_time_range}&var-partner=${__field.labels.partner}"
 VARIABLES: Final = {
     "job": "label_values(streamer_build_info, job)",
     "instance": 'label_values(streamer_build_info{job=~"$job"}, instance)',
@@ -89,21 +92,24 @@ def rendered(board: Board, runbooks: str) -> str:
         for panel in row.panels:
             number += 1
             builder.with_panel(_built(panel, runbooks).id(number))
-    return json.dumps(builder.build(), cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    document = json.loads(json.dumps(builder.build(), cls=JSONEncoder))
+    for annotation in document["annotations"]["list"]:
+        annotation.update(ANNOTATED)
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _variable(name: str) -> dashboards.QueryVariable:
     everything = VariableOption(selected=True, text="All", value="$__all")
-    return (
+    variable = (
         dashboards.QueryVariable(name)
         .datasource(SOURCE)
         .query({"qryType": CLASSIC_QUERY, "query": VARIABLES[name], "refId": name})
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(VariableSort.ALPHABETICAL_ASC)
         .multi(True)
-        .include_all(True)
-        .current(everything)
     )
+    # a row of panels for each partner there is would be too many to begin with
+    return variable if name == "partner" else variable.include_all(True).current(everything)
 
 
 # ── panels ─────────────────────────────────────────────────────────────────────────────────────
@@ -139,7 +145,7 @@ def _plot(plot: Plot) -> TimeSeries:
         .targets(_targets(plot.lines))
         .line_width(1)
         .fill_opacity(25 if plot.stacked else 8)
-        .show_points(common.VisibilityMode.NEVER)
+        .show_points(common.VisibilityMode.AUTO)
         .legend(
             common_builders.VizLegendOptions()
             .display_mode(common.LegendDisplayMode.TABLE)
@@ -157,6 +163,8 @@ def _plot(plot: Plot) -> TimeSeries:
         panel.stacking(common_builders.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
     if plot.top is not None:
         panel.max(plot.top)
+    if plot.of_partners:
+        panel.data_links([dashboards.DashboardLink("This partner").url(OF_PARTNER)])
     if plot.limit:
         panel.thresholds(_thresholds(plot.limit)).thresholds_style(
             common_builders.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED)

@@ -20,7 +20,7 @@ from deploy.grafana.panels import (
     Row,
 )
 from deploy.grafana.promises import CONNECTS, kept
-from deploy.grafana.promql import each_second, of, quantile, total
+from deploy.grafana.promql import each_second, happening, quantile, total
 
 LATE_LOOP_S: Final = 0.5
 """A loop that lags so is felt by all its clients."""
@@ -69,6 +69,7 @@ STREAMS: Final = Row(
             title="Open streams, by partner and format",
             says="A partner that is missing: its reader is down, or its key was taken away.",
             alerts=["ReconnectStorm"],
+            of_partners=True,
             unit=COUNT,
             lines=[
                 Line(total("streamer_deliver_connections", by="partner,format"), "{{partner}}: {{format}}")
@@ -85,11 +86,13 @@ STREAMS: Final = Row(
         ),
         Plot(
             title="Refusals, by code",
-            says="unauthorized: a wrong key. Those of limits: a partner wants more than it may."
-            " unavailable: the log, or a process that is full.",
+            says="unauthorized: a wrong key. too_many_…: a partner wants more than it may. full,"
+            " log_unavailable: our fault.",
             alerts=["ConnectsBudgetBurn"],
             unit=REQUESTS_PER_SECOND,
-            lines=[Line(each_second("streamer_deliver_refused_requests_total", by="code"), "{{code}}")],
+            lines=[
+                Line(happening(each_second("streamer_deliver_refused_requests_total", by="code")), "{{code}}")
+            ],
             empty="None was refused.",
         ),
         Plot(
@@ -99,7 +102,11 @@ STREAMS: Final = Row(
             " frame.",
             alerts=["ReconnectStorm", "SlowPartner"],
             unit=COUNTS_PER_SECOND,
-            lines=[Line(each_second("streamer_deliver_ended_streams_total", by="reason"), "{{reason}}")],
+            lines=[
+                Line(
+                    happening(each_second("streamer_deliver_ended_streams_total", by="reason")), "{{reason}}"
+                )
+            ],
             empty="None has ended.",
         ),
         Plot(
@@ -107,6 +114,7 @@ STREAMS: Final = Row(
             says="Each article counts for each client. None of a partner with streams: its rules leave"
             " nothing out of what comes, or routing stands.",
             alerts=["PartnerParked", "SlowPartner"],
+            of_partners=True,
             unit=EVENTS_PER_SECOND,
             lines=[Line(each_second("streamer_deliver_events_total", by="partner"), "{{partner}}")],
             stacked=True,
@@ -115,6 +123,7 @@ STREAMS: Final = Row(
             title="Bytes to clients, by partner",
             says="What each partner costs the network. partners.toml bounds it by limits.bytes_per_second.",
             alerts=["SlowPartner"],
+            of_partners=True,
             unit=BYTES_PER_SECOND,
             lines=[Line(each_second("streamer_deliver_bytes_total", by="partner"), "{{partner}}")],
             stacked=True,
@@ -124,6 +133,7 @@ STREAMS: Final = Row(
             says="To the first write to a live client. Beside a good edit-to-publish: routing or"
             " delivery is slow, or the partner settles, which is its own wish.",
             alerts=["SlowPartner", "EventLoopLag"],
+            of_partners=True,
             unit=SECONDS,
             lines=[
                 Line(quantile(0.5, "streamer_edit_to_delivery_seconds", by="partner"), "{{partner}} p50"),
@@ -135,10 +145,11 @@ STREAMS: Final = Row(
             title="Records withheld",
             says="withdrawn: what was taken back is not served, as it must be. invalid: a broken"
             " record, and a fault of ours.",
+            of_partners=True,
             unit=RECORDS_PER_SECOND,
             lines=[
                 Line(
-                    each_second("streamer_deliver_withheld_records_total", by="partner,reason"),
+                    happening(each_second("streamer_deliver_withheld_records_total", by="partner,reason")),
                     "{{partner}}: {{reason}}",
                 )
             ],
@@ -148,24 +159,12 @@ STREAMS: Final = Row(
             title="Errors of delivery, by code",
             says="internal: a fault of ours, whose log line says more.",
             unit=COUNTS_PER_SECOND,
-            lines=[Line(each_second("streamer_errors_total", 'stage="deliver"', by="code"), "{{code}}")],
-            empty="None.",
-            width=12,
-        ),
-        Plot(
-            title="Certificates: time left",
-            says="Of TLS in the process itself. Renew the file and send SIGHUP: nobody is disconnected.",
-            alerts=["CertificateExpires"],
-            unit=SECONDS,
             lines=[
                 Line(
-                    f"({of('streamer_deliver_certificate_expiry_timestamp_seconds')} > 0) - time()",
-                    "{{instance}}",
+                    happening(each_second("streamer_errors_total", 'stage="deliver"', by="code")), "{{code}}"
                 )
             ],
-            limit=Limit(14 * 86_400.0, bad="below"),
-            empty="No TLS in these processes: a proxy has the certificates.",
-            width=12,
+            empty="None.",
         ),
     ],
 )
@@ -204,16 +203,20 @@ PROCESS: Final = Row(
             lines=[Line(total("streamer_deliver_retained_bytes"), "frames")],
         ),
         Plot(
-            title="Streams that ended, by reason",
+            title="Its streams that ended, by reason",
             says="All of one process at once: it restarted, or the proxy cut it off.",
             alerts=["ReconnectStorm"],
             unit=COUNTS_PER_SECOND,
-            lines=[Line(each_second("streamer_deliver_ended_streams_total", by="reason"), "{{reason}}")],
+            lines=[
+                Line(
+                    happening(each_second("streamer_deliver_ended_streams_total", by="reason")), "{{reason}}"
+                )
+            ],
             empty="None has ended.",
             width=12,
         ),
         Plot(
-            title="Bytes to clients",
+            title="Bytes from it to clients",
             says="Of this process. See deploy/CAPACITY.md for what one carries.",
             unit=BYTES_PER_SECOND,
             lines=[Line(each_second("streamer_deliver_bytes_total"), "bytes")],

@@ -17,7 +17,7 @@ from deploy.grafana.promises import (
     FRESH_WITHIN_S,
     FRESHNESS,
 )
-from deploy.grafana.promql import age, each_second, quantile, ratio, total
+from deploy.grafana.promql import age, each_second, happening, quantile, ratio, total
 
 ENRICH: Final = Row(
     "Enrichment",
@@ -120,7 +120,7 @@ ENRICH: Final = Row(
             says="Of a revision or of a whole page. Many at once: somebody cleans up, which is no fault"
             " of ours.",
             unit=RECORDS_PER_SECOND,
-            lines=[Line(each_second("streamer_enrich_cutoffs_total", by="scope"), "{{scope}}")],
+            lines=[Line(happening(each_second("streamer_enrich_cutoffs_total", by="scope")), "{{scope}}")],
             empty="None was.",
         ),
         Plot(
@@ -138,7 +138,9 @@ ENRICH: Final = Row(
             says="By reason. worker_died, timeout: a page that the parser can't take; the article goes"
             " without.",
             unit=RECORDS_PER_SECOND,
-            lines=[Line(each_second("streamer_enrich_text_failures_total", by="reason"), "{{reason}}")],
+            lines=[
+                Line(happening(each_second("streamer_enrich_text_failures_total", by="reason")), "{{reason}}")
+            ],
             empty="None.",
         ),
         Plot(
@@ -187,7 +189,7 @@ ENRICH: Final = Row(
             unit=RECORDS_PER_SECOND,
             lines=[
                 Line(each_second("streamer_enrich_late_total"), "late edits"),
-                Line(each_second("streamer_scores_total", by="outcome"), "score: {{outcome}}"),
+                Line(happening(each_second("streamer_scores_total", by="outcome")), "score: {{outcome}}"),
             ],
         ),
     ],

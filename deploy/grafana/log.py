@@ -16,7 +16,7 @@ from deploy.grafana.panels import (
     Plot,
     Row,
 )
-from deploy.grafana.promql import each_second, most, quantile, ratio, so_far, total
+from deploy.grafana.promql import each_second, happening, most, quantile, ratio, so_far, total
 
 COMMITS: Final = Row(
     "Commits",
@@ -35,15 +35,17 @@ COMMITS: Final = Row(
             ],
         ),
         Plot(
-            title="Commits that did not pass, by outcome",
+            title="Commits that did not pass since their process began",
             says="cancelled: it may have passed, and the lane reads its position again. log_timeout,"
             " log_unavailable: the broker or the file. lane_lost: another process has the lane now,"
             " as in each rebalance. topic_refused: a partner's topic takes nothing.",
             alerts=["LogFails", "LaneRestarts", "PartnerParked"],
-            unit=COUNTS_PER_SECOND,
+            unit=COUNT,
             lines=[
                 Line(
-                    each_second("streamer_log_commits_total", 'outcome!="committed"', by="group,outcome"),
+                    happening(
+                        so_far("streamer_log_commits_total", 'outcome!="committed"', by="group,outcome")
+                    ),
                     "{{group}}: {{outcome}}",
                 )
             ],
@@ -132,7 +134,12 @@ LANES: Final = Row(
             " Again and again: the error is one that stays.",
             alerts=["LaneRestarts"],
             unit=COUNT,
-            lines=[Line(so_far("streamer_log_lane_restarts_total", by="group,code"), "{{group}}: {{code}}")],
+            lines=[
+                Line(
+                    happening(so_far("streamer_log_lane_restarts_total", by="group,code")),
+                    "{{group}}: {{code}}",
+                )
+            ],
             empty="None was.",
         ),
         Plot(
@@ -149,7 +156,9 @@ LANES: Final = Row(
             says="After a failure: questions, reader, member, append. All at once: the cluster was away.",
             alerts=["LogFails"],
             unit=COUNTS_PER_SECOND,
-            lines=[Line(each_second("streamer_log_clients_replaced_total", by="client"), "{{client}}")],
+            lines=[
+                Line(happening(each_second("streamer_log_clients_replaced_total", by="client")), "{{client}}")
+            ],
             empty="None was.",
         ),
         Plot(
@@ -168,7 +177,8 @@ LANES: Final = Row(
             unit=COUNT,
             lines=[
                 Line(
-                    so_far("streamer_lane_lost_offsets_total", by="role,partition"), "{{role}} {{partition}}"
+                    happening(so_far("streamer_lane_lost_offsets_total", by="role,partition")),
+                    "{{role}} {{partition}}",
                 )
             ],
             limit=Limit(0.5),
@@ -198,6 +208,7 @@ ROUTE: Final = Row(
             says="In offsets of the articles. A parked partner falls behind until its topic takes"
             " records again.",
             alerts=["PartnerParked"],
+            of_partners=True,
             unit=COUNT,
             lines=[Line(most("streamer_route_behind_offsets", by="partner"), "{{partner}}")],
         ),
@@ -220,6 +231,7 @@ LOCAL: Final = Row(
             says="Of the local log, and of its write-ahead log. Both have bounds: log.retention_gb, and"
             " some tens of megabytes.",
             alerts=["LogOverBudget"],
+            width=12,
             unit=BYTES,
             lines=[
                 Line(total("streamer_log_file_bytes", by="instance"), "file at {{instance}}"),
@@ -230,6 +242,7 @@ LOCAL: Final = Row(
             title="Records removed by the cleaner",
             says="By reason. None for hours beside a file that grows: the cleaner does not get to it.",
             alerts=["LogOverBudget"],
+            width=12,
             unit=RECORDS_PER_SECOND,
             lines=[Line(each_second("streamer_log_deleted_records_total", by="reason"), "{{reason}}")],
         ),
@@ -237,6 +250,7 @@ LOCAL: Final = Row(
             title="Over its bound",
             says="1 while all that it holds is still to be read: the source waits, and partners get no news.",
             alerts=["LogOverBudget"],
+            width=12,
             unit=COUNT,
             line=Line(most("streamer_log_over_budget"), "over its bound"),
             limit=Limit(0.5),
@@ -245,9 +259,9 @@ LOCAL: Final = Row(
             title="Jobs that wait for its writer",
             says="One thread writes. Many for long: the disk is slow.",
             alerts=["LogFails"],
+            width=12,
             unit=COUNT,
             line=Line(total("streamer_queue_depth", 'queue="log_writer"'), "jobs"),
-            width=24,
         ),
     ],
 )

@@ -11,7 +11,7 @@ from deploy.grafana.panels import (
     Plot,
     Row,
 )
-from deploy.grafana.promql import each_minute, each_second, mean, most, quantile, ratio, total
+from deploy.grafana.promql import each_minute, each_second, happening, mean, most, quantile, ratio, total
 
 ORIGIN: Final = Row(
     "The wikis",
@@ -22,7 +22,9 @@ ORIGIN: Final = Row(
             " and ask less for a while. Others than ok for long: they fail.",
             alerts=["OriginRefuses", "OriginFails"],
             unit=REQUESTS_PER_MINUTE,
-            lines=[Line(each_minute("streamer_origin_requests_total", by="outcome"), "{{outcome}}")],
+            lines=[
+                Line(happening(each_minute("streamer_origin_requests_total", by="outcome")), "{{outcome}}")
+            ],
             stacked=True,
         ),
         Plot(
@@ -83,7 +85,7 @@ ORIGIN: Final = Row(
             " the dead.",
             alerts=["OriginFails"],
             unit=REQUESTS_PER_SECOND,
-            lines=[Line(each_second("streamer_enrich_retries_total", by="reason"), "{{reason}}")],
+            lines=[Line(happening(each_second("streamer_enrich_retries_total", by="reason")), "{{reason}}")],
             empty="None had to be.",
         ),
         Plot(
@@ -91,7 +93,9 @@ ORIGIN: Final = Row(
             says="Only on Kafka, where the fleet shares one budget. late and unused are given back.",
             alerts=["NoBudgetKeeper"],
             unit=REQUESTS_PER_SECOND,
-            lines=[Line(each_second("streamer_origin_permits_total", by="outcome"), "{{outcome}}")],
+            lines=[
+                Line(happening(each_second("streamer_origin_permits_total", by="outcome")), "{{outcome}}")
+            ],
             empty="None: one process needs no permits.",
         ),
         Plot(
@@ -110,7 +114,7 @@ ORIGIN: Final = Row(
             title="Page lists",
             says="Articles go without a list that could not be had (failed), was too long, or came late.",
             unit=REQUESTS_PER_SECOND,
-            lines=[Line(each_second("streamer_origin_lists_total", by="outcome"), "{{outcome}}")],
+            lines=[Line(happening(each_second("streamer_origin_lists_total", by="outcome")), "{{outcome}}")],
             empty="No partner wants any.",
         ),
         Plot(
@@ -118,12 +122,13 @@ ORIGIN: Final = Row(
             says="Articles whose HTML was wanted. over_share, paused: nothing was asked, and they go"
             " without it.",
             unit=REQUESTS_PER_SECOND,
-            lines=[Line(each_second("streamer_enrich_html_total", by="outcome"), "{{outcome}}")],
+            lines=[Line(happening(each_second("streamer_enrich_html_total", by="outcome")), "{{outcome}}")],
             empty="No partner wants any.",
         ),
         Plot(
             title="Keepers of the budget",
-            says="One of all processes that run enrich. None for more than some seconds: nobody may ask.",
+            says="On Kafka one of all processes that run enrich; none for more than some seconds:"
+            " nobody may ask. On the local log none is needed.",
             alerts=["NoBudgetKeeper"],
             unit=COUNT,
             lines=[Line(total("streamer_origin_budget_keeper"), "keepers")],

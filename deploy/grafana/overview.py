@@ -28,7 +28,7 @@ from deploy.grafana.promises import (
     burn,
     kept,
 )
-from deploy.grafana.promql import age, each_minute, each_second, quantile, total
+from deploy.grafana.promql import age, each_minute, each_second, happening, of, quantile, total
 
 PROMISES: Final = Row(
     "Promises, of all processes",
@@ -101,6 +101,8 @@ PROMISES: Final = Row(
     ],
 )
 
+COMMITTED: Final = "streamer_committed_changes_total"
+
 FRESH: Final = Row(
     "Freshness",
     [
@@ -121,6 +123,7 @@ FRESH: Final = Row(
             title="From the edit to the client, by partner",
             says="To the first write to a live client. A partner that settles has that time in it.",
             alerts=["SlowPartner", "PartnerParked"],
+            of_partners=True,
             unit=SECONDS,
             lines=[
                 Line(quantile(0.99, "streamer_edit_to_delivery_seconds", by="partner"), "{{partner}} p99")
@@ -148,6 +151,31 @@ FRESH: Final = Row(
 FLOW: Final = Row(
     "What flows",
     [
+        Plot(
+            title="On its way",
+            says="Changes that were admitted and have no outcome yet. It falls to 0 whenever all is drained.",
+            alerts=["EnrichStalled", "AccountingBroken"],
+            unit=COUNT,
+            lines=[
+                Line(
+                    total(COMMITTED, 'role=~"source|replay"', 'outcome="admitted"')
+                    + " - "
+                    + total(COMMITTED, 'role="enrich"', 'outcome!="admitted"'),
+                    "changes",
+                )
+            ],
+            width=12,
+        ),
+        Plot(
+            title="The accounts: what is missing",
+            says="What enrich admitted less what became of it, by process. Anything but 0: changes were"
+            " lost or doubled, or positions are of different ages after a restore.",
+            alerts=["AccountingBroken"],
+            unit=COUNT,
+            lines=[Line(of("streamer_accounting_difference_changes"), "{{instance}}")],
+            limit=Limit(0.5),
+            width=12,
+        ),
         Plot(
             title="Admitted, published, delivered",
             says="Delivered counts each article for each client. Where one line falls and those before"
@@ -189,7 +217,11 @@ FLOW: Final = Row(
             unit=COUNT,
             lines=[
                 Line(
-                    each_minute("streamer_discarded_records_total", 'intentional="false"', by="stage,reason"),
+                    happening(
+                        each_minute(
+                            "streamer_discarded_records_total", 'intentional="false"', by="stage,reason"
+                        )
+                    ),
                     "{{stage}}: {{reason}}",
                 )
             ],
@@ -209,13 +241,16 @@ FLOW: Final = Row(
             " says more.",
             alerts=["LaneRestarts", "LogFails", "OriginFails"],
             unit=COUNTS_PER_SECOND,
-            lines=[Line(each_second("streamer_errors_total", by="stage,code"), "{{stage}}: {{code}}")],
+            lines=[
+                Line(happening(each_second("streamer_errors_total", by="stage,code")), "{{stage}}: {{code}}")
+            ],
             empty="None.",
         ),
         Plot(
             title="Open streams, by partner",
             says="A sudden fall of all: a process or the proxy is gone. Of one: its reader is.",
             alerts=["ReconnectStorm", "PartnerBehindRetention"],
+            of_partners=True,
             unit=COUNT,
             lines=[Line(total("streamer_deliver_connections", by="partner"), "{{partner}}")],
             stacked=True,

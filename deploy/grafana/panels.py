@@ -55,13 +55,16 @@ class Panel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot(Panel):
-    """Lines over time. `top`: the highest value that there can be."""
+    """Lines over time. `top`: the highest value that there can be. `of_partners`: each line is a partner's,
+    and leads to its dashboard.
+    """
 
     unit: str
     lines: Sequence[Line]
     limit: Limit | None = None
     stacked: bool = False
     top: float | None = None
+    of_partners: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

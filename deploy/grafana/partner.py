@@ -16,7 +16,7 @@ from deploy.grafana.panels import (
     Plot,
     Row,
 )
-from deploy.grafana.promql import PARTNER, each_second, most, quantile, so_far, total
+from deploy.grafana.promql import PARTNER, each_second, happening, least, most, quantile, so_far, total
 
 SCOPE: Final = 'scope=~"$partner"'
 """What the committed counts call a partner."""
@@ -111,7 +111,7 @@ GETS: Final = Row(
                     "{{partner}}: behind ({{reader}})",
                 ),
                 Line(
-                    most("streamer_partner_retained_seconds", PARTNER, by="partner"),
+                    least("streamer_partner_retained_seconds", PARTNER, by="partner"),
                     "{{partner}}: retained",
                 ),
             ],
@@ -123,7 +123,7 @@ GETS: Final = Row(
             unit=COUNT,
             lines=[
                 Line(
-                    so_far("streamer_deliver_ended_streams_total", PARTNER, by="reason"),
+                    happening(so_far("streamer_deliver_ended_streams_total", PARTNER, by="reason")),
                     "{{reason}}",
                 )
             ],
@@ -163,7 +163,7 @@ GETS: Final = Row(
             lines=[
                 Line(total("streamer_route_settling_records", PARTNER), "held until settled"),
                 Line(
-                    so_far("streamer_deliver_withheld_records_total", PARTNER, by="reason"),
+                    happening(so_far("streamer_deliver_withheld_records_total", PARTNER, by="reason")),
                     "withheld: {{reason}}",
                 ),
             ],

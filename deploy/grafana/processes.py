@@ -4,13 +4,14 @@ from typing import Final
 
 from deploy.grafana.panels import (
     COUNT,
+    COUNTS_PER_SECOND,
     SECONDS,
     Limit,
     Line,
     Plot,
     Row,
 )
-from deploy.grafana.promql import age, most, of, quantile, so_far, total
+from deploy.grafana.promql import age, each_second, most, of, quantile, so_far, total
 
 LATE_LOOP_S: Final = 0.5
 """A loop that lags so is felt by all its clients."""
@@ -75,6 +76,30 @@ PROCESSES: Final = Row(
             unit=COUNT,
             lines=[Line(so_far("streamer_partners_reloads_total", by="result"), "{{result}}")],
             empty="None.",
+        ),
+        Plot(
+            title="Certificates: time left",
+            says="Of TLS in the process itself. Renew the file and send SIGHUP: nobody is disconnected.",
+            alerts=["CertificateExpires"],
+            unit=SECONDS,
+            lines=[
+                Line(
+                    f"({of('streamer_deliver_certificate_expiry_timestamp_seconds')} > 0) - time()",
+                    "{{instance}}",
+                )
+            ],
+            limit=Limit(14 * 86_400.0, bad="below"),
+            empty="No TLS in these processes: a proxy has the certificates.",
+        ),
+        Plot(
+            title="Spans of traces",
+            says="Where a collector is set. full, refused: it takes too few, and traces have holes;"
+            " edits do not.",
+            unit=COUNTS_PER_SECOND,
+            lines=[
+                Line(each_second("streamer_tracing_exported_spans_total"), "exported"),
+                Line(each_second("streamer_tracing_dropped_spans_total", by="reason"), "dropped: {{reason}}"),
+            ],
         ),
         Plot(
             title="Queues, by process",

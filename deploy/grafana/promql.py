@@ -27,6 +27,10 @@ def most(metric: str, *where: str, by: str = "") -> str:
     return f"max{_by(by)}({of(metric, *where)})"
 
 
+def least(metric: str, *where: str, by: str = "") -> str:
+    return f"min{_by(by)}({of(metric, *where)})"
+
+
 def each_second(counter: str, *where: str, by: str = "") -> str:
     """How much a counter grows in a second."""
     return f"sum{_by(by)}(rate({of(counter, *where)}[{WINDOW}]))"
@@ -34,6 +38,11 @@ def each_second(counter: str, *where: str, by: str = "") -> str:
 
 def each_minute(counter: str, *where: str, by: str = "") -> str:
     return f"60 * {each_second(counter, *where, by=by)}"
+
+
+def happening(query: str) -> str:
+    """Without the series that are 0: of a label with thirty values those that matter."""
+    return f"{query} > 0"
 
 
 def so_far(counter: str, *where: str, by: str = "") -> str:

@@ -16,7 +16,7 @@ from deploy.grafana.panels import (
     Plot,
     Row,
 )
-from deploy.grafana.promql import age, each_minute, each_second, grown, most, quantile, total
+from deploy.grafana.promql import age, each_minute, each_second, grown, happening, most, quantile, total
 
 UPSTREAM_QUIET_S: Final = 60.0
 """Wikimedia's stream is never silent for so long."""
@@ -56,7 +56,7 @@ SOURCE: Final = Row(
             " not_json, missing_field…): many of the latter mean that upstream has changed its"
             " events.",
             unit=EVENTS_PER_SECOND,
-            lines=[Line(each_second("streamer_source_dropped_total", by="reason"), "{{reason}}")],
+            lines=[Line(happening(each_second("streamer_source_dropped_total", by="reason")), "{{reason}}")],
         ),
         Plot(
             title="Connections to the stream, by how they ended",
@@ -65,7 +65,10 @@ SOURCE: Final = Row(
             alerts=["SourceStalled"],
             unit=COUNT,
             lines=[
-                Line(each_minute("streamer_source_connections_total", by="outcome"), "{{outcome}} a minute")
+                Line(
+                    happening(each_minute("streamer_source_connections_total", by="outcome")),
+                    "{{outcome}} a minute",
+                )
             ],
             empty="None has ended.",
         ),

@@ -106,7 +106,7 @@ def desired(settings: Settings, partners: Partners) -> Desired:
     topics = Topics(log.prefix)
     acls = {acl for role in _ROLES for acl in _of_role(log.prefix, role)}
     for name in partners:
-        acls |= partner_acls(topics, name)
+        acls |= partner_acls(topics, name) | {sight_acl(log.prefix, name)}
     return Desired(
         (*topic_specs(settings), *(article_spec(settings, topics.of_partner(name)) for name in partners)),
         (*role_users(log.prefix), *partners),
@@ -132,6 +132,11 @@ def partner_acls(topics: Topics, name: str) -> frozenset[Acl]:
             Acl(name, "group", "prefixed", f"{name}.", "READ"),
         }
     )
+
+
+def sight_acl(prefix: str, name: str) -> Acl:
+    """Deliver tells the operator how far a partner's own groups are behind: it may look at them."""
+    return Acl(role_user(prefix, "deliver"), "group", "prefixed", f"{name}.", "DESCRIBE")
 
 
 def _of_role(prefix: str, role: str) -> Iterable[Acl]:

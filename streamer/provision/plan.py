@@ -11,7 +11,7 @@ from typing import Final, Literal
 from streamer.errors import ConfigError
 from streamer.log.base import TopicSpec
 from streamer.model import Topics
-from streamer.provision.desired import Acl, Desired, Quota, partner_acls, role_users
+from streamer.provision.desired import Acl, Desired, Quota, partner_acls, role_users, sight_acl
 
 Verb = Literal["make", "change", "remove", "right", "note"]
 MECHANISM: Final = "SCRAM-SHA-512"
@@ -239,6 +239,8 @@ def _is_ours(prefix: str, acl: Acl) -> bool:
     if acl.kind == "topic":
         return acl.name.startswith(f"{prefix}.")
     if acl.kind == "group" and acl.name.startswith(f"{acl.user}."):
+        return True
+    if acl == sight_acl(prefix, acl.name.removesuffix(".")):
         return True
     return acl.name.startswith(f"{prefix}-")
 

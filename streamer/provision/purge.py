@@ -22,7 +22,7 @@ from streamer.errors import ConfigError, LogUnavailable
 from streamer.log.base import Log
 from streamer.log.table import Table
 from streamer.model import Topics
-from streamer.provision.desired import partner_acls
+from streamer.provision.desired import partner_acls, sight_acl
 from streamer.provision.passwords import Passwords
 from streamer.provision.plan import is_elsewhere, of_one
 from streamer.route.starts import Starts, record_start
@@ -55,6 +55,7 @@ async def purge_from_cluster(
     exists = await log.topic(topic) is not None
     if not given and not exists and not await _has_start(log, topics, name):
         return False  # there may be a user and a password of this name: somebody else's
+    given |= {sight_acl(settings.log.prefix, name)} & acls
     kept = passwords.kept((name,))
     is_ours = partner_acls(topics, name) <= acls or name in kept.done | kept.begun
     is_shared = is_elsewhere(topics, name, acls)

@@ -57,12 +57,11 @@ class Watched:
 @asynccontextmanager
 async def watched(folder: Path, service: Service) -> AsyncIterator[Watched]:
     rules = scaled_rules(RULES, folder / "rules", FACTOR)
-    prometheus = Prometheus(
-        folder / "prometheus", [rules], scrape_s=1.0, evaluation_s=0.5, external_labels={"runbooks": BASE}
-    )
-    # before it starts: without a target everything would be down
-    await prometheus.scrape("streamer", [f"127.0.0.1:{await service.admin_port()}"])
-    async with prometheus:
+    async with Prometheus(
+        folder / "prometheus", scrape_s=1.0, evaluation_s=0.5, external_labels={"runbooks": BASE}
+    ) as prometheus:
+        await prometheus.scrape("streamer", [f"127.0.0.1:{await service.admin_port()}"])
+        await prometheus.judge([rules])
         await prometheus.until_alerts(lambda names: "Watchdog" in names)
         await prometheus.until(
             lambda samples: bool(samples and samples[0].value > 0),

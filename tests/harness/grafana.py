@@ -17,23 +17,28 @@ LABEL: Final = re.compile(r"\{\{(\w+)\}\}")
 class Query:
     """`where` names its dashboard, panel and legend: unique."""
 
+    board: str
     where: str
     text: str
     legend: str
 
     def asked(self, variables: Mapping[str, Sequence[str]]) -> str:
-        """As it goes to Prometheus: several values of a variable become one pattern."""
-        text = re.sub(r"\$__(?:rate_interval|range)\b", f"{WINDOW_S}s", self.text)
-        for name, values in variables.items():
-            pattern = "|".join(re.escape(value).replace("\\", "\\\\") for value in values)
-            text = re.sub(rf"\${name}\b", lambda _, p=pattern: f"({p})", text)
-        assert "$" not in text, f"{self.where}: what is {text}?"
-        return text
+        return asked(self.text, variables)
 
     @property
     def labels(self) -> frozenset[str]:
         """That its legend shows."""
         return frozenset(LABEL.findall(self.legend))
+
+
+def asked(query: str, variables: Mapping[str, Sequence[str]]) -> str:
+    """As it goes to Prometheus: several values of a variable become one pattern."""
+    text = re.sub(r"\$__(?:rate_interval|range)\b", f"{WINDOW_S}s", query)
+    for name, values in variables.items():
+        pattern = "|".join(re.escape(value).replace("\\", "\\\\") for value in values)
+        text = text.replace(f'"${name}"', f'"({pattern})"')
+    assert "$" not in text, f"no value for a variable of {text}"
+    return text
 
 
 def dashboards() -> dict[str, dict[str, Any]]:
@@ -49,9 +54,10 @@ def panels(dashboard: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def queries(dashboard: Mapping[str, Any]) -> Iterator[Query]:
+    uid = dashboard["uid"]
     for panel in panels(dashboard):
         for target in panel["targets"]:
-            where = f"{dashboard['uid']}: {panel['title']}: {target['legendFormat']}"
-            yield Query(where, target["expr"], target["legendFormat"])
+            where = f"{uid}: {panel['title']}: {target['legendFormat']}"
+            yield Query(uid, where, target["expr"], target["legendFormat"])
     for annotation in dashboard["annotations"]["list"]:
-        yield Query(f"{dashboard['uid']}: annotation", annotation["expr"], "")
+        yield Query(uid, f"{uid}: annotation", annotation["expr"], "")

@@ -118,6 +118,14 @@ class Prometheus:
             f'up{{job="{job}"}}',
         )
 
+    async def judge(self, rules: Sequence[Path]) -> None:
+        """From now on by these rules. Those given at the start are judged before anything is scraped, which
+        takes some five seconds: until then everything is down.
+        """
+        self._config["rule_files"] = [str(path) for path in rules]
+        self._write()
+        await self._reload()
+
     async def query(self, expression: str) -> list[Sample]:
         """An instant vector, or a scalar as one sample. Raises AssertionError where it makes no sense."""
         told = await self._ask("query", query=expression)

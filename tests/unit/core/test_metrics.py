@@ -134,3 +134,12 @@ def test_accounts_that_do_not_add_up_are_told() -> None:
     assert difference(totals) == 1
     totals.leave("enrich", 1)
     assert difference(totals) == 0
+
+
+def test_each_queue_has_its_gauge() -> None:
+    """As far as a library's queues go: where one is made, depths are told."""
+    made = re.compile(r"\b(?:asyncio|queue)\.\w*Queue\(")
+    package = Path(metrics_table.__file__).parent
+    modules = [file for file in package.rglob("*.py") if made.search(file.read_text(encoding="utf-8"))]
+    assert {file.name for file in modules} >= {"local_writer.py", "textpool.py"}
+    assert [file.name for file in modules if "QUEUE_DEPTH" not in file.read_text(encoding="utf-8")] == []

@@ -12,7 +12,7 @@ from streamer.config import LogSettings, SecuritySettings, Settings
 from streamer.errors import ConfigError
 from streamer.model import Topics
 from streamer.partners import Partner, Partners
-from streamer.provision.desired import Acl, desired, partner_acls, role_users
+from streamer.provision.desired import Acl, desired, partner_acls, role_users, sight_acl
 from streamer.provision.plan import Kept, Present, Step, of_one, plan, stale, summary
 
 LOG = LogSettings(
@@ -114,12 +114,15 @@ def test_no_role_may_do_what_another_is_for() -> None:
     assert {operation for _, operation, _ in may} == {"READ", "WRITE", "DESCRIBE", "DESCRIBE_CONFIGS"}
 
 
-def test_deliver_may_look_at_routes_accounts_and_no_more() -> None:
-    """What faces the internet may write nothing and commit nowhere: the group of route is only seen."""
+def test_deliver_may_look_at_positions_and_no_more() -> None:
+    """What faces the internet may write nothing and commit nowhere: the group of route is only seen, and
+    those of partners, for how far they are behind.
+    """
     rights = {found for found in WANTED.acls if found.user == "wiki-deliver"}
     assert {found.operation for found in rights} == {"READ", "DESCRIBE"}
     assert {found for found in rights if found.kind != "topic"} == {
-        acl("wiki-deliver", "wiki-route", "DESCRIBE", kind="group")
+        acl("wiki-deliver", "wiki-route", "DESCRIBE", kind="group"),
+        *(acl("wiki-deliver", f"{name}.", "DESCRIBE", kind="group", pattern="prefixed") for name in PARTNERS),
     }
 
 
@@ -131,8 +134,8 @@ def test_a_partner_may_not_have_a_users_name() -> None:
 
 
 def test_who_is_no_partner_any_more_may_nothing() -> None:
-    """Its ACLs go; topic and user stay for `partner remove --purge`."""
-    old = partner_acls(TOPICS, "gone")
+    """Its ACLs go, and deliver's on its groups; topic and user stay for `partner remove --purge`."""
+    old = partner_acls(TOPICS, "gone") | {sight_acl("wiki", "gone")}
     present = Present(
         topics=DONE.topics | {"wiki.articles.v1.gone"},
         users={**DONE.users, "gone": SCRAM},

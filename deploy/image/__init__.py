@@ -1,0 +1,1 @@
+"""What deploy/Dockerfile is made with."""
