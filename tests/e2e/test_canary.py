@@ -44,12 +44,10 @@ async def runs(running: Service) -> dict[str, float]:
 
 
 async def until_more(running: Service, word: str) -> None:
-    """Of the runs that began from now on: the one under way is left out."""
+    """Than there are now."""
+    before = (await runs(running))[word]
     async with asyncio.timeout(START_S):
-        under_way = await runs(running)
-        while (begun := await runs(running)) == under_way:
-            await asyncio.sleep(0.1)
-        while (await runs(running))[word] <= begun[word]:
+        while (await runs(running))[word] <= before:
             await asyncio.sleep(0.1)
 
 
