@@ -15,8 +15,8 @@ from deploy.gameday.prometheus import is_there
 ROOT = Path(__file__).resolve().parents[2]
 
 
-async def gameday(tmp_path: Path, *arguments: str, path: str = "") -> asyncio.subprocess.Process:
-    environ = {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), "PATH": path or os.environ["PATH"]}
+async def gameday(tmp_path: Path, *arguments: str) -> asyncio.subprocess.Process:
+    environ = {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
     return await asyncio.create_subprocess_exec(
         *LEASH,
         *(sys.executable, "-m", "deploy.gameday", "--seed", "7", *arguments),
