@@ -616,6 +616,7 @@ lag_s = {LAG_S}
 
 
 LOST = 12
+LOSING = "ensandbox"
 
 
 async def lost_and_found(operator: Operator, sandbox: Sandbox) -> None:
@@ -624,13 +625,13 @@ async def lost_and_found(operator: Operator, sandbox: Sandbox) -> None:
     environ = {**admin, "STREAMER_MEDIAWIKI__ENDPOINT": sandbox.endpoint}
 
     async def found() -> int:
-        lines, _ = await ask(partial(operator.run, "reconcile", "ensandbox", environ=environ))
+        lines, _ = await ask(partial(operator.run, "reconcile", LOSING, environ=environ))
         return int(lines[-1].split()[1])
 
     assert not await found()
     await asyncio.sleep(1.1 - time.time() % 1)  # from the next second on it is followed
     assert sandbox.world
-    wiki = sandbox.world.wikis["ensandbox"]
+    wiki = sandbox.world.wikis[LOSING]
     deed = Deed(sandbox.world.administrator(wiki), "", int(time.time() * 1000))
     with sandbox.world.silent():
         for number in range(LOST):  # of which editors may find some before we do: then they are told
@@ -644,14 +645,18 @@ async def lost_and_found(operator: Operator, sandbox: Sandbox) -> None:
 
 
 async def until_articles(feed: Feed, count: int) -> list[str]:
-    """Their identifiers, as they come by SSE."""
+    """Their identifiers, as they come by SSE; until one of LOSING is among them, which is followed then."""
     found: list[str] = []
+    is_followed = False
     async with asyncio.timeout(60):
         async for event in feed.articles(asyncio.Event()):
             its = event.article["event"]
             assert isinstance(its, dict)
             found.append(its["identifier"])
-            if len(found) >= count:
+            its_wiki = event.article["is_part_of"]
+            assert isinstance(its_wiki, dict)
+            is_followed |= its_wiki["identifier"] == LOSING
+            if len(found) >= count and is_followed:
                 break
     return found
 

@@ -161,8 +161,10 @@ class Behind:
         """All that is there goes, as retention takes it."""
         if isinstance(self.log, LocalLog):
             await self.log.ensure_topics([_with_retention(self.spec, TTL_OF_NOTHING_MS)])
-            await asyncio.sleep(0.005)
-            await self.log.clean()
+            async with asyncio.timeout(60):
+                while await self._holds_any():  # the newest is older than nothing a moment later
+                    await self.log.clean()
+                    await asyncio.sleep(0.005)
             await self.log.ensure_topics([self.spec])
         else:
             admin = AIOKafkaAdminClient(bootstrap_servers=self.log._access.bootstrap)
@@ -176,9 +178,12 @@ class Behind:
                 await admin.delete_records(places)
             finally:
                 await admin.close()
-        async with asyncio.timeout(60):
-            while any(bounds.earliest < bounds.end for bounds in await self.bounds()):
-                await asyncio.sleep(0.02)
+            async with asyncio.timeout(60):
+                while await self._holds_any():
+                    await asyncio.sleep(0.02)
+
+    async def _holds_any(self) -> bool:
+        return any(bounds.earliest < bounds.end for bounds in await self.bounds())
 
     async def recreate(self) -> None:
         await self.log.delete_topic(self.server.topic)
