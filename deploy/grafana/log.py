@@ -102,7 +102,7 @@ LANES: Final = Row(
             says="Offsets that its lanes have yet to finish, an upper bound of the records. One that"
             " grows while its group commits: too little capacity. One that grows while it does not:"
             " a lane stands.",
-            alerts=["EnrichStalled", "LaneStopped"],
+            alerts=["EnrichStalled", "RouteBehind", "LaneStopped"],
             unit=COUNT,
             lines=[Line(total("streamer_log_lag_offsets", by="group"), "{{group}}")],
         ),
@@ -110,7 +110,7 @@ LANES: Final = Row(
             title="Lag, by group and partition",
             says="One partition alone that is behind: a wiki with far more edits than others, or a lane"
             " that stands.",
-            alerts=["EnrichStalled", "LaneStopped"],
+            alerts=["EnrichStalled", "RouteBehind", "LaneStopped"],
             unit=COUNT,
             lines=[
                 Line(

@@ -231,7 +231,7 @@ FLOW: Final = Row(
             title="Lag, by group",
             says="Offsets that lanes have yet to finish. One that grows: that group has too little"
             " capacity, or stands.",
-            alerts=["EnrichStalled", "LaneStopped"],
+            alerts=["EnrichStalled", "RouteBehind", "LaneStopped"],
             unit=COUNT,
             lines=[Line(total("streamer_log_lag_offsets", by="group"), "{{group}}")],
         ),

@@ -26,6 +26,16 @@ PROCESSES: Final = Row(
             unit=COUNT,
             lines=[Line(of("up"), "{{instance}}")],
             top=1.0,
+            width=6,
+        ),
+        Plot(
+            title="Running for",
+            says="How long ago each process began. One that falls to 0 again and again ends by a fault, or is"
+            " ended: its last log lines say why.",
+            alerts=["ProcessRestarts"],
+            unit=SECONDS,
+            lines=[Line(f"time() - {of('streamer_process_start_timestamp_seconds')}", "{{instance}}")],
+            width=6,
         ),
         Plot(
             title="Event loop: how late a timer fires",
@@ -34,6 +44,7 @@ PROCESSES: Final = Row(
             unit=SECONDS,
             lines=[Line(quantile(0.99, "streamer_event_loop_lag_seconds", by="instance"), "{{instance}}")],
             limit=Limit(LATE_LOOP_S),
+            width=6,
         ),
         Plot(
             title="Versions",
@@ -41,6 +52,7 @@ PROCESSES: Final = Row(
             unit=COUNT,
             lines=[Line(f"count by (version) ({of('streamer_build_info')})", "{{version}}")],
             stacked=True,
+            width=6,
         ),
         Plot(
             title="Components that are ready, by process",

@@ -1,5 +1,6 @@
 """What every process tells, whatever its roles."""
 
+import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
@@ -28,6 +29,10 @@ BUILD_INFO: Final = Gauge(
 )
 bounded(BUILD_INFO, version="the one that runs")
 BUILD_INFO.labels(_version()).set(1)
+PROCESS_START: Final = Gauge(
+    "streamer_process_start_timestamp_seconds", "When this process began.", registry=REGISTRY
+)
+PROCESS_START.set(time.time())
 COMPONENT_READY: Final = Gauge(
     "streamer_component_ready",
     "1 while a component is ready, 0 while `/readyz` says why it isn't; none where this process has no such"
