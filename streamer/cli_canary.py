@@ -17,7 +17,7 @@ from typing import Final
 from streamer.canary.run import Options, run_canary, run_once
 from streamer.canary.verdict import Verdict
 from streamer.canary.wiki import Bot
-from streamer.config import BASE_URL, load
+from streamer.config import BASE_URL, PRIVATE_URL, load
 from streamer.errors import ConfigError
 
 KEY: Final = "STREAMER_CANARY_KEY"
@@ -108,7 +108,8 @@ def _options(given: argparse.Namespace) -> Options:
         raise ConfigError("--deadline", f"{given.deadline:g} s is before the limit of {given.limit:g} s")
     key, bot = partial(_key, given.key_file), partial(_bot, given.bot_file)
     key()
-    bot()
+    if bot() and given.edit and not PRIVATE_URL.fullmatch(given.edit):
+        raise ConfigError("--edit", "is http to another machine: the bot password would go there in clear")
     feed = given.feed.rstrip("/")
     return Options(
         feed=feed if feed.endswith(ROUTE) else feed + ROUTE,

@@ -31,9 +31,10 @@ STREAMS: Final = (
 )
 BASE_URL: Final = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 TRACES_PATH: Final = "/v1/traces"
-SCORES_URL: Final = re.compile(
+PRIVATE_URL: Final = re.compile(
     r"(https://[^\s/?#@]+|http://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?)(/[^\s?#]*)?"
 )
+"""Where a secret may go: by https, or to this machine."""
 RPM_UNIDENTIFIED: Final = 10
 RPM_IDENTIFIED: Final = 200
 """Wikimedia's rate tiers for clients without and with a contact in the User-Agent."""
@@ -250,7 +251,7 @@ class ScoresSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         check_globs(self.wikis)
-        if self.url and not SCORES_URL.fullmatch(self.url):
+        if self.url and not PRIVATE_URL.fullmatch(self.url):
             raise ValueError(
                 f"url {self.url!r} is no https URL such as https://api.wikimedia.org;"
                 " http goes to this machine only"

@@ -22,6 +22,7 @@ from streamer.canary.metrics import REGISTRY
 from streamer.canary.verdict import Verdict
 from streamer.canary.watch import Arrivals, Canary
 from streamer.canary.wiki import Bot, Wiki
+from streamer.config import PRIVATE_URL
 from streamer.errors import ConfigError, PortInUse
 from streamer.groups import alone_by_name
 
@@ -77,6 +78,8 @@ async def _until_signal(options: Options, work: Callable[[Canary], Coroutine[obj
         loop.add_signal_handler(number, stopping.set)
     try:
         with alone_by_name():
+            if not PRIVATE_URL.fullmatch(options.feed):
+                logger.warning("the feed is http on another machine: the key goes there in clear")
             async with AsyncExitStack() as stack:
                 canary = await _canary(options, stack)
                 group = await stack.enter_async_context(asyncio.TaskGroup())

@@ -103,6 +103,7 @@ class Canary:
 
     async def _edited(self, wiki: Wiki) -> Verdict:
         text = TEXT + secrets.token_hex(16)
+        await wiki.begin()
         sent_s = self.clock.monotonic_s()
         written = Written(await wiki.save(text), text, sent_s)
         async with asyncio.timeout(self.deadline_s):

@@ -1,7 +1,8 @@
 """A page of the canary's own, edited through MediaWiki's action API as any editor does it.
 
 With a bot password it logs in; without one it is nobody in particular, as far as the wiki allows that. A
-session that has ended is begun anew once.
+session that has ended is begun anew once. A password that was refused is not tried again for a while: a wiki
+shuts out who keeps guessing.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,11 +14,15 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
+from streamer.clock import Clock
 from streamer.errors import ConfigError
 from streamer.logs import describe
 
 TIMEOUT_S: Final = 30.0
+REFUSED: Final = "the login was refused"
 SUMMARY: Final = "a canary: how long does this edit take?"
+REFUSED_S: Final = 600.0
+"""Another password is tried at once."""
 SESSION_OVER: Final = ("badtoken", "assertuserfailed", "assertnameduserfailed")
 
 
@@ -70,7 +75,14 @@ class Wiki:
     """`server`: the wiki's name, sent as Host, where `api` serves many of them; else ""."""
 
     def __init__(
-        self, api: str, *, server: str, page: str, user_agent: str, bot: Callable[[], Bot | None]
+        self,
+        api: str,
+        *,
+        server: str,
+        page: str,
+        user_agent: str,
+        bot: Callable[[], Bot | None],
+        clock: Clock | None = None,
     ) -> None:
         self._api = api
         self._page = page
@@ -79,6 +91,9 @@ class Wiki:
         self._session: aiohttp.ClientSession | None = None
         self._token = ""
         self._is_bot = False
+        self._clock = clock or Clock()
+        self._refused: Bot | None = None
+        self._refused_until_s = 0.0
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -94,6 +109,11 @@ class Wiki:
         if self._session is not None:
             await self._session.close()
 
+    async def begin(self) -> None:
+        """A session, where there is none: it takes its time, and is no part of an edit. Raises WikiFailed."""
+        if not self._token:
+            await self._begin()
+
     async def save(self, text: str) -> int:
         """The page's whole new text; the id of its revision. Raises WikiFailed."""
         try:
@@ -105,8 +125,7 @@ class Wiki:
         return await self._save(text)
 
     async def _save(self, text: str) -> int:
-        if not self._token:
-            await self._begin()
+        await self.begin()
         form = {"action": "edit", "title": self._page, "text": text, "summary": SUMMARY, "token": self._token}
         if self._is_bot:
             form["assert"] = "user"
@@ -126,11 +145,14 @@ class Wiki:
             raise WikiFailed("the bot password can't be read") from None
         self._is_bot = bot is not None
         if bot is not None:
+            if bot == self._refused and self._clock.monotonic_s() < self._refused_until_s:
+                raise WikiFailed(REFUSED)
             token = (await self._ask({"action": "query", "meta": "tokens", "type": "login"})).query.tokens
             form = {"action": "login", "lgname": bot.name, "lgpassword": bot.password, "lgtoken": token.login}
             login = (await self._ask(form)).login
             if login is None or login.result != "Success":
-                raise WikiFailed("the login was refused")
+                self._refused, self._refused_until_s = bot, self._clock.monotonic_s() + REFUSED_S
+                raise WikiFailed(REFUSED)
         self._token = (await self._ask({"action": "query", "meta": "tokens"})).query.tokens.csrf
 
     async def _ask(self, form: Mapping[str, str]) -> _Answer:

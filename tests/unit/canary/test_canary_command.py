@@ -46,6 +46,17 @@ def test_what_could_never_work_is_named_at_once(
     assert said in refused(arguments, capsys)
 
 
+def test_a_bot_password_goes_nowhere_in_clear(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By http to another machine it is refused, and named nowhere."""
+    monkeypatch.setenv("STREAMER_CANARY_KEY", KEY)
+    monkeypatch.setenv("STREAMER_CANARY_BOT", "Account@canary\nopensesame")
+    said = refused(["--edit", "http://wiki.example/w/api.php", "--wiki", "w", "--page", "A"], capsys)
+    assert "--edit: is http to another machine" in said
+    assert "opensesame" not in said
+
+
 def test_it_knows_nothing_of_the_stages_that_it_measures() -> None:
     """None of its modules imports any: it sees what a partner and an editor see."""
     folder = Path(canary.__file__).parent

@@ -1,12 +1,13 @@
 """How the canary edits, on a wiki that answers what is put into its mouth."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
 
 from streamer.canary.wiki import Bot, Wiki, WikiFailed
+from streamer.clock import Clock
 from streamer.errors import ConfigError
 
 TOKENS = {"query": {"tokens": {"csrftoken": "c+\\", "logintoken": "l+\\"}}}
@@ -40,7 +41,13 @@ class Scripted:
 
 
 @asynccontextmanager
-async def wiki(scripted: Scripted, bot: Bot | None = None) -> AsyncIterator[Wiki]:
+async def wiki(
+    scripted: Scripted,
+    bot: Bot | None = None,
+    *,
+    bots: Iterator[Bot] | None = None,
+    clock: Clock | None = None,
+) -> AsyncIterator[Wiki]:
     app = web.Application()
     app.router.add_post("/w/api.php", scripted.answer)
     runner = web.AppRunner(app)
@@ -48,7 +55,14 @@ async def wiki(scripted: Scripted, bot: Bot | None = None) -> AsyncIterator[Wiki
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         api = f"http://127.0.0.1:{runner.addresses[0][1]}/w/api.php"
-        async with Wiki(api, server="en.x", page="Canary", user_agent="test", bot=lambda: bot) as asked:
+        async with Wiki(
+            api,
+            server="en.x",
+            page="Canary",
+            user_agent="test",
+            bot=lambda: bot if bots is None else next(bots),
+            clock=clock,
+        ) as asked:
             yield asked
     finally:
         await runner.cleanup()
@@ -97,6 +111,23 @@ async def test_what_comes_between_it_and_its_edit_is_said_in_a_few_words(answer:
     async with wiki(Scripted(TOKENS, answer)) as asked:
         with pytest.raises(WikiFailed, match=reason):
             await asked.save("x")
+
+
+async def test_a_password_that_was_refused_is_not_tried_each_minute() -> None:
+    """For ten minutes the wiki is not asked, and the failure is told all the same; another password is tried
+    at once.
+    """
+    now_s = 0.0
+    wrong, right = Bot("A@b", "wrong"), Bot("A@b", "right")
+    refused = {"login": {"result": "Failed"}}
+    scripted = Scripted(TOKENS, refused, TOKENS, refused, TOKENS, WELCOME, TOKENS, SAVED)
+    bots = iter([wrong, wrong, wrong, right])
+    async with wiki(scripted, bots=bots, clock=Clock(monotonic_s=lambda: now_s)) as asked:
+        for now_s, times in ((0.0, 2), (599.0, 2), (600.0, 4)):  # noqa: B007 - the clock
+            with pytest.raises(WikiFailed, match="the login was refused"):
+                await asked.save("x")
+            assert len(scripted.asked) == times
+        assert await asked.save("x") == 12
 
 
 async def test_a_password_that_is_refused_or_cannot_be_read_is_a_failure_and_no_end() -> None:
