@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, get_type_hints
@@ -24,6 +25,7 @@ from streamer.reload import LIVE
 from streamer.route.rules import REVERTING_TAGS
 from streamer.tracing import NOT_INSTALLED
 
+UPSTREAM_KEEPS: Final = timedelta(days=7)
 TRACING: Final = "opentelemetry.exporter.otlp.proto.http"
 
 
@@ -59,8 +61,8 @@ def _mistakes(path: str | None) -> list[str]:
     return found
 
 
-def in_force(settings: Settings) -> list[Finding]:
-    """The budget, and why it is what it is."""
+def in_force(settings: Settings, now: datetime | None = None) -> list[Finding]:
+    """The budget, and why it is what it is; where the source would begin."""
     budget = settings.requests_per_minute
     mediawiki = settings.mediawiki
     if mediawiki.requests_per_minute is not None:
@@ -86,13 +88,29 @@ def in_force(settings: Settings) -> list[Finding]:
                 f" requests a minute of their own, for {', '.join(settings.scores.wikis) or 'all Wikipedias'}"
             )
         )
-    findings += _tracing(settings.tracing)
+    findings += _tracing(settings.tracing) + _since(settings.source.since, now or datetime.now(UTC))
     if not settings.identified:
         text = "source.contact is not set: Wikimedia grants 10 requests a minute, with a contact 200"
         if budget > RPM_UNIDENTIFIED:
             text += f"; mediawiki.requests_per_minute = {budget} will be refused"
         findings.append(warning(text))
     return findings
+
+
+def _since(since: datetime | None, now: datetime) -> list[Finding]:
+    if since is None:
+        return []
+    text = f"source.since = {since.isoformat()}"
+    if since > now:
+        return [problem(f"{text} is yet to come; leave it out to begin now")]
+    if now - since > UPSTREAM_KEEPS:
+        return [
+            warning(
+                f"{text}: upstream keeps {UPSTREAM_KEEPS.days} days, so a log that holds nothing begins there"
+                " with a gap; leave it out where the log has begun"
+            )
+        ]
+    return [ok(f"{text}: a log that holds nothing begins there; take it out once it has begun")]
 
 
 def _tracing(tracing: TracingSettings) -> list[Finding]:

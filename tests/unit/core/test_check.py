@@ -1,5 +1,6 @@
 """What `streamer check` says of settings that are in force."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,19 @@ def test_who_is_asked_for_scores_is_told() -> None:
     text = said(Settings(scores=ScoresSettings(url="https://api.wikimedia.org", wikis=("enwiki",))))
     assert "asked of https://api.wikimedia.org with 60 requests a minute of their own, for enwiki" in text
     assert "scores" not in said(Settings())
+
+
+def test_a_beginning_that_can_not_be_is_told() -> None:
+    """One that is yet to come, and one that upstream does not reach back to; a good one is told as it is."""
+    now = datetime(2026, 11, 29, 12, tzinfo=UTC)
+
+    def told(since: datetime) -> str:
+        return "\n".join(map(str, in_force(Settings(source=SourceSettings(since=since)), now)))
+
+    assert "source.since = 2026-11-29T13:00:00+00:00 is yet to come" in told(now + timedelta(hours=1))
+    assert "upstream keeps 7 days" in told(now - timedelta(days=8))
+    assert "begins there; take it out" in told(now - timedelta(days=6))
+    assert "source.since" not in said(Settings())
 
 
 def test_what_partners_ask_for_and_the_settings_can_not_give(tmp_path: Path) -> None:
