@@ -123,12 +123,14 @@ class Command:
                 following.cancel()
         standings = {wiki: self._result(wiki) for wiki in sorted(self._asks)}
         for wiki, standing in standings.items():
-            print(told(wiki, standing))
+            print(told(wiki, standing, self._asks[wiki].since_ms))
         found = sum(sum(standing.found.values()) for standing in standings.values())
         print(f"found {found} in {sum(standing.listed for standing in standings.values())} rows")
         failed = [f"{wiki} ({standing.problem})" for wiki, standing in standings.items() if standing.problem]
         if failed:
             raise NotCompared(f"not compared to the end: {', '.join(failed)}; ask again when they answer")
+        if standings and not any(map(_is_compared, standings.values())):
+            raise NotCompared("nothing was compared: ask again when the stream was read beyond that time")
 
     async def _wait(self) -> None:
         heard_s = dict.fromkeys(self._lanes(), time.monotonic())
@@ -227,13 +229,22 @@ def chosen(patterns: Sequence[str], known: Reconciled, admits: Callable[[str], b
     return [wiki for wiki in followed if matches(wiki)]
 
 
-def told(wiki: str, standing: Standing) -> str:
-    """A line."""
+def _is_compared(standing: Standing) -> bool:
+    return standing.at_ms > standing.since_ms
+
+
+def told(wiki: str, standing: Standing, asked_ms: int = 0) -> str:
+    """A line. `asked_ms`: from where on it was asked for, 0 from as far back as can be."""
     if standing.problem:
         return f"{wiki}  {standing.problem}"
-    if standing.at_ms <= standing.since_ms:
+    if not _is_compared(standing):
         return f"{wiki}  nothing to compare yet: the stream was not read beyond {rfc3339(standing.since_ms)}"
     found = sum(standing.found.values())
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(standing.found.items()))
     span = f"{rfc3339(standing.since_ms)} to {rfc3339(standing.at_ms)}"
-    return f"{wiki}  {span}  {standing.listed} listed  {found} lost{f' ({kinds})' if found else ''}"
+    cut = (
+        "; not before: this log does not follow it for longer, or lists end"
+        if 0 < asked_ms < standing.since_ms
+        else ""
+    )
+    return f"{wiki}  {span}  {standing.listed} listed  {found} lost{f' ({kinds})' if found else ''}{cut}"

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from streamer.cli_reconcile import Command
+from streamer.cli_reconcile import Command, told
 from streamer.config import AdmitSettings, ReconcileSettings, SourceSettings
 from streamer.enrich.agenda import ASKED_TRIES, Agenda
 from streamer.enrich.stage import run_enrich
@@ -603,6 +603,29 @@ async def test_a_command_tells_what_became_of_its_own_ask(
         with pytest.raises(NotCompared, match="superseded"):
             await command.wait()
         assert "found 0 in 0 rows" in capsys.readouterr().out
+
+
+async def test_a_command_that_compared_nothing_is_no_success(
+    case: Case, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the stream was not read beyond the time that was asked for: "found 0" would read as if all were
+    well. And a wiki of which only a part could be compared says from where on.
+    """
+    await case.begin()
+    log, meta = case.bench.runtime.log, case.bench.topics.meta
+    command = Command(log, case.bench.runtime.settings, meta, 10)
+    await command.ask((), case.ago_ms(10))
+    mine = (await case.known()).asks[WIKI]
+    began = (await case.known()).standings[WIKI]
+    nothing = began.asked(mine.number, case.now_ms, case.now_ms).finished(mine.number, "")
+    await log.append([standing_record(meta, 10, WIKI, nothing)])
+    with pytest.raises(NotCompared, match="nothing was compared"):
+        await command.wait()
+    assert "nothing to compare yet" in capsys.readouterr().out
+    part = began.asked(mine.number, case.ago_ms(5), case.now_ms, listed=5)
+    assert "not before" in told(WIKI, part, case.ago_ms(10))
+    assert "not before" not in told(WIKI, part, case.ago_ms(5))
+    assert "not before" not in told(WIKI, part)
 
 
 def test_the_horizon_is_that_of_the_stream_which_is_less_far() -> None:
