@@ -1,6 +1,6 @@
 """`python -m deploy.gameday`: one thing breaks, and you find out which. `--script`: all of it, by itself.
 
-Exit 0 where all was detected and over in time, or after Ctrl-C; 1 else.
+Exit 0 where all was detected and over in time, or where Ctrl-C ended an exercise; 1 else.
 """
 
 import argparse
@@ -37,7 +37,7 @@ async def play(folder: Path, options: argparse.Namespace) -> int:
     if not working.done():
         working.cancel()
         await asyncio.wait((working,))
-        return 0
+        return 1 if options.script else 0
     return working.result()
 
 
