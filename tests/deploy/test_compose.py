@@ -165,14 +165,16 @@ def test_versions_are_those_that_are_tested(compose: Composed) -> None:
 
 
 def test_the_broker_can_unpack_and_fills_no_disk(compose: Composed) -> None:
-    """Its library for zstd, which our producers pack by, is run from /tmp: Docker forbids that unless told. What
-    it logs goes to standard output alone, and of garbage collection it logs nothing.
+    """Its library for zstd, which our producers pack by, is run from /tmp: Docker forbids that unless told.
+    What it logs goes to standard output alone, and of garbage collection it logs nothing.
     """
     kafka = compose.services["kafka"]
     options = dict(mount.split(":") for mount in kafka["tmpfs"])
     assert "exec" in options["/tmp"].split(",")
     mounted = {v["target"]: v["source"] for v in kafka["volumes"] if isinstance(v, dict)}
-    told = yaml.safe_load((DEPLOY / mounted["/mnt/shared/config"] / "log4j2.yaml").read_text())["Configuration"]
+    told = yaml.safe_load((DEPLOY / mounted["/mnt/shared/config"] / "log4j2.yaml").read_text())[
+        "Configuration"
+    ]
     assert told["Appenders"].keys() == {"Console"}
     assert "loggc" not in kafka["environment"]["EXTRA_ARGS"]
 
