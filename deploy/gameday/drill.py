@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,10 +11,11 @@ from typing import Final, TextIO
 
 from deploy.gameday.process import ROOT
 from deploy.gameday.scenarios import BY_NAME, Scenario
-from deploy.gameday.world import World
+from deploy.gameday.world import Sample, World
 
 DEADLINE_S: Final = 240.0
 LOOK_S: Final = 0.25
+THEN_S: Final = 3.0
 QUIET_S: Final = 3.0
 """Without an alert for so long: the next thing may break."""
 RUNBOOKS: Final = ROOT / "deploy" / "runbooks"
@@ -40,6 +42,7 @@ class Drill:
     def __init__(self, world: World, out: TextIO = sys.stdout) -> None:
         self._world = world
         self._out = out
+        self._past: deque[tuple[float, Sequence[Sample]]] = deque()
 
     def say(self, *lines: str) -> None:
         print(*lines, sep="\n", file=self._out, flush=True)
@@ -62,6 +65,7 @@ class Drill:
     async def _one(self, scenario: Scenario) -> Result:
         result = Result(scenario)
         before = await self._firing()
+        self._past.clear()
 
         async def is_seen() -> bool:
             result.seen = await self._seen(scenario, result.beside)
@@ -86,10 +90,18 @@ class Drill:
     async def _seen(self, scenario: Scenario, beside: set[str]) -> str:
         """The right alert that fires, or `symptom`; "" while there is none. `beside` gets the others."""
         if self._world.prometheus is None:
-            return "symptom" if scenario.symptom(await self._world.samples()) else ""
+            return "symptom" if scenario.symptom(*await self._then_and_now()) else ""
         firing = await self._firing()
         beside |= firing - scenario.alerts
         return ", ".join(sorted(firing & scenario.alerts))
+
+    async def _then_and_now(self) -> tuple[Sequence[Sample], Sequence[Sample]]:
+        """The service's metrics of THEN_S ago, or of as long as is known, and as they are."""
+        now_s = time.monotonic()
+        self._past.append((now_s, await self._world.samples()))
+        while len(self._past) > 2 and now_s - self._past[1][0] >= THEN_S:
+            self._past.popleft()
+        return self._past[0][1], self._past[-1][1]
 
     async def _firing(self) -> frozenset[str]:
         return frozenset() if self._world.prometheus is None else await self._world.prometheus.firing()

@@ -10,19 +10,20 @@ from deploy.gameday.world import Sample, World
 from streamer.sandbox.faults import Fault
 
 Samples = Sequence[Sample]
+Symptom = Callable[[Samples, Samples], bool]
 SOON_S: Final = 14 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """`alerts`: any of them is right. `symptom` is what the service's own metrics show, where no Prometheus
-    looks at them; it is given none where the service does not answer.
+    looks at them: it is given those of some seconds ago and those of now, none where there was no answer.
     """
 
     name: str
     says: str
     alerts: frozenset[str]
-    symptom: Callable[[Samples], bool]
+    symptom: Symptom
     breaks: Callable[[World], Awaitable[None]]
     heals: Callable[[World], Awaitable[None]]
     needs_tls: bool = False
@@ -35,8 +36,8 @@ def value(samples: Samples, name: str, **labels: str) -> float:
     )
 
 
-def unready(component: str) -> Callable[[Samples], bool]:
-    def shown(samples: Samples) -> bool:
+def unready(component: str) -> Symptom:
+    def shown(_: Samples, samples: Samples) -> bool:
         return any(
             sample.name == "streamer_component_ready"
             and sample.labels["component"] == component
@@ -47,8 +48,14 @@ def unready(component: str) -> Callable[[Samples], bool]:
     return shown
 
 
-def above(least: float, name: str, **labels: str) -> Callable[[Samples], bool]:
-    return lambda samples: value(samples, name, **labels) > least
+def above(least: float, name: str, **labels: str) -> Symptom:
+    return lambda _, samples: value(samples, name, **labels) > least
+
+
+def growing(name: str, **labels: str) -> Symptom:
+    return lambda before, samples: (
+        bool(before) and (value(samples, name, **labels) > value(before, name, **labels))
+    )
 
 
 async def _clear_faults(world: World) -> None:
@@ -100,7 +107,7 @@ async def _soon_over(world: World) -> None:
     world.reload()
 
 
-def _ends_soon(samples: Samples) -> bool:
+def _ends_soon(_: Samples, samples: Samples) -> bool:
     name = "streamer_deliver_certificate_expiry_timestamp_seconds"
     return any(sample.name == name and 0 < sample.value - time.time() < SOON_S for sample in samples)
 
@@ -133,7 +140,7 @@ SCENARIOS: Final = (
         "text-lost",
         "the wikis have lost the text of new revisions",
         frozenset({"DeadLetters", "CompletenessBudgetBurn"}),
-        above(10, "streamer_discarded_records_total", stage="enrich", reason="deadletter"),
+        growing("streamer_discarded_records_total", stage="enrich", reason="deadletter"),
         _faults(Fault("text_missing")),
         _clear_faults,
     ),
@@ -149,7 +156,7 @@ SCENARIOS: Final = (
         "api-refuses",
         "the wikis answer 429",
         frozenset({"OriginRefuses"}),
-        above(5, "streamer_origin_requests_total", outcome="status_429"),
+        growing("streamer_origin_requests_total", outcome="status_429"),
         _faults(Fault("status", status=429, retry_after_s=1)),
         _clear_faults,
     ),
@@ -206,7 +213,7 @@ SCENARIOS: Final = (
         "killed",
         "the service was killed, and nobody starts it",
         frozenset({"ProcessDown"}),
-        lambda samples: not samples,
+        lambda _, samples: not samples,
         _kill,
         _start,
     ),

@@ -1,10 +1,11 @@
 """`streamer canary`: what is wrong with its arguments is said before anything is asked."""
 
+import ast
 from pathlib import Path
 
 import pytest
 
-from streamer import cli
+from streamer import canary, cli
 
 KEY = "wrs_" + "k" * 32
 
@@ -43,6 +44,20 @@ def test_what_could_never_work_is_named_at_once(
     """By the flag that is to be changed, with exit code 2."""
     monkeypatch.setenv("STREAMER_CANARY_KEY", KEY)
     assert said in refused(arguments, capsys)
+
+
+def test_it_knows_nothing_of_the_stages_that_it_measures() -> None:
+    """None of its modules imports any: it sees what a partner and an editor see."""
+    folder = Path(canary.__file__).parent
+    imported = {
+        node.module
+        for file in folder.glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module
+    }
+    ours = {name.split(".")[1] for name in imported if name.startswith("streamer.")}
+    assert "canary" in ours
+    assert not ours & {"source", "enrich", "route", "deliver", "log", "origin", "pipeline"}
 
 
 def test_a_secret_that_is_none_is_never_shown(
