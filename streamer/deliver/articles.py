@@ -150,7 +150,10 @@ class Articles:
         except ConnectionError:  # the client has left
             raise
         except Exception as error:
-            if request.method != "HEAD" and not request.get(ACCEPTED):
+            is_elsewhere = (
+                isinstance(error, Problem) and error.code == "draining"
+            )  # who is sent on has not failed
+            if request.method != "HEAD" and not request.get(ACCEPTED) and not is_elsewhere:
                 status = error.status if isinstance(error, Problem | web.HTTPException) else 500
                 DELIVER_CONNECTS.labels("failed" if status >= 500 else "refused").inc()
             raise
