@@ -5,8 +5,9 @@ which things are done: the alert of that fault fires, no other does, and it clea
 import asyncio
 import resource
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ from recording_setup import KEYS
 from streamer.sandbox.faults import Fault
 from streamer.sandbox.server import Sandbox
 
-EDITS_PER_S: Final = 5.0
+EDITS_EVERY_S: Final = 0.2
 LARGE: Final = "word " * 30_000
 
 
@@ -27,7 +28,8 @@ LARGE: Final = "word " * 30_000
 async def test_each_fault_fires_its_alert_and_no_other(tmp_path: Path) -> None:
     """Upstream answers 503; the wikis 429; the disk takes nothing; a partner's client does not read."""
     async with (
-        on_sandbox(tmp_path, edits_per_s=EDITS_PER_S) as (sandbox, service),
+        on_sandbox(tmp_path) as (sandbox, service),
+        edited(sandbox),
         watched(tmp_path, service) as alerts,
     ):
         async with alerts.alone("SourceStalled"):
@@ -44,7 +46,7 @@ async def test_each_fault_fires_its_alert_and_no_other(tmp_path: Path) -> None:
             await alerts.fires("LogFails")
             resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
         async with alerts.alone("SlowPartner"), not_reading(await service.port()):
-            await large_edits(sandbox, 6)
+            await edit(sandbox, [LARGE] * 6)
             await alerts.fires("SlowPartner")
 
 
@@ -63,12 +65,26 @@ async def not_reading(port: int) -> AsyncIterator[None]:
         yield
 
 
-async def large_edits(sandbox: Sandbox, count: int) -> None:
-    """More than the buffers between the service and a client hold."""
+@asynccontextmanager
+async def edited(sandbox: Sandbox) -> AsyncIterator[None]:
+    """All the while, and only edited: what is removed from a wiki would end a stream that holds it."""
+
+    async def keep_editing() -> None:
+        for number in count():
+            await edit(sandbox, [f"Text {number}"])
+            await asyncio.sleep(EDITS_EVERY_S)
+
+    async with asyncio.TaskGroup() as group:
+        editing = group.create_task(keep_editing())
+        yield
+        editing.cancel()
+
+
+async def edit(sandbox: Sandbox, texts: Iterable[str]) -> None:
     assert sandbox.world
-    wiki = next(iter(sandbox.world.wikis))
     async with aiohttp.ClientSession(sandbox.endpoint) as session:
-        for number in range(count):
-            change = {"wiki": wiki, "title": f"Large {number}", "text": LARGE}
+        for number, text in enumerate(texts):
+            wiki = list(sandbox.world.wikis)[number % 2]
+            change = {"wiki": wiki, "title": f"Page {len(text)}-{number}", "text": text}
             async with session.post("/sandbox/edit", json=change) as response:
                 assert response.status == 200
