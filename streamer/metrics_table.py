@@ -95,14 +95,20 @@ from the beginning of its feed: `published + filtered + reverted + withdrawn + e
 
 ## Behind and retained
 
-`streamer_partner_behind_seconds` is the age of the next record that a partner's slowest stream has still to
-be sent; `streamer_partner_retained_seconds` the age of the oldest record that its topic holds. Both are
-told by each process that delivers, some seconds old; take the maximum of the first and the minimum of the
-second by partner. Reader `group` are the partner's own groups on Kafka, `<partner>.*`, of which an
-abandoned one is behind until it is deleted or the broker forgets it. Where the cluster has ACLs, deliver
-sees only those that its user may DESCRIBE, as `streamer provision` lets it. A topic that has just begun
-retains little, and whoever reads it from its beginning is as far behind: compare the two only where the
-partner is behind by an hour or so. A stream that catches up is behind by the age of what it was sent last.
+`streamer_partner_behind_seconds` is the age of the next record that a partner's slowest reader has still to
+be sent, `streamer_partner_retained_seconds` how far behind it may be and lose nothing. That is
+`log.history_hours`: later compaction takes the older versions of a page, without `gap` or 410, while the newest
+ones stay. It is less where retention has taken something younger than that (the local log at
+`log.retention_gb`, or a topic's settings on Kafka): then it is the age of the oldest record. Both are told by
+each process that delivers; take the maximum of the first and the minimum of the second by partner.
+
+Reader `stream` is looked at every ten seconds. A stream that catches up is behind by the age of what it was
+sent last; while streams pause for the cut-offs by what waits; where the log does not answer, since when. Reader
+`group` is looked at every minute: the partner's own groups on Kafka, `<partner>.*`, that have a position in its
+topic. One without members counts only if it has committed something since this process began, within
+`log.history_hours`: Kafka does not tell when a group has committed, and keeps those that were left for a month.
+So a consumer that was down already when deliver was restarted is seen once it is back. Where the cluster has
+ACLs, deliver sees only groups that its user may DESCRIBE, as `streamer provision` lets it.
 """
 
 

@@ -44,7 +44,7 @@ GETS: Final = Row(
         ),
         Figure(
             title="Of what is retained, behind by",
-            says="At 100 % the next record that its slowest reader needs is gone. From half of it there"
+            says="From 100 % on its slowest reader loses records. From half of it there"
             " is an alert.",
             alerts=["PartnerBehindRetention"],
             unit=SHARE,

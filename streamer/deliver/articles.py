@@ -107,8 +107,10 @@ class Articles:
         found: dict[str, int] = {}
         own = ((one.identity.partner.name, one.unsent_ms) for one in self._attached)
         for partner, appended_ms in (*own, *self._hub.unsent_ms()):
-            before = found.get(partner, 0)
-            found[partner] = min(before, appended_ms) if before and appended_ms else before or appended_ms
+            found[partner] = _older(found.get(partner, 0), appended_ms)
+        for partner, appended_ms in self._feeds.unsent_ms(self._runtime.clock.now_ms()):
+            if partner in found:
+                found[partner] = _older(found[partner], appended_ms)
         return found
 
     def cut(self, reason: str, *, patience_s: float, of: Callable[[Identity], bool]) -> None:
@@ -251,6 +253,11 @@ class Articles:
             self._attached.discard(connection)
             if connection.detached is None:
                 self._over(partner, fmt, connection.reason)
+
+
+def _older(one_ms: int, other_ms: int) -> int:
+    """0 is none."""
+    return min(one_ms, other_ms) if one_ms and other_ms else one_ms or other_ms
 
 
 def _is_plain(request: web.Request, transport: asyncio.Transport) -> bool:

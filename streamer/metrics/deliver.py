@@ -25,14 +25,15 @@ PARTNER_BEHIND: Final = Gauge(
     "streamer_partner_behind_seconds",
     "How old the oldest record is that the partner's slowest reader has still to be sent, 0 where it has all;"
     " no sample where nobody reads. Reader: stream (those open on this process), or group (on Kafka, the"
-    " committed positions of the partner's own groups).",
+    " committed positions of the partner's own groups, if they have members or still commit).",
     ["partner", "reader"],
     registry=REGISTRY,
 )
 bounded(PARTNER_BEHIND, partner=PARTNERS, reader=("stream", "group"))
 PARTNER_RETAINED: Final = Gauge(
     "streamer_partner_retained_seconds",
-    "How old the oldest record is that the partner's topic still holds.",
+    "How far behind a reader of the partner's topic may be and lose nothing: log.history_hours, after which"
+    " compaction takes older versions, or how old the oldest record is where retention has left less.",
     ["partner"],
     registry=REGISTRY,
 )

@@ -44,7 +44,7 @@ WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "source": ("id_unknown",),
     "enrich": ("hint_unreadable", "letters_expired", "deferred_full"),
     "route": ("signal_invalid", "reverts_forgotten", "reverts_unknown", "record_invalid"),
-    "deliver": ("internal", "partitions_raised", "value_invalid"),
+    "deliver": ("internal", "observer", "partitions_raised", "value_invalid"),
     "log": ("timeout",),
 }
 """Codes that no exception has."""
@@ -83,7 +83,6 @@ TRACING_DROPPED: Final = Counter(
     ["reason"],
     registry=REGISTRY,
 )
-bounded(TRACING_DROPPED, reason=("full", "refused", "closed"))
 bounded(TRACING_DROPPED, reason=("full", "refused", "closed"))
 
 CONFIG_RELOAD_FAILED: Final = Gauge(
