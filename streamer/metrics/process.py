@@ -60,7 +60,8 @@ LOOP_LAG: Final = Histogram(
 )
 EDIT_TO_PUBLISH: Final = Histogram(
     "streamer_edit_to_publish_seconds",
-    "From the edit to its commit in the articles topic.",
+    "From the edit to its commit in the articles topic: of live edits alone. What was put off or lost, and"
+    " comes later as a replay or a repair, is none of these.",
     buckets=FRESHNESS_BUCKETS_S,
     registry=REGISTRY,
 )
