@@ -30,7 +30,15 @@ from streamer.deliver.wanted import Key, Wanted
 from streamer.deliver.withdrawals import Withdrawals
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Log, Reader, Stored, TopicInfo, TopicPartition
-from streamer.metrics import DELIVER_CHANNELS, DELIVER_WITHHELD, ERRORS, discarded, received, sent
+from streamer.metrics import (
+    DELIVER_CHANNELS,
+    DELIVER_WITHHELD,
+    ERRORS,
+    WITHHELD_REASONS,
+    discarded,
+    received,
+    sent,
+)
 from streamer.tracing import Tracing
 
 READ_RECORDS: Final = 100
@@ -55,7 +63,7 @@ class Judge:
         self.partner = partner
         self.withdrawals = withdrawals
         self._tracing = tracing
-        for reason in ("withdrawn", "invalid"):
+        for reason in WITHHELD_REASONS:
             DELIVER_WITHHELD.labels(partner, reason)  # 0 before the first: so that it is seen as an increase
         self.withheld = 0
         """How many articles were given no frame."""
@@ -229,7 +237,9 @@ class Feed:
                 if len(taken) < len(frames):
                     taken.update(id(frame) for part in parts for frame in part.frames)
         sent("deliver", len(taken))
-        discarded("deliver", "filtered", len(frames) - len(taken))
+        lost = sum(frame.is_broken and id(frame) not in taken for frame in frames)
+        discarded("deliver", "invalid", lost)
+        discarded("deliver", "filtered", len(frames) - len(taken) - lost)
         for frame in frames:
             frame.sse = b""
         return touched

@@ -4,10 +4,12 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge
 
+from streamer.metrics.process import EDIT_TO_DELIVERY
 from streamer.metrics.registry import PARTNERS, REGISTRY, bounded
 
 FORMATS: Final = ("sse", "ndjson")
 END_REASONS: Final = ("client", "slow", "stalled", "drain", "expired", "failed", "withdrawn")
+WITHHELD_REASONS: Final = ("withdrawn", "invalid")
 
 DELIVER_CONNECTIONS: Final = Gauge(
     "streamer_deliver_connections", "Open streams.", ["partner", "format"], registry=REGISTRY
@@ -15,12 +17,13 @@ DELIVER_CONNECTIONS: Final = Gauge(
 bounded(DELIVER_CONNECTIONS, partner=PARTNERS, format=FORMATS)
 DELIVER_CONNECTS: Final = Counter(
     "streamer_deliver_connects",
-    "Requests for a stream: accepted (it began); refused (4xx: the client's fault, or its limits); failed"
-    " (5xx: ours). Who left before the answer is in none.",
+    "Requests for a stream: accepted (it began); refused (4xx: the client's fault, or its limits); later (503"
+    " draining or not_ready: it is to come again, to another process or once its feed is made); failed (any"
+    " other 5xx: ours). Who left before the answer is in none.",
     ["outcome"],
     registry=REGISTRY,
 )
-bounded(DELIVER_CONNECTS, outcome=("accepted", "refused", "failed"))
+bounded(DELIVER_CONNECTS, outcome=("accepted", "refused", "later", "failed"))
 PARTNER_BEHIND: Final = Gauge(
     "streamer_partner_behind_seconds",
     "How old the oldest record is that the partner's slowest reader has still to be sent, 0 where it has all;"
@@ -73,7 +76,7 @@ DELIVER_WITHHELD: Final = Counter(
     ["partner", "reason"],
     registry=REGISTRY,
 )
-bounded(DELIVER_WITHHELD, partner=PARTNERS, reason=("withdrawn", "invalid"))
+bounded(DELIVER_WITHHELD, partner=PARTNERS, reason=WITHHELD_REASONS)
 DELIVER_RETAINED_BYTES: Final = Gauge(
     "streamer_deliver_retained_bytes", "Frames kept for slow readers, all feeds.", registry=REGISTRY
 )
@@ -82,3 +85,16 @@ DELIVER_CERTIFICATE_EXPIRY: Final = Gauge(
     "When the certificate in force expires (Unix time); 0 without TLS in this process.",
     registry=REGISTRY,
 )
+
+
+def forget_partner(partner: str) -> None:
+    """It is no more, and has no streams."""
+    for fmt in FORMATS:
+        DELIVER_CONNECTIONS.remove(partner, fmt)
+        DELIVER_EVENTS.remove(partner, fmt)
+    for reason in END_REASONS:
+        DELIVER_ENDED.remove(partner, reason)
+    for reason in WITHHELD_REASONS:
+        DELIVER_WITHHELD.remove(partner, reason)
+    DELIVER_BYTES.remove(partner)
+    EDIT_TO_DELIVERY.remove(partner)

@@ -57,8 +57,8 @@ async def commit(brokers: Brokers, group: str, topic: str, ends: dict[int, int])
 
 async def test_a_group_is_behind_by_its_next_record(brokers: Brokers, tmp_path: Path) -> None:
     """No sample without a group of the partner's in its topic, be there one in another, nor of one that has
-    no members and commits nothing any more; the age of the oldest record that the slowest of them has not read;
-    0 once all have reached what was there at the look before.
+    no members and commits nothing any more; the age of the oldest record that the slowest of them has not
+    read; 0 once all have reached what was there at the look before.
     """
     name = secrets.token_hex(4)
     async with delivering_on_kafka(brokers, tmp_path) as server:
