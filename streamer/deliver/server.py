@@ -176,6 +176,7 @@ async def _revoke(partners: PartnersWatch, articles: Articles, admission: Admiss
             patience_s=REVOKE_PATIENCE_S,
             of=lambda identity: not identity.still_valid(partners.current),
         )
+        articles.forget_removed()
         articles.limited()
 
 
