@@ -83,6 +83,9 @@ as `replay`, `deferred` and `reconcile` in `streamer_committed_changes_total`.
 Of connects `later` counts against no objective: a drain sends clients elsewhere, and the feed of a partner
 that was added is made within seconds. Where it is not, route says so (`streamer_route_parked`).
 
+A commit that was cancelled or timed out may have passed all the same. What was in it counts as `read_again`
+though nobody receives it once more, and `sent` lacks it: the sum holds, and the accounts below are exact.
+
 Errors of a stage are in `streamer_errors_total{stage, code}`: not one for each record, since one error may
 concern a whole commit, and most are tried again.
 

@@ -89,6 +89,7 @@ async def test_a_stream_that_pauses_falls_behind(tmp_path: Path, monkeypatch: py
     answer leaves as far behind as it is silent.
     """
     monkeypatch.setattr(behind, "LOOK_S", 0.02)
+    monkeypatch.setattr(feed, "SILENT_S", 1e9)
     clock = lambda: int((time.time() - AGE_S) * 1000)  # noqa: E731
     async with delivering(tmp_path, log_clock=clock) as server, raw(server) as (stream, _):
         await stream.readuntil(b":ok\n")

@@ -84,6 +84,7 @@ async def test_who_comes_amid_a_drain_is_to_come_later(tmp_path: Path) -> None:
         assert [now - then for now, then in zip(counts(), before, strict=True)] == [0, 0, 0, 1]
 
 
+@pytest.mark.usefixtures("way")
 async def test_a_partner_that_is_removed_has_no_series(tmp_path: Path) -> None:
     """Once its last stream is over; others keep theirs."""
     async with delivering(tmp_path) as server:
