@@ -19,15 +19,19 @@ made alertmanager_token random  # replace it by what your receivers expect
 # The canary is a partner of its own.
 key() { printf 'wrs_%s\n' "$(openssl rand -base64 33 | tr '+/' '-_' | tr -d '=\n')"; }
 made canary_key key
-test -s partners/partners.toml || {
-  printf '[canary]\nkeys = ["sha256:%s"]\ncontent = ["wikitext"]\n' \
-    "$(tr -d '\n' <secrets/canary_key | openssl dgst -sha256 -r | cut -d' ' -f1)" >partners/partners.toml
-}
+hash="$(tr -d '\n' <secrets/canary_key | openssl dgst -sha256 -r | cut -d' ' -f1)"
+touch partners/partners.toml
+if ! grep -q '^\[canary\]' partners/partners.toml; then
+  printf '\n[canary]\nkeys = ["sha256:%s"]\ncontent = ["wikitext"]\n' "$hash" >>partners/partners.toml
+elif ! grep -q "$hash" partners/partners.toml; then
+  echo "partners/partners.toml has another key of [canary] than secrets/canary_key: put \"sha256:$hash\" there" >&2
+fi
 
-# A certificate to try the edge with; name your own by EDGE_CERTIFICATE and EDGE_KEY.
-test -s secrets/edge_certificate || {
+# A certificate to try the edge with; a folder of your own is named by EDGE_CERTIFICATES.
+test -s secrets/edge/fullchain.pem || {
+  mkdir -p secrets/edge
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365 -subj /CN=localhost \
     -addext subjectAltName=DNS:localhost,IP:127.0.0.1 \
-    -keyout secrets/edge_key -out secrets/edge_certificate 2>/dev/null
-  chmod 644 secrets/edge_key
+    -keyout secrets/edge/privkey.pem -out secrets/edge/fullchain.pem 2>/dev/null
+  chmod 644 secrets/edge/privkey.pem
 }

@@ -62,7 +62,8 @@ is what a lane had in hand when it ended; the lane that follows receives it once
 |---|---|---|---|---|
 | source | a change or hint that an event tells; an event that tells nothing is one too | the committer has\
  taken it from the inbox | it stands in the changes topic | what is being committed |
-| enrich | a change; hints and ticks are none | the lane has read it | its article or removal stands in the\
+| enrich | a change; hints and ticks are none | the lane has read it; once more where it was put off as a\
+ dead letter: when its replay is read, or when its letter has expired | its article or removal stands in the\
  articles topic | `streamer_enrich_open_changes`, where hints that wait for their commit count too |
 | route | an article for one partner: one that is read for three partners is three. Of records that enrich\
  did not count as published (they overwrite what a dead letter withdraws) there is none | with the commit of\
@@ -71,6 +72,19 @@ is what a lane had in hand when it ended; the lane that follows receives it once
 | deliver | an article of a partner's topic: read once for all streams of the partner that are live, and once\
  more for each stream that catches up | it was read | it was handed to the streams, if only one of them wants\
  it; what each was written is in `streamer_deliver_events_total` | nothing |
+
+Of enrich `deferred` is no loss: such a change waits as a dead letter until its wiki answers, and comes later
+as a replay. Where it never does, the letter expires after 30 days and is discarded as `expired`, counted each
+minute, some 256 offsets later than it went; what expires while no process runs its lane is only an error,
+`letters_expired`. `streamer_edit_to_publish_seconds` is of live edits alone: replays of dead letters,
+deferred ones too, and repairs of reconcile are not in it, since their edit may be days ago; they are counted
+as `replay`, `deferred` and `reconcile` in `streamer_committed_changes_total`.
+
+Of connects `later` counts against no objective: a drain sends clients elsewhere, and the feed of a partner
+that was added is made within seconds. Where it is not, route says so (`streamer_route_parked`).
+
+A commit that was cancelled or timed out may have passed all the same. What was in it counts as `read_again`
+though nobody receives it once more, and `sent` lacks it: the sum holds, and the accounts below are exact.
 
 Errors of a stage are in `streamer_errors_total{stage, code}`: not one for each record, since one error may
 concern a whole commit, and most are tried again.
@@ -95,14 +109,20 @@ from the beginning of its feed: `published + filtered + reverted + withdrawn + e
 
 ## Behind and retained
 
-`streamer_partner_behind_seconds` is the age of the next record that a partner's slowest stream has still to
-be sent; `streamer_partner_retained_seconds` the age of the oldest record that its topic holds. Both are
-told by each process that delivers, some seconds old; take the maximum of the first and the minimum of the
-second by partner. Reader `group` are the partner's own groups on Kafka, `<partner>.*`, of which an
-abandoned one is behind until it is deleted or the broker forgets it. Where the cluster has ACLs, deliver
-sees only those that its user may DESCRIBE, as `streamer provision` lets it. A topic that has just begun
-retains little, and whoever reads it from its beginning is as far behind: compare the two only where the
-partner is behind by an hour or so. A stream that catches up is behind by the age of what it was sent last.
+`streamer_partner_behind_seconds` is the age of the next record that a partner's slowest reader has still to
+be sent, `streamer_partner_retained_seconds` how far behind it may be and lose nothing. That is
+`log.history_hours`: later compaction takes the older versions of a page, without `gap` or 410, while the
+newest ones stay. It is less where retention has taken something younger than that (the local log at
+`log.retention_gb`, or a topic's settings on Kafka): then it is the age of the oldest record. Both are told by
+each process that delivers; take the maximum of the first and the minimum of the second by partner.
+
+Reader `stream` is looked at every ten seconds. A stream that catches up is behind by the age of what it was
+sent last; while streams pause for the cut-offs by what waits; where the log does not answer, since when.
+Reader `group` is looked at every minute: the partner's own groups on Kafka, `<partner>.*`, that have a
+position in its topic. One without members counts only if it has committed something since this process began,
+within `log.history_hours`: Kafka does not tell when a group has committed, and keeps those that were left for
+a month. So a consumer that was down already when deliver was restarted is seen once it is back. Where the
+cluster has ACLs, deliver sees only groups that its user may DESCRIBE, as `streamer provision` lets it.
 """
 
 

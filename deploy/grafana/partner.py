@@ -44,8 +44,7 @@ GETS: Final = Row(
         ),
         Figure(
             title="Of what is retained, behind by",
-            says="At 100 % the next record that its slowest reader needs is gone. From half of it there"
-            " is an alert.",
+            says="From 100 % on its slowest reader loses records. From half of it there is an alert.",
             alerts=["PartnerBehindRetention"],
             unit=SHARE,
             line=Line(f"streamer:partner_behind:ratio{{{PARTNER}}}", "{{partner}} ({{reader}})"),

@@ -168,13 +168,7 @@ def values() -> Schema:
                     "deliver": table({**SCALED, "leaveSeconds": whole(0, 300)}),
                 }
             ),
-            "service": table(
-                {
-                    "type": one_of("ClusterIP", "NodePort", "LoadBalancer"),
-                    "port": PORT,
-                    "annotations": LABELS,
-                }
-            ),
+            "service": table({"port": PORT, "annotations": LABELS}),
             "ingress": table(
                 {
                     "enabled": FLAG,
@@ -227,8 +221,8 @@ def values() -> Schema:
             "env": {**LABELS, "patternProperties": {"^STREAMER_": False}},
             "nodeSelector": LABELS,
             "tolerations": LISTS,
-            "podAnnotations": LABELS,
-            "podLabels": LABELS,
+            "podAnnotations": {**LABELS, "patternProperties": {"^checksum/": False}},
+            "podLabels": {**LABELS, "patternProperties": {"^(app\\.kubernetes\\.io|streamer)/": False}},
         }
     )
 

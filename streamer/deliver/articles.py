@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
@@ -26,7 +27,7 @@ from streamer.deliver.start import Beginning, resolve
 from streamer.deliver.topic import topic_of
 from streamer.deliver.wanted import wanted_of
 from streamer.log.waiting import Condition
-from streamer.metrics import DELIVER_CONNECTIONS, DELIVER_CONNECTS, DELIVER_ENDED, END_REASONS
+from streamer.metrics import DELIVER_CONNECTIONS, DELIVER_CONNECTS, DELIVER_ENDED, END_REASONS, forget_partner
 from streamer.partners import PartnersWatch
 from streamer.runtime import Runtime
 
@@ -39,6 +40,8 @@ READING: Final = frozenset({"GET", "HEAD"})
 """What a ticket may stand for."""
 ACCEPTED: Final = web.RequestKey("accepted", bool)
 """Its stream has begun."""
+LATER: Final = frozenset({"draining", "not_ready"})
+"""503 by which a client is told to come again, as is meant: to another process, or once the feed is made."""
 
 Stream = Connection | Detached
 
@@ -54,6 +57,8 @@ class Articles:
         self.left = Condition()
         """Notified whenever a stream ends."""
         self._attached: set[Connection] = set()
+        self._streams: Counter[str] = Counter()
+        """By partner that has had some since it was last forgotten."""
         self._runtime = runtime
         self._partners = partners
         self._feeds = feeds
@@ -107,8 +112,10 @@ class Articles:
         found: dict[str, int] = {}
         own = ((one.identity.partner.name, one.unsent_ms) for one in self._attached)
         for partner, appended_ms in (*own, *self._hub.unsent_ms()):
-            before = found.get(partner, 0)
-            found[partner] = min(before, appended_ms) if before and appended_ms else before or appended_ms
+            found[partner] = _older(found.get(partner, 0), appended_ms)
+        for partner, appended_ms in self._feeds.unsent_ms(self._runtime.clock.now_ms()):
+            if partner in found:
+                found[partner] = _older(found[partner], appended_ms)
         return found
 
     def cut(self, reason: str, *, patience_s: float, of: Callable[[Identity], bool]) -> None:
@@ -125,6 +132,13 @@ class Articles:
             if self._admission.is_paced(stream.identity.partner.name):
                 self._hub.cut(stream, "drain", patience_s=LINGER_S)
 
+    def forget_removed(self) -> None:
+        """Of partners that are no more, once their last stream is gone, nothing is told any longer."""
+        for partner, streams in tuple(self._streams.items()):
+            if not streams and partner not in self._partners.current:
+                del self._streams[partner]
+                forget_partner(partner)
+
     def reset(self) -> None:
         """Whoever is still there."""
         for connection in tuple(self._attached):
@@ -138,8 +152,10 @@ class Articles:
 
     def _over(self, partner: str, fmt: Format, reason: str) -> None:
         self.left.notify()
+        self._streams[partner] -= 1
         DELIVER_CONNECTIONS.labels(partner, fmt).dec()
         DELIVER_ENDED.labels(partner, reason).inc()
+        self.forget_removed()
         logger.info("stream ended", extra={"partner": partner, "reason": reason})
 
     # ── a request ──────────────────────────────────────────────────────────────────────────────
@@ -151,8 +167,7 @@ class Articles:
             raise
         except Exception as error:
             if request.method != "HEAD" and not request.get(ACCEPTED):
-                status = error.status if isinstance(error, Problem | web.HTTPException) else 500
-                DELIVER_CONNECTS.labels("failed" if status >= 500 else "refused").inc()
+                DELIVER_CONNECTS.labels(_outcome(error)).inc()
             raise
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
@@ -239,6 +254,7 @@ class Articles:
         """Until it is over, or detached."""
         partner, fmt = connection.identity.partner.name, connection.format
         self._attached.add(connection)
+        self._streams[partner] += 1
         for reason in END_REASONS:
             DELIVER_ENDED.labels(partner, reason)  # 0 before the first: so that it is seen as an increase
         DELIVER_CONNECTIONS.labels(partner, fmt).inc()
@@ -251,6 +267,19 @@ class Articles:
             self._attached.discard(connection)
             if connection.detached is None:
                 self._over(partner, fmt, connection.reason)
+
+
+def _outcome(error: Exception) -> str:
+    """Of a request that got no stream."""
+    if isinstance(error, Problem) and error.code in LATER:
+        return "later"
+    status = error.status if isinstance(error, Problem | web.HTTPException) else 500
+    return "failed" if status >= 500 else "refused"
+
+
+def _older(one_ms: int, other_ms: int) -> int:
+    """0 is none."""
+    return min(one_ms, other_ms) if one_ms and other_ms else one_ms or other_ms
 
 
 def _is_plain(request: web.Request, transport: asyncio.Transport) -> bool:

@@ -315,7 +315,7 @@ class Connection:
     def _judged(self, pending: deque[Stored], vector: Vector, most_bytes: int) -> list[Frame]:
         """The next chunk's frames; takes their records, and those that give none, from the left."""
         frames: list[Frame] = []
-        size = made = 0
+        size = made = lost = 0
         withheld_before = self._feed.judge.withheld
         while pending and size < most_bytes:
             record = pending.popleft()
@@ -326,13 +326,17 @@ class Connection:
                 continue
             made += 1
             if self._ask.filters is not None and not passes(frame, self._ask.filters):
+                lost += frame.is_broken
                 continue
             shown = frame if self._ask.projection is None else project(frame, self._ask.projection)
             if shown is not None:
                 frames.append(shown)
                 size += len(shown.sse)
+            else:
+                lost += frame.is_broken
         received("deliver", made + self._feed.judge.withheld - withheld_before)
-        discarded("deliver", "filtered", made - len(frames))
+        discarded("deliver", "invalid", lost)
+        discarded("deliver", "filtered", made - len(frames) - lost)
         sent("deliver", len(frames))
         return frames
 

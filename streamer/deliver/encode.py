@@ -48,6 +48,8 @@ class Frame:
     """Whether it was written to any live connection yet."""
     delivery: Delivery | None = None
     """Of one that is traced."""
+    is_broken: bool = False
+    """Who asks for a part of it, or for filters, can't have it: deeper than was looked, it is no JSON."""
 
     def ndjson(self) -> bytes:
         return self.sse[self.json_at : -1] if self.sse else b""

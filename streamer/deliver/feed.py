@@ -11,8 +11,9 @@ from the log up to exactly the vector in front of some entry, and goes on from t
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Final
 
 import msgspec
@@ -29,7 +30,15 @@ from streamer.deliver.wanted import Key, Wanted
 from streamer.deliver.withdrawals import Withdrawals
 from streamer.errors import LogError, OffsetOutOfRange, TopicMissing
 from streamer.log.base import Log, Reader, Stored, TopicInfo, TopicPartition
-from streamer.metrics import DELIVER_CHANNELS, DELIVER_WITHHELD, ERRORS, discarded, received, sent
+from streamer.metrics import (
+    DELIVER_CHANNELS,
+    DELIVER_WITHHELD,
+    ERRORS,
+    WITHHELD_REASONS,
+    discarded,
+    received,
+    sent,
+)
 from streamer.tracing import Tracing
 
 READ_RECORDS: Final = 100
@@ -41,6 +50,8 @@ RETRY_S: Final = 0.5
 HOLES_S: Final = 1.0
 """Markers of transactions follow almost every commit: not each is worth waking all connections."""
 OPEN_DEADLINE_S: Final = 5.0
+SILENT_S: Final = 5.0
+"""A read takes a second where there is nothing: after this the log does not answer."""
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +63,7 @@ class Judge:
         self.partner = partner
         self.withdrawals = withdrawals
         self._tracing = tracing
-        for reason in ("withdrawn", "invalid"):
+        for reason in WITHHELD_REASONS:
             DELIVER_WITHHELD.labels(partner, reason)  # 0 before the first: so that it is seen as an increase
         self.withheld = 0
         """How many articles were given no frame."""
@@ -99,9 +110,27 @@ class Feed:
         self.ended = ""
         """Why nothing comes any more: the reason for `bye`."""
         self.channels: dict[Key, Channel] = {}
+        self._in_hand_ms = 0
+        """When the first record was appended that was read and is in no channel yet; 0: there is none."""
+        self._newest_ms = 0
+        """Of what the last read has found; 0: there was nothing."""
+        self._read_s = inf
+        """When the last read was answered, or the first one asked."""
         self._log = log
         self._budget = budget
         self._hub = hub
+
+    def unsent_ms(self, now_ms: int) -> int:
+        """When the record was appended that the channels have still to be given, as far as the feed can tell:
+        the one that waits for the cut-offs; while it reads a backlog, the newest that it has read; where the
+        log does not answer, since when. 0: they have all.
+        """
+        if self._in_hand_ms:
+            return self._in_hand_ms
+        silent_s = asyncio.get_running_loop().time() - self._read_s
+        if silent_s > SILENT_S and not self.ended:
+            return now_ms - int(silent_s * 1000)
+        return self._newest_ms if now_ms - self._newest_ms > SILENT_S * 1000 else 0
 
     def channel(self, wanted: Wanted) -> Channel:
         """Of all who want the same."""
@@ -122,6 +151,7 @@ class Feed:
     async def run(self) -> None:
         """Until cancelled, or until the topic is gone or retention has overtaken the feed itself."""
         self.judge.withdrawals.subscribe(self._withdraw)
+        self._read_s = asyncio.get_running_loop().time()
         try:
             while not self.ended:
                 try:
@@ -160,10 +190,14 @@ class Feed:
             while True:
                 most_bytes = max(LEAST_READ_BYTES, READ_BYTES // max(1, len(self.channels)))
                 records = await reader.read(max_records=READ_RECORDS, max_bytes=most_bytes, wait_s=1.0)
+                self._read_s = now_s()
+                self._in_hand_ms = records[0].timestamp_ms if records else 0
+                self._newest_ms = records[-1].timestamp_ms if records else 0
                 if records:
                     await self.judge.withdrawals.current()
                 # from here to the round without an await: channels and vector move together
                 touched = self._publish(records)
+                self._in_hand_ms = 0
                 if self._over_holes(reader, tps):
                     untold_s = untold_s or now_s()
                 if records or (untold_s and now_s() - untold_s >= HOLES_S):
@@ -203,7 +237,9 @@ class Feed:
                 if len(taken) < len(frames):
                     taken.update(id(frame) for part in parts for frame in part.frames)
         sent("deliver", len(taken))
-        discarded("deliver", "filtered", len(frames) - len(taken))
+        lost = sum(frame.is_broken and id(frame) not in taken for frame in frames)
+        discarded("deliver", "invalid", lost)
+        discarded("deliver", "filtered", len(frames) - len(taken) - lost)
         for frame in frames:
             frame.sse = b""
         return touched
@@ -290,6 +326,11 @@ class Feeds:
     def is_paused(self) -> bool:
         """Nothing is sent until the cut-offs are known in time."""
         return self._withdrawals.behind
+
+    def unsent_ms(self, now_ms: int) -> Iterator[tuple[str, int]]:
+        """By feed its partner, and what Feed.unsent_ms says."""
+        for feed, _ in self._feeds.values():
+            yield feed.judge.partner, feed.unsent_ms(now_ms)
 
     @asynccontextmanager
     async def hold(self, partner: str, info: TopicInfo) -> AsyncIterator[Feed]:

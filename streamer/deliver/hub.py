@@ -310,7 +310,8 @@ class Hub:
         furthest behind; 0: all have all.
         """
         for channel, audience in self._audiences.items():
-            at = min((stream.stands_at for stream in audience.blocked), default=channel.log.end)
+            behind = (*audience.blocked, *audience.ready) if self._withdrawals.behind else audience.blocked
+            at = min((stream.stands_at for stream in behind), default=channel.log.end)
             yield channel.partner, channel.appended_ms_at(channel.number_at(max(at, channel.start)))
 
     # ── what is due ────────────────────────────────────────────────────────────────────────────

@@ -169,8 +169,8 @@ def busy(status: int, code: str, detail: str, retry_after_s: int = RETRY_SOON_S)
 
 
 def draining() -> Problem:
-    """503: another process takes the same request now. A proxy that keeps its connection to this one would
-    ask it again, so the connection goes too.
+    """503, to who comes by a connection that was open already: nobody listens any more, and another process
+    takes the same request. A proxy that keeps its connection to this one would ask it again, so it goes too.
     """
     retry = {"Retry-After": str(RETRY_SOON_S)}
     return Problem(503, "draining", "this server is stopping", headers=retry, closes=True)

@@ -96,6 +96,7 @@ def passes(frame: Frame, filters: Filters) -> bool:
     try:
         return filters.match(frame.data(), is_delete=frame.is_delete)
     except (msgspec.DecodeError, UnicodeDecodeError):  # it was taken apart before, so far as it can be
+        _broken(frame)
         return False
 
 
@@ -106,6 +107,12 @@ def project(frame: Frame, projection: Projection) -> Frame | None:
     try:
         data = projection.apply(frame.data())
     except (msgspec.DecodeError, UnicodeDecodeError):
-        ERRORS.labels("deliver", "value_invalid").inc()
+        _broken(frame)
         return None
     return frame.carrying(data)
+
+
+def _broken(frame: Frame) -> None:
+    if not frame.is_broken:
+        ERRORS.labels("deliver", "value_invalid").inc()
+    frame.is_broken = True

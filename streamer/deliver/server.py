@@ -1,7 +1,7 @@
 """The role `deliver`: partner topics over HTTP.
 
 start   cut-offs to their end ─► listen ─► ready
-drain   take nobody more ─► `bye` to one after the other ─► reset who does not take it ─► return
+drain   listen no more ─► `bye` to one after the other ─► reset who does not take it ─► return
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
-from streamer.config import DeliverSettings, Settings
+from streamer.config import Settings
 from streamer.deliver.admission import Admission
 from streamer.deliver.articles import Articles
 from streamer.deliver.behind import Behind
@@ -112,8 +112,9 @@ async def _serve(
                     if on_listening is not None:
                         on_listening(port)
                     await runtime.draining.wait()
-                    if not _is_behind_proxy(runtime.settings.deliver):
-                        listener.close()
+                    # A refused connect is what all understand: a proxy asks the next process, whatever the
+                    # method; EventSource comes again, as it never does after a 503.
+                    listener.close()
                     await farewell(articles, runtime.settings.deliver.drain_s)
         finally:
             for task in beside:
@@ -161,14 +162,6 @@ async def _listening(
         await runner.cleanup()
 
 
-def _is_behind_proxy(settings: DeliverSettings) -> bool:
-    """One that takes a client elsewhere when this process says 503. Without one a refused connection is what
-    clients understand: EventSource comes again after it, and never after a 503. Of a port that is shared the
-    kernel gives who comes to the others.
-    """
-    return settings.behind_tls and not settings.reuse_port
-
-
 def _retained_bytes(settings: Settings) -> int:
     return int(settings.deliver.retained_mb * MEGABYTE)
 
@@ -183,6 +176,7 @@ async def _revoke(partners: PartnersWatch, articles: Articles, admission: Admiss
             patience_s=REVOKE_PATIENCE_S,
             of=lambda identity: not identity.still_valid(partners.current),
         )
+        articles.forget_removed()
         articles.limited()
 
 

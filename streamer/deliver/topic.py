@@ -51,4 +51,9 @@ def as_made(info: TopicInfo, partitions: int) -> TopicInfo:
             " `streamer partner rebuild` makes the topic anew",
             extra={"topic": info.name, "partitions": info.partitions, "of": partitions, "times": times},
         )
-    return replace(info, partitions=partitions)
+    return limited_to(info, partitions)
+
+
+def limited_to(info: TopicInfo, partitions: int) -> TopicInfo:
+    """So many of them, and nobody is told."""
+    return replace(info, partitions=min(info.partitions, partitions))

@@ -188,7 +188,8 @@ class Batch:
                     self._now_us // 1000,
                     namespace=article.namespace.identifier,
                 )
-            EDIT_TO_PUBLISH.observe(max(0.0, now_s - change.edited_ms / 1000))
+            if change.replays is None:
+                EDIT_TO_PUBLISH.observe(max(0.0, now_s - change.edited_ms / 1000))
             if late:
                 ENRICH_LATE.inc()
         for wiki, page_id in self._emptied:

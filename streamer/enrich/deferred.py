@@ -12,17 +12,18 @@ silent meanwhile, they are deferred anew, as letters of their own, and the rest 
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
 from streamer.deadletters import GROUP, Standing, letter_of
+from streamer.enrich.letters import Letters
 from streamer.enrich.outbox import GROUP as ENRICH
 from streamer.enrich.outcome import Wikis
 from streamer.errors import OffsetOutOfRange, OriginError, OriginUnavailable
 from streamer.groups import cause
 from streamer.log.base import Lane, Reader, Record, Stored, TopicPartition
-from streamer.metrics import COMMITTED, DEFERRED_WAITING, ERRORS
+from streamer.metrics import COMMITTED, DEFERRED_WAITING, ERRORS, discarded, received
 from streamer.model import DEFERRED, DeadLetter
 from streamer.replays import Pace, change_record, replay_of
 from streamer.runtime import Runtime
@@ -37,6 +38,8 @@ PROBE_DEADLINE_S: Final = 180.0
 LOOK_S: Final = 0.25
 BATCH: Final = 100
 IDLE_COMMIT_S: Final = 5.0
+EXPIRED_S: Final = 60.0
+"""Between two looks at what retention has taken."""
 SILENT_CHARS: Final = 3_300
 """Of a position's 4,000: some ninety servers of one partition. With more the lane reads no further until one
 answers: nothing is forgotten, the letters lie in their topic."""
@@ -54,7 +57,7 @@ class Server:
     wiki: str
     due_s: float
     pause_s: float
-    letters: int = 0
+    letters: Letters = field(default_factory=Letters)
     asked_s: float = -inf
     answered_s: float | None = None
     """Since when its letters may go; None: it is silent."""
@@ -76,6 +79,7 @@ class DeferredLane:
         self._servers: dict[str, Server] = {}
         self._committed_cursor = 0
         self._committed_s = self._now_s()
+        self._looked_s = self._now_s()
         self._is_full = False
 
     async def run(self) -> None:
@@ -88,6 +92,7 @@ class DeferredLane:
                 while not self._runtime.draining.is_set():
                     await self._read(reader)
                     await self._replay()
+                    await self._look_for_expired()
                     if self._now_s() - self._committed_s >= IDLE_COMMIT_S:
                         await self._commit([])
                 probing.cancel()
@@ -114,10 +119,21 @@ class DeferredLane:
         standing = self._standing
         if standing.position().next >= earliest:
             return
+        lost = sum(server.letters.expire(earliest) for server in self._servers.values())
+        _count_lost(lost)
         ERRORS.labels("enrich", "letters_expired").inc()
-        log.error("dead letters expired before their wiki answered", extra={"partition": self._tp.partition})
+        log.error(
+            "dead letters expired before their wiki answered",
+            extra={"partition": self._tp.partition, "lost": lost},
+        )
         standing.cursor = max(standing.cursor, earliest)
         standing.silent = {name: max(since, earliest) for name, since in standing.silent.items()}
+
+    async def _look_for_expired(self) -> None:
+        """A wiki that never answers would else lose its letters unseen."""
+        if self._servers and self._now_s() - self._looked_s >= EXPIRED_S:
+            self._looked_s = self._now_s()
+            self._keep_to((await self._runtime.log.bounds(self._tp)).earliest)
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────
 
@@ -160,7 +176,7 @@ class DeferredLane:
             server = Server(name, change.wiki, self._now_s() + pause_s, self._first_s)
             self._servers[name] = server
         self._standing.silent.setdefault(name, record.offset)
-        server.letters += 1
+        server.letters.add(record.offset)
         return True
 
     @staticmethod
@@ -246,8 +262,9 @@ class DeferredLane:
             change_record(self._runtime.topics.changes, self._partitions, change) for change in changes
         ]
         standing.replayed += len(records)
-        server.letters = max(0, server.letters - len(letters))
+        server.letters.take(len(letters))
         if reached >= standing.cursor:
+            _count_lost(len(server.letters))  # of a stretch of which retention has taken a part
             del standing.silent[server.name], self._servers[server.name]
             self._is_full = False
         else:
@@ -257,7 +274,7 @@ class DeferredLane:
         self._export()
         log.info(
             "deferred changes replay",
-            extra={"wiki": server.wiki, "replayed": len(records), "waiting": server.letters},
+            extra={"wiki": server.wiki, "replayed": len(records), "waiting": len(server.letters)},
         )
 
     async def _letters_of(self, server: Server, most: int) -> tuple[list[DeadLetter], int]:
@@ -294,7 +311,7 @@ class DeferredLane:
         return offsets
 
     def _measure(self) -> None:
-        waiting = sum(server.letters for server in self._servers.values())
+        waiting = sum(len(server.letters) for server in self._servers.values())
         DEFERRED_WAITING.labels(str(self._tp.partition)).set(waiting)
 
     def _export(self) -> None:
@@ -303,3 +320,8 @@ class DeferredLane:
 
     def _now_s(self) -> float:
         return self._runtime.clock.monotonic_s()
+
+
+def _count_lost(letters: int) -> None:
+    received("enrich", letters)  # once more, as their replays would have been
+    discarded("enrich", "expired", letters)

@@ -26,7 +26,7 @@ from streamer.enrich.held import Held
 from streamer.enrich.hinting import Hinting
 from streamer.enrich.memory import Removal
 from streamer.enrich.order import Order
-from streamer.enrich.outbox import GROUP, LaneState, Outbox, export
+from streamer.enrich.outbox import GROUP, LaneState, Outbox, Refusals, export
 from streamer.enrich.outcome import Dead, Outcome, Removed, Superseded, Wikis, Work
 from streamer.enrich.patience import Answers
 from streamer.enrich.scorer import Scorer, Scoring
@@ -43,6 +43,7 @@ from streamer.metrics import (
     ENRICH_OLDEST_OPEN,
     ENRICH_OPEN,
     ERRORS,
+    QUEUE_DEPTH,
     UNRESOLVED_REMOVALS,
     discarded,
     received,
@@ -80,6 +81,7 @@ class Shared:
     plan: Callable[[], Plan]
     """As of now: partners' tables change."""
     partitions: int
+    refusals: Refusals
     scorer: Scorer | None = None
 
 
@@ -132,6 +134,7 @@ class LaneWorker:
             shared.partitions,
             position=position,
             progress=self._progress,
+            refusals=shared.refusals,
             on_committed=self._committed,
         )
         self._order = Order()
@@ -179,6 +182,11 @@ class LaneWorker:
                     task.cancel()
         except BaseExceptionGroup as group:
             raise cause(group) from group
+        except asyncio.CancelledError:
+            left(self._tp.partition)
+            raise
+        else:
+            left(self._tp.partition)
         finally:
             self._let_go()
 
@@ -190,7 +198,8 @@ class LaneWorker:
         """
         draining = self._runtime.draining
         while not draining.is_set():
-            self._tell_open()
+            if reader.position(self._tp) > self._start or self._start >= there:
+                self._tell_open()  # not before: what was open when the lane failed is open still
             is_full = self._progress.open_count >= MAX_OPEN or self._progress.is_full()
             if is_full or reader.position(self._tp) >= there:
                 self._may_ask.set()
@@ -420,9 +429,16 @@ class LaneWorker:
         self._shared.held.release(self._held_bytes)
         self._held_bytes = 0
         discarded("enrich", "read_again", len(self._admitted_ms) - self._taken)
-        partition = str(self._tp.partition)
-        ENRICH_OPEN.labels(partition).set(0)
-        ENRICH_OLDEST_OPEN.labels(partition).set(0)
+        ENRICH_OPEN.labels(str(self._tp.partition)).set(0)
+
+
+def left(*partitions: int) -> None:
+    """This process does not run these lanes, or not until a restart. One that only fails and begins anew has
+    the same oldest change, and says so meanwhile.
+    """
+    for partition in partitions:
+        ENRICH_OLDEST_OPEN.labels(str(partition)).set(0)
+        QUEUE_DEPTH.labels(f"enrich_finished_{partition}").set(0)
 
 
 def _should_withdraw(work: Work) -> bool:

@@ -17,6 +17,7 @@ from streamer.enrich.commit import Batch, Item, Memory
 from streamer.enrich.outcome import Answered, Work
 from streamer.errors import LaneLost, LogError
 from streamer.faultpoints import Point, reached
+from streamer.health import Health
 from streamer.log.base import Lane, TopicPartition
 from streamer.log.position import Position, Progress
 from streamer.metrics import COMMITTED, LAG, QUEUE_DEPTH, discarded, sent
@@ -52,6 +53,30 @@ def export(partition: int, state: LaneState) -> None:
     COMMITTED.set("replay", "", partition, {"admitted": state.replayed})
 
 
+class Refusals:
+    """Lanes of this process whose last commit the log has refused. Ready once there is none: what others
+    commit does not bring theirs out.
+    """
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._lanes: set[int] = set()
+
+    def refused(self, partition: int, error: LogError) -> None:
+        self._lanes.add(partition)
+        self._health.unready(LOG_COMPONENT, f"the log takes no commit: {error.code}")
+
+    def taken(self, partition: int) -> None:
+        self._lanes.discard(partition)
+        if not self._lanes:
+            self._health.ready(LOG_COMPONENT)
+
+    def forget(self) -> None:
+        """Other lanes are this process's now; one whose commit still fails says it again."""
+        self._lanes.clear()
+        self._health.forget(LOG_COMPONENT)
+
+
 class Outbox:
     """`put` what is finished while `run` commits it; after `close`, `run` returns once all is committed."""
 
@@ -64,6 +89,7 @@ class Outbox:
         *,
         position: Position,
         progress: Progress,
+        refusals: Refusals,
         on_committed: Callable[[Sequence[Work]], None],
     ) -> None:
         """`progress` is shared with who reads: he takes offsets, this finishes them."""
@@ -74,6 +100,7 @@ class Outbox:
         self._committed = position
         self._state = LaneState.of(position)
         self._progress = progress
+        self._refusals = refusals
         self._on_committed = on_committed
         self._tp = TopicPartition(lane.topic, lane.partition)
         self._finished: deque[Item] = deque()
@@ -134,9 +161,9 @@ class Outbox:
         except LaneLost:
             raise  # another process commits
         except LogError as error:
-            self._runtime.health.unready(LOG_COMPONENT, f"the log takes no commit: {error.code}")
+            self._refusals.refused(self._tp.partition, error)
             raise
-        self._runtime.health.ready(LOG_COMPONENT)
+        self._refusals.taken(self._tp.partition)
         if batch.has_early_cutoff:
             reached(Point.ENRICH_CUT_OFF_EARLY)
         for offset in batch.offsets:

@@ -13,8 +13,8 @@ from streamer.enrich.commit import Memory
 from streamer.enrich.deferred import PROBES_AT_ONCE, DeferredLane
 from streamer.enrich.fleet import Fleet
 from streamer.enrich.held import Held
-from streamer.enrich.lane import Shared, run_lane
-from streamer.enrich.outbox import GROUP, LOG_COMPONENT
+from streamer.enrich.lane import Shared, left, run_lane
+from streamer.enrich.outbox import GROUP, Refusals
 from streamer.enrich.outcome import Wikis
 from streamer.enrich.patience import COMPONENT, Answers
 from streamer.enrich.readback import read_back
@@ -57,6 +57,7 @@ async def run_enrich(
             pool=pool,
             plan=plan,
             partitions=partitions,
+            refusals=Refusals(runtime.health),
             scorer=scorer,
         )
         reading_back = asyncio.Lock()
@@ -65,7 +66,8 @@ async def run_enrich(
 
         def held(lanes: frozenset[int] | None) -> None:
             nonlocal begun
-            runtime.health.forget(LOG_COMPONENT)  # a lane whose commit still fails says it again
+            shared.refusals.forget()
+            left(*set(range(partitions)).difference(lanes or ()))
             if not lanes:
                 begun = False
                 shared.answers.forget()

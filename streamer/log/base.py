@@ -13,7 +13,7 @@ commit; the one that lost it gets `LaneLost`, whatever it still had in hand.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
@@ -103,6 +103,22 @@ class Bounds(NamedTuple):
 
     earliest: int
     end: int
+
+
+class Extent(NamedTuple):
+    """A topic, and the bounds of each of its partitions."""
+
+    info: TopicInfo
+    bounds: tuple[Bounds, ...]
+
+
+class ReadingGroup(NamedTuple):
+    """One that others keep."""
+
+    offsets: Mapping[int, int]
+    """Where it goes on, by partition."""
+    has_members: bool
+    """Somebody is reading, or about to."""
 
 
 class Reader(Protocol):
@@ -248,9 +264,20 @@ class Log(Protocol):
         """All positions of a group, for status, metrics and late joiners; takes no lane."""
         ...
 
-    async def readers(self, topic: str, begin: str) -> dict[str, dict[int, int]]:
-        """Of groups that others keep, whose names begin so: where each goes on in the topic, by partition. As
-        far as this user may see them; none on the local log, which nobody else reads.
+    # ── of many topics at once, for who watches them all ───────────────────────────────────────
+
+    async def extents(self, names: Collection[str]) -> dict[str, Extent]:
+        """Of those that exist and that this user may see, by a few questions for all of them."""
+        ...
+
+    async def oldest_ms(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """When the oldest record of each was appended (Unix, ms); what holds none is absent."""
+        ...
+
+    async def readers(self, topics: Mapping[str, Extent]) -> dict[str, dict[str, ReadingGroup]]:
+        """By owner and name, of groups that others keep: of those whose names begin with an owner of `topics`
+        and a dot, where each that has a position in this owner's topic goes on. As far as this user may see
+        them; none on the local log, which nobody else reads.
         """
         ...
 

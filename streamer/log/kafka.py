@@ -10,7 +10,7 @@ cluster doesn't answer in time is LogUnavailable. What the guarantees rest on is
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Final, Self
@@ -21,7 +21,17 @@ from streamer import metrics
 from streamer.clock import Clock
 from streamer.config import SecuritySettings
 from streamer.errors import ConfigError, StreamerError, TopicMissing
-from streamer.log.base import Bounds, LaneMain, LanesHeld, Record, TopicInfo, TopicPartition, TopicSpec
+from streamer.log.base import (
+    Bounds,
+    Extent,
+    LaneMain,
+    LanesHeld,
+    ReadingGroup,
+    Record,
+    TopicInfo,
+    TopicPartition,
+    TopicSpec,
+)
 from streamer.log.kafka_client import Access, within
 from streamer.log.kafka_cluster import Cluster
 from streamer.log.kafka_groups import MEMBER, Membership
@@ -160,8 +170,14 @@ class KafkaLog:
     async def committed(self, group: str) -> dict[TopicPartition, Position]:
         return await self._cluster.committed(group_id(self._prefix, group))
 
-    async def readers(self, topic: str, begin: str) -> dict[str, dict[int, int]]:
-        return await self._cluster.readers(topic, begin)
+    async def extents(self, names: Collection[str]) -> dict[str, Extent]:
+        return await self._cluster.extents(names)
+
+    async def oldest_ms(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        return await self._cluster.oldest_ms(tps)
+
+    async def readers(self, topics: Mapping[str, Extent]) -> dict[str, dict[str, ReadingGroup]]:
+        return await self._cluster.readers(topics)
 
     # ── lanes ──────────────────────────────────────────────────────────────────────────────────
 

@@ -13,15 +13,14 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from aiokafka import errors as kafka
 from aiokafka.client import AIOKafkaClient, CoordinationType
-from aiokafka.protocol.admin import ListGroupsRequest
 from aiokafka.protocol.api import Request
 from aiokafka.protocol.offset import OffsetRequest
 
 from streamer import metrics
 from streamer.errors import LogUnavailable, TopicMissing, TopicRefused
-from streamer.log.base import Bounds, TopicInfo, TopicPartition
+from streamer.log.base import Bounds, Extent, ReadingGroup, TopicInfo, TopicPartition
 from streamer.log.kafka_client import END_S, LIBRARY_ERRORS, Access, ended, is_broken, within
-from streamer.log.kafka_protocol import DESCRIBE, MetadataQuery, OffsetsQuery
+from streamer.log.kafka_protocol import DESCRIBE, GroupsQuery, MetadataQuery, OffsetsQuery
 from streamer.log.position import Position
 
 ASK_S: Final = 20.0
@@ -40,6 +39,12 @@ UNCOMMITTED: Final = 0
 """Ends are those of all that was appended, decided or not: a reader that reaches them has passed every
 transaction that was open when they were asked. The last stable offset would leave out what stands
 behind an open one, for instance a cut-off that is committed already."""
+
+AT_ONCE: Final = 50
+"""Of many topics so many are asked about at a time: an answer is taken apart in one piece, and keeps the loop
+for some milliseconds."""
+MEMBERLESS: Final = frozenset({"Empty", "Dead"})
+"""States of groups."""
 
 UNSTABLE: Final = 88
 """UNSTABLE_OFFSET_COMMIT: a transaction that holds a position is being decided."""
@@ -288,12 +293,27 @@ class Cluster:
         """By time (Unix, ms), EARLIEST or LATEST; -1 where nothing is so young. Raises TopicMissing."""
         return await self.tried("offsets", lambda: self._offsets(times))
 
-    async def _offsets(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    async def _offsets(
+        self, times: Mapping[TopicPartition, int], topics: Mapping[str, Topic] | None = None
+    ) -> dict[TopicPartition, int]:
+        return {tp: offset for tp, (_, offset) in (await self._times(times, topics)).items()}
+
+    async def _first(
+        self, times: Mapping[TopicPartition, int], topics: Mapping[str, Topic]
+    ) -> dict[TopicPartition, int]:
+        """When the first record since then was appended; where there is none it is absent."""
+        found = await self._times(times, topics)
+        return {tp: time_ms for tp, (time_ms, offset) in found.items() if offset >= 0 and time_ms >= 0}
+
+    async def _times(
+        self, times: Mapping[TopicPartition, int], topics: Mapping[str, Topic] | None = None
+    ) -> dict[TopicPartition, tuple[int, int]]:
+        """Time (but for EARLIEST and LATEST) and offset. `topics` where they were just looked up."""
         by_node: dict[int, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
         for tp, time_ms in times.items():
-            topic = await self.existing(*tp)
+            topic = topics[tp.topic] if topics is not None else await self.existing(*tp)
             by_node[topic.leaders[tp.partition]][tp.topic].append((tp.partition, time_ms))
-        found: dict[TopicPartition, int] = {}
+        found: dict[TopicPartition, tuple[int, int]] = {}
         for answer in await asyncio.gather(
             *(
                 self.ask(OffsetRequest(-1, UNCOMMITTED, list(topics.items())), node)
@@ -301,9 +321,9 @@ class Cluster:
             )
         ):
             for name, partitions in answer.topics:
-                for partition, code, _, offset in partitions:
+                for partition, code, appended_ms, offset in partitions:
                     _check(code, name)
-                    found[TopicPartition(name, partition)] = offset
+                    found[TopicPartition(name, partition)] = appended_ms, offset
         return found
 
     async def committed(
@@ -335,38 +355,95 @@ class Cluster:
 
         return await self.tried(f"positions of {group}", once)
 
-    async def readers(self, topic: str, begin: str) -> dict[str, dict[int, int]]:
-        """Of groups that we do not keep: where each that has a position in the topic goes on."""
-        count = (await self.existing(topic)).info.partitions
+    # ── of many topics at once ─────────────────────────────────────────────────────────────────
 
-        async def once() -> dict[str, dict[int, int]]:
-            groups: set[str] = set()
-            for node, *_ in (await self.ask(MetadataQuery([topic]))).brokers:
-                answer = await self.ask(ListGroupsRequest(), node)
-                _check(answer.error_code, "groups")
-                groups |= {name for name, _ in answer.groups if name.startswith(begin)}
-            found: dict[str, dict[int, int]] = {}
-            for group in sorted(groups):
-                query = OffsetsQuery(group, {topic: list(range(count))})
-                told = await self.ask(query, await self._coordinator(group))
-                _check(told.error_code, group)
-                offsets = {
-                    partition: offset
-                    for _, answers, _ in told.topics
-                    for partition, offset, *_ in answers
-                    if offset >= 0
+    async def extents(self, names: Iterable[str]) -> dict[str, Extent]:
+        """Without those of which a partition has no leader just now. Nothing of this is remembered: who asks
+        about a topic later would ask about all of these.
+        """
+        found: dict[str, Extent] = {}
+        wanted = sorted(names)
+        for begin in range(0, len(wanted), AT_ONCE):
+            some = wanted[begin : begin + AT_ONCE]
+
+            async def once(some: list[str] = some) -> dict[str, Extent]:
+                seen = (await self._metadata(some)).topics
+                topics = {name: topic for name, topic in seen.items() if min(topic.leaders, default=-1) >= 0}
+                tps = _partitions(topics)
+                ends = await self._offsets(dict.fromkeys(tps, LATEST), topics)
+                earliest = await self._offsets(dict.fromkeys(tps, EARLIEST), topics)
+                bounds = {tp: Bounds(min(earliest[tp], ends[tp]), ends[tp]) for tp in tps}
+                return {
+                    name: Extent(
+                        topic.info,
+                        tuple(bounds[TopicPartition(name, n)] for n in range(topic.info.partitions)),
+                    )
+                    for name, topic in topics.items()
                 }
-                if offsets:
-                    found[group] = offsets
-            return found
 
-        return await self.tried(f"groups of {begin}", once)
+            found |= await self.tried("topics and their bounds", once)
+        return found
+
+    async def oldest_ms(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """By asking for the first record since 1970, with which comes its time."""
+        found: dict[TopicPartition, int] = {}
+        wanted = sorted(tps)
+        for begin in range(0, len(wanted), AT_ONCE):
+            some = wanted[begin : begin + AT_ONCE]
+
+            async def once(some: list[TopicPartition] = some) -> dict[TopicPartition, int]:
+                topics = (await self._metadata(sorted({tp.topic for tp in some}))).topics
+                there = [tp for tp in some if tp.topic in topics]
+                return await self._first(dict.fromkeys(there, 0), topics)
+
+            found |= await self.tried("oldest records", once)
+        return found
+
+    async def readers(self, topics: Mapping[str, Extent]) -> dict[str, dict[str, ReadingGroup]]:
+        """Of groups that we do not keep, by owner: where each that has a position in its topic goes on."""
+
+        async def groups() -> dict[str, bool]:
+            nodes = [broker[0] for broker in (await self.ask(MetadataQuery([]))).brokers]
+            states: dict[str, bool] = {}
+            for node in nodes:
+                answer = await self.ask(GroupsQuery(), node)
+                _check(answer.error_code, "groups")
+                for name, _, state, _ in answer.groups:
+                    if name.partition(".")[0] in topics and "." in name:
+                        states[name] = state not in MEMBERLESS
+            return states
+
+        found: dict[str, dict[str, ReadingGroup]] = {}
+        for group, has_members in sorted((await self.tried("groups", groups)).items()):
+            owner = group.partition(".")[0]
+            offsets = await self._positions(group, topics[owner])
+            if offsets:
+                found.setdefault(owner, {})[group] = ReadingGroup(offsets, has_members)
+        return found
+
+    async def _positions(self, group: str, extent: Extent) -> dict[int, int]:
+        async def once() -> dict[int, int]:
+            query = OffsetsQuery(group, {extent.info.name: list(range(extent.info.partitions))})
+            told = await self.ask(query, await self._coordinator(group))
+            _check(told.error_code, group)
+            return {
+                partition: offset
+                for _, answers, _ in told.topics
+                for partition, offset, *_ in answers
+                if offset >= 0
+            }
+
+        return await self.tried(f"positions of {group}", once)
 
     async def _coordinator(self, group: str) -> int:
         if group not in self._coordinators:
             client = await self._connected()
             self._coordinators[group] = await client.coordinator_lookup(CoordinationType.GROUP, group)
         return self._coordinators[group]
+
+
+def _partitions(topics: Mapping[str, Topic]) -> list[TopicPartition]:
+    return [TopicPartition(name, n) for name, topic in topics.items() for n in range(topic.info.partitions)]
 
 
 def _view(answer: Any) -> View:  # noqa: ANN401 - aiokafka is untyped

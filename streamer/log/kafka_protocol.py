@@ -1,4 +1,4 @@
-"""Four questions that aiokafka doesn't ask in the version that we need.
+"""Five questions that aiokafka doesn't ask in the version that we need.
 
 - Metadata v12 knows a topic's id, by which a topic made anew differs from the one before, and what we
   may do there.
@@ -6,8 +6,9 @@
   answer may be the position before the last commit, from which a lane would do its records again.
 - IncrementalAlterConfigs v0 leaves alone what it doesn't name: an operator's own settings of a topic.
 - DeleteTopics v6 names a topic by its id, so that one made anew meanwhile is not deleted in its place.
+- ListGroups v4 tells the groups' states: whether one has members.
 
-All four are older than the oldest broker that is supported (3.0).
+All five are older than the oldest broker that is supported (3.0).
 """
 
 from io import BytesIO
@@ -266,3 +267,34 @@ class DeleteTopic(Request[DeleteTopicsRequest_v6]):  # type: ignore[misc]
 
     def build(self, request_struct_class: type[DeleteTopicsRequest_v6]) -> DeleteTopicsRequest_v6:
         return request_struct_class([(None, self._topic_id, {})], self._timeout_ms, {})
+
+
+class ListGroupsResponse_v4(Response):  # type: ignore[misc] # noqa: N801
+    API_KEY: ClassVar = 16
+    API_VERSION: ClassVar = 4
+    SCHEMA: ClassVar = Schema(
+        ("throttle_time_ms", Int32),
+        ("error_code", Int16),
+        (
+            "groups",
+            CompactArray(("group_id", _TEXT), ("protocol_type", _TEXT), ("group_state", _TEXT), _TAGS),
+        ),
+        _TAGS,
+    )
+
+
+class ListGroupsRequest_v4(RequestStruct):  # type: ignore[misc] # noqa: N801
+    API_KEY: ClassVar = 16
+    API_VERSION: ClassVar = 4
+    FLEXIBLE_VERSION: ClassVar = True
+    RESPONSE_TYPE: ClassVar = ListGroupsResponse_v4
+    SCHEMA: ClassVar = Schema(("states_filter", CompactArray(_TEXT)), _TAGS)
+
+
+class GroupsQuery(Request[ListGroupsRequest_v4]):  # type: ignore[misc]
+    """The groups that one broker keeps, as far as this user may see them, with their states."""
+
+    API_KEY: ClassVar = 16
+
+    def build(self, request_struct_class: type[ListGroupsRequest_v4]) -> ListGroupsRequest_v4:
+        return request_struct_class([], {})

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -21,14 +21,24 @@ from streamer import metrics
 from streamer.clock import Clock
 from streamer.errors import LogFull, LogUnavailable, TopicMissing
 from streamer.groups import alone_by_name
-from streamer.log.base import Bounds, LaneMain, LanesHeld, Record, TopicInfo, TopicPartition, TopicSpec
+from streamer.log.base import (
+    Bounds,
+    Extent,
+    LaneMain,
+    LanesHeld,
+    ReadingGroup,
+    Record,
+    TopicInfo,
+    TopicPartition,
+    TopicSpec,
+)
 from streamer.log.bell import Bell, following
 from streamer.log.claims import locked
 from streamer.log.gathered import Gathered
 from streamer.log.local_cleaner import Cleaner, checkpoint
 from streamer.log.local_file import open_file
 from streamer.log.local_lanes import claim_work, run_lanes
-from streamer.log.local_reader import LocalReader, Reads, first_at, read_together
+from streamer.log.local_reader import LocalReader, Reads, first_at, first_ms, read_together
 from streamer.log.local_topics import delete_work, ensure_work
 from streamer.log.local_writer import Claim, Writer, commit_work
 from streamer.log.packing import pack
@@ -182,7 +192,21 @@ class LocalLog:
             for topic, partition, following, metadata in rows
         }
 
-    async def readers(self, topic: str, begin: str) -> dict[str, dict[int, int]]:  # noqa: ARG002 - as declared
+    async def extents(self, names: Collection[str]) -> dict[str, Extent]:
+        await self._look()
+        bounds = self._tail.bounds
+        rows = ((name, self._tail.topics.get(name)) for name in names)
+        return {
+            name: Extent(row.info(), tuple(bounds[lane] for lane in row.lanes)) for name, row in rows if row
+        }
+
+    async def oldest_ms(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        await self._look()
+        lanes = {tp: self._lane(tp) for tp in tps}
+        found = await self._pool.do(lambda connection: {tp: first_ms(connection, lanes[tp]) for tp in lanes})
+        return {tp: appended_ms for tp, appended_ms in found.items() if appended_ms is not None}
+
+    async def readers(self, topics: Mapping[str, Extent]) -> dict[str, dict[str, ReadingGroup]]:  # noqa: ARG002 - as declared
         return {}
 
     # ── lanes ──────────────────────────────────────────────────────────────────────────────────

@@ -270,3 +270,11 @@ def first_at(connection: sqlite3.Connection, lane: int, bounds: Bounds, time_ms:
         else:
             high = middle
     return low
+
+
+def first_ms(connection: sqlite3.Connection, lane: int) -> int | None:
+    """When the first record that is left was appended; None: there is none."""
+    row = connection.execute(
+        "SELECT ms FROM records WHERE lane = ? ORDER BY offset LIMIT 1", (lane,)
+    ).fetchone()
+    return row and int(row[0])

@@ -4,10 +4,12 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge
 
+from streamer.metrics.process import EDIT_TO_DELIVERY
 from streamer.metrics.registry import PARTNERS, REGISTRY, bounded
 
 FORMATS: Final = ("sse", "ndjson")
 END_REASONS: Final = ("client", "slow", "stalled", "drain", "expired", "failed", "withdrawn")
+WITHHELD_REASONS: Final = ("withdrawn", "invalid")
 
 DELIVER_CONNECTIONS: Final = Gauge(
     "streamer_deliver_connections", "Open streams.", ["partner", "format"], registry=REGISTRY
@@ -15,24 +17,26 @@ DELIVER_CONNECTIONS: Final = Gauge(
 bounded(DELIVER_CONNECTIONS, partner=PARTNERS, format=FORMATS)
 DELIVER_CONNECTS: Final = Counter(
     "streamer_deliver_connects",
-    "Requests for a stream: accepted (it began); refused (4xx: the client's fault, or its limits); failed"
-    " (5xx: ours). Who left before the answer is in none.",
+    "Requests for a stream: accepted (it began); refused (4xx: the client's fault, or its limits); later (503"
+    " draining or not_ready: it is to come again, to another process or once its feed is made); failed (any"
+    " other 5xx: ours). Who left before the answer is in none.",
     ["outcome"],
     registry=REGISTRY,
 )
-bounded(DELIVER_CONNECTS, outcome=("accepted", "refused", "failed"))
+bounded(DELIVER_CONNECTS, outcome=("accepted", "refused", "later", "failed"))
 PARTNER_BEHIND: Final = Gauge(
     "streamer_partner_behind_seconds",
     "How old the oldest record is that the partner's slowest reader has still to be sent, 0 where it has all;"
     " no sample where nobody reads. Reader: stream (those open on this process), or group (on Kafka, the"
-    " committed positions of the partner's own groups).",
+    " committed positions of the partner's own groups, if they have members or still commit).",
     ["partner", "reader"],
     registry=REGISTRY,
 )
 bounded(PARTNER_BEHIND, partner=PARTNERS, reader=("stream", "group"))
 PARTNER_RETAINED: Final = Gauge(
     "streamer_partner_retained_seconds",
-    "How old the oldest record is that the partner's topic still holds.",
+    "How far behind a reader of the partner's topic may be and lose nothing: log.history_hours, after which"
+    " compaction takes older versions, or how old the oldest record is where retention has left less.",
     ["partner"],
     registry=REGISTRY,
 )
@@ -72,7 +76,7 @@ DELIVER_WITHHELD: Final = Counter(
     ["partner", "reason"],
     registry=REGISTRY,
 )
-bounded(DELIVER_WITHHELD, partner=PARTNERS, reason=("withdrawn", "invalid"))
+bounded(DELIVER_WITHHELD, partner=PARTNERS, reason=WITHHELD_REASONS)
 DELIVER_RETAINED_BYTES: Final = Gauge(
     "streamer_deliver_retained_bytes", "Frames kept for slow readers, all feeds.", registry=REGISTRY
 )
@@ -81,3 +85,16 @@ DELIVER_CERTIFICATE_EXPIRY: Final = Gauge(
     "When the certificate in force expires (Unix time); 0 without TLS in this process.",
     registry=REGISTRY,
 )
+
+
+def forget_partner(partner: str) -> None:
+    """It is no more, and has no streams."""
+    for fmt in FORMATS:
+        DELIVER_CONNECTIONS.remove(partner, fmt)
+        DELIVER_EVENTS.remove(partner, fmt)
+    for reason in END_REASONS:
+        DELIVER_ENDED.remove(partner, reason)
+    for reason in WITHHELD_REASONS:
+        DELIVER_WITHHELD.remove(partner, reason)
+    DELIVER_BYTES.remove(partner)
+    EDIT_TO_DELIVERY.remove(partner)

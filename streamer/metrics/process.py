@@ -49,7 +49,7 @@ WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "source": ("id_unknown",),
     "enrich": ("hint_unreadable", "letters_expired", "deferred_full"),
     "route": ("signal_invalid", "reverts_forgotten", "reverts_unknown", "record_invalid"),
-    "deliver": ("internal", "partitions_raised", "value_invalid"),
+    "deliver": ("internal", "observer", "partitions_raised", "value_invalid"),
     "log": ("timeout",),
 }
 """Codes that no exception has."""
@@ -65,7 +65,8 @@ LOOP_LAG: Final = Histogram(
 )
 EDIT_TO_PUBLISH: Final = Histogram(
     "streamer_edit_to_publish_seconds",
-    "From the edit to its commit in the articles topic.",
+    "From the edit to its commit in the articles topic: of live edits alone. What was put off or lost, and"
+    " comes later as a replay or a repair, is none of these.",
     buckets=FRESHNESS_BUCKETS_S,
     registry=REGISTRY,
 )
@@ -88,7 +89,6 @@ TRACING_DROPPED: Final = Counter(
     ["reason"],
     registry=REGISTRY,
 )
-bounded(TRACING_DROPPED, reason=("full", "refused", "closed"))
 bounded(TRACING_DROPPED, reason=("full", "refused", "closed"))
 
 CONFIG_RELOAD_FAILED: Final = Gauge(

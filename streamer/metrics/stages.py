@@ -57,7 +57,14 @@ REASONS: Final[Mapping[Stage, Mapping[str, bool]]] = {
         "out_of_range": False,
         "frame_too_large": False,
     },
-    "enrich": {"gone": True, "superseded": True, "deferred": True, "read_again": True, "deadletter": False},
+    "enrich": {
+        "gone": True,
+        "superseded": True,
+        "deferred": True,
+        "read_again": True,
+        "deadletter": False,
+        "expired": False,
+    },
     "route": {
         "filtered": True,
         "reverted": True,

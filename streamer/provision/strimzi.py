@@ -15,7 +15,16 @@ import yaml
 from streamer.errors import ConfigError
 from streamer.log.base import TopicSpec
 from streamer.log.kafka_topics import policy
-from streamer.provision.desired import BYTES, REQUESTS, Acl, Desired, Kind, Pattern, Quota
+from streamer.provision.desired import (
+    BYTES,
+    REQUESTS,
+    Acl,
+    Desired,
+    Kind,
+    Pattern,
+    Quota,
+    role_users,
+)
 
 API_VERSION: Final = "kafka.strimzi.io/v1"
 CLUSTER: Final = "strimzi.io/cluster"
@@ -25,6 +34,8 @@ LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 CLUSTER_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 """It is a name and a label's value, and those have 63 characters at most."""
 HASH_CHARS: Final = 8
+CHART_SECRETS: Final = frozenset({"streamer-partners", "streamer-privacy", "streamer-tickets"})
+"""As deploy/chart/values.yaml calls them: they may lie in the same namespace."""
 _KINDS: Final[Mapping[Kind, str]] = {
     "topic": "topic",
     "group": "group",
@@ -78,6 +89,14 @@ def _user(user: str, acls: list[Acl], quota: Quota, cluster: str) -> Resource:
             f"user {user}",
             "begins or ends with a dash, and Strimzi's users have the names of their resources, which must"
             " not: give the partner another name",
+        )
+    # Strimzi keeps what is the cluster's own in Secrets of such names, its authorities' keys too
+    is_clusters = user.startswith(f"{cluster}-") and not user.endswith(role_users(""))
+    if is_clusters or user in CHART_SECRETS:
+        raise ConfigError(
+            f"user {user}",
+            "Strimzi would write this user's password over a Secret of that name, which may be the cluster's"
+            " or the chart's own: give the partner another name",
         )
     spec: Resource = {
         "authentication": {"type": "scram-sha-512"},

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Final
 
 from streamer.errors import LaneLost, LogError
@@ -85,7 +84,7 @@ class Committer:
                 reached(Point.SOURCE_READ)
             committed = await self._commit(arrivals, is_last=inbox.is_finished)
             if self._runtime.tracing is not None:
-                self._runtime.tracing.sourced(committed, partial(_read_ns, arrivals))
+                self._runtime.tracing.sourced(committed, ReadTimes(arrivals))
 
     async def _commit(self, arrivals: list[Arrival], *, is_last: bool) -> list[Record]:
         """What was."""
@@ -191,21 +190,24 @@ class Committer:
 
     async def _room(self) -> bool:
         """Waits while the log is over its budget; False if there is still none when draining."""
-        is_held = False
-        while self._runtime.log.is_over_budget:
-            if not is_held:
-                is_held = True
-                logger.error("the log is over its budget: the source waits, upstream keeps 7 days")
-                SOURCE_HELD.set(1)
-                self._runtime.health.unready(LOG_COMPONENT, "the log is over its budget (log.retention_gb)")
-            if self._runtime.draining.is_set():
-                return False
-            await asyncio.sleep(HELD_LOOK_S)
-        if is_held:
-            SOURCE_HELD.set(0)
-            self._runtime.health.ready(LOG_COMPONENT)
-            logger.info("the log has room again")
+        if not self._is_over_budget():
+            return True
+        logger.error("the log is over its budget: the source waits, upstream keeps 7 days")
+        SOURCE_HELD.set(1)
+        self._runtime.health.unready(LOG_COMPONENT, "the log is over its budget (log.retention_gb)")
+        try:
+            while self._is_over_budget():
+                if self._runtime.draining.is_set():
+                    return False
+                await asyncio.sleep(HELD_LOOK_S)
+        finally:
+            SOURCE_HELD.set(0)  # a lane that is lost meanwhile is held by who runs it now
+        self._runtime.health.ready(LOG_COMPONENT)
+        logger.info("the log has room again")
         return True
+
+    def _is_over_budget(self) -> bool:
+        return self._runtime.log.is_over_budget
 
     def _count(self, arrival: Arrival) -> None:
         for family, count in Counter(told.family for told in arrival.told).items():
@@ -224,13 +226,22 @@ class Committer:
             logger.warning("an event was dropped", extra={"reason": reason})
 
 
-def _read_ns(arrivals: Iterable[Arrival], identifier: str) -> int:
-    """When the change was read that has this identifier."""
-    for arrival in arrivals:
-        for told in arrival.told:
-            if any(isinstance(each, Change) and each.identifier == identifier for each in told.records):
-                return arrival.read_ns
-    raise KeyError(identifier)
+class ReadTimes:
+    """When each change was read, by its identifier: looked up only where one is asked for."""
+
+    def __init__(self, arrivals: Iterable[Arrival]) -> None:
+        self._arrivals = arrivals
+        self._read_ns: dict[str, int] | None = None
+
+    def __call__(self, identifier: str) -> int:
+        if self._read_ns is None:
+            self._read_ns = {}
+            for arrival in self._arrivals:
+                for told in arrival.told:
+                    for each in told.records:
+                        if isinstance(each, Change):
+                            self._read_ns.setdefault(each.identifier, arrival.read_ns)
+        return self._read_ns[identifier]
 
 
 def _under(told: Told, topic: str) -> Told:

@@ -20,7 +20,7 @@ from streamer.health import NO_TOPIC
 from streamer.log.base import Lane, TopicPartition
 from streamer.log.position import Position
 from streamer.lost import Stops
-from streamer.metrics import COMMITTED
+from streamer.metrics import COMMITTED, QUEUE_DEPTH, SOURCE_NEWEST
 from streamer.runtime import Runtime
 from streamer.source import seen
 from streamer.source.backoff import Backoff
@@ -74,6 +74,9 @@ async def _run_lane(runtime: Runtime, lane: Lane, recording: Recording | None) -
     position = committed or Position(0)
     standing = Standing.of(position)
     COMMITTED.set(GROUP, "", lane.partition, standing.counts)
+    if standing.file is None and standing.upstream:
+        # else it were 0 after a restart for as long as nothing new comes
+        SOURCE_NEWEST.set(max(standing.upstream.values()) / 1_000)
     told_before = await seen.restore(
         runtime.log, lane.topic, standing.seen_from, standing.marks, standing.rewind_ms
     )
@@ -107,6 +110,8 @@ async def _run_lane(runtime: Runtime, lane: Lane, recording: Recording | None) -
                 raise inbox.failure
     except BaseExceptionGroup as group:
         raise cause(group) from group
+    finally:
+        QUEUE_DEPTH.labels("source_inbox").set(0)
 
 
 async def _read(read: Read, inbox: Inbox, runtime: Runtime) -> None:

@@ -106,14 +106,17 @@ def test_the_check_of_pods_sees_what_is_wrong() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_updates_and_scaling(role: str) -> None:
-    """The source is one, and gone before the next comes. Of the others none goes before another is ready, and
-    their number is left alone where something else sets it.
+    """The source is one, gone before the next comes, and replaced soon where its node is lost. Of the others
+    none goes before another is ready, and their number is left alone where something else sets it.
     """
     plain, scaled = (one(name, "Deployment", f"-{role}")["spec"] for name in ("default", "full"))
+    soon = {(t["key"], t["tolerationSeconds"]) for t in plain["template"]["spec"].get("tolerations", ())}
     if role == "source":
+        assert soon == {(f"node.kubernetes.io/{how}", 30) for how in ("not-ready", "unreachable")}
         assert plain["replicas"] == scaled["replicas"] == 1
         assert plain["strategy"] == {"type": "Recreate"}
         return
+    assert not soon
     assert plain["replicas"] == 2
     assert "replicas" not in scaled
     assert plain["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
@@ -179,7 +182,8 @@ def test_secrets_are_mounted_so_that_changes_arrive() -> None:
 
 def test_what_the_network_lets_through() -> None:
     """To deliver's port: the ingress controller, the canary and the pod of `helm test`. To the admin ports:
-    monitoring. Out: names, the brokers by their ports, 443 for who asks wikis; the canary no broker.
+    monitoring. Out: names, the brokers by their ports, those of their addresses too, 443 for who asks wikis;
+    the canary no broker.
     """
     wikis = {"source", "enrich", "canary"}
     for policy in of_kind("full", "NetworkPolicy"):
@@ -204,7 +208,7 @@ def test_what_the_network_lets_through() -> None:
         if role == "canary":
             assert out == {("TCP", "http"): [""]}
         else:
-            assert out == {("TCP", 9092): ["kafka"], ("TCP", 9093): ["kafka"]}
+            assert out == {("TCP", port): ["kafka"] for port in (9092, 9093, 9096)}
 
 
 def namespace(peer: dict[str, Any]) -> str:

@@ -111,7 +111,7 @@ def test_what_keda_would_look_at() -> None:
         assert trigger["type"] == "kafka"
         group, topic = wanted[role]
         assert trigger["metadata"] == {
-            "bootstrapServers": "events-kafka-bootstrap.kafka:9093",
+            "bootstrapServers": ",".join(FULL["kafka"]["bootstrap"]),
             "consumerGroup": group_id("prod", group),
             "topic": topic,
             "lagThreshold": "2000",

@@ -30,7 +30,7 @@ ADMIN_PORT, CANARY_PORT = 9090, 9091
 ROLES = {"source", "enrich", "enrich-2", "route", "deliver"}
 PUBLIC = {"edge": ["443:8443"]}
 """All else is published to this machine alone."""
-MADE = {"./partners"}
+MADE = {"./partners", "./secrets/edge"}
 PATIENCE_S = 120.0
 
 
@@ -116,7 +116,8 @@ def test_commands_and_settings_are_the_services(compose: Composed) -> None:
 
 def test_what_is_mounted_is_there(compose: Composed, tmp_path: Path) -> None:
     """Each file and folder that a service mounts is in the repository or made by secrets.sh; each volume and
-    secret is declared and used. secrets.sh leaves what is there; its canary is a partner by its key.
+    secret is declared and used. None mounts a single file, which it would keep when the file is replaced.
+    secrets.sh leaves what is there; its canary is a partner by its key, or it says that it isn't.
     """
     used_secrets: set[str] = set()
     used_volumes: set[str] = set()
@@ -127,28 +128,37 @@ def test_what_is_mounted_is_there(compose: Composed, tmp_path: Path) -> None:
             else:
                 assert volume["source"] in MADE or (DEPLOY / volume["source"]).exists(), (name, volume)
                 assert volume.get("read_only") or name == "partner"
+                assert volume["source"] in MADE or (DEPLOY / volume["source"]).is_dir(), (name, volume)
         used_secrets |= {s if isinstance(s, str) else s["source"] for s in service.get("secrets", [])}
     assert used_volumes == compose.tree["volumes"].keys()
     assert used_secrets == compose.tree["secrets"].keys()
-    made = secrets_made(tmp_path)
+    made = tmp_path
+    secrets_made(made)
     for secret in compose.tree["secrets"].values():
         assert (made / secret["file"]).stat().st_mode & 0o777 == 0o644
     assert (made / "secrets").stat().st_mode & 0o777 == 0o700
+    pair = {file.name: file.stat().st_mode & 0o777 for file in (made / "secrets" / "edge").iterdir()}
+    assert pair == {"fullchain.pem": 0o644, "privkey.pem": 0o644}
     before = {file: file.read_bytes() for file in made.rglob("*") if file.is_file()}
     secrets_made(tmp_path)
     assert before == {file: file.read_bytes() for file in made.rglob("*") if file.is_file()}
-    partner = authenticate(
-        load_partners(made / "partners" / "partners.toml"),
-        (made / "secrets" / "canary_key").read_text().strip(),
-    )
-    assert partner is not None
-    assert partner.name == "canary"
+    partners = made / "partners" / "partners.toml"
+    key = (made / "secrets" / "canary_key").read_text().strip()
+    for text in (partners.read_text(), "[acme]\nkeys = []"):  # its own, and one that was there before
+        partners.write_text(text)
+        assert not secrets_made(made)
+        partner = authenticate(load_partners(partners), key)
+        assert partner is not None
+        assert partner.name == "canary"
+    (made / "secrets" / "canary_key").unlink()
+    assert "another key of [canary]" in secrets_made(made)
 
 
-def secrets_made(folder: Path) -> Path:
+def secrets_made(folder: Path) -> str:
+    """What it says that should be looked at."""
     shutil.copy(DEPLOY / "secrets.sh", folder)
-    subprocess.run(["sh", str(folder / "secrets.sh")], check=True, timeout=60)
-    return folder
+    script = ["sh", str(folder / "secrets.sh")]
+    return subprocess.run(script, check=True, timeout=60, capture_output=True, text=True).stderr
 
 
 def test_versions_are_those_that_are_tested(compose: Composed) -> None:
@@ -164,6 +174,21 @@ def test_versions_are_those_that_are_tested(compose: Composed) -> None:
     assert compose.services["grafana"]["image"] == f"grafana/grafana:{grafana}"
 
 
+def test_the_broker_can_unpack_and_fills_no_disk(compose: Composed) -> None:
+    """Its library for zstd, which our producers pack by, is run from /tmp: Docker forbids that unless told.
+    What it logs goes to standard output alone, and of garbage collection it logs nothing.
+    """
+    kafka = compose.services["kafka"]
+    options = dict(mount.split(":") for mount in kafka["tmpfs"])
+    assert "exec" in options["/tmp"].split(",")
+    mounted = {v["target"]: v["source"] for v in kafka["volumes"] if isinstance(v, dict)}
+    told = yaml.safe_load((DEPLOY / mounted["/mnt/shared/config"] / "log4j2.yaml").read_text())[
+        "Configuration"
+    ]
+    assert told["Appenders"].keys() == {"Console"}
+    assert "loggc" not in kafka["environment"]["EXTRA_ARGS"]
+
+
 def test_prometheus_looks_at_every_process(compose: Composed) -> None:
     """The targets are the services that have metrics, each by its name and port, as is Alertmanager."""
     told = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
@@ -177,8 +202,10 @@ def test_prometheus_looks_at_every_process(compose: Composed) -> None:
 
 def test_wikimedia_is_one_file_away() -> None:
     """With wikimedia.env the stream, the hosts and the budget are Wikimedia's own, whatever of the invented
-    wiki the services name otherwise; the canary edits nothing.
+    wiki the services name otherwise, in topics that the invented wiki never writes to; the canary edits
+    nothing.
     """
+    invented = composed(DEPLOY / "compose.yaml").services
     lines = (DEPLOY / "wikimedia.env").read_text(encoding="utf-8").splitlines()
     variables = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     compose = composed(DEPLOY / "compose.yaml", variables)
@@ -187,6 +214,8 @@ def test_wikimedia_is_one_file_away() -> None:
         assert settings.source == SourceSettings()
         assert settings.mediawiki == MediaWikiSettings()
         assert settings.requests_per_minute == 10
+        assert settings.log.prefix == "wiki"
+        assert load(None, invented[name]["environment"]).log.prefix == "sandbox"
     canary = _parser().parse_args(compose.services["canary"]["command"])
     assert (canary.wiki, canary.page, canary.edit, canary.server) == ("enwiki", "", "", "")
 
@@ -207,13 +236,24 @@ def test_grafana_finds_dashboards_and_prometheus(compose: Composed) -> None:
 
 
 def test_edge_of_compose_is_the_edge(compose: Composed) -> None:
-    """It differs from the one that is tested in the name of its upstream alone."""
-    texts = [(DEPLOY / "nginx" / name).read_text() for name in ("upstream.conf", "upstream.compose.conf")]
-    plain, composed_ = ([line.partition("#")[0].split() for line in text.splitlines()] for text in texts)
-    named = [[word.replace("127.0.0.1:8080", "deliver:8080") for word in line] for line in plain]
-    assert [line for line in named if line] == [line for line in composed_ if line]
-    inside = {volume["target"] for volume in compose.services["edge"]["volumes"]}
-    assert inside == {f"/etc/streamer/{name}.conf" for name in ("nginx", "edge", "problem", "upstream")}
+    """It differs from the one that is tested in the name of its upstream, and who looks it up, alone; a
+    deliver that is made anew does not stop it; it has a folder for all that it reads.
+    """
+    nginx = DEPLOY / "nginx"
+    texts = [(nginx / folder / "deliver.conf").read_text() for folder in ("upstream", "upstream.compose")]
+    plain, named = ([line.partition("#")[0].split() for line in text.splitlines()] for text in texts)
+    plain[plain.index(["server", "127.0.0.1:8080", "max_fails=0;"])] = [
+        "server", "deliver:8080", "max_fails=0", "resolve;"
+    ]  # fmt: skip
+    named.remove(["resolver", "127.0.0.11", "valid=5s", "ipv6=off;"])
+    assert [line for line in plain if line] == [line for line in named if line]
+    edge = compose.services["edge"]
+    assert "restart" not in edge["depends_on"]["deliver"]
+    inside = {volume["target"]: volume["source"] for volume in edge["volumes"]}
+    assert inside["/etc/streamer"] == "./nginx"
+    assert inside["/etc/streamer/upstream"] == "./nginx/upstream.compose"
+    for file in re.findall(r"ssl_certificate\S* (/\S+);", (nginx / "edge.conf").read_text()):
+        assert str(Path(file).parent) in inside
 
 
 @pytest.mark.soak
@@ -241,7 +281,8 @@ async def test_every_service_starts_on_kafka_and_an_edit_arrives(
     """Each by its own command and its own environment, where only addresses and files are others: the topics
     are made, every role becomes ready, and the canary's edit of the invented wiki reaches it as a partner.
     """
-    made = secrets_made(tmp_path)
+    made = tmp_path
+    secrets_made(made)
     on_kafka = OnKafka(brokers)
     sandbox_port, feed_port = free_port(), free_port()
     addresses = {

@@ -5,6 +5,7 @@ edge.
 import asyncio
 import json
 import re
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -12,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import aiohttp
+import pytest
 from clients.curl import running
 from harness.browsing import chromium, connect, titles, watched
-from harness.delivering import KEY, bearer, delivering, metric, raw, streams_open
+from harness.delivering import KEY, OTHER_KEY, bearer, delivering, metric, raw, streams_open
 from harness.edge import Edge, edge
 
 from streamer.config import DeliverSettings
+from streamer.deliver import topic
 
 PATIENCE_S = 60.0
 TEXT = "x" * 100_000
@@ -171,6 +174,102 @@ async def test_a_reload_cuts_nothing_and_streams_are_spread(tmp_path: Path) -> N
         await b.write([5])
         for reader in (*of_b, *readers[-2:]):
             assert b'"Page 5"' in await reader.until(b"\n\n")
+
+
+async def test_who_comes_while_one_process_drains_is_served_by_the_other(tmp_path: Path) -> None:
+    """GET and POST alike, also by a connection that nginx has to the one that drains, which answers 503: no
+    client sees that, and none counts as failed.
+    """
+    folders = [tmp_path / name for name in ("a", "b")]
+    for folder in folders:
+        folder.mkdir()
+    settings = DeliverSettings(heartbeat_s=120.0, drain_s=600.0)
+    async with AsyncExitStack() as stack:
+        a, b = [await stack.enter_async_context(delivering(folder, deliver=settings)) for folder in folders]
+        front = await stack.enter_async_context(edge(tmp_path, a.port, b.port))
+        readers = [await stack.enter_async_context(curl(front)) for _ in range(2)]
+        for reader in readers:
+            await reader.until(b":ok\n")
+        await streams_open(2)
+        await a.write([1], text=TEXT * 20)
+        await b.write([2])
+        for reader in readers:  # nginx is to have fewer at a, and to ask it first
+            if b'"Page 1"' in await reader.until(b"\n\n"):
+                reader.process.kill()
+        await streams_open(1)
+        connector = aiohttp.TCPConnector(ssl=front.trusting(), limit=1)  # one worker of nginx
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        assert (await answer_of(session, f"{front.url}/openapi.json", {}))[0] == 200
+        catching_up = "/v2/articles?since=2020-01-01T00:00:00Z"
+        stuck, _ = await stack.enter_async_context(raw(a, target=catching_up, receive_buffer=4096))
+        await stuck.readuntil(b"xxx")  # amid an article: as long as it is there the drain goes on
+        failed = metric("streamer_deliver_connects_total", outcome="failed")
+        a.runtime.draining.set()
+        for method in ("POST", "GET", "POST", "GET", "POST", "GET"):
+            async with session.request(method, f"{front.url}/v2/articles", headers=bearer()) as answer:
+                assert answer.status == 200, await answer.text()
+        assert metric("streamer_deliver_connects_total", outcome="failed") == failed
+        assert metric("streamer_deliver_connections", partner="acme", format="sse") >= 2
+
+
+async def test_who_is_refused_closes_the_feed_to_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partner whose feed is not there yet asks and asks, and hears that of both processes: nginx takes
+    neither for a server that fails, and another partner is served.
+    """
+    monkeypatch.setattr(topic, "WAIT_S", 0.2)
+    folders = [tmp_path / name for name in ("a", "b")]
+    for folder in folders:
+        folder.mkdir()
+    async with AsyncExitStack() as stack:
+        a, b = [await stack.enter_async_context(delivering(folder)) for folder in folders]
+        front = await stack.enter_async_context(edge(tmp_path, a.port, b.port))
+        connector = aiohttp.TCPConnector(ssl=front.trusting())
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        url = f"{front.url}/v2/articles"
+        refused = await asyncio.gather(*(answer_of(session, url, bearer(OTHER_KEY)) for _ in range(20)))
+        assert {json.loads(body)["type"] for _, _, body in refused} == {"urn:streamer:problem:not_ready"}
+        async with session.get(url, headers=bearer()) as answer:
+            assert answer.status == 200, await answer.text()
+
+
+def broken_hello() -> bytes:
+    """A ClientHello whose list of groups is of another length than it says."""
+    context, sent = ssl.create_default_context(), ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname="localhost").do_handshake()
+    hello = bytearray(sent.read())
+    hello[hello.index(b"\x00\x0a\x00") + 5] ^= 1
+    return bytes(hello)
+
+
+async def test_logs_know_nobody_whatever_goes_wrong(tmp_path: Path) -> None:
+    """Where connections run out, where a handshake is broken, and of a path that is none of ours: neither log
+    has a query, what that path was, or an address.
+    """
+    async with (
+        delivering(tmp_path) as server,
+        edge(tmp_path, server.port, connections=9) as front,
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=front.trusting(), limit=0, force_close=True)
+        ) as session,
+        AsyncExitStack() as held,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
+        writer.write(broken_hello())
+        async with asyncio.timeout(PATIENCE_S):
+            assert await reader.read()  # why not
+        writer.close()
+        assert (await answer_of(session, f"{front.url}/wrs_pasted", {}))[0] == 404
+        url = f"{front.url}/v2/articles?parts=0"
+        while (answer := await held.enter_async_context(session.get(url, headers=bearer()))).status == 200:
+            pass
+        assert answer.status == 503  # a stream takes two connections, and one was left
+        log = front.log()
+    assert '"path":"other","status":"404"' in log
+    assert '"path":"/v2/articles","status":"503"' in log
+    assert not re.search(r"wrs_|parts|client:", log)
 
 
 async def test_who_takes_nothing_is_cut_and_resumes(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ FULL: Final[dict[str, Any]] = {
         "admit": {"wikis": ["enwiki", "*wiktionary"]},
     },
     "kafka": {
-        "bootstrap": BROKERS,
+        "bootstrap": [*BROKERS, "b-1.example:9096"],
         "ca": {"secretName": "events-cluster-ca-cert"},
         "users": {"route": {"username": "router", "secretName": "router-password", "key": "secret"}},
     },
@@ -54,7 +54,7 @@ FULL: Final[dict[str, Any]] = {
     "tolerations": [{"key": "feeds", "operator": "Exists"}],
     "podAnnotations": {"example.org/team": "feeds"},
     "podLabels": {"team": "feeds"},
-    "env": {"HTTPS_PROXY": "http://proxy.example:3128"},
+    "env": {"OTEL_RESOURCE_ATTRIBUTES": "deployment.environment=prod"},
 }
 """Everything that can be on at once."""
 BARE: Final[dict[str, Any]] = {

@@ -21,6 +21,7 @@ NGINX: Final = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/b
 PATIENCE_S: Final = 60.0
 WORKERS: Final = 2
 """So that what is true of one worker alone is found out."""
+CONNECTIONS: Final = 512
 
 
 @dataclass
@@ -72,39 +73,44 @@ def _changed(text: str, *changes: tuple[str, str]) -> str:
     return text
 
 
-def _lay(folder: Path, port: int, ports: Iterable[int]) -> None:
+def _lay(folder: Path, port: int, ports: Iterable[int], connections: int = CONNECTIONS) -> None:
     main = _changed(
         (CONF / "nginx.conf").read_text(),
-        ("worker_processes auto;", f"daemon off;\nworker_processes {WORKERS};"),
+        ("worker_processes 2;", f"daemon off;\nworker_processes {WORKERS};"),
         ("worker_rlimit_nofile 65536;", ""),
-        ("worker_connections 32768;", "worker_connections 512;"),
+        ("worker_connections 32768;", f"worker_connections {connections};"),
         ("/tmp/", f"{folder}/"),
         ("error_log stderr crit", f"error_log {folder}/error.log crit"),
     )
-    servers = "\n".join(f"  server 127.0.0.1:{one} max_fails=3 fail_timeout=2s;" for one in ports)
-    upstream = _changed((CONF / "upstream.conf").read_text(), (r"  server 127\.0\.0\.1:8080 .*;", servers))
+    servers = "\n".join(f"  server 127.0.0.1:{one} max_fails=0;" for one in ports)
+    upstream = _changed(
+        (CONF / "upstream" / "deliver.conf").read_text(),
+        (r"  server 127\.0\.0\.1:8080 max_fails=0;", servers),
+    )
     edge = _changed(
         (CONF / "edge.conf").read_text(),
         ("listen 8443 ", f"listen 127.0.0.1:{port} "),
         ("/dev/stdout", f"{folder}/access.log"),
-        ("/run/secrets/edge_certificate", f"{folder}/edge.pem"),
-        ("/run/secrets/edge_key", f"{folder}/edge-key.pem"),
+        ("error_log stderr emerg", f"error_log {folder}/error.log emerg"),
+        ("/run/certificates/fullchain.pem", f"{folder}/edge.pem"),
+        ("/run/certificates/privkey.pem", f"{folder}/edge-key.pem"),
     )
     shutil.copy(CONF / "problem.conf", folder)
-    for name, text in (("nginx.conf", main), ("upstream.conf", upstream), ("edge.conf", edge)):
+    (folder / "upstream").mkdir(exist_ok=True)
+    for name, text in (("nginx.conf", main), ("upstream/deliver.conf", upstream), ("edge.conf", edge)):
         (folder / name).write_text(text)
 
 
 @asynccontextmanager
-async def edge(folder: Path, *ports: int) -> AsyncIterator[Edge]:
-    """Listening. Skips where there is no nginx."""
+async def edge(folder: Path, *ports: int, connections: int = CONNECTIONS) -> AsyncIterator[Edge]:
+    """Listening, with so many connections in a worker. Skips where there is no nginx."""
     if NGINX is None:
         pytest.skip("no nginx: apt-get install nginx")
     folder = folder / "edge"
     folder.mkdir()
     pair = self_signed(folder, "edge")
     port = free_port()
-    _lay(folder, port, ports)
+    _lay(folder, port, ports, connections)
     process = await asyncio.create_subprocess_exec(
         *LEASH, NGINX, "-p", str(folder), "-c", "nginx.conf", "-e", str(folder / "error.log"),
         stderr=asyncio.subprocess.PIPE,

@@ -16,9 +16,11 @@ from streamer.errors import TopicMissing
 from streamer.groups import alone_by_name
 from streamer.log.base import (
     Bounds,
+    Extent,
     Lane,
     LaneMain,
     LanesHeld,
+    ReadingGroup,
     Record,
     Stored,
     TopicInfo,
@@ -93,7 +95,17 @@ class MemoryLog:
     async def append(self, records: Sequence[Record]) -> list[int]:
         return self._write(records)
 
-    async def readers(self, topic: str, begin: str) -> dict[str, dict[int, int]]:  # noqa: ARG002 - as declared
+    async def extents(self, names: Collection[str]) -> dict[str, Extent]:
+        found = {name: await self.topic(name) for name in names}
+        return {
+            name: Extent(info, tuple(await self.all_bounds(name))) for name, info in found.items() if info
+        }
+
+    async def oldest_ms(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        records = {tp: self._of(tp.topic)[tp.partition].records for tp in tps}
+        return {tp: those[0].timestamp_ms for tp, those in records.items() if those}
+
+    async def readers(self, topics: Mapping[str, Extent]) -> dict[str, dict[str, ReadingGroup]]:  # noqa: ARG002 - as declared
         return {}
 
     async def run_lanes(

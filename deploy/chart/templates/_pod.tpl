@@ -34,7 +34,14 @@ priorityClassName: {{ . }}
 {{- with $root.Values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with $root.Values.tolerations }}
+{{- $tolerations := $root.Values.tolerations | default list }}
+{{- if eq $role "source" }}
+{{- /* There is one, and without it nothing is admitted. A second would be fenced, should the first still run. */}}
+{{- range tuple "not-ready" "unreachable" }}
+{{- $tolerations = append $tolerations (dict "key" (print "node.kubernetes.io/" .) "operator" "Exists" "effect" "NoExecute" "tolerationSeconds" 30) }}
+{{- end }}
+{{- end }}
+{{- with $tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with $root.Values.topologyKeys }}

@@ -12,12 +12,12 @@ from harness.delivering import (
     Delivering,
     bearer,
     delivering,
+    metric,
     raw,
     serving,
     streams_open,
 )
 from harness.feed import Feed
-from msgspec.structs import replace
 
 from streamer.config import DeliverSettings
 from streamer.deliver.farewell import EASY_PER_S
@@ -26,7 +26,6 @@ from streamer.runtime import Runtime
 
 CLIENTS = 50
 PATIENT = DeliverSettings(heartbeat_s=120.0, drain_s=600.0)
-PROXIED = replace(PATIENT, behind_tls=True)
 LONG = "long " * 400_000
 """In no buffer: who does not read it is still catching up."""
 FROM_THE_START = "/v2/articles?since=2020-01-01T00:00:00Z"
@@ -65,10 +64,15 @@ def sequence(article: dict[str, object]) -> int:
 
 async def test_clients_move_over_one_by_one(tmp_path: Path) -> None:
     """Each gets every article once, of the one process or of the other; the k-th is told no sooner than the
-    pace allows; who is not told yet gets what is written meanwhile; who asks for a stream is refused with 503
-    and when to come again; the process that drains is not ready, and listens no more once all are gone.
+    pace allows; who is not told yet gets what is written meanwhile. The process that drains is not ready and
+    listens no more; who asks for a stream by a connection that it has already gets 503 and when to come
+    again, which counts as no failure.
     """
-    async with delivering(tmp_path, deliver=PROXIED) as old, asyncio.timeout(120):
+    async with (
+        delivering(tmp_path, deliver=PATIENT) as old,
+        aiohttp.ClientSession() as session,
+        asyncio.timeout(120),
+    ):
         new = Delivering(
             Runtime(old.runtime.settings, old.log), old.log, PartnersWatch(old.file, poll_s=0.05), old.file
         )
@@ -83,16 +87,15 @@ async def test_clients_move_over_one_by_one(tmp_path: Path) -> None:
                 await streams_open(CLIENTS + 1)
                 (first,) = await old.write([1])
                 began_s = asyncio.get_running_loop().time()
-                old.runtime.draining.set()
+                await refused_to_come_again(old, session)
+                await nobody_listens(old)
                 while not all(client.told_s for client in clients):
                     await old.write([1])
                     await asyncio.sleep(0.05)
                 last.set_result(old.sequence + 1)  # before a client can have it
                 (end,) = await old.write([2])
-                await refused_to_come_again(old)
                 while old.runtime.health.problems().get("deliver") != "draining":
                     await asyncio.sleep(0.02)
-            await nobody_listens(old)
     told_s = sorted(client.told_s for client in clients)
     assert all(at_s - began_s >= (k - 1) / EASY_PER_S for k, at_s in enumerate(told_s))
     for client in clients:
@@ -101,12 +104,18 @@ async def test_clients_move_over_one_by_one(tmp_path: Path) -> None:
     assert max(newest) > first, "nobody got anything during the drain"
 
 
-async def refused_to_come_again(server: Delivering) -> None:
-    async with aiohttp.ClientSession() as session, session.get(server.url, headers=bearer()) as answer:
+async def refused_to_come_again(server: Delivering, session: aiohttp.ClientSession) -> None:
+    """By a connection from before the drain, which begins here."""
+    before = metric("streamer_deliver_connects_total", outcome="failed")
+    async with session.get(f"http://127.0.0.1:{server.port}/openapi.json") as answer:
+        await answer.read()
+    server.runtime.draining.set()
+    async with session.get(server.url, headers=bearer()) as answer:
         assert answer.status == 503, await answer.text()
         assert int(answer.headers["Retry-After"]) > 0
         assert answer.headers["Connection"] == "close"
         assert (await answer.json(content_type=None))["type"].endswith("draining")
+    assert metric("streamer_deliver_connects_total", outcome="failed") == before
 
 
 async def nobody_listens(server: Delivering) -> None:
@@ -140,7 +149,7 @@ async def reads_late(server: Delivering) -> None:
 
 async def test_a_drain_that_is_given_up_ends_at_once(tmp_path: Path) -> None:
     """At a second signal the role is cancelled: nobody waits for a client that takes nothing, which sees an
-    error and not a clean end. Without a proxy nothing listened since the drain began: who comes again sees a
+    error and not a clean end. Nothing listened since the drain began: who comes again sees a
     network's error, which EventSource tries again, and no answer that it would take for the last.
     """
     async with asyncio.timeout(60), AsyncExitStack() as clients:

@@ -235,7 +235,9 @@ class TightLog(LocalLog):
 
 
 async def test_a_log_over_its_budget_is_waited_for(tmp_path: Path) -> None:
-    """Nothing is appended and an alarm says so, until there is room; a drain meanwhile loses nothing."""
+    """Nothing is appended and an alarm says so, until there is room; a drain meanwhile loses nothing, and
+    leaves no alarm.
+    """
     file = tmp_path / "one.jsonl"
     file.write_bytes(edit(1))
     settings = settings_for(file)
@@ -246,6 +248,7 @@ async def test_a_log_over_its_budget_is_waited_for(tmp_path: Path) -> None:
         drained = Runtime(settings, log)
         await run_until(drained, lambda: "over its budget" in drained.health.problems().get("source_log", ""))
         assert await stored_changes(drained) == []
+        assert REGISTRY.get_sample_value("streamer_source_held") == 0
         runtime = Runtime(settings, log)
         async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
             tasks.create_task(run_source(runtime))

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -15,7 +16,7 @@ from streamer.deliver.negotiate import Encoding
 from streamer.deliver.rendering import JOINED_BYTES, Rendering
 from streamer.deliver.request import Format, parameters_of, parse
 from streamer.deliver.wanted import Wanted, wanted_of
-from streamer.metrics import ERRORS
+from streamer.metrics import DISCARDED, ERRORS
 from streamer.projection import Projection
 
 
@@ -117,8 +118,24 @@ def test_what_can_not_be_taken_apart_is_left_out_and_counted() -> None:
     assert part.frames == batch.frames[1:]
     batch.parts(wanted("ndjson", fields=["version.comment"]))
     assert counted._value.get() == before + 1
+    assert [each.is_broken for each in batch.frames] == [True, False]
     (whole,) = batch.parts(wanted())
     assert whole.frames == batch.frames
+
+
+def test_what_nobody_gets_since_it_is_broken_is_lost() -> None:
+    """And what nobody wants is filtered by design."""
+    fed = Fed()
+    fed.channel(fields=["version.comment"], filters=[("name", "Page 1")])
+    invalid, filtered = (
+        DISCARDED.labels("deliver", *labels)._value for labels in (("invalid", "false"), ("filtered", "true"))
+    )
+    before = invalid.get(), filtered.get()
+    broken = fed.record(1)
+    assert broken.value
+    value = broken.value.replace(b'"version":{"identifier":', b'"version":{"identifier" ')
+    fed.publish(replace(broken, value=value), fed.record(2))
+    assert (invalid.get(), filtered.get()) == (before[0] + 1, before[1] + 1)
 
 
 def test_an_empty_projection_is_as_good_as_its_article() -> None:

@@ -12,8 +12,9 @@ import pytest
 from streamer.deadletters import GROUP, Filter, read_all
 from streamer.enrich.stage import run_enrich
 from streamer.errors import HostNotAllowed, OriginUnavailable
-from streamer.log.base import Record, Stored, TopicPartition, partition_of
-from streamer.metrics import COMMITTED, DEFERRED_WAITING
+from streamer.log.base import Bounds, Record, Stored, TopicPartition, partition_of
+from streamer.log.local import LocalLog
+from streamer.metrics import COMMITTED, DEFERRED_WAITING, DISCARDED, RECEIVED
 from streamer.model import Change, DeadLetter, encode_value
 from streamer.plan import Plan
 
@@ -280,3 +281,32 @@ async def test_more_silent_wikis_than_a_position_holds(
             wikis.script(("probe", name), None)
         await bench.until_admitted(5)
     assert len(await replays(bench)) == 5
+
+
+async def test_letters_that_expire_are_lost_and_counted(
+    bench: Any, wikis: Any, change: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a wiki that never answered as soon as retention has taken them; the sum of the stage holds."""
+    monkeypatch.setattr("streamer.enrich.deferred.EXPIRED_S", 0.0)
+    monkeypatch.setattr("streamer.enrich.letters.STRETCH", 1)
+    wikis.script(("probe", SERVER), SILENT)
+    tp = TopicPartition(bench.topics.deadletter, partition_of("testwiki", 10))
+    earliest = 0
+
+    async def bounds(_: LocalLog, asked: TopicPartition) -> Bounds:
+        there = await told(bench.runtime.log, asked)
+        return Bounds(earliest, there.end) if asked == tp else there
+
+    told = LocalLog.bounds
+    monkeypatch.setattr(LocalLog, "bounds", bounds)
+    lost = DISCARDED.labels("enrich", "expired", "false")._value
+    taken = RECEIVED.labels("enrich")._value
+    before, received_before = lost.get(), taken.get()
+    await put(bench, *(change("edit", r, f"T{r}") for r in range(1, 6)))
+    async with running(bench, wikis):
+        waiting = DEFERRED_WAITING.labels(str(tp.partition))
+        await bench.until(lambda: waiting._value.get() == 5)
+        earliest = 3
+        await bench.until(lambda: lost.get() == before + 3)
+        await bench.until(lambda: waiting._value.get() == 2)
+    assert taken.get() == received_before + 3

@@ -14,7 +14,7 @@ from streamer.errors import ConfigError
 from streamer.log.kafka_topics import policy
 from streamer.partners import Partner, Partners, hash_key
 from streamer.provision.desired import Desired, desired
-from streamer.provision.strimzi import object_name, resources, stream
+from streamer.provision.strimzi import CHART_SECRETS, object_name, resources, stream
 
 LOG = LogSettings(
     kind="kafka",
@@ -78,6 +78,10 @@ def test_what_strimzi_can_not_say_is_told() -> None:
     odd = desired(SETTINGS, {"-acme": Partner(name="-acme")})
     with pytest.raises(ConfigError, match=r"user -acme.*another name"):
         rendered(odd)
+    for name in ("events-cluster-ca-cert", *CHART_SECRETS):
+        with pytest.raises(ConfigError, match=rf"user {name}.*Secret of that name.*another name"):
+            rendered(desired(SETTINGS, {name: Partner(name=name)}))
+    assert resources(WANTED, replication=3, cluster="wiki")  # as the roles' users begin
     half = Settings(log=msgspec.structs.replace(LOG, partner_request_percentage=12.5))
     with pytest.raises(ConfigError, match=r"log\.partner_request_percentage.*12\.5.*whole"):
         rendered(desired(half, PARTNERS))
