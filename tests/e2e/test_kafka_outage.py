@@ -194,7 +194,7 @@ async def test_frozen_source_finds_its_lane_taken(tmp_path: Path, brokers: Broke
             while await shares(services) != [("ready", 1), ("standing by", 0)]:
                 await asyncio.sleep(0.1)
         for service in services:
-            assert (await service.ready())[0]
+            await service.until_ready()
             assert (await service.metrics())['streamer_log_rebalances_total{group="source"}'] >= 2
         for service in services:
             assert await service.terminate() == 0, service.lines[-5:]

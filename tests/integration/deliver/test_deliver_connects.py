@@ -85,8 +85,12 @@ async def test_who_comes_amid_a_drain_is_to_come_later(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("way")
-async def test_a_partner_that_is_removed_has_no_series(tmp_path: Path) -> None:
-    """Once its last stream is over; others keep theirs."""
+async def test_a_partner_that_is_removed_has_no_series(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once its last stream is over, and its topic was looked at again; others keep theirs."""
+    monkeypatch.setattr("streamer.deliver.behind.LOOK_S", 0.1)
+    monkeypatch.setattr("streamer.deliver.behind.TOPICS_S", 0.1)
     async with delivering(tmp_path) as server:
         async with raw(server) as (stream, _):
             await stream.readuntil(b":ok\n")
