@@ -19,7 +19,7 @@ from streamer.enrich.signals import signal_record
 from streamer.log.base import Lane, Record, Stored, TopicPartition
 from streamer.log.local import LocalLog
 from streamer.log.position import Position
-from streamer.metrics import REGISTRY
+from streamer.metrics import REGISTRY, ROUTE_SETTLING
 from streamer.model import Signal, is_tick
 from streamer.partners_edit import add_partner
 from streamer.route.rebuild import mark_of
@@ -86,6 +86,7 @@ class Settled(Place):
 async def place(tmp_path: Path) -> AsyncIterator[Settled]:
     file = tmp_path / "partners.toml"
     file.write_text(PLAIN + SETTLED)
+    ROUTE_SETTLING.clear()  # of tests before, whose lanes were killed
     now = [1_800_000_000_000]
     async with LocalLog(tmp_path / "log.db", clock=lambda: now[0], clean_every_s=3600) as log:
         await log.ensure_topics(topic_specs(SETTINGS))
