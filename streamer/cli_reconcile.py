@@ -129,7 +129,8 @@ class Command:
         failed = [f"{wiki} ({standing.problem})" for wiki, standing in standings.items() if standing.problem]
         if failed:
             raise NotCompared(f"not compared to the end: {', '.join(failed)}; ask again when they answer")
-        if standings and not any(map(_is_compared, standings.values())):
+        is_since = any(ask.since_ms for ask in self._asks.values())
+        if is_since and not any(map(_is_compared, standings.values())):
             raise NotCompared("nothing was compared: ask again when the stream was read beyond that time")
 
     async def _wait(self) -> None:
