@@ -8,7 +8,7 @@ import pytest
 from harness.delivering import bearer, delivering, metric, problem, raw
 
 from streamer.errors import LogUnavailable
-from streamer.metrics import REGISTRY
+from streamer.metrics import PARTNER_BEHIND, PARTNER_RETAINED, REGISTRY
 
 OUTCOMES = ("accepted", "refused", "failed", "later")
 
@@ -91,6 +91,8 @@ async def test_a_partner_that_is_removed_has_no_series(
     """Once its last stream is over, and its topic was looked at again; others keep theirs."""
     monkeypatch.setattr("streamer.deliver.behind.LOOK_S", 0.1)
     monkeypatch.setattr("streamer.deliver.behind.TOPICS_S", 0.1)
+    for gauge in (PARTNER_BEHIND, PARTNER_RETAINED):
+        gauge.clear()  # of tests that looked by themselves
     async with delivering(tmp_path) as server:
         async with raw(server) as (stream, _):
             await stream.readuntil(b":ok\n")
