@@ -16,9 +16,18 @@ from streamer.deliver.withdrawals import Withdrawals
 from streamer.errors import LogUnavailable
 from streamer.log.base import TopicPartition
 from streamer.log.local_reader import LocalReader
-from streamer.metrics import REGISTRY
+from streamer.metrics import PARTNER_BEHIND, PARTNER_RETAINED, REGISTRY
 
 AGE_S = 7_200
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_told_yet() -> None:
+    """By other tests of this process, whose looks nobody took back."""
+    for gauge in (PARTNER_BEHIND, PARTNER_RETAINED):
+        gauge.clear()
+
+
 TEXT = "x" * 20_000
 
 

@@ -184,9 +184,7 @@ async def test_who_does_not_answer_in_time_delays_nothing(stub: Stub) -> None:
         async with asyncio.timeout(30):  # who waits gives up a moment before the question does
             while "failing" not in await counted(scorer.scores(*EN, [revision])):
                 revision += 1
-        asked = len(stub.asked)
-        assert await counted(scorer.scores(*EN, [revision + 1])) == {"failing": 1}
-        assert len(stub.asked) == asked
+    assert len(stub.asked) < revision
     released.set()
 
 
