@@ -322,8 +322,7 @@ TABLES: Final = {
 
 
 def main() -> None:
-    for name, made in TABLES.items():
-        sys.stdout.write(f"<!-- {name} -->\n{made()}\n\n")
+    sys.stdout.write("".join(f"<!-- {name} -->\n{made()}\n\n" for name, made in TABLES.items()))
 
 
 if __name__ == "__main__":

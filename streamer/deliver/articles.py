@@ -165,7 +165,7 @@ class Articles:
             return await self._answer(request)
         except ConnectionError:  # the client has left
             raise
-        except Exception as error:
+        except Exception as error:  # whatever it was, the objective of connects has to know; guard answers it
             if request.method != "HEAD" and not request.get(ACCEPTED):
                 DELIVER_CONNECTS.labels(_outcome(error)).inc()
             raise
